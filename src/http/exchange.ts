@@ -1,0 +1,25 @@
+/** One HTTP request as the core sees it. Adapters build this and nothing else. */
+export interface GatewayRequest {
+  readonly method: string;
+  /** Path and query below the host's mount point, such as `/v1/models?limit=2`. */
+  readonly url: string;
+  /** Header names in lower case, as Node gives them. */
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** Aborts, with an `Error` as reason, when the client goes away. */
+  readonly signal: AbortSignal;
+  /**
+   * The bytes as they arrive, or `{ parsed }` when the host's body parser read them first. Read at most once; ending
+   * the iteration early leaves the connection open for the answer.
+   */
+  readonly body: AsyncIterable<Uint8Array> | { readonly parsed: unknown };
+  /** The host framework's own request (Express `req`, Koa `ctx`), for `identify` only. */
+  readonly native: unknown;
+}
+
+/** What the core answers. Adapters write it out and add nothing. */
+export interface GatewayResponse {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** A whole body, or pieces to write as they come. */
+  readonly body: string | Uint8Array | AsyncIterable<string | Uint8Array>;
+}

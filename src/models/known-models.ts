@@ -1,0 +1,61 @@
+/** What is publicly known about one model. Prices in US dollars for a million tokens. */
+export interface KnownModel {
+  readonly id: string;
+  readonly contextLength: number;
+  readonly maxOutputTokens: number;
+  readonly inputUsdPerMillion: number;
+  /** Absent: cached input costs what other input costs. */
+  readonly cachedInputUsdPerMillion?: number;
+  readonly outputUsdPerMillion: number;
+  readonly vision: boolean;
+  readonly structuredOutput: boolean;
+  /** Unix time in seconds. */
+  readonly created: number;
+}
+
+/**
+ * The models of the default table: the four the service documents (reference: its OpenAI overview; prices from OpenAI's
+ * price list) and OpenAI's later families. Facts only: what a host serves, and under which name, is its `models` option.
+ */
+export const KNOWN_MODELS: readonly KnownModel[] = [
+  known('gpt-4', [8_192, 8_192], [30, undefined, 60], 1_687_882_411, []),
+  known('gpt-4-32k', [32_768, 32_768], [60, undefined, 120], 1_687_979_321, []),
+  known('gpt-4-turbo', [128_000, 4_096], [10, undefined, 30], 1_712_361_441, ['vision']),
+  known('gpt-3.5-turbo', [16_385, 4_096], [0.5, undefined, 1.5], 1_677_610_602, []),
+  known('gpt-4o', [128_000, 16_384], [2.5, 1.25, 10], 1_715_367_049, ['vision', 'structuredOutput']),
+  known('gpt-4o-mini', [128_000, 16_384], [0.15, 0.075, 0.6], 1_721_172_741, ['vision', 'structuredOutput']),
+  known('gpt-4.1', [1_047_576, 32_768], [2, 0.5, 8], 1_744_316_542, ['vision', 'structuredOutput']),
+  known('gpt-4.1-mini', [1_047_576, 32_768], [0.4, 0.1, 1.6], 1_744_318_173, ['vision', 'structuredOutput']),
+  known('gpt-4.1-nano', [1_047_576, 32_768], [0.1, 0.025, 0.4], 1_744_321_707, ['vision', 'structuredOutput']),
+  known('o3', [200_000, 100_000], [2, 0.5, 8], 1_744_225_308, ['vision', 'structuredOutput']),
+  known('o4-mini', [200_000, 100_000], [1.1, 0.275, 4.4], 1_744_225_351, ['vision', 'structuredOutput']),
+  known('gpt-5', [400_000, 128_000], [1.25, 0.125, 10], 1_754_425_777, ['vision', 'structuredOutput']),
+  known('gpt-5-mini', [400_000, 128_000], [0.25, 0.025, 2], 1_754_425_928, ['vision', 'structuredOutput']),
+  known('gpt-5-nano', [400_000, 128_000], [0.05, 0.005, 0.4], 1_754_426_384, ['vision', 'structuredOutput']),
+];
+
+/** The known model of that id, also by the name of a dated snapshot: `gpt-4o-2024-08-06` is `gpt-4o`, `gpt-4-0613` is `gpt-4`. */
+export function findKnownModel(id: string): KnownModel | undefined {
+  const family = id.replace(/-(?:\d{4}-\d{2}-\d{2}|\d{4})$/, '');
+  return KNOWN_MODELS.find((model) => model.id === id || model.id === family);
+}
+
+function known(
+  id: string,
+  [contextLength, maxOutputTokens]: readonly [number, number],
+  [input, cachedInput, output]: readonly [number, number | undefined, number],
+  created: number,
+  abilities: readonly ('vision' | 'structuredOutput')[],
+): KnownModel {
+  return {
+    id,
+    contextLength,
+    maxOutputTokens,
+    inputUsdPerMillion: input,
+    ...(cachedInput === undefined ? {} : { cachedInputUsdPerMillion: cachedInput }),
+    outputUsdPerMillion: output,
+    vision: abilities.includes('vision'),
+    structuredOutput: abilities.includes('structuredOutput'),
+    created,
+  };
+}
