@@ -6,7 +6,7 @@ export interface Hooks {
   onFinish?(record: UsageRecord): void;
   /** Called for what the client was not told: bugs, failing stores, broken upstreams. @default prints to stderr */
   onError?(error: unknown, context: ErrorContext): void;
-  /** Called with advice for the operator, once each at the start. @default prints to stderr */
+  /** Called with advice for the operator when the gateway is made. @default prints to stderr */
   onNotice?(text: string): void;
 }
 
@@ -14,4 +14,32 @@ export interface Hooks {
 export interface ErrorContext {
   readonly requestId: string | undefined;
   readonly keyId: string | undefined;
+}
+
+/** The hooks, all there, none able to hurt a request. */
+export function guardedHooks(hooks: Hooks): Required<Hooks> {
+  return {
+    onFinish: (record) => guard(() => hooks.onFinish?.(record)),
+    onError: (error, context) =>
+      guard(() => (hooks.onError === undefined ? printError(error, context) : hooks.onError(error, context))),
+    onNotice: (text) => guard(() => (hooks.onNotice === undefined ? printNotice(text) : hooks.onNotice(text))),
+  };
+}
+
+function guard(call: () => unknown): void {
+  try {
+    const result = call();
+    // An async hook that fails would end the process as an unhandled rejection.
+    if (result instanceof Promise) result.catch(() => {});
+  } catch {
+    // A watcher's failure is its own.
+  }
+}
+
+function printError(error: unknown, { requestId }: ErrorContext): void {
+  console.error(`[megallm] ${requestId ?? '-'}`, error);
+}
+
+function printNotice(text: string): void {
+  console.error(`[megallm] ${text}`);
 }

@@ -1,0 +1,21 @@
+import type { NextFunction, Request, Response } from 'express';
+import { type Gateway, type GatewayOptions, gatewayOf } from '../src/index.js';
+import { readRequest, writeResponse } from './node-io.js';
+
+/** Express middleware, for Express 4 and 5, at any mount point. */
+export interface ExpressMiddleware {
+  (req: Request, res: Response, next: NextFunction): Promise<void>;
+  readonly gateway: Gateway;
+}
+
+/** The gateway for `app.use`: options of a new gateway, or one that is there. Paths that are not ours go to `next`. */
+export function megallm(options?: GatewayOptions | Gateway): ExpressMiddleware {
+  const gateway = gatewayOf(options);
+  const handle = async (req: Request, res: Response, next: NextFunction): Promise<void> => {
+    const request = readRequest(req, res, { url: req.url, parsedBody: req.body, native: req });
+    const response = await gateway.handle(request);
+    if (response === undefined) return next();
+    await writeResponse(req, res, response);
+  };
+  return Object.assign(handle, { gateway });
+}

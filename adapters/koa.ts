@@ -1,0 +1,25 @@
+import type { Context, Next } from 'koa';
+import { type Gateway, type GatewayOptions, gatewayOf } from '../src/index.js';
+import { readRequest, writeResponse } from './node-io.js';
+
+/** Koa middleware, at the root or below `koa-mount`. */
+export interface KoaMiddleware {
+  (ctx: Context, next: Next): Promise<void>;
+  readonly gateway: Gateway;
+}
+
+/** The gateway for `app.use`: options of a new gateway, or one that is there. Paths that are not ours go to `next`. */
+export function megallm(options?: GatewayOptions | Gateway): KoaMiddleware {
+  const gateway = gatewayOf(options);
+  const handle = async (ctx: Context, next: Next): Promise<void> => {
+    const parsedBody: unknown = Reflect.get(ctx.request, 'body');
+    const request = readRequest(ctx.req, ctx.res, { url: ctx.url, parsedBody, native: ctx });
+    const response = await gateway.handle(request);
+    if (response === undefined) return next();
+    // Written past Koa: a stream as `ctx.body` makes an application error of every client that leaves early.
+    ctx.respond = false;
+    ctx.status = response.status;
+    await writeResponse(ctx.req, ctx.res, response);
+  };
+  return Object.assign(handle, { gateway });
+}

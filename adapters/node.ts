@@ -1,0 +1,21 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Gateway, type GatewayOptions, gatewayOf, respondNotFound } from '../src/index.js';
+import { readRequest, writeResponse } from './node-io.js';
+
+/** A request listener. With `next`, paths that are not ours go there; without, they are a 404. */
+export interface NodeHandler {
+  (req: IncomingMessage, res: ServerResponse, next?: () => void): Promise<void>;
+  readonly gateway: Gateway;
+}
+
+/** The gateway for `http.createServer`: options of a new gateway, or one that is there. */
+export function megallm(options?: GatewayOptions | Gateway): NodeHandler {
+  const gateway = gatewayOf(options);
+  const handle = async (req: IncomingMessage, res: ServerResponse, next?: () => void): Promise<void> => {
+    const request = readRequest(req, res, { url: req.url ?? '/', parsedBody: undefined, native: req });
+    const response = await gateway.handle(request);
+    if (response === undefined && next !== undefined) return next();
+    await writeResponse(req, res, response ?? respondNotFound(request));
+  };
+  return Object.assign(handle, { gateway });
+}

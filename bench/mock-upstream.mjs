@@ -1,0 +1,140 @@
+/** An OpenAI-like server that costs next to nothing: prebuilt bytes over plain sockets. */
+import { createServer } from 'node:net';
+import { answerParent, cpuNow } from './child.mjs';
+import { completionText, doneEvent, model, streamEvents } from './fixtures.mjs';
+import { messageReader } from './http-reader.mjs';
+
+/** How streams are answered. Set by `configure` before each window. */
+let plan = { tokens: 100, perSecond: 100, hold: false };
+let frames = { plain: [], usage: [] };
+/** Streams being written, in slots: slot k is due at every tick t with t % slots.length === k. */
+let slots = [new Set()];
+const held = new Set();
+let open = 0;
+let requests = 0;
+
+const fields = (length) =>
+  [
+    'HTTP/1.1 200 OK',
+    'date: Mon, 23 Nov 2026 00:00:00 GMT',
+    length === undefined ? 'content-type: text/event-stream; charset=utf-8' : 'content-type: application/json',
+    length === undefined ? 'transfer-encoding: chunked' : `content-length: ${length}`,
+    'openai-organization: bench',
+    'openai-processing-ms: 412',
+    'openai-version: 2020-10-01',
+    'x-request-id: req_0123456789abcdef0123456789abcdef',
+    'connection: keep-alive',
+    '\r\n',
+  ].join('\r\n');
+const wholeAnswer = Buffer.from(fields(Buffer.byteLength(completionText)) + completionText);
+const refusalText = '{"error":{"message":"the bench upstream got rubbish"}}';
+const refusal = Buffer.from(
+  `HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: ${refusalText.length}\r\n\r\n${refusalText}`,
+);
+const streamHead = Buffer.from(fields());
+const frame = (text) => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
+
+function framesOf(tokens, includeUsage) {
+  const events = streamEvents(tokens, includeUsage);
+  const first = events.slice(0, tokens + 1).map((event) => Buffer.from(frame(event)));
+  const last = [...events.slice(tokens + 1), doneEvent].map(frame).join('');
+  return [...first, Buffer.from(`${last}0\r\n\r\n`)];
+}
+
+function configure(next) {
+  plan = next;
+  frames = { plain: framesOf(plan.tokens, false), usage: framesOf(plan.tokens, true) };
+  const streams = slots.flatMap((slot) => [...slot]);
+  slots = Array.from({ length: Math.max(1, Math.round(1_000 / plan.perSecond)) }, () => new Set());
+  for (const stream of streams) stream.slot = undefined;
+}
+
+/** Writes the frames that are due, several in one write when the clock or the reader was late. */
+function advance(stream, due) {
+  stream.due += due;
+  if (stream.socket.writableNeedDrain) return;
+  const to = Math.min(stream.frames.length, stream.sent + stream.due);
+  const pieces = stream.frames.slice(stream.sent, to);
+  stream.due = 0;
+  stream.sent = to;
+  stream.socket.write(pieces.length === 1 ? pieces[0] : Buffer.concat(pieces));
+  if (to === stream.frames.length) finish(stream);
+}
+
+function finish(stream) {
+  if (stream.ended) return;
+  stream.ended = true;
+  open -= 1;
+  stream.slot?.delete(stream);
+  held.delete(stream);
+}
+
+let tick = Math.floor(performance.now());
+setInterval(() => {
+  const now = Math.floor(performance.now());
+  const ticks = Math.min(now - tick, 1_000);
+  for (let k = 0; k < Math.min(ticks, slots.length); k += 1) {
+    const due = Math.floor((ticks - 1 - k) / slots.length) + 1;
+    for (const stream of slots[(now - k) % slots.length]) advance(stream, due);
+  }
+  tick = now;
+}, 1);
+
+let nextSlot = 0;
+function startStream(socket, includeUsage) {
+  const stream = { socket, frames: includeUsage ? frames.usage : frames.plain, sent: 0, due: 0, ended: false };
+  open += 1;
+  socket.write(Buffer.concat([streamHead, stream.frames[0], ...(plan.hold ? [stream.frames[1]] : [])]));
+  stream.sent = plan.hold ? 2 : 1;
+  if (plan.hold) held.add(stream);
+  else {
+    stream.slot = slots[nextSlot++ % slots.length];
+    stream.slot.add(stream);
+  }
+  return stream;
+}
+
+/** One request in 256 is read with care, so that a gateway which garbles what it passes on does not go unseen. */
+function isSound(text) {
+  if (requests % 256 !== 0) return text.includes('"messages":');
+  try {
+    const body = JSON.parse(text);
+    return body.model === model && body.messages.length > 2 && body.temperature === 0.7;
+  } catch {
+    return false;
+  }
+}
+
+const server = createServer({ noDelay: true }, (socket) => {
+  let stream;
+  let pieces = [];
+  const push = messageReader({
+    onHead() {
+      pieces = [];
+    },
+    onData: (bytes) => pieces.push(bytes),
+    onEnd() {
+      requests += 1;
+      const text = (pieces.length === 1 ? pieces[0] : Buffer.concat(pieces)).latin1Slice();
+      if (!isSound(text)) socket.write(refusal);
+      else if (text.includes('"stream":true')) stream = startStream(socket, text.includes('"include_usage":true'));
+      else socket.write(wholeAnswer);
+    },
+  });
+  socket.on('data', push);
+  socket.on('error', () => socket.destroy());
+  socket.on('close', () => stream && finish(stream));
+});
+
+answerParent({
+  ready: () =>
+    new Promise((resolve) => {
+      server.listen(0, '127.0.0.1', 4_096, () => resolve(server.address().port));
+    }),
+  configure,
+  snapshot: () => ({ ...cpuNow(), open, requests }),
+  /** Lets every held stream run to its end. */
+  release() {
+    for (const stream of [...held]) advance(stream, stream.frames.length);
+  },
+});

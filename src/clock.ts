@@ -1,0 +1,28 @@
+import { performance } from 'node:perf_hooks';
+
+/** Time as the gateway sees it, injectable so that tests need not wait. */
+export interface Clock {
+  /** Unix time in milliseconds as the machine tells it. It may step back or leap when somebody sets the clock. */
+  wallMs(): number;
+  /**
+   * Unix time in milliseconds at the start of the process plus the monotonic time since: never steps back, whoever
+   * sets the clock. For durations, limits and everything that is compared with an earlier value of itself.
+   */
+  steadyMs(): number;
+  /**
+   * Calls `run` once, after `delayMs` milliseconds. The timer alone does not keep the process alive.
+   * @returns Cancels. Once `run` was called, or the second time, it does nothing.
+   */
+  setTimer(run: () => void, delayMs: number): () => void;
+}
+
+/** The machine's own clock. */
+export const systemClock: Clock = {
+  wallMs: () => Date.now(),
+  steadyMs: () => performance.timeOrigin + performance.now(),
+  setTimer: (run, delayMs) => {
+    const timer = setTimeout(run, delayMs);
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+};

@@ -1,0 +1,191 @@
+import { type Call, openCall } from './call.js';
+import { type GatewayError, modelNotAllowed, modelNotFound, unavailable } from './errors.js';
+import { type Exchange, respondFailure } from './failure.js';
+import { type DebugFacts, debugHeaders } from './http/debug.js';
+import type { GatewayResponse } from './http/exchange.js';
+import { limitHeaders } from './http/limit-headers.js';
+import { readBody } from './http/read-body.js';
+import { respondJson, respondStream } from './http/respond.js';
+import type { ApiKey } from './keys/key-store.js';
+import { type Admission, admit, limitsOf, look } from './limiter/admit.js';
+import type { Verdict } from './limiter/limiter-store.js';
+import { DEFAULT_TIER } from './limiter/limits.js';
+import type { Model } from './models/model-table.js';
+import type { Config } from './options.js';
+import { finishedFacts, relay, reservedTokens } from './relay-chat.js';
+import type { ChatSend } from './upstreams/answer.js';
+import type { SendChat, Sent } from './upstreams/send.js';
+import { type ChatRequest, readChatRequest } from './wire/chat-request.js';
+import { estimateChatInput, estimateTokens } from './wire/estimate.js';
+
+/** An exchange whose caller is known. */
+export interface KeyedExchange extends Exchange {
+  readonly key: ApiKey;
+}
+
+/** What all calls of a gateway share. */
+export interface Shared {
+  readonly config: Config;
+  readonly sendChat: SendChat;
+  readonly running: Set<Call>;
+}
+
+/** A little longer than a call may take, so that a reservation is only ever given back when its process is gone. */
+const RESERVATION_GRACE_MS = 30_000;
+
+/** One chat completion, from its bytes to the end of its answer. */
+export async function completeChat(exchange: KeyedExchange, shared: Shared): Promise<GatewayResponse> {
+  const { request, requestId, key, phases } = exchange;
+  const { config, running } = shared;
+  const limits = limitsOf(key, config.tiers);
+  let facts: DebugFacts = { requestId, keyId: key.id, tier: key.tier ?? DEFAULT_TIER };
+  let remaining: Verdict['remaining'] | undefined;
+  try {
+    if (running.size >= config.maxConcurrentCalls) throw overloaded();
+    const document = await readBody(request, config);
+    const chat = readChatRequest(document.value);
+    const model = findModel(config, key, chat.model);
+    const inputTokens = estimateChatInput(document);
+    phases.mark('parse');
+
+    const admitted = await reserve(config, { requestId, key, limits, model, chat, inputTokens });
+    remaining = admitted.kind === 'admitted' ? admitted.admission.verdict.remaining : admitted.refusal.remaining;
+    facts = { ...facts, model: chat.model, estimatedInputTokens: inputTokens, limitsAfter: remaining };
+    if (admitted.kind === 'refused') throw admitted.refusal.error;
+    const { admission } = admitted;
+    facts = { ...facts, limitsBefore: limitsBefore(admission), reservedTokens: reservedTokens(admission) };
+    phases.mark('admit');
+
+    const upstream = model.upstream ?? config.upstream;
+    facts = { ...facts, upstream: upstream.name };
+    const call = openCall({
+      config,
+      admission,
+      metered: {
+        start: {
+          requestId,
+          keyId: key.id,
+          operation: 'chat.completions',
+          model: model.id,
+          startedAt: config.clock.wallMs(),
+        },
+        upstream: upstream.name,
+        price: model.price,
+        estimatedInputTokens: inputTokens,
+        startedSteadyMs: config.clock.steadyMs(),
+      },
+      clientSignal: request.signal,
+      running,
+    });
+    const send: ChatSend = {
+      upstream,
+      call: {
+        operation: 'chat.completions',
+        keyId: key.id,
+        tier: key.tier ?? DEFAULT_TIER,
+        requestId,
+        signal: call.signal,
+      },
+      document,
+      chat,
+      upstreamModel: model.upstreamModel,
+      outputCeiling: admission.outputCeiling,
+      maxResponseBytes: config.maxResponseBytes,
+    };
+    const { answer, attempts } = await ask(send, call, shared);
+    facts = { ...facts, attempts };
+    phases.mark('upstream');
+
+    const headers = { 'x-request-id': requestId, ...limitHeaders({ limits, remaining }) };
+    if (answer.kind === 'stream') {
+      const shown = exchange.showsDebug ? { ...headers, ...debugHeaders(facts, phases) } : headers;
+      return respondStream(relay(answer, { send, call, exchange, config, facts }), shown);
+    }
+    call.firstByte();
+    const record = await call.settle({
+      outcome: 'ok',
+      usage: answer.usage,
+      deliveredTokens: estimateTokens(answer.outputBytes),
+    });
+    phases.mark('settle');
+    const shown = exchange.showsDebug
+      ? { ...headers, ...debugHeaders(finishedFacts(facts, admission, record), phases) }
+      : headers;
+    return respondJson(answer.body, shown);
+  } catch (error) {
+    remaining ??= await lookQuietly(config, { key, limits });
+    const headers = remaining === undefined ? {} : limitHeaders({ limits, remaining });
+    return respondFailure(error, exchange, { hooks: config.hooks, facts, headers });
+  }
+}
+
+function findModel(config: Config, key: ApiKey, name: string): Model {
+  const model = config.models.find(name);
+  if (model === undefined) throw modelNotFound(name);
+  const { models } = key;
+  if (models !== undefined && !models.includes(model.id) && !models.includes(name)) throw modelNotAllowed(name);
+  return model;
+}
+
+interface Wanted {
+  readonly requestId: string;
+  readonly key: ApiKey;
+  readonly limits: ReturnType<typeof limitsOf>;
+  readonly model: Model;
+  readonly chat: ChatRequest;
+  readonly inputTokens: number;
+}
+
+async function reserve(config: Config, { model, chat, ...wanted }: Wanted): ReturnType<typeof admit> {
+  const demand = {
+    ...wanted,
+    model: chat.model,
+    maxOutputTokens: chat.maxOutputTokens,
+    defaultOutputTokens: Math.min(config.defaultMaxOutputTokens, model.maxOutputTokens ?? Number.POSITIVE_INFINITY),
+    n: chat.n,
+    ttlMs: config.timeoutMs + RESERVATION_GRACE_MS,
+  };
+  try {
+    return await admit(config.limiter, demand, config.clock.steadyMs());
+  } catch (error) {
+    throw unavailable('limiter_unavailable', 'Limits cannot be checked right now. Please retry.', error);
+  }
+}
+
+/** Records the call, then asks the upstream: what cannot be recorded is not made. */
+async function ask(send: ChatSend, call: Call, { config, sendChat }: Shared): Promise<Sent> {
+  try {
+    await recordStart(config, call);
+    call.asked();
+    return await sendChat(send);
+  } catch (error) {
+    const refused = { outcome: 'error', usage: undefined, deliveredTokens: undefined } as const;
+    await call.settle(call.signal.aborted ? call.failed() : refused);
+    throw error;
+  }
+}
+
+async function recordStart({ usage }: Config, { start }: Call): Promise<void> {
+  try {
+    await usage.open(start);
+  } catch (error) {
+    throw unavailable('ledger_unavailable', 'Usage cannot be recorded right now. Please retry.', error);
+  }
+}
+
+function limitsBefore({ reservation, verdict }: Admission): number[] {
+  return verdict.remaining.map((left, index) => left + (reservation.draws[index]?.amount ?? 0));
+}
+
+/** What the buckets hold, for the headers of an error; a store that fails here costs only the headers. */
+async function lookQuietly(config: Config, of: Parameters<typeof look>[1]): Promise<Verdict['remaining'] | undefined> {
+  try {
+    return await look(config.limiter, of, config.clock.steadyMs());
+  } catch {
+    return undefined;
+  }
+}
+
+function overloaded(): GatewayError {
+  return unavailable('overloaded', 'The server is handling too many calls. Please retry.');
+}

@@ -1,0 +1,109 @@
+import { randomUUID } from 'node:crypto';
+import type { Call } from './call.js';
+import { completeChat } from './complete-chat.js';
+import { modelIdNotFound, shuttingDown, unknownUrl } from './errors.js';
+import { type Exchange, respondFailure } from './failure.js';
+import { debugHeaders, startPhases } from './http/debug.js';
+import type { GatewayRequest, GatewayResponse } from './http/exchange.js';
+import { respondError, respondJson } from './http/respond.js';
+import { findRoute, ownPath, type RouteMatch } from './http/routes.js';
+import type { JsonObject } from './json.js';
+import { authenticate } from './keys/authenticate.js';
+import type { ApiKey } from './keys/key-store.js';
+import { type Config, type GatewayOptions, resolveOptions } from './options.js';
+import { chatSender } from './upstreams/send.js';
+import { modelList, modelObject } from './wire/models.js';
+import { usageReport } from './wire/usage-report.js';
+
+/** An OpenAI-compatible API, free of any server: adapters bring it requests and write out its answers. */
+export interface Gateway {
+  /** Answers one request, or resolves to `undefined` when the path is not ours. Never rejects. */
+  handle(request: GatewayRequest): Promise<GatewayResponse | undefined>;
+  /**
+   * Refuses new calls with 503, lets running ones end, and resolves when all are recorded. `graceMs`: after this,
+   * running calls are ended with an error. @default 30_000
+   */
+  close(options?: { readonly graceMs?: number }): Promise<void>;
+}
+
+const DEFAULT_GRACE_MS = 30_000;
+
+/**
+ * Makes a gateway. Everything it holds is its own: two in one process never meet.
+ * @throws {TypeError} for options that cannot be right.
+ */
+export function createGateway(options?: GatewayOptions): Gateway {
+  const config = resolveOptions(options);
+  const sendChat = chatSender();
+  const running = new Set<Call>();
+  let closed: Promise<void> | undefined;
+
+  async function handle(request: GatewayRequest): Promise<GatewayResponse | undefined> {
+    const path = ownPath(request.url, config.basePath);
+    if (path === undefined) return undefined;
+    const requestId = `req_${randomUUID().replaceAll('-', '')}`;
+    const phases = startPhases(config.clock);
+    const asksDebug = request.headers['x-debug']?.toString().toLowerCase() === 'true';
+    let exchange: Exchange = { request, requestId, phases, showsDebug: asksDebug && config.debug };
+    try {
+      if (closed !== undefined) throw shuttingDown();
+      const key = await authenticate(request, config);
+      phases.mark('auth');
+      exchange = { ...exchange, showsDebug: asksDebug && (key.debug ?? config.debug) };
+      const route = findRoute(request.method, path);
+      if (route.action === 'completeChat') {
+        return await completeChat({ ...exchange, key }, { config, sendChat, running });
+      }
+      return respondJson(JSON.stringify(await read(config, route, key)), {
+        'x-request-id': requestId,
+        ...(exchange.showsDebug ? debugHeaders({ requestId, keyId: key.id }, phases) : {}),
+      });
+    } catch (error) {
+      return respondFailure(error, exchange, { hooks: config.hooks, facts: { requestId } });
+    }
+  }
+
+  return {
+    handle,
+    close({ graceMs = DEFAULT_GRACE_MS } = {}) {
+      closed ??= drain(config, running, graceMs);
+      return closed;
+    },
+  };
+}
+
+/** The gateway itself, or a new one of these options: what adapters take. */
+export function gatewayOf(given?: GatewayOptions | Gateway): Gateway {
+  return given !== undefined && 'handle' in given ? given : createGateway(given);
+}
+
+/** The answer to a path that nobody has, for hosts without routes of their own. */
+export function respondNotFound(request: GatewayRequest): GatewayResponse {
+  return respondError(unknownUrl(request.method, request.url.split('?', 1)[0] ?? ''), {});
+}
+
+/** Answers the routes that ask no upstream. */
+async function read(config: Config, { action, rest }: RouteMatch, key: ApiKey): Promise<JsonObject> {
+  if (action === 'listModels') return modelList(config.models.listed.filter(({ id }) => mayCall(key, id)));
+  if (action === 'retrieveModel') {
+    const model = config.models.findListed(rest);
+    if (model === undefined || !mayCall(key, model.id)) throw modelIdNotFound(rest.slice(0, 256));
+    return modelObject({ ...model, id: rest });
+  }
+  const totals = await config.usage.totals?.(key.id);
+  if (totals === undefined) throw unknownUrl('GET', '/v1/usage');
+  return usageReport(totals);
+}
+
+function mayCall(key: ApiKey, modelId: string): boolean {
+  return key.models === undefined || key.models.includes(modelId);
+}
+
+/** Waits until every call is settled; at the end of the grace the rest is ended. */
+async function drain({ clock }: Config, running: ReadonlySet<Call>, graceMs: number): Promise<void> {
+  const cancelTimer = clock.setTimer(() => {
+    for (const call of running) call.abort(shuttingDown());
+  }, graceMs);
+  while (running.size > 0) await Promise.all([...running].map((call) => call.settled));
+  cancelTimer();
+}

@@ -1,0 +1,51 @@
+import type { Verdict } from '../limiter/limiter-store.js';
+import type { Limits } from '../limiter/limits.js';
+
+/** SDKs parse these into 32-bit integers (wire.md §1.3). */
+const MAX_HEADER_INTEGER = 2_147_483_647;
+const MINUTE_MS = 60_000;
+
+/** What `limitHeaders` shows: the limits in force and what the buckets hold. */
+export interface LimitState {
+  readonly limits: Limits;
+  /** In the order of the draws: requests, then tokens, each only when limited. */
+  readonly remaining: Verdict['remaining'];
+}
+
+/** `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` as OpenAI writes them; nothing for what has no limit. */
+export function limitHeaders({ limits, remaining }: LimitState): Record<string, string> {
+  const headers: Record<string, string> = {};
+  const kinds = [
+    ['requests', limits.requestsPerMinute],
+    ['tokens', limits.tokensPerMinute],
+  ] as const;
+  let draw = 0;
+  for (const [kind, limit] of kinds) {
+    if (limit === undefined) continue;
+    const left = remaining[draw] ?? 0;
+    draw += 1;
+    headers[`x-ratelimit-limit-${kind}`] = integer(limit);
+    headers[`x-ratelimit-remaining-${kind}`] = integer(left);
+    headers[`x-ratelimit-reset-${kind}`] = formatDuration(limit === 0 ? 0 : ((limit - left) / limit) * MINUTE_MS);
+  }
+  return headers;
+}
+
+/**
+ * A duration as Go's `time.Duration.String()` writes it, rounded up to milliseconds: `0s`, `6ms`, `1.2s`, `6m0s`,
+ * `1h0m0s`. go-openai parses the headers with `time.ParseDuration`.
+ */
+export function formatDuration(durationMs: number): string {
+  const ms = Math.max(0, Math.ceil(durationMs - 1e-6));
+  if (ms === 0) return '0s';
+  if (ms < 1_000) return `${ms}ms`;
+  const hours = Math.floor(ms / 3_600_000);
+  const minutes = Math.floor((ms % 3_600_000) / MINUTE_MS);
+  const seconds = `${(ms % MINUTE_MS) / 1_000}s`;
+  if (hours > 0) return `${hours}h${minutes}m${seconds}`;
+  return minutes > 0 ? `${minutes}m${seconds}` : seconds;
+}
+
+function integer(value: number): string {
+  return String(Math.min(MAX_HEADER_INTEGER, Math.max(0, Math.floor(value))));
+}

@@ -1,0 +1,131 @@
+import type { Clock } from '../clock.js';
+import { type GatewayError, internalError } from '../errors.js';
+import { isJsonObject } from '../json.js';
+import { type JsonDocument, type JsonRefusal, parseDocument, REQUEST_BOUNDS } from '../json-document.js';
+import {
+  bodyTooLarge,
+  duplicateMember,
+  invalidJson,
+  invalidRequest,
+  jsonTooDeep,
+  jsonTooManyKeys,
+  requestTimeout,
+  unsupportedContentEncoding,
+  unsupportedContentType,
+} from '../request-errors.js';
+import type { GatewayRequest } from './exchange.js';
+
+/** Bounds of one request body. */
+export interface BodyBounds {
+  readonly maxBodyBytes: number;
+  /** For the whole body to arrive. */
+  readonly bodyTimeoutMs: number;
+  readonly clock: Clock;
+}
+
+/**
+ * Reads a request's JSON object, whoever read its bytes first.
+ * @throws {GatewayError} 400, 408, 413 or 415; the signal's reason when the client goes away.
+ */
+export async function readBody(request: GatewayRequest, bounds: BodyBounds): Promise<JsonDocument> {
+  checkHeaders(request.headers, bounds.maxBodyBytes);
+  const bytes =
+    'parsed' in request.body ? parsedBytes(request.body.parsed) : await collect(request.body, request.signal, bounds);
+  const result = parseDocument(bytes, REQUEST_BOUNDS);
+  if (result.kind === 'document') return result.document;
+  throw refusalError(result);
+}
+
+function checkHeaders(headers: GatewayRequest['headers'], maxBodyBytes: number): void {
+  const encoding = headers['content-encoding'];
+  if (typeof encoding === 'string' && encoding !== '' && encoding.toLowerCase() !== 'identity') {
+    throw unsupportedContentEncoding(encoding.slice(0, 100));
+  }
+  const type = headers['content-type'];
+  if (typeof type === 'string' && !isJsonType(type)) throw unsupportedContentType(type.slice(0, 200));
+  const length = Number(headers['content-length'] ?? 0);
+  if (length > maxBodyBytes) throw bodyTooLarge(maxBodyBytes);
+}
+
+/** `application/json` with any parameters; a missing type is JSON too, as `curl`-like clients forget it. */
+function isJsonType(type: string): boolean {
+  const [media = '', ...parameters] = type.split(';');
+  if (media.trim().toLowerCase() !== 'application/json') return false;
+  const charset = parameters.find((parameter) => /^\s*charset=/i.test(parameter));
+  return charset === undefined || /^\s*charset="?(?:utf-?8|us-ascii)"?\s*$/i.test(charset);
+}
+
+async function collect(
+  body: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+  { maxBodyBytes, bodyTimeoutMs, clock }: BodyBounds,
+): Promise<Uint8Array> {
+  const iterator = body[Symbol.asyncIterator]();
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  let stop: () => void = () => {};
+  const stopped = new Promise<never>((_resolve, reject) => {
+    const cancel = clock.setTimer(() => reject(requestTimeout()), bodyTimeoutMs);
+    const gone = (): void => reject(signal.reason);
+    signal.addEventListener('abort', gone, { once: true });
+    stop = () => {
+      cancel();
+      signal.removeEventListener('abort', gone);
+    };
+  });
+  // Whether or not the race below is still on: a late rejection is nobody's error.
+  stopped.catch(() => {});
+  try {
+    signal.throwIfAborted();
+    for (;;) {
+      const step = await Promise.race([iterator.next(), stopped]);
+      if (step.done === true) break;
+      size += step.value.byteLength;
+      if (size > maxBodyBytes) throw bodyTooLarge(maxBodyBytes);
+      pieces.push(step.value);
+    }
+  } catch (error) {
+    // Not awaited: a stalled sender must not hold back the answer.
+    iterator.return?.()?.catch(() => {});
+    throw error;
+  } finally {
+    stop();
+  }
+  const [only] = pieces;
+  return pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces);
+}
+
+/** The bytes of what the host's body parser made, so that it goes through the same checks as everything else. */
+function parsedBytes(parsed: unknown): Uint8Array {
+  if (parsed === undefined) {
+    throw internalError(
+      new Error(
+        'The request body was read before it reached megallm and left no `body`. Mount megallm before that parser.',
+      ),
+    );
+  }
+  if (Buffer.isBuffer(parsed)) return parsed;
+  if (typeof parsed === 'string') return Buffer.from(parsed);
+  if (!isJsonObject(parsed)) throw invalidJson();
+  try {
+    return Buffer.from(JSON.stringify(parsed));
+  } catch {
+    // A RangeError: nested deeper than the stack.
+    throw jsonTooDeep(REQUEST_BOUNDS.maxDepth);
+  }
+}
+
+function refusalError(refusal: JsonRefusal): GatewayError {
+  switch (refusal.reason) {
+    case 'depth':
+      return jsonTooDeep(REQUEST_BOUNDS.maxDepth);
+    case 'keys':
+      return jsonTooManyKeys();
+    case 'duplicate':
+      return duplicateMember(refusal.name.slice(0, 64));
+    case 'poisoned':
+      return invalidRequest("The names '__proto__' and 'constructor.prototype' are not allowed.");
+    default:
+      return invalidJson();
+  }
+}

@@ -1,0 +1,35 @@
+export type { Clock } from './clock.js';
+export { systemClock } from './clock.js';
+export { type ErrorBody, GatewayError, type GatewayErrorFields } from './errors.js';
+export { createGateway, type Gateway, gatewayOf, respondNotFound } from './gateway.js';
+export type { ErrorContext, Hooks } from './hooks.js';
+export type { GatewayRequest, GatewayResponse } from './http/exchange.js';
+export type { Json, JsonObject } from './json.js';
+export type { Identify } from './keys/authenticate.js';
+export { cachedKeys } from './keys/cached.js';
+export { createKey } from './keys/create-key.js';
+export type { ApiKey, KeyStore } from './keys/key-store.js';
+export { memoryKeys } from './keys/memory.js';
+export { hashSecret } from './keys/secret.js';
+export type { Draw, LimiterStore, Reservation, Slot, Verdict } from './limiter/limiter-store.js';
+export type { Limits } from './limiter/limits.js';
+export { memoryLimiter } from './limiter/memory.js';
+export { type Capabilities, defaultModels, type ModelOptions } from './models/model-table.js';
+export type { Pricing } from './models/pricing.js';
+export { type Environment, type GatewayOptions, readEnvironment } from './options.js';
+export { demo } from './upstreams/demo/demo.js';
+export { fromFunction } from './upstreams/function.js';
+export { type HttpOptions, http } from './upstreams/http.js';
+export { openaiClient } from './upstreams/openai-client.js';
+export { queued } from './upstreams/queued.js';
+export type { Operation, Upstream, UpstreamCall, UpstreamReply } from './upstreams/upstream.js';
+export { memoryUsage } from './usage/memory.js';
+export type {
+  UsageHour,
+  UsageReader,
+  UsageRecord,
+  UsageStart,
+  UsageStore,
+  UsageSum,
+  UsageTotals,
+} from './usage/usage-store.js';

@@ -1,0 +1,206 @@
+import { isUtf8 } from 'node:buffer';
+import { isJsonObject, type JsonObject } from './json.js';
+import { isPoisoned, isWellFormed, mayBeIllFormed, mayBePoisoned, toWellFormed } from './json-walk.js';
+
+/** A JSON object together with the bytes it came from, so that a change of one member need not rebuild the rest. */
+export interface JsonDocument {
+  readonly value: JsonObject;
+  readonly bytes: Buffer;
+  /** Where each top-level member's value stands in `bytes`. */
+  readonly members: ReadonlyMap<string, Span>;
+}
+
+/** Byte offsets, `end` exclusive. */
+export interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Bounds within which parsing cannot block the process (2 MB of `[` block `JSON.parse` for 1.5 s). */
+export interface JsonBounds {
+  readonly maxDepth: number;
+  /** Most `:` outside strings. */
+  readonly maxKeys: number;
+  /** Most `,` outside strings. */
+  readonly maxItems: number;
+}
+
+/** Why a text is no document. `name`: the member that stands there twice. */
+export type JsonRefusal =
+  | { readonly kind: 'refused'; readonly reason: 'syntax' | 'not-an-object' | 'depth' | 'keys' | 'poisoned' }
+  | { readonly kind: 'refused'; readonly reason: 'duplicate'; readonly name: string };
+
+export type JsonResult = { readonly kind: 'document'; readonly document: JsonDocument } | JsonRefusal;
+
+/** Bounds for what strangers send. The number of items allows embeddings' token arrays. */
+export const REQUEST_BOUNDS: JsonBounds = { maxDepth: 64, maxKeys: 50_000, maxItems: 1_000_000 };
+
+/** Bounds for what upstreams answer. */
+export const ANSWER_BOUNDS: JsonBounds = { maxDepth: 128, maxKeys: 5_000_000, maxItems: 20_000_000 };
+
+/**
+ * Parses one JSON object: UTF-8 strictly, a byte order mark skipped, within bounds, no member twice at the top level, no
+ * `__proto__` or `constructor.prototype` anywhere, lone surrogates replaced by U+FFFD.
+ */
+export function parseDocument(input: Uint8Array, bounds: JsonBounds): JsonResult {
+  const bytes = withoutByteOrderMark(Buffer.from(input.buffer, input.byteOffset, input.byteLength));
+  const scanned = scanTopLevel(bytes, bounds);
+  if (scanned instanceof Map === false) return scanned;
+  if (!isUtf8(bytes)) return refused('syntax');
+  const text = bytes.toString('utf8');
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return refused('syntax');
+  }
+  if (!isJsonObject(value)) return refused('not-an-object');
+  if (mayBePoisoned(text) && isPoisoned(value)) return refused('poisoned');
+  if (mayBeIllFormed(text) && !isWellFormed(value)) {
+    return parseDocument(Buffer.from(JSON.stringify(value, toWellFormed)), bounds);
+  }
+  return { kind: 'document', document: { value, bytes, members: scanned } };
+}
+
+/** The document's text with these members set. Everything else keeps its bytes; new members come first. */
+export function replaceMembers(document: JsonDocument, changes: JsonObject): Buffer {
+  const edits: { readonly span: Span; readonly text: string }[] = [];
+  let added = '';
+  for (const [name, value] of Object.entries(changes)) {
+    const span = document.members.get(name);
+    if (span !== undefined) edits.push({ span, text: JSON.stringify(value) });
+    else added += `${JSON.stringify(name)}:${JSON.stringify(value)},`;
+  }
+  edits.sort((a, b) => a.span.start - b.span.start);
+  const pieces: Buffer[] = [];
+  let from = 0;
+  if (added !== '') {
+    from = document.bytes.indexOf(0x7b) + 1;
+    const inside = document.members.size === 0 ? added.slice(0, -1) : added;
+    pieces.push(document.bytes.subarray(0, from), Buffer.from(inside));
+  }
+  for (const { span, text } of edits) {
+    pieces.push(document.bytes.subarray(from, span.start), Buffer.from(text));
+    from = span.end;
+  }
+  pieces.push(document.bytes.subarray(from));
+  return Buffer.concat(pieces);
+}
+
+/** Kept out of sight, so that a copy of the body (`{ ...body }`) loses it and is serialised anew. */
+const BYTES = Symbol('bytes');
+
+/** The document's object with `changes`, frozen, remembering its bytes for `jsonBytes`. */
+export function editedBody(document: JsonDocument, changes: JsonObject): JsonObject {
+  const body = { ...document.value, ...changes };
+  const bytes = Object.keys(changes).length === 0 ? document.bytes : replaceMembers(document, changes);
+  return Object.freeze(Object.defineProperty(body, BYTES, { value: bytes }));
+}
+
+/** A body as JSON text: the bytes it came from where they are known. */
+export function jsonBytes(body: JsonObject): Buffer {
+  const bytes: unknown = Reflect.get(body, BYTES);
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(JSON.stringify(body));
+}
+
+/**
+ * Walks over the bytes without recursion: counts depth, keys and items, and notes where the top-level values stand. What
+ * is not valid JSON comes out as nonsense here and is refused by `JSON.parse` after.
+ */
+function scanTopLevel(bytes: Buffer, bounds: JsonBounds): Map<string, Span> | JsonRefusal {
+  const members = new Map<string, Span>();
+  let depth = 0;
+  let keys = 0;
+  let items = 0;
+  let name: string | undefined;
+  let valueStart = 0;
+  let lastString: Span | undefined;
+  let valueEnd = 0;
+  for (let at = 0; at < bytes.length; at += 1) {
+    const byte = bytes[at];
+    switch (byte) {
+      case 0x22: {
+        const end = stringEnd(bytes, at);
+        if (depth === 1) lastString = { start: at, end };
+        at = end - 1;
+        break;
+      }
+      case 0x7b: // {
+      case 0x5b: // [
+        depth += 1;
+        if (depth > bounds.maxDepth) return refused('depth');
+        break;
+      case 0x3a: // :
+        keys += 1;
+        if (keys > bounds.maxKeys) return refused('keys');
+        if (depth === 1 && name === undefined && lastString !== undefined) {
+          name = memberName(bytes, lastString);
+          valueStart = at + 1;
+        }
+        break;
+      case 0x2c: // ,
+        items += 1;
+        if (items > bounds.maxItems) return refused('keys');
+        break;
+      case 0x7d: // }
+      case 0x5d: // ]
+        depth -= 1;
+        break;
+      case 0x20:
+      case 0x0a:
+      case 0x0d:
+      case 0x09:
+        continue;
+    }
+    const closes = byte === 0x2c ? depth === 1 : byte === 0x7d && depth === 0;
+    if (closes && name !== undefined) {
+      if (members.has(name)) return { kind: 'refused', reason: 'duplicate', name };
+      members.set(name, { start: firstVisible(bytes, valueStart), end: valueEnd });
+      name = undefined;
+    }
+    valueEnd = at + 1;
+  }
+  return members;
+}
+
+/** Offset after the closing quote. Short strings by a loop, long ones by `indexOf`, which is C. */
+function stringEnd(bytes: Buffer, start: number): number {
+  const near = Math.min(bytes.length, start + 24);
+  for (let at = start + 1; at < near; at += 1) {
+    if (bytes[at] === 0x5c) at += 1;
+    else if (bytes[at] === 0x22) return at + 1;
+  }
+  let from = start + 1;
+  for (;;) {
+    const quote = bytes.indexOf(0x22, from);
+    if (quote === -1) return bytes.length;
+    let slashes = 0;
+    while (bytes[quote - 1 - slashes] === 0x5c) slashes += 1;
+    if (slashes % 2 === 0) return quote + 1;
+    from = quote + 1;
+  }
+}
+
+function memberName(bytes: Buffer, span: Span): string {
+  const quoted = bytes.toString('utf8', span.start, span.end);
+  if (!quoted.includes('\\')) return quoted.slice(1, -1);
+  try {
+    return String(JSON.parse(quoted));
+  } catch {
+    return quoted;
+  }
+}
+
+function firstVisible(bytes: Buffer, from: number): number {
+  let at = from;
+  while (bytes[at] === 0x20 || bytes[at] === 0x0a || bytes[at] === 0x0d || bytes[at] === 0x09) at += 1;
+  return at;
+}
+
+function withoutByteOrderMark(bytes: Buffer): Buffer {
+  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
+}
+
+function refused(reason: 'syntax' | 'not-an-object' | 'depth' | 'keys' | 'poisoned'): JsonRefusal {
+  return { kind: 'refused', reason };
+}

@@ -1,0 +1,85 @@
+import { LRUCache } from 'lru-cache';
+import { positiveInteger } from '../checks.js';
+import { type Clock, systemClock } from '../clock.js';
+import type { ApiKey, KeyStore } from './key-store.js';
+
+export interface CachedKeysOptions {
+  /** Milliseconds a key is remembered; so long may a revoked one go on working. @default 5_000 */
+  readonly ttlMs?: number;
+  /** Milliseconds it is remembered that there is no such key; so long may a new one be refused. @default 10_000 */
+  readonly unknownTtlMs?: number;
+  /** Most keys remembered. @default 10_000 */
+  readonly maxKeys?: number;
+  /** Most unknown hashes remembered, apart from the keys: a flood of guesses must not crowd them out. @default 10_000 */
+  readonly maxUnknown?: number;
+  /** @default the machine's */
+  readonly clock?: Pick<Clock, 'steadyMs'>;
+}
+
+/** A key store with a memory. */
+export interface CachedKeys extends KeyStore {
+  /**
+   * Asks the store anew at the next call: after adding, changing or revoking a key. What the store is answering at this
+   * moment is not remembered either.
+   */
+  forget(hash: string): void;
+}
+
+/**
+ * Remembers for a few seconds what a slow key store answered. Calls for one hash at one time share one question to the
+ * store; what it throws is thrown to all of them and not remembered.
+ * @throws {TypeError} when an option is not a positive integer.
+ */
+export function cachedKeys(store: KeyStore, options: CachedKeysOptions = {}): CachedKeys {
+  const { clock = systemClock } = options;
+  // lru-cache takes 0 for "time unknown" and would keep such an entry for ever.
+  const time = { perf: { now: () => clock.steadyMs() + 1 }, ttlResolution: 0 };
+  const known = new LRUCache<string, ApiKey>({
+    ...time,
+    max: positiveInteger('maxKeys', options.maxKeys ?? 10_000),
+    ttl: positiveInteger('ttlMs', options.ttlMs ?? 5_000),
+  });
+  const unknown = new LRUCache<string, true>({
+    ...time,
+    max: positiveInteger('maxUnknown', options.maxUnknown ?? 10_000),
+    ttl: positiveInteger('unknownTtlMs', options.unknownTtlMs ?? 10_000),
+  });
+  const asking = new Map<string, Promise<ApiKey | undefined>>();
+
+  function ask(hash: string): Promise<ApiKey | undefined> {
+    const answer = askStore(store, hash);
+    asking.set(hash, answer);
+    answer.then(
+      (key) => {
+        // Not when `forget` came between: what the store said may be from before the change.
+        if (asking.get(hash) !== answer) return;
+        asking.delete(hash);
+        if (key === undefined) unknown.set(hash, true);
+        else known.set(hash, key);
+      },
+      () => {
+        if (asking.get(hash) === answer) asking.delete(hash);
+      },
+    );
+    return answer;
+  }
+
+  return {
+    async find(hash) {
+      const key = known.get(hash);
+      if (key !== undefined) return key;
+      if (unknown.get(hash) === true) return undefined;
+      return asking.get(hash) ?? ask(hash);
+    },
+    forget(hash) {
+      known.delete(hash);
+      unknown.delete(hash);
+      asking.delete(hash);
+    },
+  };
+}
+
+async function askStore(store: KeyStore, hash: string): Promise<ApiKey | undefined> {
+  // A store written in JavaScript may say null.
+  return (await store.find(hash)) ?? undefined;
+}

@@ -1,0 +1,168 @@
+import { type GatewayError, rateLimited, requestExceedsLimit } from '../errors.js';
+import type { ApiKey } from '../keys/key-store.js';
+import type { LimiterStore, Reservation, Verdict } from './limiter-store.js';
+import { DEFAULT_TIER, type Limits } from './limits.js';
+
+/** What one call wants. */
+export interface Demand {
+  readonly requestId: string;
+  readonly key: ApiKey;
+  readonly limits: Limits;
+  /** The public id, for messages. */
+  readonly model: string;
+  readonly inputTokens: number;
+  /** Most output tokens of one answer; `undefined`: the client named none, take what there is room for. */
+  readonly maxOutputTokens: number | undefined;
+  /** What to reserve where the client named none. */
+  readonly defaultOutputTokens: number;
+  /** Answers asked for at once. */
+  readonly n: number;
+  readonly ttlMs: number;
+}
+
+/** A granted reservation. */
+export interface Admission {
+  readonly reservation: Reservation;
+  readonly limits: Limits;
+  readonly verdict: Verdict;
+  /** Output tokens of one answer that were reserved; `undefined` when tokens are not limited. */
+  readonly outputCeiling: number | undefined;
+}
+
+/** A refusal with what the buckets hold. */
+export interface Refusal {
+  readonly error: GatewayError;
+  readonly limits: Limits;
+  readonly remaining: Verdict['remaining'];
+}
+
+export type AdmitResult =
+  | { readonly kind: 'admitted'; readonly admission: Admission }
+  | { readonly kind: 'refused'; readonly refusal: Refusal };
+
+/** Less than this is no answer: rather refuse than reserve it. */
+const LEAST_OUTPUT_TOKENS = 16;
+const MINUTE_MS = 60_000;
+
+/** The limits of a key: its tier's, overridden field by field. */
+export function limitsOf(key: ApiKey, tiers: ReadonlyMap<string, Limits>): Limits {
+  const tier = tiers.get(key.tier ?? DEFAULT_TIER) ?? tiers.get(DEFAULT_TIER) ?? {};
+  return key.limits === undefined ? tier : { ...tier, ...key.limits };
+}
+
+/**
+ * Reserves a call's request, tokens and place in one atomic step. Where the client named no output ceiling, the
+ * reservation shrinks to what is left rather than being refused: a small limit must not make a key useless.
+ */
+export async function admit(store: LimiterStore, demand: Demand, now: number): Promise<AdmitResult> {
+  const { limits, maxOutputTokens, n } = demand;
+  let ceiling = maxOutputTokens ?? defaultCeiling(demand);
+  for (;;) {
+    const tokens = demand.inputTokens + n * ceiling;
+    const reservation = reservationOf(demand, tokens);
+    const verdict = await store.reserve(reservation, now);
+    if (verdict.granted) {
+      const outputCeiling = limits.tokensPerMinute === undefined ? undefined : ceiling;
+      return { kind: 'admitted', admission: { reservation, limits, verdict, outputCeiling } };
+    }
+    const smaller = maxOutputTokens === undefined ? ceilingThatFits(demand, verdict) : 0;
+    if (smaller < LEAST_OUTPUT_TOKENS || smaller >= ceiling) {
+      const error = refusalError({ demand, reservation, verdict });
+      return { kind: 'refused', refusal: { error, limits, remaining: verdict.remaining } };
+    }
+    ceiling = smaller;
+  }
+}
+
+/** What the key's buckets hold, taking nothing: for the headers of answers that were never admitted. */
+export async function look(
+  store: LimiterStore,
+  { key, limits }: Pick<Demand, 'key' | 'limits'>,
+  now: number,
+): Promise<Verdict['remaining']> {
+  const reservation = { id: '', draws: drawsOf({ key, limits }, 0, 0), slots: [], ttlMs: 0 };
+  return (await store.reserve(reservation, now)).remaining;
+}
+
+/** True amounts in the order of the draws, for `settle`. */
+export function settledAmounts({ limits }: Admission, tokens: number): number[] {
+  return [
+    ...(limits.requestsPerMinute === undefined ? [] : [1]),
+    ...(limits.tokensPerMinute === undefined ? [] : [tokens]),
+  ];
+}
+
+function reservationOf(demand: Demand, tokens: number): Reservation {
+  const { concurrency } = demand.limits;
+  return {
+    id: demand.requestId,
+    draws: drawsOf(demand, 1, tokens),
+    slots: concurrency === undefined ? [] : [{ name: `${subjectOf(demand.key)}:concurrency`, capacity: concurrency }],
+    ttlMs: demand.ttlMs,
+  };
+}
+
+function drawsOf(
+  { key, limits }: Pick<Demand, 'key' | 'limits'>,
+  requests: number,
+  tokens: number,
+): Reservation['draws'] {
+  const subject = subjectOf(key);
+  const draw = (kind: string, capacity: number | undefined, amount: number): Reservation['draws'] =>
+    capacity === undefined
+      ? []
+      : [{ bucket: `${subject}:${kind}`, capacity, refillPerMs: capacity / MINUTE_MS, amount }];
+  return [...draw('requests', limits.requestsPerMinute, requests), ...draw('tokens', limits.tokensPerMinute, tokens)];
+}
+
+/** Keys of one owner share; the prefix keeps an owner from being taken for a key of the same name. */
+function subjectOf(key: ApiKey): string {
+  return key.owner === undefined ? `key:${key.id}` : `owner:${key.owner}`;
+}
+
+function defaultCeiling({ limits, inputTokens, n, defaultOutputTokens }: Demand): number {
+  const room = Math.floor(((limits.tokensPerMinute ?? Number.POSITIVE_INFINITY) - inputTokens) / n);
+  return room < LEAST_OUTPUT_TOKENS ? LEAST_OUTPUT_TOKENS : Math.min(defaultOutputTokens, room);
+}
+
+/** Output tokens that would fit into what the token bucket holds. */
+function ceilingThatFits({ limits, inputTokens, n }: Demand, { remaining }: Verdict): number {
+  const left = limits.tokensPerMinute === undefined ? undefined : remaining.at(-1);
+  return left === undefined ? 0 : Math.floor((left - inputTokens) / n);
+}
+
+interface Refused {
+  readonly demand: Demand;
+  readonly reservation: Reservation;
+  readonly verdict: Verdict;
+}
+
+/** OpenAI's messages, which clients read the delay from. */
+function refusalError({ demand, reservation, verdict }: Refused): GatewayError {
+  const { key, limits, model } = demand;
+  const where = `for ${model} in organization ${key.owner ?? key.id}`;
+  const short = reservation.draws.findIndex((draw, index) => draw.amount > (verdict.remaining[index] ?? 0));
+  const draw = reservation.draws[short];
+  if (draw === undefined) {
+    const message = `Rate limit reached ${where} on concurrent requests: Limit ${limits.concurrency}. Please try again in ${seconds(verdict.retryAfterMs)}.`;
+    return rateLimited('concurrency', message, verdict.retryAfterMs);
+  }
+  const isTokens = draw.bucket.endsWith(':tokens');
+  const unit = isTokens ? 'tokens per min (TPM)' : 'requests per min (RPM)';
+  const requested = `Limit ${draw.capacity}, Requested ${draw.amount}`;
+  if (verdict.retryAfterMs === Number.POSITIVE_INFINITY) {
+    return requestExceedsLimit(
+      `Request too large ${where} on ${unit}: ${requested}. The input or output tokens must be reduced in order to run successfully.`,
+    );
+  }
+  const used = Math.ceil(draw.capacity - (verdict.remaining[short] ?? 0));
+  return rateLimited(
+    isTokens ? 'tokens' : 'requests',
+    `Rate limit reached ${where} on ${unit}: Limit ${draw.capacity}, Used ${used}, Requested ${draw.amount}. Please try again in ${seconds(verdict.retryAfterMs)}.`,
+    verdict.retryAfterMs,
+  );
+}
+
+function seconds(ms: number): string {
+  return ms < 1_000 ? `${ms}ms` : `${ms / 1_000}s`;
+}

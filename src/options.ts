@@ -1,0 +1,219 @@
+import { positiveInteger, unexpected, withMethod } from './checks.js';
+import { type Clock, systemClock } from './clock.js';
+import { guardedHooks, type Hooks } from './hooks.js';
+import type { Identify } from './keys/authenticate.js';
+import { createKey } from './keys/create-key.js';
+import type { ApiKey, KeyStore } from './keys/key-store.js';
+import { memoryKeys } from './keys/memory.js';
+import { hashSecret } from './keys/secret.js';
+import type { LimiterStore } from './limiter/limiter-store.js';
+import { DEFAULT_TIERS, type Limits } from './limiter/limits.js';
+import { memoryLimiter } from './limiter/memory.js';
+import { defaultModels, type ModelOptions, type ModelTable, modelTable } from './models/model-table.js';
+import { demo } from './upstreams/demo/demo.js';
+import { http } from './upstreams/http.js';
+import { unconfigured } from './upstreams/unconfigured.js';
+import type { Upstream } from './upstreams/upstream.js';
+import { memoryUsage } from './usage/memory.js';
+import type { UsageReader, UsageStore } from './usage/usage-store.js';
+
+/** Everything a host can say. Every field may be left out: `megallm()` works, and is never an open proxy. */
+export interface GatewayOptions {
+  /**
+   * Who answers the calls of models that name no upstream of their own.
+   * @default `http` to `OPENAI_BASE_URL` with `OPENAI_API_KEY` when the key is set; else `demo()`, in production a 503
+   */
+  readonly upstream?: Upstream;
+  /** What is served, by public id. @default `defaultModels()` */
+  readonly models?: Readonly<Record<string, ModelOptions>>;
+  /** A model name that is not in `models`: passed to `upstream` under that name, or refused with a 404. @default 'refuse' with `models`, else 'pass' */
+  readonly unlistedModels?: 'pass' | 'refuse';
+  /** Where API keys live. @default `MEGALLM_KEYS`; none set: one development key, printed once; in production none */
+  readonly keys?: KeyStore;
+  /** Maps the host's own user to a key; asked before `keys`. */
+  readonly identify?: Identify;
+  /** Limits by tier, beside and instead of the default tiers `basic`, `pro` and `enterprise`. */
+  readonly tiers?: Readonly<Record<string, Limits>>;
+  /** Where limit counters live. @default memoryLimiter() */
+  readonly limiter?: LimiterStore;
+  /** Where usage is kept. @default memoryUsage() */
+  readonly usage?: UsageStore & Partial<UsageReader>;
+  readonly hooks?: Hooks;
+  /** Path below which `/v1` stands, where the host does not strip it, such as `/ai`. @default '' */
+  readonly basePath?: string;
+  /** Largest request body. @default 10_485_760 */
+  readonly maxBodyBytes?: number;
+  /** For a request body to arrive whole. @default 30_000 */
+  readonly bodyTimeoutMs?: number;
+  /** Output ceiling of a call whose key has a token limit and whose client named none. @default 4_096 */
+  readonly defaultMaxOutputTokens?: number;
+  /** Longest call, from its admission to the end of its answer. @default 600_000 */
+  readonly timeoutMs?: number;
+  /** Largest answer of an upstream. @default 67_108_864 */
+  readonly maxResponseBytes?: number;
+  /** Most calls at once over all keys; more get a 503. @default 10_000 */
+  readonly maxConcurrentCalls?: number;
+  /** Whether keys that do not say so may see what `X-Debug: true` shows. @default false in production, true elsewhere */
+  readonly debug?: boolean;
+  /** @default process.env */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** @default systemClock */
+  readonly clock?: Clock;
+}
+
+/** The options with nothing left open. */
+export interface Config {
+  readonly upstream: Upstream;
+  readonly models: ModelTable;
+  readonly keys: KeyStore;
+  readonly identify: Identify | undefined;
+  readonly tiers: ReadonlyMap<string, Limits>;
+  readonly limiter: LimiterStore;
+  readonly usage: UsageStore & Partial<UsageReader>;
+  readonly hooks: Required<Hooks>;
+  readonly basePath: string;
+  readonly maxBodyBytes: number;
+  readonly bodyTimeoutMs: number;
+  readonly defaultMaxOutputTokens: number;
+  readonly timeoutMs: number;
+  readonly maxResponseBytes: number;
+  readonly maxConcurrentCalls: number;
+  readonly debug: boolean;
+  readonly clock: Clock;
+}
+
+const OPTION_NAMES = new Set([
+  'upstream',
+  'models',
+  'unlistedModels',
+  'keys',
+  'identify',
+  'tiers',
+  'limiter',
+  'usage',
+  'hooks',
+  'basePath',
+  'maxBodyBytes',
+  'bodyTimeoutMs',
+  'defaultMaxOutputTokens',
+  'timeoutMs',
+  'maxResponseBytes',
+  'maxConcurrentCalls',
+  'debug',
+  'environment',
+  'clock',
+]);
+
+/**
+ * Fills in and checks the options, once, when the gateway is made.
+ * @throws {TypeError} for unknown names and bad values, naming both.
+ */
+export function resolveOptions(options: GatewayOptions = {}): Config {
+  for (const name of Object.keys(options)) {
+    if (!OPTION_NAMES.has(name)) throw new TypeError(`Unknown option \`${name}\``);
+  }
+  const environment = readEnvironment(options.environment);
+  const hooks = guardedHooks(options.hooks ?? {});
+  const { production } = environment;
+  return Object.freeze({
+    upstream: withMethod('upstream', options.upstream, 'send') ?? defaultUpstream(environment, hooks),
+    models: modelTable(options.models ?? defaultModels(), passesUnlisted(options)),
+    keys: withMethod('keys', options.keys, 'find') ?? defaultKeys(environment, options, hooks),
+    identify: options.identify,
+    tiers: new Map(Object.entries({ ...DEFAULT_TIERS, ...checkedTiers(options.tiers) })),
+    limiter: withMethod('limiter', options.limiter, 'reserve') ?? memoryLimiter(),
+    usage: withMethod('usage', options.usage, 'settle') ?? memoryUsage(),
+    hooks,
+    basePath: checkedBasePath(options.basePath ?? ''),
+    maxBodyBytes: positiveInteger('maxBodyBytes', options.maxBodyBytes ?? 10_485_760),
+    bodyTimeoutMs: positiveInteger('bodyTimeoutMs', options.bodyTimeoutMs ?? 30_000),
+    defaultMaxOutputTokens: positiveInteger('defaultMaxOutputTokens', options.defaultMaxOutputTokens ?? 4_096),
+    timeoutMs: positiveInteger('timeoutMs', options.timeoutMs ?? 600_000),
+    maxResponseBytes: positiveInteger('maxResponseBytes', options.maxResponseBytes ?? 67_108_864),
+    maxConcurrentCalls: positiveInteger('maxConcurrentCalls', options.maxConcurrentCalls ?? 10_000),
+    debug: options.debug ?? !production,
+    clock: options.clock ?? systemClock,
+  });
+}
+
+/** What the environment says. */
+export interface Environment {
+  /** `NODE_ENV` is `production`. */
+  readonly production: boolean;
+  /** `PORT`, for stand-alone servers. @default 3_000 */
+  readonly port: number;
+  /** `MEGALLM_KEYS`: `secret[:tier[:id]]`, separated by commas. */
+  readonly keys: readonly (ApiKey & { readonly secret: string })[];
+  /** `OPENAI_API_KEY`. */
+  readonly openaiApiKey: string | undefined;
+  /** `OPENAI_BASE_URL`. @default 'https://api.openai.com/v1' */
+  readonly openaiBaseUrl: string;
+}
+
+/**
+ * Reads the variables we know; the only place that does.
+ * @throws {TypeError} for a bad port or key, never showing the key.
+ */
+export function readEnvironment(variables: Readonly<Record<string, string | undefined>> = process.env): Environment {
+  return {
+    production: variables.NODE_ENV === 'production',
+    port: positiveInteger('PORT', Number(variables.PORT || 3_000)),
+    keys: (variables.MEGALLM_KEYS ?? '')
+      .split(',')
+      .map((entry) => entry.trim())
+      .filter((entry) => entry !== '')
+      .map(environmentKey),
+    openaiApiKey: variables.OPENAI_API_KEY || undefined,
+    openaiBaseUrl: variables.OPENAI_BASE_URL || 'https://api.openai.com/v1',
+  };
+}
+
+function environmentKey(entry: string): ApiKey & { secret: string } {
+  const [secret = '', tier, id] = entry.split(':');
+  return {
+    secret,
+    // Named after the hash, so that usage and limits follow the key when the list is reordered.
+    id: id || `env_${hashSecret(secret).slice(0, 12)}`,
+    ...(tier ? { tier } : {}),
+  };
+}
+
+function defaultUpstream(environment: Environment, hooks: Required<Hooks>): Upstream {
+  if (environment.openaiApiKey !== undefined) {
+    return http({ baseUrl: environment.openaiBaseUrl, apiKey: environment.openaiApiKey, name: 'openai' });
+  }
+  if (!environment.production) return demo();
+  hooks.onNotice('No upstream: set OPENAI_API_KEY or the `upstream` option. Until then calls are answered with 503.');
+  return unconfigured();
+}
+
+function defaultKeys({ keys, production }: Environment, options: GatewayOptions, hooks: Required<Hooks>): KeyStore {
+  if (keys.length > 0 || options.identify !== undefined) return memoryKeys(keys);
+  if (production) {
+    hooks.onNotice('No API keys: set MEGALLM_KEYS or the `keys` option. Until then calls are answered with 401.');
+    return memoryKeys();
+  }
+  const { secret, hash, key } = createKey({ id: 'development' });
+  hooks.onNotice(`No API keys are set. For development, use: ${secret}`);
+  return memoryKeys([{ ...key, hash }]);
+}
+
+function passesUnlisted({ unlistedModels, models }: GatewayOptions): boolean {
+  if (unlistedModels === undefined) return models === undefined;
+  if (unlistedModels === 'pass' || unlistedModels === 'refuse') return unlistedModels === 'pass';
+  throw unexpected('unlistedModels', "'pass' or 'refuse'", unlistedModels);
+}
+
+function checkedTiers(tiers: Readonly<Record<string, Limits>> = {}): Readonly<Record<string, Limits>> {
+  for (const [tier, limits] of Object.entries(tiers)) {
+    for (const [field, value] of Object.entries(limits)) {
+      if (value !== undefined) positiveInteger(`tiers.${tier}.${field}`, value);
+    }
+  }
+  return tiers;
+}
+
+function checkedBasePath(path: string): string {
+  if (path === '' || (typeof path === 'string' && /^(?:\/[\w.~-]+)+$/.test(path))) return path;
+  throw unexpected('basePath', "to be '' or a path such as '/ai'", path);
+}

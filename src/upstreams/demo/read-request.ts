@@ -1,0 +1,138 @@
+import { modelNotFound } from '../../errors.js';
+import type { JsonObject } from '../../json.js';
+import {
+  arrayAboveMaxLength,
+  invalidType,
+  maxTokensTooLarge,
+  topLogprobsWithoutLogprobs,
+  unsupportedParameter,
+  unsupportedValue,
+} from '../../request-errors.js';
+import { readChatRequest } from '../../wire/chat-request.js';
+import { readMessages } from './check-messages.js';
+import { checkToolHistory } from './check-tool-history.js';
+import { type DemoModel, findDemoModel } from './demo-models.js';
+import { type AnswerFormat, readFormat } from './read-format.js';
+import {
+  optionalArray,
+  optionalBoolean,
+  optionalChoice,
+  optionalInteger,
+  optionalObject,
+  optionalString,
+} from './read-parameter.js';
+import { readTools, type Tools } from './read-tools.js';
+
+/** A chat completion request, every parameter of which has been looked at. */
+export interface DemoRequest {
+  readonly modelId: string;
+  readonly model: DemoModel;
+  readonly stream: boolean;
+  readonly includeUsage: boolean;
+  readonly messages: readonly JsonObject[];
+  readonly n: number;
+  /** The smaller of the two ceilings the client may name. */
+  readonly maxOutputTokens: number | undefined;
+  readonly stop: readonly string[];
+  /** How many alternatives to each token; `undefined`: no log probabilities. */
+  readonly topLogprobs: number | undefined;
+  readonly tools: Tools;
+  readonly format: AnswerFormat;
+  readonly effort: (typeof EFFORTS)[number];
+}
+
+const EFFORTS = ['none', 'minimal', 'low', 'medium', 'high', 'xhigh'] as const;
+const SERVICE_TIERS = ['auto', 'default', 'flex', 'scale', 'priority'];
+const MAX_STOPS = 4;
+const MAX_TOKENS = 1_000_000_000;
+
+/** Reads a request as strictly as OpenAI does. @throws {GatewayError} 400 or 404, in OpenAI's wording */
+export function readRequest(body: JsonObject): DemoRequest {
+  const { model: modelId, stream, includeUsage, n } = readChatRequest(body);
+  const model = findDemoModel(modelId);
+  if (model === undefined) throw modelNotFound(modelId);
+  const messages = readMessages(body.messages, model);
+  checkToolHistory(messages);
+  checkPlainParameters(body);
+  const effort = optionalChoice(body, 'reasoning_effort', EFFORTS) ?? 'medium';
+  if (model.reasoning) checkReasoningModel(body, modelId, effort);
+  return {
+    modelId,
+    model,
+    stream,
+    includeUsage,
+    messages,
+    n,
+    maxOutputTokens: readCeiling(body, model),
+    stop: readStop(body),
+    topLogprobs: readTopLogprobs(body),
+    tools: readTools(body),
+    format: readFormat(body, messages),
+    effort,
+  };
+}
+
+/** Parameters the demo takes and has no use for. */
+function checkPlainParameters(body: JsonObject): void {
+  optionalInteger(body, 'seed', [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER]);
+  for (const name of ['user', 'safety_identifier', 'prompt_cache_key']) optionalString(body, name);
+  optionalBoolean(body, 'store');
+  optionalChoice(body, 'service_tier', SERVICE_TIERS);
+  optionalChoice(body, 'verbosity', ['low', 'medium', 'high']);
+  for (const [name, value] of Object.entries(optionalObject(body, 'metadata') ?? {})) {
+    if (typeof value !== 'string') throw invalidType(`metadata.${name}`, 'a string', value);
+  }
+  for (const [token, bias] of Object.entries(optionalObject(body, 'logit_bias') ?? {})) {
+    if (typeof bias !== 'number') throw invalidType(`logit_bias.${token}`, 'a decimal', bias);
+  }
+  for (const modality of optionalArray(body, 'modalities', 'strings') ?? []) {
+    if (modality !== 'text') throw unsupportedParameter('The demo model answers with text only.', 'modalities');
+  }
+}
+
+/** What OpenAI's reasoning models refuse. */
+function checkReasoningModel(body: JsonObject, modelId: string, effort: string): void {
+  if ((body.max_tokens ?? null) !== null) {
+    throw unsupportedParameter(
+      "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+      'max_tokens',
+    );
+  }
+  // Later models sample as they are told when they are not to think.
+  if (effort === 'none' || /^(?:.*\/)?gpt-5\./.test(modelId)) return;
+  for (const name of ['temperature', 'top_p']) {
+    const value = body[name] ?? 1;
+    if (value !== 1) throw unsupportedValue(name, value);
+  }
+}
+
+function readCeiling(body: JsonObject, model: DemoModel): number | undefined {
+  const ceilings = ['max_tokens', 'max_completion_tokens'].flatMap((param) => {
+    const value = optionalInteger(body, param, [1, MAX_TOKENS]);
+    if (value === undefined) return [];
+    if (model.maxOutputTokens !== undefined && value > model.maxOutputTokens) {
+      throw maxTokensTooLarge(param, model.maxOutputTokens, value);
+    }
+    return [value];
+  });
+  return ceilings.length === 0 ? undefined : Math.min(...ceilings);
+}
+
+function readStop(body: JsonObject): readonly string[] {
+  if (typeof body.stop === 'string') return body.stop === '' ? [] : [body.stop];
+  const expected = 'one of a string or array of strings';
+  if ((body.stop ?? null) !== null && !Array.isArray(body.stop)) throw invalidType('stop', expected, body.stop);
+  const stops = optionalArray(body, 'stop', 'strings') ?? [];
+  if (stops.length > MAX_STOPS) throw arrayAboveMaxLength('stop', MAX_STOPS, stops.length);
+  return stops.flatMap((stop, index) => {
+    if (typeof stop !== 'string') throw invalidType(`stop[${index}]`, 'a string', stop);
+    return stop === '' ? [] : [stop];
+  });
+}
+
+function readTopLogprobs(body: JsonObject): number | undefined {
+  const logprobs = optionalBoolean(body, 'logprobs') ?? false;
+  const top = optionalInteger(body, 'top_logprobs', [0, 20]);
+  if (!logprobs && top !== undefined) throw topLogprobsWithoutLogprobs();
+  return logprobs ? (top ?? 0) : undefined;
+}

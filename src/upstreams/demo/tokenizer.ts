@@ -1,0 +1,115 @@
+import type { DemoModel } from './demo-models.js';
+
+/** Text that streams as one, and how many tokens it is: more than one where a character is. */
+export interface TextPiece {
+  readonly text: string;
+  readonly tokens: number;
+}
+
+export interface Tokenizer {
+  /** Tokens of all the texts together. */
+  count(texts: readonly string[]): number;
+  /** The pieces of a text, which join to it. */
+  pieces(text: string): readonly TextPiece[];
+}
+
+type Encoding = DemoModel['encoding'];
+
+/** What is used of `gpt-tokenizer`. */
+interface Codec {
+  encode(text: string, options: { disallowedSpecial: Set<string> }): number[];
+  decodeGenerator(tokens: Iterable<number>): Iterable<string>;
+}
+
+/** Longest text that is taken apart exactly; what is beyond is estimated. */
+const MAX_EXACT_CHARS = 200_000;
+/** Longest run without a change between space and no space: the time of one run grows with its square (47 s for 200 kB). */
+const LONG_RUN = /\S{128}|\s{128}/gu;
+/** Special tokens in what a user writes are text like any other. */
+const NO_SPECIAL = { disallowedSpecial: new Set<string>() };
+
+/**
+ * Loads tokenizers as they are needed: OpenAI's own where the optional package `gpt-tokenizer` is installed (64 MB,
+ * half a second), else one that estimates.
+ */
+export function tokenizers(): (encoding: Encoding) => Promise<Tokenizer> {
+  const loaded = new Map<Encoding, Promise<Tokenizer>>();
+  return (encoding) => {
+    const tokenizer = loaded.get(encoding) ?? load(encoding).then(exactTokenizer, () => estimatingTokenizer());
+    loaded.set(encoding, tokenizer);
+    return tokenizer;
+  };
+}
+
+async function load(encoding: Encoding): Promise<Codec> {
+  return encoding === 'cl100k_base'
+    ? await import('gpt-tokenizer/encoding/cl100k_base')
+    : await import('gpt-tokenizer/encoding/o200k_base');
+}
+
+function exactTokenizer(codec: Codec): Tokenizer {
+  const estimate = estimatingTokenizer();
+
+  /** A generator that counts what the decoder takes: it gives text only where a character is complete. */
+  function piecesOf(part: string): readonly TextPiece[] {
+    let taken = 0;
+    const counted = function* (): Generator<number> {
+      for (const token of codec.encode(part, NO_SPECIAL)) {
+        taken += 1;
+        yield token;
+      }
+    };
+    const pieces: TextPiece[] = [];
+    for (const text of codec.decodeGenerator(counted())) {
+      if (text === '') continue;
+      pieces.push({ text, tokens: taken });
+      taken = 0;
+    }
+    return pieces.map(({ text }) => text).join('') === part ? pieces : estimate.pieces(part);
+  }
+
+  return {
+    count(texts) {
+      let exactChars = 0;
+      let tokens = 0;
+      for (const text of texts) {
+        const exact = text.slice(0, MAX_EXACT_CHARS - exactChars);
+        exactChars += exact.length;
+        for (const part of shortRuns(exact)) tokens += codec.encode(part, NO_SPECIAL).length;
+      }
+      const chars = texts.reduce((sum, text) => sum + text.length, 0);
+      return exactChars === 0 ? 0 : Math.ceil((tokens * chars) / exactChars);
+    },
+    pieces(text) {
+      const wellFormed = text.toWellFormed();
+      // Not in the middle of a surrogate pair.
+      const exact = wellFormed.slice(0, MAX_EXACT_CHARS).replace(/[\ud800-\udbff]$/, '');
+      return [...shortRuns(exact).flatMap(piecesOf), ...estimate.pieces(wellFormed.slice(exact.length))];
+    },
+  };
+}
+
+/**
+ * Takes words apart every eight letters, numbers every three digits, other characters one by one, each piece a token:
+ * for English a tenth above what OpenAI counts.
+ */
+export function estimatingTokenizer(): Tokenizer {
+  const pieces = (text: string): readonly TextPiece[] =>
+    (text.toWellFormed().match(/ ?\p{L}{1,8}|\p{N}{1,3}|\s{1,16}| ?[^\s\p{L}\p{N}]/gu) ?? []).map((piece) => ({
+      text: piece,
+      tokens: 1,
+    }));
+  return { pieces, count: (texts) => texts.reduce((sum, text) => sum + pieces(text).length, 0) };
+}
+
+function shortRuns(text: string): readonly string[] {
+  const parts: string[] = [];
+  let from = 0;
+  for (const run of text.matchAll(LONG_RUN)) {
+    const end = run.index + run[0].length;
+    parts.push(text.slice(from, end));
+    from = end;
+  }
+  if (from < text.length) parts.push(text.slice(from));
+  return parts;
+}

@@ -1,0 +1,142 @@
+import { systemClock } from '../clock.js';
+import { isJsonObject, type JsonObject } from '../json.js';
+import { type ChatHead, chatCompletion, chatHead } from '../wire/chat-answer.js';
+import { asksForUsage, chatChunks } from '../wire/chat-chunks.js';
+import { collectChunks } from '../wire/collect-chunks.js';
+import { deltaCompleter } from '../wire/complete-deltas.js';
+import { isComplete, readAnswer } from '../wire/read-answer.js';
+import { abortable, orAborted } from './abortable.js';
+import type { Upstream, UpstreamCall, UpstreamReply } from './upstream.js';
+
+/** What a function is told beside the body of the call. */
+export interface FunctionContext {
+  /** Aborts when the client goes away or time is up. Pass it on to whatever the function waits for. */
+  readonly signal: AbortSignal;
+  readonly requestId: string;
+  /** Who is calling. */
+  readonly keyId: string;
+}
+
+/**
+ * What a function may answer, whether the client asked for a stream or not: a text; a whole chat completion; an
+ * assistant message such as `{ content, tool_calls, finish_reason, usage }`; or the pieces of an answer as they come,
+ * each a text, a chunk of OpenAI's shape, or a delta such as `{ content }`, `{ tool_calls }` or `{ usage }`.
+ */
+export type FunctionAnswer = string | object | AsyncIterable<string | object> | Iterable<string | object>;
+
+/** Longest answer gathered from pieces when the client wants it whole. */
+const MAX_ANSWER_CHARS = 16_777_216;
+
+/**
+ * An upstream out of a function of your own. Ids, roles, finish reasons and the shape of chunks are filled in. Tokens
+ * the function does not name stay unknown, and the gateway estimates them.
+ *
+ * An error thrown before the first piece is an ordinary error answer: a `GatewayError` as it is, anything else a 502.
+ * When the call is aborted, the `return()` of a generator is called, and nobody waits for it any longer.
+ * @param options.name For logs and usage records. @default 'function'
+ */
+export function fromFunction(
+  fn: (body: JsonObject, context: FunctionContext) => FunctionAnswer | Promise<FunctionAnswer>,
+  options: { readonly name?: string } = {},
+): Upstream {
+  return {
+    name: options.name ?? 'function',
+    async send(call) {
+      const { body, signal, requestId, keyId } = call;
+      signal.throwIfAborted();
+      // In a promise of its own, so that what a plain function throws is a rejection like any other.
+      const running = (async () => fn(body, { signal, requestId, keyId }))();
+      const answer = await orAborted(running, signal);
+      const model = typeof body.model === 'string' ? body.model : '';
+      const head = chatHead(requestId, model, systemClock.wallMs());
+      const pieces = typeof answer === 'string' ? undefined : iterableOf(answer);
+      return pieces === undefined ? replyOf(answer, call, head) : replyInPieces(pieces, call, head);
+    },
+  };
+}
+
+function replyOf(answer: unknown, { body }: UpstreamCall, head: ChatHead): UpstreamReply {
+  const given = typeof answer === 'string' ? { content: answer } : answer;
+  if (!isJsonObject(given)) {
+    throw new TypeError(`Expected the function to return a string, an object or an iterable, got ${nameOf(answer)}`);
+  }
+  if (body.stream === true) {
+    const chunks = isJsonObject(given.error)
+      ? [given]
+      : chatChunks(readAnswer(given, head), { includeUsage: asksForUsage(body) });
+    return { kind: 'chunks', chunks: asynchronous(chunks) };
+  }
+  const { id, created, model } = head;
+  if (isJsonObject(given.error)) return { kind: 'whole', body: given };
+  const completed = isComplete(given)
+    ? { id, object: 'chat.completion', created, model, ...given }
+    : chatCompletion(readAnswer(given, head));
+  return { kind: 'whole', body: completed };
+}
+
+/** Waits for the first chunk, so that a function that fails at once fails before the answer has begun. */
+async function replyInPieces(
+  pieces: AsyncIterable<unknown>,
+  { body, signal }: UpstreamCall,
+  head: ChatHead,
+): Promise<UpstreamReply> {
+  const streams = body.stream === true;
+  const chunks = chunksOf(abortable(pieces, signal), head, streams ? asksForUsage(body) : true);
+  if (!streams) {
+    return { kind: 'whole', body: chatCompletion(await collectChunks(chunks, head, MAX_ANSWER_CHARS)) };
+  }
+  const first = await chunks.next();
+  return { kind: 'chunks', chunks: resumed(first, chunks) };
+}
+
+async function* chunksOf(
+  pieces: AsyncIterable<unknown>,
+  head: ChatHead,
+  includeUsage: boolean,
+): AsyncGenerator<JsonObject, void, undefined> {
+  const completer = deltaCompleter(head, { includeUsage });
+  for await (const piece of pieces) {
+    if (typeof piece !== 'string' && !isJsonObject(piece)) {
+      throw new TypeError(`Expected the function to yield strings or objects, got ${nameOf(piece)}`);
+    }
+    yield* completer.take(piece);
+  }
+  yield* completer.takeEnd();
+}
+
+/** Not a generator: one that was never started would not pass its `return` on. */
+function resumed<T>(first: IteratorResult<T, void>, rest: AsyncGenerator<T, void, undefined>): AsyncIterable<T> {
+  let held: IteratorResult<T, void> | undefined = first;
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next() {
+        const step = held;
+        held = undefined;
+        return step === undefined ? rest.next() : Promise.resolve(step);
+      },
+      return: () => rest.return(undefined),
+    }),
+  };
+}
+
+function iterableOf(answer: unknown): AsyncIterable<unknown> | undefined {
+  if (isAsyncIterable(answer)) return answer;
+  return isIterable(answer) ? asynchronous(answer) : undefined;
+}
+
+async function* asynchronous<T>(source: Iterable<T>): AsyncGenerator<T, void, undefined> {
+  yield* source;
+}
+
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
+}
+
+function isIterable(value: unknown): value is Iterable<unknown> {
+  return typeof value === 'object' && value !== null && Symbol.iterator in value;
+}
+
+function nameOf(value: unknown): string {
+  if (value === null) return 'null';
+  return Array.isArray(value) ? 'an array' : typeof value;
+}

@@ -1,0 +1,121 @@
+import { unexpected } from '../checks.js';
+import { GatewayError, upstreamBadResponse, upstreamError, upstreamTimeout } from '../errors.js';
+import { isJsonObject, type JsonObject } from '../json.js';
+import type { Upstream, UpstreamCall, UpstreamReply } from './upstream.js';
+import { retryAfterMsOf, upstreamFailure } from './upstream-failure.js';
+
+/** What is used of an `OpenAI` or `AzureOpenAI` instance, of the package `openai` 6 or 7. */
+export interface OpenAIClient {
+  readonly chat: {
+    readonly completions: {
+      create(
+        body: object,
+        options: { readonly signal: AbortSignal; readonly maxRetries: number },
+      ): PromiseLike<unknown>;
+    };
+  };
+}
+
+/**
+ * The host's own instance of OpenAI's SDK as an upstream: its key, address, proxy and timeout are the client's. Its
+ * retries are not used. A stream that the server cuts off without an error looks to the SDK as if it had ended.
+ * @param options.name For logs and usage records. @default 'openai'
+ * @throws {TypeError} when `client` is no such instance.
+ */
+export function openaiClient(client: OpenAIClient, options: { readonly name?: string } = {}): Upstream {
+  if (typeof client?.chat?.completions?.create !== 'function') {
+    throw unexpected('client', 'to be an instance of OpenAI or AzureOpenAI', client);
+  }
+  return {
+    name: options.name ?? 'openai',
+    async send({ body, signal }) {
+      signal.throwIfAborted();
+      try {
+        const answer = await client.chat.completions.create(body, { signal, maxRetries: 0 });
+        if (body.stream === true) return await beginStream(answer, signal);
+        return { kind: 'whole', body: checked(answer) };
+      } catch (error) {
+        throw signal.aborted ? signal.reason : failureOf(error);
+      }
+    },
+  };
+}
+
+/** Waits for the first chunk: until then a failure is an ordinary error. */
+async function beginStream(answer: unknown, signal: UpstreamCall['signal']): Promise<UpstreamReply> {
+  if (!isAsyncIterable(answer)) throw upstreamBadResponse('The upstream answered whole where a stream was asked for.');
+  const iterator = answer[Symbol.asyncIterator]();
+  let first: IteratorResult<unknown> | undefined = await iterator.next();
+  // The SDK ends a stream that was aborted as if it were complete.
+  signal.throwIfAborted();
+  if (first.done !== true) checked(first.value);
+
+  async function next(): Promise<IteratorResult<JsonObject, undefined>> {
+    try {
+      const step = first ?? (await iterator.next());
+      first = undefined;
+      signal.throwIfAborted();
+      return step.done === true ? { done: true, value: undefined } : { done: false, value: checked(step.value) };
+    } catch (error) {
+      throw signal.aborted ? signal.reason : failureOf(error);
+    }
+  }
+  const chunks = {
+    [Symbol.asyncIterator]: () => ({
+      next,
+      async return() {
+        // A generator that is waiting for the next chunk would hear of `return` only after it.
+        abortStream(answer);
+        await iterator.return?.();
+        return { done: true, value: undefined } as const;
+      },
+    }),
+  };
+  return { kind: 'chunks', chunks };
+}
+
+function checked(value: unknown): JsonObject {
+  if (isJsonObject(value)) return value;
+  throw upstreamBadResponse('The upstream answered with something other than a JSON object.');
+}
+
+/** By shape, as the classes belong to the host's copy of the package, whatever its version. */
+function failureOf(error: unknown): GatewayError {
+  if (error instanceof GatewayError) return error;
+  const status = member(error, 'status');
+  const said = member(error, 'error');
+  if (typeof status === 'number' || isJsonObject(said)) {
+    const headers = member(error, 'headers');
+    const retryAfterMs = hasGet(headers) ? retryAfterMsOf(headers) : undefined;
+    return upstreamFailure({
+      // An error event inside a stream has no status of its own.
+      status: typeof status === 'number' ? status : 502,
+      body: { error: said },
+      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+      cause: error,
+    });
+  }
+  if (error instanceof SyntaxError) {
+    return upstreamBadResponse('The upstream answered with JSON that cannot be read.', error);
+  }
+  if (/timed? ?out/i.test(String(member(error, 'message')))) return upstreamTimeout(error);
+  return upstreamError('The connection to the upstream failed.', error);
+}
+
+/** The SDK's streams bear the controller of their request. */
+function abortStream(stream: object): void {
+  const controller = member(stream, 'controller');
+  if (controller instanceof AbortController) controller.abort();
+}
+
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return typeof member(value, Symbol.asyncIterator) === 'function';
+}
+
+function hasGet(value: unknown): value is { get(name: string): string | null | undefined } {
+  return typeof member(value, 'get') === 'function';
+}
+
+function member(value: unknown, name: string | symbol): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
+}

@@ -1,0 +1,12 @@
+import { unavailable } from '../errors.js';
+import type { Upstream } from './upstream.js';
+
+/** Stands where no upstream is configured: every call is a 503 that says so. */
+export function unconfigured(): Upstream {
+  return {
+    name: 'unconfigured',
+    send: async () => {
+      throw unavailable('upstream_unavailable', 'No upstream is configured on this server.');
+    },
+  };
+}

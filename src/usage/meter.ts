@@ -1,0 +1,57 @@
+import type { Clock } from '../clock.js';
+import type { Price } from '../models/pricing.js';
+import { costNanoUsd } from '../models/pricing.js';
+import type { TokenUsage } from '../wire/usage.js';
+import type { UsageRecord, UsageStart } from './usage-store.js';
+
+/** How a call ended, as far as its tokens go. */
+export interface Ending {
+  readonly outcome: 'ok' | 'error' | 'aborted';
+  /** What the upstream said; `undefined` when it said nothing. */
+  readonly usage: TokenUsage | undefined;
+  /** What we count instead: output the client got. `undefined`: the upstream did not answer, nothing was used. */
+  readonly deliveredTokens: number | undefined;
+}
+
+/** What a call's record is made from. */
+export interface Metered {
+  readonly start: UsageStart;
+  readonly upstream: string;
+  readonly price: Price | undefined;
+  readonly estimatedInputTokens: number;
+  /** Steady clock at the start. */
+  readonly startedSteadyMs: number;
+  readonly firstByteMs: number | undefined;
+}
+
+/**
+ * The record of a call that ended. Tokens are the upstream's own where it said them, 0 included; else estimated from what
+ * was delivered, so that nobody reads an answer, hangs up before its usage, and pays nothing.
+ */
+export function usageRecord(metered: Metered, ending: Ending, clock: Clock): UsageRecord {
+  const tokens = tokensOf(metered, ending);
+  return {
+    ...metered.start,
+    upstream: metered.upstream,
+    outcome: ending.outcome,
+    inputTokens: tokens?.inputTokens,
+    cachedInputTokens: tokens?.cachedInputTokens,
+    outputTokens: tokens?.outputTokens,
+    reasoningTokens: tokens?.reasoningTokens,
+    counted: ending.usage === undefined ? 'estimated' : 'exact',
+    costNanoUsd: tokens === undefined || metered.price === undefined ? undefined : costNanoUsd(metered.price, tokens),
+    firstByteMs: metered.firstByteMs,
+    durationMs: clock.steadyMs() - metered.startedSteadyMs,
+  };
+}
+
+function tokensOf({ estimatedInputTokens }: Metered, { usage, deliveredTokens }: Ending): TokenUsage | undefined {
+  if (usage !== undefined) return usage;
+  if (deliveredTokens === undefined) return undefined;
+  return {
+    inputTokens: estimatedInputTokens,
+    cachedInputTokens: undefined,
+    outputTokens: deliveredTokens,
+    reasoningTokens: undefined,
+  };
+}

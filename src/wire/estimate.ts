@@ -1,0 +1,55 @@
+import { isJsonObject, type Json } from '../json.js';
+import type { JsonDocument } from '../json-document.js';
+
+/**
+ * UTF-8 bytes to a token, on the safe side: English prose has 4 to 5, code and digits about 3, Chinese 3 bytes to a
+ * character of about one token. Exact tokenizers cost 10 ms for 33 KB and have no place on the request path.
+ */
+const BYTES_PER_TOKEN = 3;
+
+/** What OpenAI adds to each message and to the answer it primes. */
+const TOKENS_PER_MESSAGE = 4;
+const TOKENS_PER_REPLY = 3;
+
+/** What an image may cost at most at the usual sizes and `detail`s; its bytes say nothing about it. */
+const TOKENS_PER_IMAGE = 1_536;
+
+/** Tokens in that many bytes of text, rounded up. */
+export function estimateTokens(bytes: number): number {
+  return Math.ceil(bytes / BYTES_PER_TOKEN);
+}
+
+/** Input tokens of a chat request: messages, tools and schemas. Costs about a microsecond for each KB. */
+export function estimateChatInput({ value, members }: JsonDocument): number {
+  let bytes = 0;
+  let tokens = TOKENS_PER_REPLY;
+  for (const message of Array.isArray(value.messages) ? value.messages : []) {
+    tokens += TOKENS_PER_MESSAGE;
+    if (!isJsonObject(message)) continue;
+    bytes += textBytes(message.name) + textBytes(message.refusal);
+    if (message.tool_calls !== undefined) bytes += byteLengthOfJson(message.tool_calls);
+    if (message.function_call !== undefined) bytes += byteLengthOfJson(message.function_call);
+    if (!Array.isArray(message.content)) {
+      bytes += textBytes(message.content);
+      continue;
+    }
+    for (const part of message.content) {
+      if (!isJsonObject(part)) continue;
+      if (part.type === 'image_url') tokens += TOKENS_PER_IMAGE;
+      else bytes += typeof part.text === 'string' ? textBytes(part.text) : byteLengthOfJson(part);
+    }
+  }
+  for (const name of ['tools', 'functions', 'response_format']) {
+    const span = members.get(name);
+    if (span !== undefined) bytes += span.end - span.start;
+  }
+  return tokens + estimateTokens(bytes);
+}
+
+function textBytes(value: Json | undefined): number {
+  return typeof value === 'string' ? Buffer.byteLength(value) : 0;
+}
+
+function byteLengthOfJson(value: Json): number {
+  return Buffer.byteLength(JSON.stringify(value));
+}

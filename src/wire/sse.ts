@@ -1,0 +1,41 @@
+/** What ends a good stream of chat completions. */
+export const DONE_EVENT = 'data: [DONE]\n\n';
+
+/** Headers of an event stream. `no-transform` keeps `compression()`, `x-accel-buffering` keeps nginx from holding events back. */
+export const STREAM_HEADERS: Readonly<Record<string, string>> = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+};
+
+/** One event: no `event:`, `id:` or `retry:` line, which some SDKs cannot take (wire.md §2.2). */
+export function sseEvent(data: unknown): string {
+  return `data: ${JSON.stringify(data)}\n\n`;
+}
+
+/** The data of one event's text: its `data:` lines joined, or `undefined` when it has none (a comment, say). */
+export function eventData(event: string): string | undefined {
+  const lines = event.split(/\r\n|\n|\r/).flatMap((line) => {
+    if (line === 'data') return [''];
+    return line.startsWith('data:') ? [line.slice(line.startsWith('data: ') ? 6 : 5)] : [];
+  });
+  return lines.length === 0 ? undefined : lines.join('\n');
+}
+
+/** Where the last complete event in `text` ends: after the last blank line; 0 when no event is complete. */
+export function endOfLastEvent(text: string): number {
+  if (text.endsWith('\n\n')) return text.length;
+  const end = after(text, '\n\n');
+  if (!text.includes('\r')) return end;
+  return Math.max(end, after(text, '\n\r\n'), after(text, '\r\r'));
+}
+
+/** Splits a text of whole events into events, each with the blank line that ends it. */
+export function splitEvents(text: string): string[] {
+  return text.match(/[\s\S]*?(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)/g) ?? [];
+}
+
+function after(text: string, ending: string): number {
+  const at = text.lastIndexOf(ending);
+  return at === -1 ? 0 : at + ending.length;
+}

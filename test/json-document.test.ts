@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import type { JsonObject } from '../src/json.js';
+import { editedBody, jsonBytes, parseDocument, REQUEST_BOUNDS, replaceMembers } from '../src/json-document.js';
+
+function parse(text: string | Uint8Array) {
+  return parseDocument(typeof text === 'string' ? Buffer.from(text) : text, REQUEST_BOUNDS);
+}
+
+function document(text: string) {
+  const result = parse(text);
+  assert.equal(result.kind, 'document', text.slice(0, 80));
+  if (result.kind !== 'document') throw new Error('unreachable');
+  return result.document;
+}
+
+function reason(text: string | Uint8Array): string {
+  const result = parse(text);
+  return result.kind === 'refused' ? result.reason : 'document';
+}
+
+/** Objects without the names that are refused, and without duplicates by construction. */
+const objects = fc.dictionary(
+  fc.string({ unit: 'binary' }).filter((name) => name.isWellFormed() && !/__proto__|constructor/.test(name)),
+  fc.jsonValue().filter((value) => JSON.stringify(value).isWellFormed()),
+);
+
+describe('parseDocument', () => {
+  it('reads every object as JSON.parse does, however it is spaced, and knows where the members stand', () => {
+    fc.assert(
+      fc.property(objects, fc.constantFrom('', ' ', '\n\t'), (object, space) => {
+        const text = JSON.stringify(object, null, space);
+        const { value, members, bytes } = document(text);
+        assert.deepEqual(value, JSON.parse(text));
+        assert.deepEqual([...members.keys()].sort(), Object.keys(object).sort());
+        for (const [name, { start, end }] of members) {
+          assert.deepEqual(JSON.parse(bytes.toString('utf8', start, end)), value[name]);
+        }
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('never throws and never calls something a document that JSON.parse refuses', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: fc.constantFrom(...'{}[]",:\\ \n01eE-.truefalsn') }), (text) => {
+        const result = parse(text);
+        if (result.kind === 'document') assert.deepEqual(result.document.value, JSON.parse(text));
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+
+  it('allows 64 levels and refuses the 65th before parsing', () => {
+    const nested = (levels: number): string => `${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`;
+    assert.equal(reason(nested(63)), 'document');
+    assert.equal(reason(nested(64)), 'document');
+    assert.equal(reason(nested(65)), 'depth');
+    assert.equal(reason(`{"a":${'['.repeat(1_000_000)}`), 'depth');
+    assert.equal(reason(`{"a":"${'['.repeat(1_000)}"}`), 'document', 'brackets inside a string do not count');
+    assert.equal(reason(`{"a":"\\"${'['.repeat(1_000)}"}`), 'document', 'nor after an escaped quote');
+  });
+
+  it('refuses more keys or items than the bounds', () => {
+    const keys = (count: number): string => `{${Array.from({ length: count }, (_, at) => `"${at}":1`).join(',')}}`;
+    assert.equal(reason(keys(50_000)), 'document');
+    assert.equal(reason(keys(50_001)), 'keys');
+    assert.equal(reason(`{"a":[${'1,'.repeat(1_000_001)}1]}`), 'keys');
+  });
+
+  it('refuses a member that stands there twice, also when spelt with escapes', () => {
+    assert.equal(reason('{"max_tokens":1,"max_tokens":99999}'), 'duplicate');
+    assert.equal(reason('{"model":"a","\\u006dodel":"b"}'), 'duplicate');
+    assert.equal(reason('{"model":"a","Model":"b"}'), 'document');
+  });
+
+  it('refuses names that could reach a prototype, at any depth and in any spelling', () => {
+    assert.equal(reason('{"__proto__":{"a":1}}'), 'poisoned');
+    assert.equal(reason('{"a":[{"\\u005f_proto__":1}]}'), 'poisoned');
+    assert.equal(reason('{"a":{"constructor":{"prototype":{"b":1}}}}'), 'poisoned');
+    assert.equal(reason('{"a":"__proto__ and constructor.prototype in a prompt"}'), 'document');
+    assert.equal(reason('{"constructor":{"type":"string"}}'), 'document', 'a tool may have a parameter of that name');
+  });
+
+  it('wants UTF-8, skips a byte order mark and replaces lone surrogates', () => {
+    assert.equal(reason(Buffer.from([0x7b, 0x22, 0x61, 0x22, 0x3a, 0x22, 0xff, 0x22, 0x7d])), 'syntax');
+    assert.deepEqual(document('\ufeff{"a":1}').value, { a: 1 });
+    assert.deepEqual(document('{"a":"x\\ud800y","\\udc00":1}').value, { a: 'x\ufffdy', '\ufffd': 1 });
+    assert.equal(document('{"a":"\\ud83d\\ude00"}').bytes.toString(), '{"a":"\\ud83d\\ude00"}', 'a pair is left alone');
+  });
+
+  it('refuses what is JSON but no object', () => {
+    for (const text of ['null', '[]', '"a"', '1', 'true']) assert.equal(reason(text), 'not-an-object', text);
+    for (const text of ['', ' ', '{', '{"a":}', '{"a":1}}', '{"a":1}{"b":2}', "{'a':1}"]) {
+      assert.equal(reason(text), 'syntax', text);
+    }
+  });
+});
+
+describe('replaceMembers', () => {
+  it('gives the object with the changes, and leaves the bytes of everything else', () => {
+    fc.assert(
+      fc.property(objects, objects, fc.constantFrom('', '  '), (object, changes, space) => {
+        const before = document(JSON.stringify(object, null, space));
+        const after = document(replaceMembers(before, changes as JsonObject).toString());
+        assert.deepEqual(after.value, JSON.parse(JSON.stringify({ ...object, ...changes })));
+        for (const [name, span] of before.members) {
+          if (Object.hasOwn(changes, name)) continue;
+          const kept = after.members.get(name);
+          assert.ok(kept);
+          assert.deepEqual(
+            after.bytes.subarray(kept.start, kept.end),
+            before.bytes.subarray(span.start, span.end),
+            'an unchanged value keeps its spelling',
+          );
+        }
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('keeps numbers as they were spelt', () => {
+    const body = editedBody(document('{"model":"a","seed":12345678901234567890,"t":1.0}'), { model: 'b' });
+    assert.equal(jsonBytes(body).toString(), '{"model":"b","seed":12345678901234567890,"t":1.0}');
+  });
+});
+
+describe('jsonBytes', () => {
+  it('serialises a copy anew, so that a wrapper cannot send what it replaced', () => {
+    const body = editedBody(document('{"model":"a"}'), {});
+    assert.equal(jsonBytes({ ...body, model: 'c' }).toString(), '{"model":"c"}');
+    assert.throws(() => Object.assign(body, { model: 'd' }), TypeError);
+  });
+});

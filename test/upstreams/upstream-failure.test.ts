@@ -1,0 +1,244 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { errorBody, GatewayError } from '../../src/errors.js';
+import { retryAfterMsOf, upstreamFailure } from '../../src/upstreams/upstream-failure.js';
+
+describe('upstreamFailure', () => {
+  const said = { message: 'Said by the upstream.', type: 'some_type', code: 'some_code', param: 'messages[0]' };
+
+  it('keeps status and meaning of what is about the client’s request', () => {
+    for (const status of [400, 404, 409, 413, 422, 429]) {
+      const error = upstreamFailure({ status, body: { error: said }, retryAfterMs: 1_500, cause: new Error('sdk') });
+      assert.equal(error.status, status);
+      assert.deepEqual(errorBody(error), { error: said });
+      assert.equal(error.retryAfterMs, 1_500);
+      assert.equal(error.cause, undefined);
+    }
+  });
+
+  it('says whether retrying can help', () => {
+    const retries = (status: number, body: unknown = {}) => upstreamFailure({ status, body }).shouldRetry;
+    for (const status of [400, 401, 402, 403, 404, 405, 413, 418, 422])
+      assert.equal(retries(status), false, `${status}`);
+    for (const status of [408, 429, 503, 504, 529]) assert.equal(retries(status), true, `${status}`);
+    for (const status of [409, 500, 502]) assert.equal(retries(status), undefined, `${status}`);
+    assert.equal(retries(429, { error: { code: 'insufficient_quota' } }), false);
+  });
+
+  it('keeps 5xx as an upstream’s 5xx, with its words', () => {
+    const expected = [
+      [500, 502, 'upstream_error'],
+      [502, 502, 'upstream_error'],
+      [503, 503, 'upstream_unavailable'],
+      [504, 504, 'upstream_timeout'],
+      [529, 503, 'upstream_unavailable'],
+      [520, 502, 'upstream_error'],
+      [408, 504, 'upstream_timeout'],
+    ] as const;
+    for (const [status, shown, code] of expected) {
+      const error = upstreamFailure({ status, body: { error: { message: 'Overheated.' } } });
+      assert.equal(error.status, shown);
+      assert.deepEqual(errorBody(error), {
+        error: { message: 'Overheated.', type: 'server_error', param: null, code },
+      });
+      assert.ok(error.cause instanceof Error);
+    }
+    assert.equal(upstreamFailure({ status: 500, body: { error: said } }).code, 'some_code');
+  });
+
+  it('says nothing about the gateway’s own key, address or account', () => {
+    const secret = 'sk-proj-CANARYCANARYCANARY at https://internal.example/v1';
+    const error = { message: `Incorrect API key provided: ${secret}`, type: 'x', code: 'y', param: secret };
+    const cause = new Error(secret);
+    const cases = [
+      [401, { error }, 502, 'upstream_error'],
+      [403, { error }, 502, 'upstream_error'],
+      [407, { error }, 502, 'upstream_error'],
+      [405, { error }, 502, 'upstream_error'],
+      [400, { error: { ...error, code: 'invalid_api_key' } }, 502, 'upstream_error'],
+      [402, { error }, 503, 'upstream_unavailable'],
+      [429, { error: { ...error, code: 'insufficient_quota' } }, 503, 'upstream_unavailable'],
+      [429, { error: { ...error, type: 'insufficient_quota' } }, 503, 'upstream_unavailable'],
+      [400, { error: { ...error, code: 'billing_hard_limit_reached' } }, 503, 'upstream_unavailable'],
+      [404, '<html>nginx</html>', 502, 'upstream_error'],
+      [404, undefined, 502, 'upstream_error'],
+    ] as const;
+    for (const [status, body, shown, code] of cases) {
+      const failure = upstreamFailure({ status, body, cause });
+      assert.equal(failure.status, shown);
+      assert.equal(failure.code, code);
+      assert.equal(failure.param, null);
+      assert.equal(failure.type, 'server_error');
+      assert.equal(failure.shouldRetry, false);
+      assert.doesNotMatch(failure.message, /CANARY|internal|key|quota|https/i);
+      assert.equal(failure.cause, cause);
+    }
+  });
+
+  it('makes a cause without secrets where none is given', () => {
+    const { cause } = upstreamFailure({ status: 401, body: { error: { message: 'Bad key sk-CANARY1234.' } } });
+    assert.ok(cause instanceof Error);
+    assert.equal(cause.message, 'The upstream answered 401: Bad key [redacted]');
+  });
+
+  it('reads the shapes in use', () => {
+    const bodies = [
+      { error: { message: 'No.', type: null, code: null, param: null } },
+      [{ error: { message: 'No.', status: 'INVALID_ARGUMENT' } }],
+      { error: 'No.' },
+      { message: 'No.', object: 'error' },
+      { detail: 'No.' },
+    ];
+    for (const body of bodies) {
+      assert.deepEqual(errorBody(upstreamFailure({ status: 400, body })), {
+        error: { message: 'No.', type: 'invalid_request_error', param: null, code: null },
+      });
+    }
+  });
+
+  it('has words of its own where the upstream has none', () => {
+    const bodies = [
+      undefined,
+      null,
+      7,
+      '',
+      'text',
+      [],
+      {},
+      { error: null },
+      { error: {} },
+      { error: [] },
+      { error: { message: 5, type: [], param: {}, code: true } },
+    ];
+    for (const body of bodies) {
+      for (const status of [400, 409, 413, 422, 429, 500, 503, 504]) {
+        const { message, type, code, param } = upstreamFailure({ status, body });
+        assert.match(message, /upstream/i);
+        assert.match(type, /_error$/);
+        assert.equal(param, null);
+        assert.ok(code === null || /^(rate_limit_exceeded|upstream_)/.test(code));
+      }
+    }
+  });
+
+  it('turns numeric codes into text and bounds every text', () => {
+    const long = 'x'.repeat(100_000);
+    const error = upstreamFailure({
+      status: 400,
+      body: { error: { message: long, type: long, code: 404, param: long } },
+    });
+    assert.equal(error.code, '404');
+    assert.equal(error.message.length, 1_000);
+    assert.equal(error.type.length, 100);
+    assert.equal(error.param?.length, 200);
+  });
+
+  it('keeps what the sender looks for when an upstream does not know stream_options', () => {
+    const message = 'Unrecognized request argument supplied: stream_options';
+    const error = upstreamFailure({ status: 400, body: { error: { message, param: 'stream_options.include_usage' } } });
+    assert.equal(error.status, 400);
+    assert.equal(error.param, 'stream_options.include_usage');
+    assert.equal(error.message, message);
+  });
+
+  it('redacts what looks like an address, a key or an account', () => {
+    const cases = [
+      ['See https://platform.openai.com/docs?x=1#y for more.', 'See [redacted] for more.'],
+      ['connect to http://10.0.0.5:8000/v1', 'connect to [redacted]'],
+      ['postgres://user:pass@db/x is down', '[redacted] is down'],
+      ['key sk-proj-abc_DEF-123 is bad', 'key [redacted] is bad'],
+      ['key sk-abcd****wxyz is bad', 'key [redacted] is bad'],
+      ['sent Authorization: Bearer abc.def-ghi.', 'sent Authorization: [redacted]'],
+      ['sent bearer ABCDEF', 'sent [redacted]'],
+      ['connect ECONNREFUSED 10.1.2.3:8000', 'connect ECONNREFUSED [redacted]'],
+      ['cannot reach llm.internal.corp:8443', 'cannot reach [redacted]'],
+      ['cannot reach localhost:11434', 'cannot reach [redacted]'],
+      ['Azure key 0123456789abcdef0123456789ABCDEF', 'Azure key [redacted]'],
+      ['Google key AIzaSyA1234567890abcdefghi', 'Google key [redacted]'],
+      ['token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc', 'token [redacted]'],
+      ['in organization org-AbCdEfGhIjKlMnOpQrStUvWx on', 'in organization [redacted] on'],
+      [
+        'Rate limit reached for gpt-4o on tokens per min (TPM): Limit 30000, Used 29000, Requested 2000. Please try again in 2s.',
+      ],
+      [
+        "Invalid type for 'messages[0].content': expected one of a string or array of objects, but got an integer instead.",
+      ],
+      ['Unsupported value: task-force, disk-drive, key-value, 12:30, ratio 1:20, v1.2.3'],
+    ] as const;
+    for (const [message, expected = message] of cases) {
+      assert.equal(upstreamFailure({ status: 400, body: { error: { message } } }).message, expected);
+    }
+    const { type, code, param } = upstreamFailure({
+      status: 400,
+      body: { error: { message: 'x', type: 'sk-CANARY', code: 'sk-CANARY', param: 'sk-CANARY' } },
+    });
+    assert.deepEqual([type, code, param], ['[redacted]', '[redacted]', '[redacted]']);
+  });
+
+  it('stands every body and every status, in little time', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 400, max: 599 }), fc.oneof(fc.jsonValue(), fc.anything()), (status, body) => {
+        const error = upstreamFailure({ status, body: { error: body } });
+        assert.ok(error instanceof GatewayError);
+        assert.ok(error.status >= 400 && error.status <= 599 && error.status !== 401 && error.status !== 403);
+        JSON.stringify(errorBody(error));
+        assert.ok(upstreamFailure({ status, body }) instanceof GatewayError);
+      }),
+      { numRuns: 2_000 },
+    );
+    for (const unit of ['a', 'a-', 'a.', 'sk-', '1.', 'ab://', 'Bearer ', 'eyJ', 'a.b:', '9:', '\u0000', 'é']) {
+      upstreamFailure({ status: 400, body: { error: { message: unit.repeat(500_000) } } });
+    }
+  });
+});
+
+describe('retryAfterMsOf', () => {
+  const now = Date.parse('Wed, 21 Oct 2026 07:28:00 GMT');
+  const read = (headers: Record<string, string | null | undefined>) =>
+    retryAfterMsOf({ get: (name) => headers[name] }, { wallMs: () => now });
+
+  it('reads milliseconds, seconds and dates, whole and at most a minute', () => {
+    assert.equal(read({ 'retry-after-ms': '250' }), 250);
+    assert.equal(read({ 'retry-after-ms': '250.2', 'retry-after': '9' }), 251);
+    assert.equal(read({ 'retry-after': '20' }), 20_000);
+    assert.equal(read({ 'retry-after': '0' }), 0);
+    assert.equal(read({ 'retry-after': '1.5' }), 1_500);
+    assert.equal(read({ 'retry-after': ' 2 ' }), 2_000);
+    assert.equal(read({ 'retry-after': 'Wed, 21 Oct 2026 07:28:30 GMT' }), 30_000);
+    assert.equal(read({ 'retry-after': 'Wednesday, 21-Oct-26 07:28:30 GMT' }), 30_000);
+    assert.equal(read({ 'retry-after': 'Wed, 21 Oct 2026 07:27:00 GMT' }), 0);
+    assert.equal(read({ 'retry-after': 'Thu, 21 Oct 2027 07:28:00 GMT' }), 60_000);
+    assert.equal(read({ 'retry-after': '86400' }), 60_000);
+    assert.equal(read({ 'retry-after-ms': 'soon', 'retry-after': '3' }), 3_000);
+  });
+
+  it('knows nothing of what makes no sense', () => {
+    assert.equal(read({}), undefined);
+    assert.equal(read({ 'retry-after': null }), undefined);
+    for (const text of [
+      '',
+      ' ',
+      'soon',
+      '-1',
+      '1e9',
+      'Infinity',
+      'NaN',
+      '0x10',
+      '1,5',
+      'soon 5',
+      'Xyz, 99 Foo 2026 GMT',
+      '2026-10-21',
+      '9'.repeat(400),
+    ]) {
+      assert.equal(read({ 'retry-after': text, 'retry-after-ms': text }), undefined, text);
+    }
+  });
+
+  it('reads the headers of fetch, by the machine’s clock', () => {
+    assert.equal(retryAfterMsOf(new Headers({ 'Retry-After': '7' })), 7_000);
+    const date = new Date(Date.now() + 40_000).toUTCString();
+    const waitMs = retryAfterMsOf(new Headers({ 'Retry-After': date })) ?? 0;
+    assert.ok(waitMs > 10_000 && waitMs <= 40_000, `${waitMs}`);
+  });
+});

@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { createParser } from 'eventsource-parser';
+import fc from 'fast-check';
+import { type ChatStreamOptions, watchChatStream } from '../../src/wire/chat-stream.js';
+
+const PLAIN: ChatStreamOptions = { hideUsage: false, showModel: undefined, n: 1, maxEventBytes: 1_000_000 };
+const USAGE = { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7 };
+
+function chunk(delta: object, finish: string | null = null, more: object = {}): object {
+  return {
+    id: 'chatcmpl-1',
+    object: 'chat.completion.chunk',
+    model: 'up-1',
+    choices: [{ index: 0, delta, finish_reason: finish }],
+    ...more,
+  };
+}
+
+const GOOD = [
+  chunk({ role: 'assistant', content: '' }, null, { usage: null }),
+  chunk({ content: 'Grüße, ' }, null, { usage: null }),
+  chunk({ content: '"error" [DONE] 🎉\n\ndata: {' }, null, { usage: null }),
+  chunk({}, 'stop', { usage: null }),
+  { id: 'chatcmpl-1', object: 'chat.completion.chunk', model: 'up-1', choices: [], usage: USAGE },
+];
+
+/** Feeds the bytes cut at the given places; gives what came out, joined. */
+function watch(bytes: Buffer, cuts: readonly number[], options: Partial<ChatStreamOptions> = {}) {
+  const stream = watchChatStream({ ...PLAIN, ...options });
+  const pieces: Buffer[] = [];
+  const places = [0, ...[...cuts].sort((a, b) => a - b), bytes.length];
+  places.slice(1).forEach((end, at) => {
+    const shown = stream.take(bytes.subarray(places[at], end));
+    if (shown !== undefined) pieces.push(Buffer.from(shown));
+  });
+  const last = stream.takeEnd();
+  if (last !== undefined) pieces.push(Buffer.from(last));
+  return { stream, shown: Buffer.concat(pieces).toString() };
+}
+
+function dataOf(text: string): unknown[] {
+  const events: unknown[] = [];
+  const parser = createParser({ onEvent: ({ data }) => events.push(JSON.parse(data)) });
+  // A line feed after a last carriage return belongs to it: only then is the event over.
+  parser.feed(`${text}\n`);
+  return events;
+}
+
+function framed(events: readonly object[], ending = '\n'): Buffer {
+  const text = events.map((event) => `data: ${JSON.stringify(event)}${ending}${ending}`).join('');
+  return Buffer.from(`${text}data: [DONE]${ending}${ending}`);
+}
+
+describe('watchChatStream', () => {
+  it('shows the same events, sees the same usage, however the bytes are cut and whatever ends the lines', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat(1_000)),
+        fc.constantFrom('\n', '\r\n', '\r'),
+        fc.boolean(),
+        (cuts, ending, hideUsage) => {
+          const bytes = framed(GOOD, ending);
+          const { stream, shown } = watch(
+            bytes,
+            cuts.map((cut) => cut % bytes.length),
+            { hideUsage },
+          );
+          assert.deepEqual(dataOf(shown), hideUsage ? GOOD.slice(0, -1) : GOOD);
+          assert.equal(stream.done, true);
+          assert.equal(stream.finished, true);
+          assert.equal(stream.failure, undefined);
+          assert.deepEqual(stream.usage, {
+            inputTokens: 5,
+            cachedInputTokens: undefined,
+            outputTokens: 2,
+            reasoningTokens: undefined,
+          });
+          assert.ok(!shown.includes('data: [DONE]'), 'the end is held back until the call is settled');
+        },
+      ),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('passes bytes on as they are', () => {
+    const bytes = framed(GOOD);
+    const { shown } = watch(bytes, []);
+    assert.equal(shown, bytes.toString().replace('data: [DONE]\n\n', ''));
+  });
+
+  it('never shows half an event', () => {
+    const bytes = framed(GOOD);
+    for (let cut = 0; cut <= bytes.length; cut += 1) {
+      const stream = watchChatStream(PLAIN);
+      const shown = stream.take(bytes.subarray(0, cut));
+      if (shown !== undefined) assert.ok(Buffer.from(shown).toString().endsWith('}\n\n'), `cut at ${cut}`);
+    }
+  });
+
+  it('writes the public model id into every chunk and touches nothing else', () => {
+    const { shown } = watch(framed(GOOD), [50, 300], { showModel: 'house-model' });
+    assert.deepEqual(
+      dataOf(shown),
+      GOOD.map((event) => ({ ...event, model: 'house-model' })),
+    );
+  });
+
+  it('takes the last of several usages, and usage that comes after the end', () => {
+    const twice = [
+      chunk({ content: 'a' }, null, { usage: { prompt_tokens: 1, completion_tokens: 1 } }),
+      ...GOOD.slice(3),
+    ];
+    assert.equal(watch(framed(twice), []).stream.usage?.outputTokens, 2);
+    const late = Buffer.concat([framed(GOOD.slice(0, 4)), Buffer.from(`data: ${JSON.stringify(GOOD[4])}\n\n`)]);
+    assert.equal(watch(late, []).stream.usage?.outputTokens, 2);
+  });
+
+  it('does not believe impossible usage, and does believe an explicit zero', () => {
+    for (const prompt_tokens of [-1, 0.5, 1e300, '5']) {
+      const { stream } = watch(framed([{ choices: [], usage: { prompt_tokens, completion_tokens: 1 } }]), []);
+      assert.equal(stream.usage, undefined, String(prompt_tokens));
+    }
+    const { stream } = watch(framed([{ choices: [], usage: { prompt_tokens: 0, completion_tokens: 0 } }]), []);
+    assert.equal(stream.usage?.inputTokens, 0);
+  });
+
+  it('stops at an error event and tells it, keeping what came before', () => {
+    const error = { message: 'boom', type: 'server_error', param: null, code: null };
+    const { stream, shown } = watch(framed([GOOD[0] ?? {}, { error }, GOOD[1] ?? {}]), []);
+    assert.deepEqual(dataOf(shown), [GOOD[0]]);
+    assert.equal(stream.failure?.kind, 'reported');
+    assert.equal(stream.finished, false);
+  });
+
+  it('stops at what is not JSON', () => {
+    const { stream, shown } = watch(Buffer.from(`data: ${JSON.stringify(GOOD[0])}\n\ndata: {"choices":[\n\n`), []);
+    assert.deepEqual(dataOf(shown), [GOOD[0]]);
+    assert.equal(stream.failure?.kind, 'malformed');
+  });
+
+  it('refuses an event without end', () => {
+    const { stream } = watch(Buffer.alloc(2_000, 0x61), [500, 1_000], { maxEventBytes: 1_000 });
+    assert.equal(stream.failure?.kind, 'malformed');
+  });
+
+  it('passes comments on, and drops the lines that break SDKs', () => {
+    const { shown } = watch(Buffer.from(`: ping\n\nid: 7\nevent: x\ndata: ${JSON.stringify(GOOD[1])}\n\n`), []);
+    assert.equal(shown, `: ping\n\ndata: ${JSON.stringify(GOOD[1])}\n\n`);
+  });
+
+  it('reads a last event that lacks its blank line', () => {
+    const { stream, shown } = watch(Buffer.from(`data: ${JSON.stringify(GOOD[3])}`), [10]);
+    assert.deepEqual(dataOf(shown), [GOOD[3]]);
+    assert.equal(stream.finished, true);
+  });
+
+  it('counts no less than was delivered: a token an event, and a token for three bytes', () => {
+    const words = Array.from({ length: 40 }, () => chunk({ content: 'a' }));
+    assert.equal(watch(framed(words), []).stream.deliveredTokens, 40);
+    const text = 'Съешь ещё этих мягких французских булок, да выпей чаю.';
+    const { stream } = watch(framed([chunk({ content: text })]), []);
+    assert.equal(stream.deliveredTokens, Math.ceil(Buffer.byteLength(text) / 3));
+    const tool = chunk({ tool_calls: [{ index: 0, function: { arguments: '{"city":"Paris"}' } }] });
+    assert.ok(watch(framed([tool]), []).stream.deliveredTokens >= 5);
+  });
+});
