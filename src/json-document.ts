@@ -23,6 +23,11 @@ export interface JsonBounds {
   readonly maxKeys: number;
   /** Most `,` outside strings. */
   readonly maxItems: number;
+  /**
+   * Whether names standing twice or reaching a prototype are refused and lone surrogates replaced, as for what strangers
+   * send. What upstreams answer is only read, and must pass as it came.
+   */
+  readonly strict: boolean;
 }
 
 /** Why a text is no document. `name`: the member that stands there twice. */
@@ -33,10 +38,10 @@ export type JsonRefusal =
 export type JsonResult = { readonly kind: 'document'; readonly document: JsonDocument } | JsonRefusal;
 
 /** Bounds for what strangers send. The number of items allows embeddings' token arrays. */
-export const REQUEST_BOUNDS: JsonBounds = { maxDepth: 64, maxKeys: 50_000, maxItems: 1_000_000 };
+export const REQUEST_BOUNDS: JsonBounds = { maxDepth: 64, maxKeys: 50_000, maxItems: 1_000_000, strict: true };
 
 /** Bounds for what upstreams answer. */
-export const ANSWER_BOUNDS: JsonBounds = { maxDepth: 128, maxKeys: 5_000_000, maxItems: 20_000_000 };
+export const ANSWER_BOUNDS: JsonBounds = { maxDepth: 128, maxKeys: 5_000_000, maxItems: 20_000_000, strict: false };
 
 /**
  * Parses one JSON object: UTF-8 strictly, a byte order mark skipped, within bounds, no member twice at the top level, no
@@ -55,6 +60,7 @@ export function parseDocument(input: Uint8Array, bounds: JsonBounds): JsonResult
     return refused('syntax');
   }
   if (!isJsonObject(value)) return refused('not-an-object');
+  if (!bounds.strict) return { kind: 'document', document: { value, bytes, members: scanned } };
   if (mayBePoisoned(text) && isPoisoned(value)) return refused('poisoned');
   if (mayBeIllFormed(text) && !isWellFormed(value)) {
     return parseDocument(Buffer.from(JSON.stringify(value, toWellFormed)), bounds);
@@ -154,7 +160,7 @@ function scanTopLevel(bytes: Buffer, bounds: JsonBounds): Map<string, Span> | Js
     }
     const closes = byte === 0x2c ? depth === 1 : byte === 0x7d && depth === 0;
     if (closes && name !== undefined) {
-      if (members.has(name)) return { kind: 'refused', reason: 'duplicate', name };
+      if (bounds.strict && members.has(name)) return { kind: 'refused', reason: 'duplicate', name };
       members.set(name, { start: firstVisible(bytes, valueStart), end: valueEnd });
       name = undefined;
     }

@@ -140,7 +140,7 @@ export function resolveOptions(options: GatewayOptions = {}): Config {
 export interface Environment {
   /** `NODE_ENV` is `production`. */
   readonly production: boolean;
-  /** `PORT`, for stand-alone servers. @default 3_000 */
+  /** `PORT`, for stand-alone servers; 0 is any free one. @default 3_000 */
   readonly port: number;
   /** `MEGALLM_KEYS`: `secret[:tier[:id]]`, separated by commas. */
   readonly keys: readonly (ApiKey & { readonly secret: string })[];
@@ -157,7 +157,7 @@ export interface Environment {
 export function readEnvironment(variables: Readonly<Record<string, string | undefined>> = process.env): Environment {
   return {
     production: variables.NODE_ENV === 'production',
-    port: positiveInteger('PORT', Number(variables.PORT || 3_000)),
+    port: portNumber(variables.PORT),
     keys: (variables.MEGALLM_KEYS ?? '')
       .split(',')
       .map((entry) => entry.trim())
@@ -166,6 +166,12 @@ export function readEnvironment(variables: Readonly<Record<string, string | unde
     openaiApiKey: variables.OPENAI_API_KEY || undefined,
     openaiBaseUrl: variables.OPENAI_BASE_URL || 'https://api.openai.com/v1',
   };
+}
+
+function portNumber(text: string | undefined): number {
+  const port = Number(text || 3_000);
+  if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
+  throw unexpected('PORT', 'to be a port number', text);
 }
 
 function environmentKey(entry: string): ApiKey & { secret: string } {

@@ -53,6 +53,7 @@ async function* ending(
   call.firstByte();
   if (error !== undefined) {
     await call.settle(call.failed());
+    call.abort(error);
     reportCause(error, config.hooks, facts);
     yield joined(last, sseEvent(errorBody(error)));
     return;

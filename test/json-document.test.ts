@@ -21,10 +21,10 @@ function reason(text: string | Uint8Array): string {
 }
 
 /** Objects without the names that are refused, and without duplicates by construction. */
-const objects = fc.dictionary(
-  fc.string({ unit: 'binary' }).filter((name) => name.isWellFormed() && !/__proto__|constructor/.test(name)),
-  fc.jsonValue().filter((value) => JSON.stringify(value).isWellFormed()),
-);
+const objects = fc.dictionary(fc.string({ unit: 'binary' }), fc.jsonValue()).filter((object) => {
+  const text = JSON.stringify(object);
+  return !/__proto__|constructor|\\ud[89a-f]/.test(text);
+});
 
 describe('parseDocument', () => {
   it('reads every object as JSON.parse does, however it is spaced, and knows where the members stand', () => {

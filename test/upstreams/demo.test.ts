@@ -19,10 +19,11 @@ import {
 
 type Call = { id: string; type: string; function: { name: string; arguments: string } };
 type Token = { token: string; logprob: number; bytes: number[] };
+type Entry = Token & { top_logprobs: [Token, ...Token[]] };
 type Message = {
   role: string;
   content: string;
-  tool_calls: Call[];
+  tool_calls: [Call, ...Call[]];
   function_call: { name: string; arguments: string };
 };
 /** What a test looks into, of an answer or of a chunk. */
@@ -30,7 +31,7 @@ interface Choice {
   readonly index: number;
   readonly message: Message;
   readonly delta: Message;
-  readonly logprobs: { content: (Token & { top_logprobs: Token[] })[] } | null;
+  readonly logprobs: { content: [Entry, ...Entry[]] };
   readonly finish_reason: string;
 }
 interface Usage {
@@ -65,7 +66,7 @@ async function streamed(body: JsonObject): Promise<JsonObject[]> {
   return chunks;
 }
 
-function choicesOf(body: JsonObject | undefined): Choice[] {
+function choicesOf(body: JsonObject | undefined): [Choice, ...Choice[]] {
   return JSON.parse(JSON.stringify(body?.choices ?? []));
 }
 
@@ -463,7 +464,7 @@ describe('tools of the demo', () => {
     );
     const chunks = await streamed(ask('go', { functions }));
     const deltas = chunks.flatMap(choicesOf).map(({ delta }) => delta.function_call);
-    assert.equal(deltas[0].name, 'f');
+    assert.equal(deltas[0]?.name, 'f');
     assert.equal(deltas.filter((call) => call?.name !== undefined).length, 1);
     assert.equal(deltas.map((call) => call?.arguments ?? '').join(''), choice.message.function_call.arguments);
     const messages = [
@@ -998,4 +999,37 @@ describe('the demo refuses', () => {
       ),
     );
   });
+
+  it('or answers whatever is sent, and never breaks', async () => {
+    const body = ask('Answer in JSON', {
+      tools,
+      tool_choice: { type: 'function', function: { name: 'ping' } },
+      functions: [{ name: 'f', parameters: weather }],
+      response_format: { type: 'json_schema', json_schema: { name: 'x', schema: weather } },
+      stop: ['a'],
+      logprobs: true,
+      top_logprobs: 1,
+      metadata: { a: 'b' },
+    });
+    const places = pathsOf(body);
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(...places), fc.jsonValue(), async (place, value) => {
+        const changed = JSON.parse(JSON.stringify(body));
+        const parent = place.slice(0, -1).reduce((holder, name) => holder[name], changed);
+        parent[place.at(-1) ?? ''] = value;
+        try {
+          await send(changed);
+        } catch (error) {
+          assert.ok(error instanceof GatewayError && error.status < 500, String(error));
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
 });
+
+/** Where in a value its members are. */
+function pathsOf(value: unknown): string[][] {
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([name, member]) => [[name], ...pathsOf(member).map((path) => [name, ...path])]);
+}

@@ -61,7 +61,6 @@ function exactTokenizer(codec: Codec): Tokenizer {
     };
     const pieces: TextPiece[] = [];
     for (const text of codec.decodeGenerator(counted())) {
-      if (text === '') continue;
       pieces.push({ text, tokens: taken });
       taken = 0;
     }

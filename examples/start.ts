@@ -1,0 +1,60 @@
+// A gateway on its own: `npm start`. Inside your application it is one line, see express.ts.
+import express from 'express';
+import { createKey, memoryKeys, readEnvironment } from 'megallm-middleware';
+import { megallm } from 'megallm-middleware/express';
+
+const environment = readEnvironment();
+const [given] = environment.keys;
+const made = given === undefined && !environment.production ? createKey({ id: 'development' }) : undefined;
+
+const llm = megallm(made === undefined ? {} : { keys: memoryKeys([{ ...made.key, hash: made.hash }]) });
+const app = express();
+app.use(llm);
+
+const server = app.listen(environment.port, () => {
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : environment.port;
+  printNextSteps(`http://localhost:${port}/v1`, made?.secret ?? given?.secret);
+});
+server.keepAliveTimeout = 65_000;
+server.on('error', (error) => {
+  console.error(`The server cannot start: ${error.message}. Set PORT to another port.`);
+  process.exitCode = 1;
+});
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    server.close();
+    void llm.gateway.close().then(() => server.closeAllConnections());
+  });
+}
+
+function printNextSteps(baseUrl: string, secret: string | undefined): void {
+  const key = secret ?? 'YOUR_KEY';
+  const upstream = environment.openaiApiKey === undefined ? 'the built-in demo (no account needed)' : 'OpenAI';
+  console.log(`megallm is listening.
+
+  Base URL   ${baseUrl}
+  API key    ${secret ?? 'none: set MEGALLM_KEYS="secret[:tier[:id]],…"'}
+  Answers    ${upstream}
+
+curl:
+
+  curl ${baseUrl}/chat/completions -H 'Authorization: Bearer ${key}' -H 'Content-Type: application/json' -d '{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Say hello"}]}'
+
+Python:
+
+  from openai import OpenAI
+  client = OpenAI(base_url="${baseUrl}", api_key="${key}")
+  messages = [{"role": "user", "content": "Say hello"}]
+  answer = client.chat.completions.create(model="gpt-4o-mini", messages=messages)
+  print(answer.choices[0].message.content)
+
+Node:
+
+  import OpenAI from 'openai';
+  const client = new OpenAI({ baseURL: '${baseUrl}', apiKey: '${key}' });
+  const messages = [{ role: 'user', content: 'Say hello' }];
+  const answer = await client.chat.completions.create({ model: 'gpt-4o-mini', messages });
+  console.log(answer.choices[0].message.content);
+`);
+}
