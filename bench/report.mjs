@@ -58,7 +58,7 @@ function extraColumns(scenario) {
 export function scenarioTable(scenario, subjects, rounds) {
   const figure = figures[scenario.figure];
   const extra = extraColumns(scenario);
-  const isSound = (name) => rounds[name] !== undefined && rounds[name].every((round) => round.failures === 0);
+  const isSound = (name) => rounds[name]?.every((round) => round.failures === 0);
   const ratiosTo = (base, name) =>
     figure.ratio && isSound(base) && isSound(name)
       ? rounds[name].map((round, i) => figure.ratio(rounds[base][i], round))

@@ -95,7 +95,9 @@ export async function beginStream(send: ChatSend, reply: UpstreamReply, hideUsag
   });
   const source: AsyncIterable<Uint8Array | JsonObject> = reply.kind === 'bytes' ? reply.body : reply.chunks;
   const rest = deliverable(abortable(source, send.call.signal), stream, send.maxResponseBytes);
-  const first = await rest.next();
+  let first = await rest.next();
+  // Comments keep a connection alive and say nothing: the answer has not begun.
+  while (first.done !== true && !stream.begun) first = await rest.next();
   if (first.done !== true) return { kind: 'stream', first: first.value, rest, stream };
   if (stream.failure?.kind === 'reported') throw reportedError(send, stream.failure.error);
   throw upstreamBadResponse('The upstream ended the stream before it began.');

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { isJsonObject, type Json, type JsonObject } from '../json.js';
 import { ANSWER_BOUNDS, parseDocument, replaceMembers } from '../json-document.js';
 import { estimateTokens } from './estimate.js';
@@ -27,6 +28,8 @@ export interface ChatStream {
   takeEnd(): string | Uint8Array | undefined;
   /** The upstream said `[DONE]`: nothing more is to come. */
   readonly done: boolean;
+  /** An event was shown; comments are none. */
+  readonly begun: boolean;
   /** Every answer has its finish reason. */
   readonly finished: boolean;
   /** The upstream reported an error, or sent what is no chunk. `delivered`: it was passed on as it came. */
@@ -85,7 +88,7 @@ export function watchChatStream(options: ChatStreamOptions): ChatStream {
   }
 
   function inspect(bytes: Buffer, text: string): string | Uint8Array | undefined {
-    const plain = options.showModel === undefined ? plainEvents(text) : 0;
+    const plain = options.showModel === undefined && isUtf8(bytes) ? plainEvents(text) : 0;
     if (plain > 0) {
       count(text, plain);
       return bytes;
@@ -169,6 +172,9 @@ export function watchChatStream(options: ChatStreamOptions): ChatStream {
     },
     get done() {
       return done;
+    },
+    get begun() {
+      return events > 0;
     },
     get finished() {
       return finishes >= options.n;

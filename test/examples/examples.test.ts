@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { after, describe, it } from 'node:test';
+import OpenAI from 'openai';
+
+const started: ChildProcess[] = [];
+after(() => {
+  for (const child of started) child.kill('SIGTERM');
+});
+
+/** Runs an example as its user would, on a free port; resolves with everything it printed up to `expected`. */
+function run(file: string, expected: RegExp, environment: Record<string, string> = {}): Promise<string> {
+  const child = spawn(process.execPath, ['--import', 'tsx', '--conditions=@megallm/source', `examples/${file}.ts`], {
+    env: { PATH: process.env.PATH, PORT: '0', MEGALLM_KEYS: 'sk-example-0123456789', ...environment },
+  });
+  started.push(child);
+  return new Promise((resolve, reject) => {
+    let printed = '';
+    const deadline = setTimeout(() => reject(new Error(`Not printed: ${expected}; but: ${printed}`)), 60_000);
+    const read = (chunk: Buffer): void => {
+      printed += chunk;
+      if (!expected.test(printed)) return;
+      clearTimeout(deadline);
+      resolve(printed);
+    };
+    child.stdout.on('data', read);
+    child.stderr.on('data', read);
+    child.on('exit', (code) => reject(new Error(`Ended with ${code}: ${printed}`)));
+  });
+}
+
+async function originOf(file: string): Promise<string> {
+  const printed = await run(file, /port: \d+/);
+  return `http://localhost:${/port: (\d+)/.exec(printed)?.[1]}`;
+}
+
+async function say(baseURL: string, { apiKey = 'sk-example-0123456789', model = 'gpt-4o', headers = {} } = {}) {
+  const client = new OpenAI({ baseURL, apiKey, maxRetries: 0, defaultHeaders: headers });
+  return client.chat.completions.create({ model, messages: [{ role: 'user', content: 'Say hello' }] });
+}
+
+describe('each example runs and answers the official client', () => {
+  it('express.ts', async () => {
+    const origin = await originOf('express');
+    assert.equal((await say(`${origin}/ai/v1`)).choices[0]?.message.content, 'hello');
+    assert.equal(await (await fetch(origin)).text(), 'The application as it was.');
+  });
+
+  it('koa.ts', async () => {
+    const origin = await originOf('koa');
+    assert.equal((await say(`${origin}/v1`)).choices[0]?.message.content, 'hello');
+    assert.equal(await (await fetch(origin)).text(), 'The application as it was.');
+  });
+
+  it('node.ts, whose user needs no key', async () => {
+    const origin = await originOf('node');
+    const answer = await say(`${origin}/v1`, { apiKey: 'unused', headers: { 'x-user': 'ann' } });
+    assert.equal(answer.choices[0]?.message.content, 'hello');
+    assert.equal(await (await fetch(origin)).text(), 'The application as it was.');
+  });
+
+  it('own-upstream.ts', async () => {
+    const origin = await originOf('own-upstream');
+    const answer = await say(`${origin}/v1`, { model: 'polly' });
+    assert.equal(answer.choices[0]?.message.content?.trim(), 'Say hello');
+    assert.equal(answer.model, 'polly');
+    assert.equal((await say(`${origin}/v1`, { model: 'house-model' })).model, 'house-model');
+  });
+
+  it('own-stores.ts', async () => {
+    const printed = await run('own-stores', /port: \d+[\s\S]*jsonl/);
+    const origin = `http://localhost:${/port: (\d+)/.exec(printed)?.[1]}`;
+    assert.equal((await say(`${origin}/v1`, { apiKey: 'sk-example-of-a-host-key' })).object, 'chat.completion');
+    await assert.rejects(say(`${origin}/v1`, { apiKey: 'sk-example-of-nobody' }), OpenAI.AuthenticationError);
+  });
+
+  it('start.ts, whose printed address and key work', async () => {
+    const printed = await run('start', /console\.log/, { MEGALLM_KEYS: '' });
+    const baseURL = /Base URL {3}(\S+)/.exec(printed)?.[1] ?? '';
+    const apiKey = /API key {4}(\S+)/.exec(printed)?.[1] ?? '';
+    assert.equal((await say(baseURL, { apiKey })).choices[0]?.message.content, 'hello');
+  });
+});
