@@ -11,6 +11,7 @@ import { type Admission, admit, limitsOf, look } from './limiter/admit.js';
 import type { Verdict } from './limiter/limiter-store.js';
 import { DEFAULT_TIER } from './limiter/limits.js';
 import type { Model } from './models/model-table.js';
+import { costNanoUsd, type PricedTokens } from './models/pricing.js';
 import type { Config } from './options.js';
 import { finishedFacts, relay, reservedTokens } from './relay-chat.js';
 import type { ChatSend } from './upstreams/answer.js';
@@ -70,7 +71,7 @@ export async function completeChat(exchange: KeyedExchange, shared: Shared): Pro
           startedAt: config.clock.wallMs(),
         },
         upstream: upstream.name,
-        price: model.price,
+        costNanoUsd: priced(model),
         estimatedInputTokens: inputTokens,
         startedSteadyMs: config.clock.steadyMs(),
       },
@@ -125,6 +126,11 @@ function findModel(config: Config, key: ApiKey, name: string): Model {
   const { models } = key;
   if (models !== undefined && !models.includes(model.id) && !models.includes(name)) throw modelNotAllowed(name);
   return model;
+}
+
+/** What tokens cost at the prices of now: a change in the middle of a call is for the next. */
+function priced({ price }: Model): ((tokens: PricedTokens) => number) | undefined {
+  return price && ((tokens) => costNanoUsd(price, tokens));
 }
 
 interface Wanted {

@@ -15,7 +15,7 @@ export interface MemoryLimiterOptions {
 /** A slot tells nobody when it comes free. */
 const SLOT_RETRY_MS = 1_000;
 /** How far to look for a full bucket. To look through all of them would stop the process for 40 ms. */
-const MAX_EXAMINED = 32;
+const MAX_EXAMINED = 8;
 
 /**
  * Limit counters in this process's memory: for one process, and gone with it. Each call is one synchronous turn and so
@@ -142,8 +142,9 @@ function bucketTable(maxBuckets: number): BucketTable {
   function makeRoom(at: number): void {
     if (table.size < maxBuckets) return;
     let examined = 0;
-    for (const [name, bucket] of table.rentries()) {
-      if (usedOf(bucket, at) === 0) return void table.delete(name);
+    for (const name of table.rkeys()) {
+      const bucket = table.peek(name);
+      if (bucket !== undefined && usedOf(bucket, at) === 0) return void table.delete(name);
       examined += 1;
       if (examined === MAX_EXAMINED) return;
     }

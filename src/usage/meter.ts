@@ -1,6 +1,5 @@
 import type { Clock } from '../clock.js';
-import type { Price } from '../models/pricing.js';
-import { costNanoUsd } from '../models/pricing.js';
+import type { PricedTokens } from '../models/pricing.js';
 import type { TokenUsage } from '../wire/usage.js';
 import type { UsageRecord, UsageStart } from './usage-store.js';
 
@@ -17,7 +16,8 @@ export interface Ending {
 export interface Metered {
   readonly start: UsageStart;
   readonly upstream: string;
-  readonly price: Price | undefined;
+  /** Billionths of a US dollar, at the prices of the start; `undefined` when the model's are unknown. */
+  readonly costNanoUsd: ((tokens: PricedTokens) => number) | undefined;
   readonly estimatedInputTokens: number;
   /** Steady clock at the start. */
   readonly startedSteadyMs: number;
@@ -39,7 +39,7 @@ export function usageRecord(metered: Metered, ending: Ending, clock: Clock): Usa
     outputTokens: tokens?.outputTokens,
     reasoningTokens: tokens?.reasoningTokens,
     counted: ending.usage === undefined ? 'estimated' : 'exact',
-    costNanoUsd: tokens === undefined || metered.price === undefined ? undefined : costNanoUsd(metered.price, tokens),
+    costNanoUsd: tokens === undefined ? undefined : metered.costNanoUsd?.(tokens),
     firstByteMs: metered.firstByteMs,
     durationMs: clock.steadyMs() - metered.startedSteadyMs,
   };
