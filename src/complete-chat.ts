@@ -1,5 +1,5 @@
 import { type Call, openCall } from './call.js';
-import { type GatewayError, modelNotAllowed, modelNotFound, unavailable } from './errors.js';
+import { type GatewayError, modelNotAllowed, modelNotFound, toGatewayError, unavailable } from './errors.js';
 import { type Exchange, respondFailure } from './failure.js';
 import { type DebugFacts, debugHeaders } from './http/debug.js';
 import type { GatewayResponse } from './http/exchange.js';
@@ -166,7 +166,10 @@ async function ask(send: ChatSend, call: Call, { config, sendChat }: Shared): Pr
     return await sendChat(send);
   } catch (error) {
     const refused = { outcome: 'error', usage: undefined, deliveredTokens: undefined } as const;
-    await call.settle(call.signal.aborted ? call.failed() : refused);
+    const ending = call.signal.aborted ? call.failed() : refused;
+    // An answer that was refused half read would hold its connection, and the upstream its work.
+    call.abort(toGatewayError(error));
+    await call.settle(ending);
     throw error;
   }
 }
