@@ -22,7 +22,7 @@ export interface ChatSend {
 }
 
 /** An answer that has begun well. */
-export type ChatAnswer = WholeAnswer | StreamAnswer;
+export type BegunAnswer = WholeAnswer | StreamAnswer;
 /** An answer that is there in full. */
 export interface WholeAnswer {
   readonly kind: 'whole';
@@ -44,7 +44,7 @@ export interface StreamAnswer {
 const MAX_EVENT_BYTES = 4_194_304;
 
 /** Reads a whole answer to its end and makes sure that it is one. */
-export async function readWhole(send: ChatSend, reply: UpstreamReply): Promise<ChatAnswer> {
+export async function readWhole(send: ChatSend, reply: UpstreamReply): Promise<BegunAnswer> {
   if (reply.kind === 'chunks') throw upstreamBadResponse('The upstream streamed an answer that was to be whole.');
   const renames = send.upstreamModel !== send.chat.model;
   if (reply.kind === 'whole') {
@@ -63,7 +63,7 @@ export async function readWhole(send: ChatSend, reply: UpstreamReply): Promise<C
   return wholeAnswer(document.value, renames ? replaceMembers(document, { model: send.chat.model }) : document.bytes);
 }
 
-function wholeAnswer(value: JsonObject, body: Uint8Array | string): ChatAnswer {
+function wholeAnswer(value: JsonObject, body: Uint8Array | string): BegunAnswer {
   const usage = readUsage(value.usage);
   const outputBytes = usage === undefined && value.choices !== undefined ? JSON.stringify(value.choices).length : 0;
   return { kind: 'whole', body, usage, outputBytes };
@@ -82,7 +82,7 @@ async function collect(body: AsyncIterable<Uint8Array>, { maxResponseBytes }: Ch
 }
 
 /** Waits for the first event: until then an error is an ordinary one, with a status. */
-export async function beginStream(send: ChatSend, reply: UpstreamReply, hideUsage: boolean): Promise<ChatAnswer> {
+export async function beginStream(send: ChatSend, reply: UpstreamReply, hideUsage: boolean): Promise<BegunAnswer> {
   if (reply.kind === 'whole') throw upstreamBadResponse('The upstream answered whole where a stream was asked for.');
   if (reply.kind === 'bytes' && !/^text\/event-stream/i.test(reply.contentType)) {
     await refuseWholeAnswer(send, reply.body);

@@ -2,7 +2,7 @@ import { GatewayError, upstreamError } from '../errors.js';
 import { isJsonObject, type JsonObject } from '../json.js';
 import { editedBody } from '../json-document.js';
 import { orAborted } from './abortable.js';
-import { beginStream, type ChatAnswer, type ChatSend, readWhole, renamedError } from './answer.js';
+import { type BegunAnswer, beginStream, type ChatSend, readWhole, renamedError } from './answer.js';
 import type { Upstream, UpstreamReply } from './upstream.js';
 
 /** Sends chat completions. The only place that asks an upstream twice: without the field of ours that it refused. */
@@ -10,7 +10,7 @@ export type SendChat = (send: ChatSend) => Promise<Sent>;
 
 /** An answer and how often an upstream was asked for it. */
 export interface Sent {
-  readonly answer: ChatAnswer;
+  readonly answer: BegunAnswer;
   readonly attempts: number;
 }
 
@@ -26,11 +26,17 @@ export function chatSender(): SendChat {
   return async function sendChat(send) {
     const refused = refusals.get(send.upstream) ?? new Set();
     refusals.set(send.upstream, refused);
+    let ceiling = send.outputCeiling;
     for (let attempts = 1; ; attempts += 1) {
-      const added = additions(send, refused);
+      const added = additions({ ...send, outputCeiling: ceiling }, refused);
       try {
         return { answer: await attempt(send, added), attempts };
       } catch (error) {
+        if (ceiling !== undefined && exceedsContext(error) && send.chat.maxOutputTokens === undefined) {
+          // Prompt and our ceiling together were too much; the prompt alone may fit.
+          ceiling = undefined;
+          continue;
+        }
         const blamed = blamedAddition(error, added);
         if (blamed === undefined) throw error;
         if (refused.size >= MAX_REFUSALS) refused.clear();
@@ -61,7 +67,7 @@ function blamedAddition(error: unknown, added: readonly Added[]): Added | undefi
   return added.find((name) => error.param?.startsWith(name) === true || error.message.includes(name));
 }
 
-async function attempt(send: ChatSend, added: readonly Added[]): Promise<ChatAnswer> {
+async function attempt(send: ChatSend, added: readonly Added[]): Promise<BegunAnswer> {
   const body = editedBody(send.document, changesOf(send, added));
   const reply = await ask(send, body);
   return send.chat.stream ? beginStream(send, reply, added.includes('stream_options')) : readWhole(send, reply);
@@ -89,4 +95,8 @@ async function ask({ upstream, call, upstreamModel, chat }: ChatSend, body: Json
     if (!(error instanceof GatewayError)) throw upstreamError('The upstream failed.', error);
     throw renamedError(error, upstreamModel, chat.model);
   }
+}
+
+function exceedsContext(error: unknown): boolean {
+  return error instanceof GatewayError && error.code === 'context_length_exceeded';
 }

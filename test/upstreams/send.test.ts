@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { GatewayError } from '../../src/errors.js';
+import type { JsonObject } from '../../src/json.js';
+import { parseDocument, REQUEST_BOUNDS } from '../../src/json-document.js';
+import { contextLengthExceeded, invalidRequest } from '../../src/request-errors.js';
+import { chatSender } from '../../src/upstreams/send.js';
+import type { Upstream } from '../../src/upstreams/upstream.js';
+import { readChatRequest } from '../../src/wire/chat-request.js';
+
+/** An upstream that refuses what `refuse` says, and keeps the bodies it got. */
+function picky(refuse: (body: JsonObject) => GatewayError | undefined): Upstream & { readonly bodies: JsonObject[] } {
+  const bodies: JsonObject[] = [];
+  return {
+    name: 'picky',
+    bodies,
+    async send({ body }) {
+      bodies.push(body);
+      const refusal = refuse(body);
+      if (refusal !== undefined) throw refusal;
+      if (body.stream !== true) return { kind: 'whole', body: { choices: [] } };
+      const chunk = { id: 'c', choices: [{ index: 0, delta: { content: 'a' }, finish_reason: 'stop' }] };
+      return {
+        kind: 'chunks',
+        chunks: (async function* () {
+          yield chunk;
+        })(),
+      };
+    },
+  };
+}
+
+function ask(upstream: Upstream, body: JsonObject, outputCeiling?: number) {
+  const result = parseDocument(Buffer.from(JSON.stringify(body)), REQUEST_BOUNDS);
+  if (result.kind !== 'document') throw new Error(result.reason);
+  return {
+    upstream,
+    call: {
+      operation: 'chat.completions',
+      keyId: 'k',
+      tier: 'basic',
+      requestId: 'r',
+      signal: new AbortController().signal,
+    } as const,
+    document: result.document,
+    chat: readChatRequest(result.document.value),
+    upstreamModel: 'm',
+    outputCeiling,
+    maxResponseBytes: 1_000_000,
+  };
+}
+
+const BODY = { model: 'm', messages: [{ role: 'user', content: 'hi' }] };
+
+describe('chatSender', () => {
+  it('remembers an upstream that refuses stream_options', async () => {
+    const upstream = picky((body) =>
+      body.stream_options ? invalidRequest('Unknown field stream_options') : undefined,
+    );
+    const send = chatSender();
+    assert.equal((await send(ask(upstream, { ...BODY, stream: true }))).attempts, 2);
+    assert.equal((await send(ask(upstream, { ...BODY, stream: true }))).attempts, 1);
+    assert.deepEqual(
+      upstream.bodies.map((body) => body.stream_options !== undefined),
+      [true, false, false],
+    );
+  });
+
+  it('names the ceiling as old servers do where they refuse the new name, and leaves it out where they refuse both', async () => {
+    const upstream = picky((body) =>
+      body.max_completion_tokens ? invalidRequest('extra', 'max_completion_tokens') : undefined,
+    );
+    const send = chatSender();
+    await send(ask(upstream, BODY, 100));
+    await send(ask(upstream, BODY, 100));
+    assert.deepEqual(
+      upstream.bodies.map((body) => [body.max_completion_tokens, body.max_tokens]),
+      [
+        [100, undefined],
+        [undefined, 100],
+        [undefined, 100],
+      ],
+    );
+    const stubborn = picky((body) =>
+      'max_tokens' in body || 'max_completion_tokens' in body
+        ? invalidRequest(`no ${Object.keys(body).join()}`)
+        : undefined,
+    );
+    assert.equal((await send(ask(stubborn, BODY, 100))).attempts, 3);
+  });
+
+  it('does not fail a prompt that fits because of a ceiling the client never named, and does not remember it', async () => {
+    const upstream = picky((body) =>
+      body.max_completion_tokens ? contextLengthExceeded(8_192, 7_000, 4_096) : undefined,
+    );
+    const send = chatSender();
+    assert.equal((await send(ask(upstream, BODY, 4_096))).attempts, 2);
+    assert.equal((await send(ask(upstream, BODY, 4_096))).attempts, 2);
+  });
+
+  it("passes the client's own mistakes on at once", async () => {
+    const upstream = picky(() => contextLengthExceeded(8_192, 9_000, 100));
+    await assert.rejects(chatSender()(ask(upstream, { ...BODY, max_tokens: 100 }, 100)), {
+      code: 'context_length_exceeded',
+    });
+    assert.equal(upstream.bodies.length, 1);
+  });
+});
