@@ -11,6 +11,8 @@ export interface Call {
   readonly admission: Admission;
   /** Aborts when the client goes away, time is up, or the gateway closes. */
   readonly signal: AbortSignal;
+  /** The call is being written down. It is settled no sooner than that, even when its client leaves in between. */
+  opening(written: Promise<void>): void;
   /** From now on tokens are being used: a client that leaves pays for what it asked. */
   asked(): void;
   /** The answer has begun: what `progress` tells is what a client that leaves now has got. */
@@ -52,6 +54,7 @@ export function openCall({ config, admission, metered, clientSignal, running }: 
   let progress: Progress | undefined;
   let firstByteMs: number | undefined;
   let ended: Promise<UsageRecord> | undefined;
+  let opened: Promise<void> = Promise.resolve();
   let markSettled: () => void = () => {};
   const settled = new Promise<void>((resolve) => {
     markSettled = resolve;
@@ -79,7 +82,7 @@ export function openCall({ config, admission, metered, clientSignal, running }: 
     const amounts = settledAmounts(admission, tokensToSettle(made, admission));
     await Promise.all([
       reporting(() => config.limiter.settle(admission.reservation, amounts, clock.steadyMs())),
-      reporting(() => config.usage.settle(made)),
+      opened.then(() => reporting(() => config.usage.settle(made))),
     ]);
     running.delete(call);
     hooks.onFinish(made);
@@ -92,6 +95,10 @@ export function openCall({ config, admission, metered, clientSignal, running }: 
     admission,
     settled,
     signal: controller.signal,
+    opening(written) {
+      // What it fails with is told where it is awaited.
+      opened = written.catch(() => {});
+    },
     asked() {
       progress ??= { usage: undefined, deliveredTokens: 0 };
     },

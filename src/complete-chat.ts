@@ -1,5 +1,12 @@
 import { type Call, openCall } from './call.js';
-import { type GatewayError, modelNotAllowed, modelNotFound, toGatewayError, unavailable } from './errors.js';
+import {
+  type GatewayError,
+  modelNotAllowed,
+  modelNotFound,
+  shuttingDown,
+  toGatewayError,
+  unavailable,
+} from './errors.js';
 import { type Exchange, respondFailure } from './failure.js';
 import { type DebugFacts, debugHeaders } from './http/debug.js';
 import type { GatewayResponse } from './http/exchange.js';
@@ -29,6 +36,8 @@ export interface Shared {
   readonly config: Config;
   readonly sendChat: SendChat;
   readonly running: Set<Call>;
+  /** Whether the gateway takes no new calls any more. */
+  readonly closing: () => boolean;
 }
 
 /** A little longer than a call may take, so that a reservation is only ever given back when its process is gone. */
@@ -44,6 +53,8 @@ export async function completeChat(exchange: KeyedExchange, shared: Shared): Pro
   try {
     if (running.size >= config.maxConcurrentCalls) throw overloaded();
     const document = await readBody(request, config);
+    // The body may have taken its time: once `close()` has resolved, nothing may begin.
+    if (shared.closing()) throw shuttingDown();
     const chat = readChatRequest(document.value);
     const model = findModel(config, key, chat.model);
     const inputTokens = estimateChatInput(document);
@@ -174,9 +185,11 @@ async function ask(send: ChatSend, call: Call, { config, sendChat }: Shared): Pr
   }
 }
 
-async function recordStart({ usage }: Config, { start }: Call): Promise<void> {
+async function recordStart({ usage }: Config, call: Call): Promise<void> {
   try {
-    await usage.open(start);
+    const written = usage.open(call.start);
+    call.opening(written);
+    await written;
   } catch (error) {
     throw unavailable('ledger_unavailable', 'Usage cannot be recorded right now. Please retry.', error);
   }

@@ -52,7 +52,10 @@ export function createGateway(options?: GatewayOptions): Gateway {
       exchange = { ...exchange, showsDebug: asksDebug && (key.debug ?? config.debug) };
       const route = findRoute(request.method, path);
       if (route.action === 'completeChat') {
-        return await completeChat({ ...exchange, key }, { config, sendChat, running });
+        return await completeChat(
+          { ...exchange, key },
+          { config, sendChat, running, closing: () => closed !== undefined },
+        );
       }
       return respondJson(JSON.stringify(await read(config, route, key)), {
         'x-request-id': requestId,

@@ -52,9 +52,8 @@ async function* ending(
 ): AsyncGenerator<string | Uint8Array, void> {
   call.firstByte();
   if (error !== undefined) {
-    // The upstream may not know that it failed: what it still does for this call is for nobody.
-    call.abort(error);
     await call.settle(call.failed());
+    // The upstream may not know that it failed: what it still does for this call is for nobody.
     call.abort(error);
     reportCause(error, config.hooks, facts);
     yield joined(last, sseEvent(errorBody(error)));

@@ -20,7 +20,8 @@ export interface AuthenticateOptions {
  * 503 when the store fails.
  */
 export async function authenticate(request: GatewayRequest, options: AuthenticateOptions): Promise<ApiKey> {
-  const identified = await options.identify?.(request);
+  // Hosts without types say `null` for nobody.
+  const identified = (await options.identify?.(request)) ?? undefined;
   if (identified !== undefined && !isExpired(identified, options.clock)) return identified;
   const secret = presentedSecret(request.headers);
   if (secret === undefined) throw missingKey();
@@ -52,7 +53,7 @@ function single(value: string | string[] | undefined): string | undefined {
 
 async function find(keys: KeyStore, hash: string): Promise<ApiKey | undefined> {
   try {
-    return await keys.find(hash);
+    return (await keys.find(hash)) ?? undefined;
   } catch (error) {
     if (error instanceof GatewayError) throw error;
     throw unavailable('keys_unavailable', 'API keys cannot be checked right now. Please retry.', error);

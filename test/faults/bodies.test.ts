@@ -46,7 +46,7 @@ const CASES: Record<string, Record<string, Case>> = {
     'brackets after an escaped backslash': { body: withMember(`"x":"\\\\","y":${'['.repeat(500)}`), ...TOO_DEEP },
   },
   'C5 poisoned names': {
-    __proto__: { body: withMember('"__proto__":{"polluted":1}'), ...INVALID },
+    'the name __proto__': { body: withMember('"__proto__":{"polluted":1}'), ...INVALID },
     '__proto__ deep inside': { body: withMember('"x":[{"y":{"__proto__":{"polluted":1}}}]'), ...INVALID },
     '__proto__ spelt with escapes': { body: withMember('"\\u005f_proto__":{"polluted":1}'), ...INVALID },
     'constructor.prototype': { body: withMember('"constructor":{"prototype":{"polluted":1}}'), ...INVALID },
@@ -123,10 +123,6 @@ for (const [group, cases] of Object.entries(CASES)) {
           if (status !== 200) {
             const { error } = JSON.parse(response.body);
             assert.deepEqual([error.code, error.param], [code, param ?? null], response.body);
-            assert.equal(
-              response.headers['x-should-retry'],
-              status === 400 ? response.headers['x-should-retry'] : 'false',
-            );
           } else assert.ok(isValidUtf8(upstream.requests[0]?.body ?? ''));
           assert.equal(Reflect.get({}, 'polluted'), undefined);
           assert.equal((await rawExchange(host.origin, rawChat(SECRET, CALL))).status, 200, 'the next call is served');
