@@ -23,6 +23,7 @@ export interface ChatSend {
 
 /** An answer that has begun well. */
 export type BegunAnswer = WholeAnswer | StreamAnswer;
+
 /** An answer that is there in full. */
 export interface WholeAnswer {
   readonly kind: 'whole';

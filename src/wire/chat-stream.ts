@@ -11,7 +11,7 @@ export interface ChatStreamOptions {
   readonly hideUsage: boolean;
   /** What to write in place of the upstream's model id; `undefined` leaves it as it is. */
   readonly showModel: string | undefined;
-  /** Answers asked for: the stream is complete when so many have a finish reason. */
+  /** Answers asked for: the stream is finished when so many have a finish reason. */
   readonly n: number;
   /** Longest single event. */
   readonly maxEventBytes: number;
@@ -32,16 +32,14 @@ export interface ChatStream {
   readonly begun: boolean;
   /** Every answer has its finish reason. */
   readonly finished: boolean;
-  /** The upstream reported an error, or sent what is no chunk. `delivered`: it was passed on as it came. */
+  /** The upstream reported an error, which was not passed on, or sent what is no chunk. */
   readonly failure: StreamFailure | undefined;
   readonly usage: TokenUsage | undefined;
   /** At least what the client got so far. */
   readonly deliveredTokens: number;
 }
 
-export type StreamFailure =
-  | { readonly kind: 'reported'; readonly error: Json; readonly event: string }
-  | { readonly kind: 'malformed' };
+export type StreamFailure = { readonly kind: 'reported'; readonly error: Json } | { readonly kind: 'malformed' };
 
 /** Text whose bytes are what the model wrote. */
 const DELTA_TEXTS = ['"content":"', '"arguments":"', '"reasoning_content":"', '"refusal":"'];
@@ -54,7 +52,8 @@ export function watchChatStream(options: ChatStreamOptions): ChatStream {
   let heldBytes = 0;
   let heldTail = '';
   let done = false;
-  let finishes = 0;
+  /** Indexes of the choices that have their reason: some upstreams say one twice. */
+  const finished = new Set<Json>();
   let failure: StreamFailure | undefined;
   let usage: TokenUsage | undefined;
   let events = 0;
@@ -140,13 +139,13 @@ export function watchChatStream(options: ChatStreamOptions): ChatStream {
   /** Notes what a chunk says; `false` when the client must not see it. */
   function observe(chunk: JsonObject): boolean {
     if (chunk.error !== undefined && chunk.error !== null) {
-      failure = { kind: 'reported', error: chunk.error, event: sseEvent({ error: chunk.error }) };
+      failure = { kind: 'reported', error: chunk.error };
       return false;
     }
     usage = readUsage(chunk.usage) ?? usage;
     const choices = Array.isArray(chunk.choices) ? chunk.choices : [];
     for (const choice of choices) {
-      if (isJsonObject(choice) && typeof choice.finish_reason === 'string') finishes += 1;
+      if (isJsonObject(choice) && typeof choice.finish_reason === 'string') finished.add(choice.index ?? 0);
     }
     const isUsageChunk = choices.length === 0 && isJsonObject(chunk.usage);
     return !(isUsageChunk && options.hideUsage);
@@ -177,7 +176,7 @@ export function watchChatStream(options: ChatStreamOptions): ChatStream {
       return events > 0;
     },
     get finished() {
-      return finishes >= options.n;
+      return finished.size >= options.n;
     },
     get failure() {
       return failure;

@@ -133,6 +133,17 @@ describe('watchChatStream', () => {
     assert.equal(stream.finished, false);
   });
 
+  it('is finished when each answer has its reason: one that repeats its own does not speak for another', () => {
+    const finish = (index: number): object => ({ id: 'c', choices: [{ index, delta: {}, finish_reason: 'stop' }] });
+    const seen = (...indexes: number[]): boolean => {
+      const bytes = indexes.map((index) => `data: ${JSON.stringify(finish(index))}\n\n`).join('');
+      return watch(Buffer.from(bytes), [], { n: 2 }).stream.finished;
+    };
+    assert.equal(seen(0, 0), false);
+    assert.equal(seen(1), false);
+    assert.equal(seen(0, 1), true);
+  });
+
   it('stops at what is not JSON', () => {
     const { stream, shown } = watch(Buffer.from(`data: ${JSON.stringify(GOOD[0])}\n\ndata: {"choices":[\n\n`), []);
     assert.deepEqual(dataOf(shown), [GOOD[0]]);

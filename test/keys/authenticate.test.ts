@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { systemClock } from '../../src/clock.js';
+import type { GatewayRequest } from '../../src/http/exchange.js';
+import { authenticate } from '../../src/keys/authenticate.js';
+import { createKey } from '../../src/keys/create-key.js';
+import { memoryKeys } from '../../src/keys/memory.js';
+
+const { secret, hash, key } = createKey({ owner: 'ann' });
+
+/** Asks with this secret, of a store that counts how often it is asked. */
+async function ask(bearer: string) {
+  const store = memoryKeys([{ ...key, hash }]);
+  let finds = 0;
+  const keys = {
+    find: (wanted: string) => {
+      finds += 1;
+      return store.find(wanted);
+    },
+  };
+  const request: GatewayRequest = {
+    method: 'GET',
+    url: '/v1/models',
+    headers: { authorization: `Bearer ${bearer}` },
+    signal: new AbortController().signal,
+    body: { parsed: undefined },
+    native: undefined,
+  };
+  const found = await authenticate(request, { keys, identify: undefined, clock: systemClock }).catch((error) => error);
+  return { found, finds };
+}
+
+describe('authenticate', () => {
+  it('finds the key of a secret', async () => {
+    assert.deepEqual(await ask(secret), { found: key, finds: 1 });
+  });
+
+  it('refuses a secret of ours with a wrong checksum without asking the store', async () => {
+    const wrong = `${secret.slice(0, -1)}${secret.endsWith('0') ? '1' : '0'}`;
+    const { found, finds } = await ask(wrong);
+    assert.equal(found.code, 'invalid_api_key');
+    assert.equal(finds, 0);
+  });
+
+  it('does not take what a stolen store holds for a secret', async () => {
+    const { found, finds } = await ask(hash);
+    assert.equal(found.code, 'invalid_api_key');
+    assert.equal(finds, 1);
+  });
+});

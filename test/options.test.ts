@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { createGateway, type Gateway, type GatewayOptions, readEnvironment } from 'megallm-middleware';
+
+const SECRET = 'sk-host-secret-0123456789';
+const CALL = { model: 'gpt-4o', messages: [{ role: 'user', content: 'Say hello' }] };
+
+function gatewayIn(environment: Record<string, string>, more: GatewayOptions = {}) {
+  const notices: string[] = [];
+  const hooks = { onNotice: (text: string) => notices.push(text), onError: () => {} };
+  return { gateway: createGateway({ environment, hooks, ...more }), notices };
+}
+
+async function call(gateway: Gateway, secret?: string) {
+  const response = await gateway.handle({
+    method: 'POST',
+    url: '/v1/chat/completions',
+    headers: secret === undefined ? {} : { authorization: `Bearer ${secret}` },
+    signal: new AbortController().signal,
+    body: { parsed: CALL },
+    native: undefined,
+  });
+  assert.ok(response !== undefined && typeof response.body !== 'object');
+  return { status: response.status, body: JSON.parse(response.body) };
+}
+
+describe('a gateway without options is never an open proxy', () => {
+  it('in production nobody gets in, and a notice says what to set', async () => {
+    const { gateway, notices } = gatewayIn({ NODE_ENV: 'production', OPENAI_API_KEY: 'sk-operator' });
+    assert.equal((await call(gateway)).status, 401);
+    assert.equal((await call(gateway, SECRET)).status, 401);
+    assert.match(notices.join('\n'), /MEGALLM_KEYS/);
+  });
+
+  it('in production without an upstream a known key gets a 503 that says so, never the demo', async () => {
+    const { gateway, notices } = gatewayIn({ NODE_ENV: 'production', MEGALLM_KEYS: SECRET });
+    const { status, body } = await call(gateway, SECRET);
+    assert.equal(status, 503);
+    assert.equal(body.error.code, 'upstream_unavailable');
+    assert.match(notices.join('\n'), /OPENAI_API_KEY/);
+  });
+
+  it('elsewhere one key is made and shown once; only that key gets in, and the demo answers', async () => {
+    const { gateway, notices } = gatewayIn({});
+    const secret = /sk-mega-\w+/.exec(notices.join('\n'))?.[0];
+    assert.equal(notices.length, 1);
+    assert.equal((await call(gateway)).status, 401);
+    assert.equal((await call(gateway, SECRET)).status, 401);
+    assert.equal((await call(gateway, secret)).body.choices[0].message.content, 'hello');
+  });
+});
+
+describe('readEnvironment', () => {
+  it('reads keys as secret, tier and id; the rest has defaults', () => {
+    const { keys, port, production, openaiBaseUrl } = readEnvironment({
+      MEGALLM_KEYS: `${SECRET}:pro:ann, ${SECRET}2`,
+    });
+    assert.deepEqual(keys[0], { secret: SECRET, tier: 'pro', id: 'ann' });
+    assert.match(keys[1]?.id ?? '', /^env_[0-9a-f]{12}$/);
+    assert.equal(keys[1]?.tier, undefined);
+    assert.deepEqual([port, production, openaiBaseUrl], [3_000, false, 'https://api.openai.com/v1']);
+    assert.equal(readEnvironment({ PORT: '0' }).port, 0);
+    assert.throws(() => readEnvironment({ PORT: 'abc' }), /Expected `PORT` to be a port number, got "abc"/);
+  });
+});
+
+describe('createGateway', () => {
+  it('refuses options that cannot be right, naming each and what it got', () => {
+    const make = (options: object) => () =>
+      createGateway({ environment: {}, hooks: { onNotice: () => {} }, ...options });
+    assert.throws(make({ maxBodyBytes: '10mb' }), {
+      name: 'TypeError',
+      message: 'Expected `maxBodyBytes` to be a positive integer, got "10mb" (string)',
+    });
+    for (const value of [Number.NaN, -1, 0, '', 1.5]) assert.throws(make({ maxBodyBytes: value }), TypeError);
+    assert.throws(make({ maxBody: 1 }), /Unknown option `maxBody`/);
+    assert.throws(make({ upstream: {} }), /`upstream` to have a method `send`/);
+    assert.throws(make({ basePath: 'ai' }), /`basePath`/);
+    assert.throws(make({ models: { a: { aliases: ['b'] }, b: {} } }), /got "b" twice/);
+  });
+});
