@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { GatewayRequest, GatewayResponse } from '../src/index.js';
+import { createCancellation, type GatewayRequest, type GatewayResponse } from '../src/index.js';
 
 /** What an adapter knows about a request besides the request itself. */
 export interface RequestContext {
@@ -18,22 +18,28 @@ const STALLED_CLIENT_MS = 30_000;
 const REFUSED_BYTES = 524_288;
 const REFUSED_MS = 1_000;
 
+/** Up to here copying a body costs less than a write of its own. */
+const SMALL_BYTES = 65_536;
+
+/** So much of a body waits to be read before its sender is held back. */
+const MAX_WAITING_BYTES = 65_536;
+
 /** The one reader: a Node request as the core sees it. */
 export function readRequest(
   req: IncomingMessage,
   res: ServerResponse,
   { url, parsedBody, native }: RequestContext,
 ): GatewayRequest {
-  const controller = new AbortController();
+  const signal = createCancellation();
   // `close` of the response, not of the request: that one also fires after a body was read.
   res.once('close', () => {
-    if (!res.writableFinished) controller.abort(new Error('The client closed the connection.'));
+    if (!res.writableFinished) signal.abort(new Error('The client closed the connection.'));
   });
   return {
     method: req.method ?? 'GET',
     url,
     headers: req.headers,
-    signal: controller.signal,
+    signal,
     // Express 4 leaves `req.body = {}` for bodies that it did not read: the stream itself tells who did.
     // `readableEnded`: an empty body was read to its end without a byte, and `end` will not come a second time.
     body: req.readableDidRead || req.readableEnded ? { parsed: parsedBody } : bodyChunks(req),
@@ -48,7 +54,8 @@ export async function writeResponse(
   { status, headers, body }: GatewayResponse,
 ): Promise<void> {
   if (res.destroyed || res.headersSent) return;
-  const fields = Object.entries(headers).flat();
+  const fields: string[] = [];
+  for (const [name, value] of Object.entries(headers)) fields.push(name, value);
   if (typeof body !== 'string' && !(body instanceof Uint8Array)) {
     res.writeHead(status, fields);
     return writeStream(res, body);
@@ -58,13 +65,19 @@ export async function writeResponse(
   if (!req.complete) await new Promise((resolve) => setImmediate(resolve));
   if (req.complete) {
     res.writeHead(status, fields);
-    res.end(body);
+    // As a text, a small body leaves in one write together with the head; latin1 keeps its bytes.
+    if (typeof body !== 'string' && body.byteLength <= SMALL_BYTES) res.end(latin1(body), 'latin1');
+    else res.end(body);
     return;
   }
   res.writeHead(status, [...fields, 'connection', 'close']);
   res.write(body);
   await uploadStops(req);
   res.end();
+}
+
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 }
 
 async function writeStream(res: ServerResponse, pieces: AsyncIterable<string | Uint8Array>): Promise<void> {
@@ -122,7 +135,8 @@ function uploadStops(req: IncomingMessage): Promise<void> {
 function bodyChunks(req: IncomingMessage): AsyncIterable<Uint8Array> {
   return {
     [Symbol.asyncIterator]() {
-      const waiting: Uint8Array[] = [];
+      let waiting: Uint8Array[] = [];
+      let waitingBytes = 0;
       let ended = false;
       let failure: Error | undefined;
       let wake: (() => void) | undefined;
@@ -132,7 +146,8 @@ function bodyChunks(req: IncomingMessage): AsyncIterable<Uint8Array> {
       };
       const onData = (chunk: Uint8Array): void => {
         waiting.push(chunk);
-        req.pause();
+        waitingBytes += chunk.byteLength;
+        if (waitingBytes > MAX_WAITING_BYTES) req.pause();
         notify();
       };
       const onEnd = (): void => {
@@ -147,14 +162,19 @@ function bodyChunks(req: IncomingMessage): AsyncIterable<Uint8Array> {
       return {
         async next() {
           for (;;) {
-            const chunk = waiting.shift();
-            if (chunk !== undefined) return { done: false, value: chunk };
+            const [first, ...more] = waiting;
+            if (first !== undefined) {
+              const value = more.length === 0 ? first : Buffer.concat(waiting);
+              waiting = [];
+              waitingBytes = 0;
+              return { done: false, value };
+            }
             if (ended) return { done: true, value: undefined };
             if (failure !== undefined) throw failure;
             const woken = new Promise<void>((resolve) => {
               wake = resolve;
             });
-            req.resume();
+            if (req.isPaused() || !req.readableFlowing) req.resume();
             await woken;
           }
         },

@@ -1,3 +1,4 @@
+import { type Cancellation, createCancellation } from './cancellation.js';
 import { upstreamTimeout } from './errors.js';
 import { type Admission, settledAmounts } from './limiter/admit.js';
 import type { Config } from './options.js';
@@ -10,7 +11,7 @@ export interface Call {
   readonly start: UsageStart;
   readonly admission: Admission;
   /** Aborts when the client goes away, time is up, or the gateway closes. */
-  readonly signal: AbortSignal;
+  readonly cancellation: Cancellation;
   /** The call is being written down. It is settled no sooner than that, even when its client leaves in between. */
   opening(written: Promise<void>): void;
   /** From now on tokens are being used: a client that leaves pays for what it asked. */
@@ -38,8 +39,8 @@ export interface Progress {
 export interface CallOptions {
   readonly config: Config;
   readonly admission: Admission;
-  readonly metered: Omit<Metered, 'firstByteMs'>;
-  readonly clientSignal: AbortSignal;
+  readonly metered: Metered;
+  readonly clientSignal: Cancellation;
   /** Calls that are not settled yet. The call takes itself in and out. */
   readonly running: Set<Call>;
 }
@@ -50,11 +51,13 @@ export interface CallOptions {
  */
 export function openCall({ config, admission, metered, clientSignal, running }: CallOptions): Call {
   const { clock, hooks } = config;
-  const controller = new AbortController();
+  const { start } = metered;
+  const startedSteadyMs = clock.steadyMs();
+  const cancellation = createCancellation();
   let progress: Progress | undefined;
   let firstByteMs: number | undefined;
   let ended: Promise<UsageRecord> | undefined;
-  let opened: Promise<void> = Promise.resolve();
+  let opened: Promise<void> | undefined;
   let markSettled: () => void = () => {};
   const settled = new Promise<void>((resolve) => {
     markSettled = resolve;
@@ -65,25 +68,27 @@ export function openCall({ config, admission, metered, clientSignal, running }: 
     try {
       await step();
     } catch (error) {
-      hooks.onError(error, { requestId: metered.start.requestId, keyId: metered.start.keyId });
+      hooks.onError(error, { requestId: start.requestId, keyId: start.keyId });
     }
   }
 
-  const cancelTimer = clock.setTimer(() => controller.abort(upstreamTimeout()), config.timeoutMs);
+  const cancelTimer = clock.setTimer(() => cancellation.abort(upstreamTimeout()), config.timeoutMs);
   const onClientGone = (): void => {
-    controller.abort(clientSignal.reason);
-    void call.settle({ ...call.failed(), outcome: 'aborted' });
+    cancellation.abort(clientSignal.reason);
+    void call.settle({ outcome: 'aborted', usage: progress?.usage, deliveredTokens: progress?.deliveredTokens });
   };
 
   async function record(ending: Ending): Promise<UsageRecord> {
     cancelTimer();
     clientSignal.removeEventListener('abort', onClientGone);
-    const made = usageRecord({ ...metered, firstByteMs }, ending, clock);
+    const { outcome, usage, deliveredTokens } = ending;
+    const durationMs = clock.steadyMs() - startedSteadyMs;
+    const made = usageRecord(metered, { outcome, usage, deliveredTokens, firstByteMs, durationMs });
     const amounts = settledAmounts(admission, tokensToSettle(made, admission));
-    await Promise.all([
-      reporting(() => config.limiter.settle(admission.reservation, amounts, clock.steadyMs())),
-      opened.then(() => reporting(() => config.usage.settle(made))),
-    ]);
+    const limits = reporting(() => config.limiter.settle(admission.reservation, amounts, clock.steadyMs()));
+    if (opened !== undefined) await opened;
+    await reporting(() => config.usage.settle(made));
+    await limits;
     running.delete(call);
     hooks.onFinish(made);
     markSettled();
@@ -91,10 +96,10 @@ export function openCall({ config, admission, metered, clientSignal, running }: 
   }
 
   const call: Call = {
-    start: metered.start,
+    start,
     admission,
     settled,
-    signal: controller.signal,
+    cancellation,
     opening(written) {
       // What it fails with is told where it is awaited.
       opened = written.catch(() => {});
@@ -106,18 +111,18 @@ export function openCall({ config, admission, metered, clientSignal, running }: 
       progress = began;
     },
     firstByte() {
-      firstByteMs ??= clock.steadyMs() - metered.startedSteadyMs;
+      firstByteMs ??= clock.steadyMs() - startedSteadyMs;
     },
     settle(ending) {
       ended ??= record(ending);
       return ended;
     },
     failed: () => ({ outcome: 'error', usage: progress?.usage, deliveredTokens: progress?.deliveredTokens }),
-    abort: (reason) => controller.abort(reason),
+    abort: cancellation.abort,
   };
   running.add(call);
   if (clientSignal.aborted) onClientGone();
-  else clientSignal.addEventListener('abort', onClientGone, { once: true });
+  else clientSignal.addEventListener('abort', onClientGone);
   return call;
 }
 

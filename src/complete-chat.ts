@@ -31,6 +31,11 @@ export interface KeyedExchange extends Exchange {
   readonly key: ApiKey;
 }
 
+const OPERATION = 'chat.completions';
+
+/** What comes to be known as a call goes on. */
+type Growing<Facts> = { -readonly [Name in keyof Facts]: Facts[Name] };
+
 /** What all calls of a gateway share. */
 export interface Shared {
   readonly config: Config;
@@ -48,56 +53,50 @@ export async function completeChat(exchange: KeyedExchange, shared: Shared): Pro
   const { request, requestId, key, phases } = exchange;
   const { config, running } = shared;
   const limits = limitsOf(key, config.tiers);
-  let facts: DebugFacts = { requestId, keyId: key.id, tier: key.tier ?? DEFAULT_TIER };
+  const tier = key.tier ?? DEFAULT_TIER;
+  const facts: Growing<DebugFacts> = { requestId, keyId: key.id, tier };
   let remaining: Verdict['remaining'] | undefined;
   try {
     if (running.size >= config.maxConcurrentCalls) throw overloaded();
     const document = await readBody(request, config);
     // The body may have taken its time: once `close()` has resolved, nothing may begin.
     if (shared.closing()) throw shuttingDown();
-    const chat = readChatRequest(document.value);
+    const chat = readChatRequest(document.outline, document.textOf);
     const model = findModel(config, key, chat.model);
     const inputTokens = estimateChatInput(document);
     phases.mark('parse');
 
     const admitted = await reserve(config, { requestId, key, limits, model, chat, inputTokens });
     remaining = admitted.kind === 'admitted' ? admitted.admission.verdict.remaining : admitted.refusal.remaining;
-    facts = { ...facts, model: chat.model, estimatedInputTokens: inputTokens, limitsAfter: remaining };
+    facts.model = chat.model;
+    facts.estimatedInputTokens = inputTokens;
+    facts.limitsAfter = remaining;
     if (admitted.kind === 'refused') throw admitted.refusal.error;
     const { admission } = admitted;
-    facts = { ...facts, limitsBefore: limitsBefore(admission), reservedTokens: reservedTokens(admission) };
+    if (exchange.showsDebug) {
+      facts.limitsBefore = limitsBefore(admission);
+      facts.reservedTokens = reservedTokens(admission);
+    }
     phases.mark('admit');
 
     const upstream = model.upstream ?? config.upstream;
-    facts = { ...facts, upstream: upstream.name };
+    facts.upstream = upstream.name;
     const call = openCall({
       config,
       admission,
       metered: {
-        start: {
-          requestId,
-          keyId: key.id,
-          operation: 'chat.completions',
-          model: model.id,
-          startedAt: config.clock.wallMs(),
-        },
+        start: { requestId, keyId: key.id, operation: OPERATION, model: model.id, startedAt: config.clock.wallMs() },
         upstream: upstream.name,
         costNanoUsd: priced(model),
         estimatedInputTokens: inputTokens,
-        startedSteadyMs: config.clock.steadyMs(),
       },
       clientSignal: request.signal,
       running,
     });
     const send: ChatSend = {
       upstream,
-      call: {
-        operation: 'chat.completions',
-        keyId: key.id,
-        tier: key.tier ?? DEFAULT_TIER,
-        requestId,
-        signal: call.signal,
-      },
+      call: { operation: OPERATION, keyId: key.id, tier, requestId },
+      cancellation: call.cancellation,
       document,
       chat,
       upstreamModel: model.upstreamModel,
@@ -105,13 +104,14 @@ export async function completeChat(exchange: KeyedExchange, shared: Shared): Pro
       maxResponseBytes: config.maxResponseBytes,
     };
     const { answer, attempts } = await ask(send, call, shared);
-    facts = { ...facts, attempts };
+    facts.attempts = attempts;
     phases.mark('upstream');
 
-    const headers = { 'x-request-id': requestId, ...limitHeaders({ limits, remaining }) };
+    const headers = limitHeaders({ limits, remaining });
+    headers['x-request-id'] = requestId;
     if (answer.kind === 'stream') {
-      const shown = exchange.showsDebug ? { ...headers, ...debugHeaders(facts, phases) } : headers;
-      return respondStream(relay(answer, { send, call, exchange, config, facts }), shown);
+      if (exchange.showsDebug) Object.assign(headers, debugHeaders(facts, phases));
+      return respondStream(relay(answer, { send, call, exchange, config, facts }), headers);
     }
     call.firstByte();
     const record = await call.settle({
@@ -120,10 +120,8 @@ export async function completeChat(exchange: KeyedExchange, shared: Shared): Pro
       deliveredTokens: estimateTokens(answer.outputBytes),
     });
     phases.mark('settle');
-    const shown = exchange.showsDebug
-      ? { ...headers, ...debugHeaders(finishedFacts(facts, admission, record), phases) }
-      : headers;
-    return respondJson(answer.body, shown);
+    if (exchange.showsDebug) Object.assign(headers, debugHeaders(finishedFacts(facts, admission, record), phases));
+    return respondJson(answer.body, headers);
   } catch (error) {
     remaining ??= await lookQuietly(config, { key, limits });
     const headers = remaining === undefined ? {} : limitHeaders({ limits, remaining });
@@ -153,9 +151,13 @@ interface Wanted {
   readonly inputTokens: number;
 }
 
-async function reserve(config: Config, { model, chat, ...wanted }: Wanted): ReturnType<typeof admit> {
+async function reserve(config: Config, wanted: Wanted): ReturnType<typeof admit> {
+  const { model, chat } = wanted;
   const demand = {
-    ...wanted,
+    requestId: wanted.requestId,
+    key: wanted.key,
+    limits: wanted.limits,
+    inputTokens: wanted.inputTokens,
     model: chat.model,
     maxOutputTokens: chat.maxOutputTokens,
     defaultOutputTokens: Math.min(config.defaultMaxOutputTokens, model.maxOutputTokens ?? Number.POSITIVE_INFINITY),
@@ -177,7 +179,7 @@ async function ask(send: ChatSend, call: Call, { config, sendChat }: Shared): Pr
     return await sendChat(send);
   } catch (error) {
     const refused = { outcome: 'error', usage: undefined, deliveredTokens: undefined } as const;
-    const ending = call.signal.aborted ? call.failed() : refused;
+    const ending = call.cancellation.aborted ? call.failed() : refused;
     // An answer that was refused half read would hold its connection, and the upstream its work.
     call.abort(toGatewayError(error));
     await call.settle(ending);

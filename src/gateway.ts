@@ -3,7 +3,7 @@ import type { Call } from './call.js';
 import { completeChat } from './complete-chat.js';
 import { modelIdNotFound, shuttingDown, unknownUrl } from './errors.js';
 import { type Exchange, respondFailure } from './failure.js';
-import { debugHeaders, startPhases } from './http/debug.js';
+import { debugHeaders, NO_PHASES, startPhases } from './http/debug.js';
 import type { GatewayRequest, GatewayResponse } from './http/exchange.js';
 import { respondError, respondJson } from './http/respond.js';
 import { findRoute, ownPath, type RouteMatch } from './http/routes.js';
@@ -34,29 +34,25 @@ const DEFAULT_GRACE_MS = 30_000;
  */
 export function createGateway(options?: GatewayOptions): Gateway {
   const config = resolveOptions(options);
-  const sendChat = chatSender();
   const running = new Set<Call>();
   let closed: Promise<void> | undefined;
+  const shared = { config, sendChat: chatSender(), running, closing: () => closed !== undefined };
 
   async function handle(request: GatewayRequest): Promise<GatewayResponse | undefined> {
     const path = ownPath(request.url, config.basePath);
     if (path === undefined) return undefined;
     const requestId = `req_${randomUUID().replaceAll('-', '')}`;
-    const phases = startPhases(config.clock);
     const asksDebug = request.headers['x-debug']?.toString().toLowerCase() === 'true';
+    const phases = asksDebug ? startPhases(config.clock) : NO_PHASES;
     let exchange: Exchange = { request, requestId, phases, showsDebug: asksDebug && config.debug };
     try {
       if (closed !== undefined) throw shuttingDown();
       const key = await authenticate(request, config);
       phases.mark('auth');
-      exchange = { ...exchange, showsDebug: asksDebug && (key.debug ?? config.debug) };
+      const keyed = { request, requestId, phases, showsDebug: asksDebug && (key.debug ?? config.debug), key };
+      exchange = keyed;
       const route = findRoute(request.method, path);
-      if (route.action === 'completeChat') {
-        return await completeChat(
-          { ...exchange, key },
-          { config, sendChat, running, closing: () => closed !== undefined },
-        );
-      }
+      if (route.action === 'completeChat') return await completeChat(keyed, shared);
       return respondJson(JSON.stringify(await read(config, route, key)), {
         'x-request-id': requestId,
         ...(exchange.showsDebug ? debugHeaders({ requestId, keyId: key.id }, phases) : {}),

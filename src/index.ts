@@ -1,3 +1,4 @@
+export { type Cancellation, type CancellationSource, createCancellation } from './cancellation.js';
 export type { Clock } from './clock.js';
 export { systemClock } from './clock.js';
 export { type ErrorBody, GatewayError, type GatewayErrorFields } from './errors.js';

@@ -1,39 +1,25 @@
-import { isUtf8 } from 'node:buffer';
+import { isAscii, isUtf8 } from 'node:buffer';
 import { isJsonObject, type JsonObject } from './json.js';
-import { isPoisoned, isWellFormed, mayBeIllFormed, mayBePoisoned, toWellFormed } from './json-walk.js';
+import { type JsonBounds, type JsonRefusal, refused, type Span, scanTopLevel } from './json-scan.js';
+import { isPoisoned, isWellFormed, toWellFormed } from './json-walk.js';
 
 /** A JSON object together with the bytes it came from, so that a change of one member need not rebuild the rest. */
 export interface JsonDocument {
+  /** Made at the first use: a call that is passed on as bytes never needs it. */
   readonly value: JsonObject;
+  /**
+   * The same object to look at: names, numbers and shapes are true, but text beyond ASCII may stand there a character
+   * for each of its UTF-8 bytes. Decoding 100 KB of such text costs twice what parsing it does.
+   */
+  readonly outline: JsonObject;
+  /** A text of the outline as it truly is. */
+  textOf(outlined: string): string;
+  /** UTF-8 bytes of a text of the outline. */
+  byteLengthOf(outlined: string): number;
   readonly bytes: Buffer;
   /** Where each top-level member's value stands in `bytes`. */
   readonly members: ReadonlyMap<string, Span>;
 }
-
-/** Byte offsets, `end` exclusive. */
-export interface Span {
-  readonly start: number;
-  readonly end: number;
-}
-
-/** Bounds within which parsing cannot block the process (2 MB of `[` block `JSON.parse` for 1.5 s). */
-export interface JsonBounds {
-  readonly maxDepth: number;
-  /** Most `:` outside strings. */
-  readonly maxKeys: number;
-  /** Most `,` outside strings. */
-  readonly maxItems: number;
-  /**
-   * Whether names standing twice or reaching a prototype are refused and lone surrogates replaced, as for what strangers
-   * send. What upstreams answer is only read, and must pass as it came.
-   */
-  readonly strict: boolean;
-}
-
-/** Why a text is no document. `name`: the member that stands there twice. */
-export type JsonRefusal =
-  | { readonly kind: 'refused'; readonly reason: 'syntax' | 'not-an-object' | 'depth' | 'keys' | 'poisoned' }
-  | { readonly kind: 'refused'; readonly reason: 'duplicate'; readonly name: string };
 
 export type JsonResult = { readonly kind: 'document'; readonly document: JsonDocument } | JsonRefusal;
 
@@ -43,29 +29,62 @@ export const REQUEST_BOUNDS: JsonBounds = { maxDepth: 64, maxKeys: 50_000, maxIt
 /** Bounds for what upstreams answer. */
 export const ANSWER_BOUNDS: JsonBounds = { maxDepth: 128, maxKeys: 5_000_000, maxItems: 20_000_000, strict: false };
 
+/** Part of every name that reaches a prototype, unless it is spelt with escapes. */
+const PROTO = Buffer.from('proto');
+const UNICODE_ESCAPE = Buffer.from('\\u');
+
 /**
  * Parses one JSON object: UTF-8 strictly, a byte order mark skipped, within bounds, no member twice at the top level, no
  * `__proto__` or `constructor.prototype` anywhere, lone surrogates replaced by U+FFFD.
  */
 export function parseDocument(input: Uint8Array, bounds: JsonBounds): JsonResult {
   const bytes = withoutByteOrderMark(Buffer.from(input.buffer, input.byteOffset, input.byteLength));
-  const scanned = scanTopLevel(bytes, bounds);
-  if (scanned instanceof Map === false) return scanned;
+  const members = scanTopLevel(bytes, bounds);
+  if (!(members instanceof Map)) return members;
   if (!isUtf8(bytes)) return refused('syntax');
-  const text = bytes.toString('utf8');
-  let value: unknown;
+  const hasEscapes = bytes.includes(UNICODE_ESCAPE);
+  // Outside ASCII, JSON has nothing but text: the grammar of the bytes is that of the characters.
+  const isExact = hasEscapes || isAscii(bytes);
+  let parsed: unknown;
   try {
-    value = JSON.parse(text);
+    parsed = JSON.parse(hasEscapes ? bytes.toString('utf8') : bytes.toString('latin1'));
   } catch {
     return refused('syntax');
   }
-  if (!isJsonObject(value)) return refused('not-an-object');
-  if (!bounds.strict) return { kind: 'document', document: { value, bytes, members: scanned } };
-  if (mayBePoisoned(text) && isPoisoned(value)) return refused('poisoned');
-  if (mayBeIllFormed(text) && !isWellFormed(value)) {
-    return parseDocument(Buffer.from(JSON.stringify(value, toWellFormed)), bounds);
+  if (!isJsonObject(parsed)) return refused('not-an-object');
+  if (bounds.strict) {
+    if ((hasEscapes || bytes.includes(PROTO)) && isPoisoned(parsed)) return refused('poisoned');
+    if (hasEscapes && !isWellFormed(parsed)) {
+      return parseDocument(Buffer.from(JSON.stringify(parsed, toWellFormed)), bounds);
+    }
   }
-  return { kind: 'document', document: { value, bytes, members: scanned } };
+  return { kind: 'document', document: isExact ? exact(parsed, bytes, members) : outlined(parsed, bytes, members) };
+}
+
+function exact(value: JsonObject, bytes: Buffer, members: JsonDocument['members']): JsonDocument {
+  return {
+    value,
+    outline: value,
+    textOf: (text) => text,
+    byteLengthOf: (text) => Buffer.byteLength(text),
+    bytes,
+    members,
+  };
+}
+
+function outlined(outline: JsonObject, bytes: Buffer, members: JsonDocument['members']): JsonDocument {
+  let value: JsonObject | undefined;
+  return {
+    get value() {
+      value ??= JSON.parse(bytes.toString('utf8')) as JsonObject;
+      return value;
+    },
+    outline,
+    textOf: (text) => Buffer.from(text, 'latin1').toString('utf8'),
+    byteLengthOf: (text) => text.length,
+    bytes,
+    members,
+  };
 }
 
 /** The document's text with these members set. Everything else keeps its bytes; new members come first. */
@@ -109,104 +128,6 @@ export function jsonBytes(body: JsonObject): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(JSON.stringify(body));
 }
 
-/**
- * Walks over the bytes without recursion: counts depth, keys and items, and notes where the top-level values stand. What
- * is not valid JSON comes out as nonsense here and is refused by `JSON.parse` after.
- */
-function scanTopLevel(bytes: Buffer, bounds: JsonBounds): Map<string, Span> | JsonRefusal {
-  const members = new Map<string, Span>();
-  let depth = 0;
-  let keys = 0;
-  let items = 0;
-  let name: string | undefined;
-  let valueStart = 0;
-  let lastString: Span | undefined;
-  let valueEnd = 0;
-  for (let at = 0; at < bytes.length; at += 1) {
-    const byte = bytes[at];
-    switch (byte) {
-      case 0x22: {
-        const end = stringEnd(bytes, at);
-        if (depth === 1) lastString = { start: at, end };
-        at = end - 1;
-        break;
-      }
-      case 0x7b: // {
-      case 0x5b: // [
-        depth += 1;
-        if (depth > bounds.maxDepth) return refused('depth');
-        break;
-      case 0x3a: // :
-        keys += 1;
-        if (keys > bounds.maxKeys) return refused('keys');
-        if (depth === 1 && name === undefined && lastString !== undefined) {
-          name = memberName(bytes, lastString);
-          valueStart = at + 1;
-        }
-        break;
-      case 0x2c: // ,
-        items += 1;
-        if (items > bounds.maxItems) return refused('keys');
-        break;
-      case 0x7d: // }
-      case 0x5d: // ]
-        depth -= 1;
-        break;
-      case 0x20:
-      case 0x0a:
-      case 0x0d:
-      case 0x09:
-        continue;
-    }
-    const closes = byte === 0x2c ? depth === 1 : byte === 0x7d && depth === 0;
-    if (closes && name !== undefined) {
-      if (bounds.strict && members.has(name)) return { kind: 'refused', reason: 'duplicate', name };
-      members.set(name, { start: firstVisible(bytes, valueStart), end: valueEnd });
-      name = undefined;
-    }
-    valueEnd = at + 1;
-  }
-  return members;
-}
-
-/** Offset after the closing quote. Short strings by a loop, long ones by `indexOf`, which is C. */
-function stringEnd(bytes: Buffer, start: number): number {
-  const near = Math.min(bytes.length, start + 24);
-  for (let at = start + 1; at < near; at += 1) {
-    if (bytes[at] === 0x5c) at += 1;
-    else if (bytes[at] === 0x22) return at + 1;
-  }
-  let from = start + 1;
-  for (;;) {
-    const quote = bytes.indexOf(0x22, from);
-    if (quote === -1) return bytes.length;
-    let slashes = 0;
-    while (bytes[quote - 1 - slashes] === 0x5c) slashes += 1;
-    if (slashes % 2 === 0) return quote + 1;
-    from = quote + 1;
-  }
-}
-
-function memberName(bytes: Buffer, span: Span): string {
-  const quoted = bytes.toString('utf8', span.start, span.end);
-  if (!quoted.includes('\\')) return quoted.slice(1, -1);
-  try {
-    return String(JSON.parse(quoted));
-  } catch {
-    return quoted;
-  }
-}
-
-function firstVisible(bytes: Buffer, from: number): number {
-  let at = from;
-  while (bytes[at] === 0x20 || bytes[at] === 0x0a || bytes[at] === 0x0d || bytes[at] === 0x09) at += 1;
-  return at;
-}
-
 function withoutByteOrderMark(bytes: Buffer): Buffer {
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
-}
-
-function refused(reason: 'syntax' | 'not-an-object' | 'depth' | 'keys' | 'poisoned'): JsonRefusal {
-  return { kind: 'refused', reason };
 }

@@ -1,10 +1,5 @@
 import { isJsonObject, type Json } from './json.js';
 
-/** Cheap test whether the walk is worth it: such a name stands there plainly or spelt with escapes. */
-export function mayBePoisoned(text: string): boolean {
-  return text.includes('__proto__') || text.includes('prototype') || text.includes('\\u00');
-}
-
 /** Whether a name stands anywhere through which a careless copy reaches a prototype. */
 export function isPoisoned(root: Json): boolean {
   return !everyValue(root, (value) => {
@@ -13,11 +8,6 @@ export function isPoisoned(root: Json): boolean {
     const made = Object.hasOwn(value, 'constructor') ? value.constructor : undefined;
     return !(isJsonObject(made) && Object.hasOwn(made, 'prototype'));
   });
-}
-
-/** Cheap test whether the walk is worth it: a surrogate is spelt with an escape. */
-export function mayBeIllFormed(text: string): boolean {
-  return /\\u[dD][89a-fA-F]/.test(text);
 }
 
 /** Whether no string or name holds half a surrogate pair. */

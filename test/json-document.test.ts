@@ -20,6 +20,8 @@ function reason(text: string | Uint8Array): string {
   return result.kind === 'refused' ? result.reason : 'document';
 }
 
+const spellOut = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+
 /** Objects without the names that are refused, and without duplicates by construction. */
 const objects = fc.dictionary(fc.string({ unit: 'binary' }), fc.jsonValue()).filter((object) => {
   const text = JSON.stringify(object);
@@ -37,6 +39,23 @@ describe('parseDocument', () => {
         for (const [name, { start, end }] of members) {
           assert.deepEqual(JSON.parse(bytes.toString('utf8', start, end)), value[name]);
         }
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('outlines the same shape, names the same texts and counts the same bytes, whatever they are written in', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', minLength: 1 }), fc.boolean(), (given, escaped) => {
+        const text = given.toWellFormed();
+        const quoted = JSON.stringify(text);
+        const spelt = escaped ? quoted.replace(/[^\x20-\x7e]/g, spellOut) : quoted;
+        const { value, outline, textOf, byteLengthOf } = document(`{"a":[${spelt}],"n":1e3,"f":false}`);
+        assert.deepEqual(value, { a: [text], n: 1_000, f: false });
+        assert.deepEqual([outline.n, outline.f], [1_000, false]);
+        const [outlined] = Array.isArray(outline.a) ? outline.a : [];
+        assert.equal(textOf(String(outlined)), text);
+        assert.equal(byteLengthOf(String(outlined)), Buffer.byteLength(text));
       }),
       { numRuns: 2_000 },
     );

@@ -1,3 +1,5 @@
+import type { Cancellation } from '../cancellation.js';
+
 /** One HTTP request as the core sees it. Adapters build this and nothing else. */
 export interface GatewayRequest {
   readonly method: string;
@@ -5,8 +7,8 @@ export interface GatewayRequest {
   readonly url: string;
   /** Header names in lower case, as Node gives them. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** Aborts, with an `Error` as reason, when the client goes away. */
-  readonly signal: AbortSignal;
+  /** Aborts, with an `Error` as reason, when the client goes away: an `AbortSignal`, or a cheaper `createCancellation()`. */
+  readonly signal: Cancellation;
   /**
    * The bytes as they arrive, or `{ parsed }` when the host's body parser read them first. Read at most once; ending
    * the iteration early leaves the connection open for the answer.

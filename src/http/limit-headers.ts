@@ -15,20 +15,26 @@ export interface LimitState {
 /** `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` as OpenAI writes them; nothing for what has no limit. */
 export function limitHeaders({ limits, remaining }: LimitState): Record<string, string> {
   const headers: Record<string, string> = {};
-  const kinds = [
-    ['requests', limits.requestsPerMinute],
-    ['tokens', limits.tokensPerMinute],
-  ] as const;
+  const { requestsPerMinute, tokensPerMinute } = limits;
   let draw = 0;
-  for (const [kind, limit] of kinds) {
-    if (limit === undefined) continue;
+  if (requestsPerMinute !== undefined) {
     const left = remaining[draw] ?? 0;
     draw += 1;
-    headers[`x-ratelimit-limit-${kind}`] = integer(limit);
-    headers[`x-ratelimit-remaining-${kind}`] = integer(left);
-    headers[`x-ratelimit-reset-${kind}`] = formatDuration(limit === 0 ? 0 : ((limit - left) / limit) * MINUTE_MS);
+    headers['x-ratelimit-limit-requests'] = integer(requestsPerMinute);
+    headers['x-ratelimit-remaining-requests'] = integer(left);
+    headers['x-ratelimit-reset-requests'] = untilFull(requestsPerMinute, left);
+  }
+  if (tokensPerMinute !== undefined) {
+    const left = remaining[draw] ?? 0;
+    headers['x-ratelimit-limit-tokens'] = integer(tokensPerMinute);
+    headers['x-ratelimit-remaining-tokens'] = integer(left);
+    headers['x-ratelimit-reset-tokens'] = untilFull(tokensPerMinute, left);
   }
   return headers;
+}
+
+function untilFull(limit: number, left: number): string {
+  return formatDuration(limit === 0 ? 0 : ((limit - left) / limit) * MINUTE_MS);
 }
 
 /**

@@ -27,6 +27,14 @@ export interface RouteMatch {
   readonly rest: string;
 }
 
+/** The routes without a `*`, found in one step. */
+const EXACT_ROUTES: ReadonlyMap<string, RouteMatch> = new Map(
+  ROUTES.filter(({ path }) => !path.endsWith('*')).map(({ method, path, action }) => [
+    `${method} ${path}`,
+    { action, rest: '' },
+  ]),
+);
+
 /**
  * The path below `basePath`, such as `/v1/models`, without query; `undefined` when it is none of ours and the host may
  * have it. Doubled slashes are one (some SDKs write `//` for a base URL that ends in a slash).
@@ -46,6 +54,8 @@ export function ownPath(url: string, basePath: string): string | undefined {
  */
 export function findRoute(method: string, path: string): RouteMatch {
   const below = path.slice('/v1'.length);
+  const exact = EXACT_ROUTES.get(`${method} ${below}`);
+  if (exact !== undefined) return exact;
   const matches = ROUTES.flatMap((route) => {
     const rest = restOf(route.path, below);
     return rest === undefined ? [] : [{ route, rest }];

@@ -22,6 +22,8 @@ export interface PricedTokens {
 
 const NANO = 1_000_000_000;
 const MILLION = 1_000_000n;
+/** Below this a double division by a million never rounds up to a whole number. */
+const MAX_EXACT = 2 ** 52;
 
 export function toPrice(pricing: Pricing): Price {
   return {
@@ -31,9 +33,15 @@ export function toPrice(pricing: Pricing): Price {
   };
 }
 
-/** Billionths of a US dollar, rounded half up once. Exact: the products overflow a double, so they are BigInts. */
+/** Billionths of a US dollar, rounded half up once. Exact: where the sum overflows a double it is made of BigInts. */
 export function costNanoUsd(price: Price, tokens: PricedTokens): number {
   const cached = tokens.cachedInputTokens ?? 0;
+  // Whole numbers, none of them below 0: where their sum is small, so are they, and doubles are exact.
+  const sum =
+    (tokens.inputTokens - cached) * price.inputNanoUsdPerMillion +
+    cached * price.cachedInputNanoUsdPerMillion +
+    tokens.outputTokens * price.outputNanoUsdPerMillion;
+  if (sum < MAX_EXACT) return Math.floor((sum + 500_000) / 1_000_000);
   const total =
     BigInt(tokens.inputTokens - cached) * BigInt(price.inputNanoUsdPerMillion) +
     BigInt(cached) * BigInt(price.cachedInputNanoUsdPerMillion) +

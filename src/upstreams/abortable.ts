@@ -1,8 +1,10 @@
+import type { Cancellation } from '../cancellation.js';
+
 /**
  * The same iteration, which ends with the signal's reason as soon as the signal aborts, even while the source is stuck.
  * One promise a step and one listener in all: racing each step against the signal would pile up reactions on it.
  */
-export function abortable<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncIterableIterator<T> {
+export function abortable<T>(source: AsyncIterable<T>, signal: Cancellation): AsyncIterableIterator<T> {
   const iterator = source[Symbol.asyncIterator]();
   let interrupt: ((reason: unknown) => void) | undefined;
   const onAbort = (): void => {
@@ -10,7 +12,7 @@ export function abortable<T>(source: AsyncIterable<T>, signal: AbortSignal): Asy
     // Not awaited: a generator that is stuck answers `return` only when it comes unstuck.
     iterator.return?.()?.catch(() => {});
   };
-  signal.addEventListener('abort', onAbort, { once: true });
+  signal.addEventListener('abort', onAbort);
   const release = (): void => signal.removeEventListener('abort', onAbort);
   return {
     [Symbol.asyncIterator]() {
@@ -40,11 +42,11 @@ export function abortable<T>(source: AsyncIterable<T>, signal: AbortSignal): Asy
 }
 
 /** The promise, or the signal's reason as soon as the signal aborts. */
-export function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+export function orAborted<T>(promise: Promise<T>, signal: Cancellation): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => reject(signal.reason);
     if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
+    signal.addEventListener('abort', onAbort);
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
   });
 }

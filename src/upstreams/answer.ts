@@ -1,3 +1,4 @@
+import type { Cancellation } from '../cancellation.js';
 import { GatewayError, upstreamBadResponse, upstreamInterrupted } from '../errors.js';
 import type { Json, JsonObject } from '../json.js';
 import { ANSWER_BOUNDS, type JsonDocument, parseDocument, replaceMembers } from '../json-document.js';
@@ -5,13 +6,15 @@ import type { ChatRequest } from '../wire/chat-request.js';
 import { type ChatStream, watchChatStream } from '../wire/chat-stream.js';
 import { readUsage, type TokenUsage } from '../wire/usage.js';
 import { abortable } from './abortable.js';
+import { type DirectReply, directOf } from './direct.js';
 import type { Upstream, UpstreamCall, UpstreamReply } from './upstream.js';
 import { upstreamFailure } from './upstream-failure.js';
 
 /** One chat completion on its way to an upstream. */
 export interface ChatSend {
   readonly upstream: Upstream;
-  readonly call: Omit<UpstreamCall, 'body'>;
+  readonly call: Omit<UpstreamCall, 'body' | 'signal'>;
+  readonly cancellation: Cancellation;
   readonly document: JsonDocument;
   readonly chat: ChatRequest;
   /** The upstream's own id of the model. */
@@ -45,23 +48,23 @@ export interface StreamAnswer {
 const MAX_EVENT_BYTES = 4_194_304;
 
 /** Reads a whole answer to its end and makes sure that it is one. */
-export async function readWhole(send: ChatSend, reply: UpstreamReply): Promise<BegunAnswer> {
+export async function readWhole(send: ChatSend, reply: UpstreamReply | DirectReply): Promise<BegunAnswer> {
   if (reply.kind === 'chunks') throw upstreamBadResponse('The upstream streamed an answer that was to be whole.');
   const renames = send.upstreamModel !== send.chat.model;
   if (reply.kind === 'whole') {
-    checkNoError(send, reply.body);
+    checkNoError(send, reply.body, { value: reply.body });
     const body = renames ? { ...reply.body, model: send.chat.model } : reply.body;
     return wholeAnswer(reply.body, JSON.stringify(body));
   }
   if (!/^application\/(?:[\w.+-]+\+)?json/i.test(reply.contentType)) {
     throw upstreamBadResponse('The upstream answered with something other than JSON.');
   }
-  const bytes = await collect(abortable(reply.body, send.call.signal), send);
+  const bytes = reply.kind === 'read' ? reply.bytes : await collect(watched(reply.body, send), send);
   const result = parseDocument(bytes, ANSWER_BOUNDS);
   if (result.kind === 'refused') throw upstreamBadResponse('The upstream answered with JSON that cannot be read.');
   const { document } = result;
-  checkNoError(send, document.value);
-  return wholeAnswer(document.value, renames ? replaceMembers(document, { model: send.chat.model }) : document.bytes);
+  checkNoError(send, document.outline, document);
+  return wholeAnswer(document.outline, renames ? replaceMembers(document, { model: send.chat.model }) : document.bytes);
 }
 
 function wholeAnswer(value: JsonObject, body: Uint8Array | string): BegunAnswer {
@@ -83,8 +86,13 @@ async function collect(body: AsyncIterable<Uint8Array>, { maxResponseBytes }: Ch
 }
 
 /** Waits for the first event: until then an error is an ordinary one, with a status. */
-export async function beginStream(send: ChatSend, reply: UpstreamReply, hideUsage: boolean): Promise<BegunAnswer> {
-  if (reply.kind === 'whole') throw upstreamBadResponse('The upstream answered whole where a stream was asked for.');
+export async function beginStream(
+  send: ChatSend,
+  reply: UpstreamReply | DirectReply,
+  hideUsage: boolean,
+): Promise<BegunAnswer> {
+  if (reply.kind === 'whole' || reply.kind === 'read')
+    throw upstreamBadResponse('The upstream answered whole where a stream was asked for.');
   if (reply.kind === 'bytes' && !/^text\/event-stream/i.test(reply.contentType)) {
     await refuseWholeAnswer(send, reply.body);
   }
@@ -95,7 +103,7 @@ export async function beginStream(send: ChatSend, reply: UpstreamReply, hideUsag
     maxEventBytes: Math.min(MAX_EVENT_BYTES, send.maxResponseBytes),
   });
   const source: AsyncIterable<Uint8Array | JsonObject> = reply.kind === 'bytes' ? reply.body : reply.chunks;
-  const rest = deliverable(abortable(source, send.call.signal), stream, send.maxResponseBytes);
+  const rest = deliverable(watched(source, send), stream, send.maxResponseBytes);
   let first = await rest.next();
   // Comments keep a connection alive and say nothing: the answer has not begun.
   while (first.done !== true && !stream.begun) first = await rest.next();
@@ -106,27 +114,57 @@ export async function beginStream(send: ChatSend, reply: UpstreamReply, hideUsag
 
 /** A 200 that is no stream: an error in disguise, if it is one. */
 async function refuseWholeAnswer(send: ChatSend, body: AsyncIterable<Uint8Array>): Promise<never> {
-  const result = parseDocument(await collect(abortable(body, send.call.signal), send), ANSWER_BOUNDS);
-  if (result.kind === 'document') checkNoError(send, result.document.value);
+  const result = parseDocument(await collect(watched(body, send), send), ANSWER_BOUNDS);
+  if (result.kind === 'document') checkNoError(send, result.document.outline, result.document);
   throw upstreamBadResponse('The upstream answered with something other than an event stream.');
 }
 
-/** What may go to the client, piece by piece; ends at `[DONE]`, at the end, or at a failure that `stream` tells. */
-async function* deliverable(
+/** The source, which ends at once when the call is aborted, whether it knows how to or not. */
+function watched<T>(source: AsyncIterable<T>, { upstream, cancellation }: ChatSend): AsyncIterable<T> {
+  return directOf(upstream) === undefined ? abortable(source, cancellation) : source;
+}
+
+/**
+ * What may go to the client, piece by piece; ends at `[DONE]`, at the end, or at a failure that `stream` tells. Not a
+ * generator, which costs three promises more for each piece.
+ */
+function deliverable(
   source: AsyncIterable<Uint8Array | JsonObject>,
   stream: ChatStream,
   maxResponseBytes: number,
-): AsyncGenerator<Uint8Array | string, void> {
+): AsyncIterator<Uint8Array | string, undefined> {
+  const iterator = source[Symbol.asyncIterator]();
   let size = 0;
-  for await (const piece of source) {
-    if (piece instanceof Uint8Array) size += piece.byteLength;
-    if (size > maxResponseBytes) throw upstreamBadResponse('The upstream answered with too much.');
-    const shown = stream.take(piece);
-    if (shown !== undefined) yield shown;
-    if (stream.done || stream.failure !== undefined) return;
+  let ended = false;
+
+  async function leave(): Promise<IteratorReturnResult<undefined>> {
+    ended = true;
+    await iterator.return?.();
+    return { done: true, value: undefined };
   }
-  const last = stream.takeEnd();
-  if (last !== undefined) yield last;
+
+  return {
+    async next() {
+      while (!ended) {
+        if (stream.done || stream.failure !== undefined) return leave();
+        const step = await iterator.next();
+        if (step.done === true) {
+          ended = true;
+          const last = stream.takeEnd();
+          return last === undefined ? { done: true, value: undefined } : { done: false, value: last };
+        }
+        if (step.value instanceof Uint8Array) size += step.value.byteLength;
+        if (size > maxResponseBytes) {
+          await leave();
+          throw upstreamBadResponse('The upstream answered with too much.');
+        }
+        const shown = stream.take(step.value);
+        if (shown !== undefined) return { done: false, value: shown };
+      }
+      return { done: true, value: undefined };
+    },
+    return: leave,
+  };
 }
 
 /** How a stream that did not end well is told to the client. */
@@ -136,8 +174,8 @@ export function streamError(send: ChatSend, stream: ChatStream): GatewayError | 
   return stream.done || stream.finished ? undefined : upstreamInterrupted();
 }
 
-function checkNoError(send: ChatSend, answer: JsonObject): void {
-  if (answer.error !== undefined && answer.error !== null) throw reportedError(send, answer.error);
+function checkNoError(send: ChatSend, answer: JsonObject, exact: { readonly value: JsonObject }): void {
+  if (answer.error !== undefined && answer.error !== null) throw reportedError(send, exact.value.error ?? null);
   if (!Array.isArray(answer.choices)) throw upstreamBadResponse('The upstream answered with no choices.');
 }
 

@@ -51,6 +51,8 @@ export function responseBody(
   }
 
   async function next(): Promise<IteratorResult<Uint8Array>> {
+    // What one read of the socket held comes in several pushes in one turn, and leaves in one piece: the promise
+    // resolves after the turn.
     if (waiting.length === 0 && state === 'open') {
       await new Promise<void>((resolve) => {
         wake = resolve;
@@ -93,7 +95,8 @@ export function responseBody(
       wakeReader();
     },
     fail(error) {
-      if (state === 'open') state = 'failed';
+      if (state !== 'open') return;
+      state = 'failed';
       failure = error;
       wakeReader();
     },

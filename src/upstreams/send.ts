@@ -1,8 +1,10 @@
+import { abortSignalOf } from '../cancellation.js';
 import { GatewayError, upstreamError } from '../errors.js';
 import { isJsonObject, type JsonObject } from '../json.js';
-import { editedBody } from '../json-document.js';
+import { editedBody, type JsonDocument, replaceMembers } from '../json-document.js';
 import { orAborted } from './abortable.js';
 import { type BegunAnswer, beginStream, type ChatSend, readWhole, renamedError } from './answer.js';
+import { type DirectCall, type DirectReply, directOf } from './direct.js';
 import type { Upstream, UpstreamReply } from './upstream.js';
 
 /** Sends chat completions. The only place that asks an upstream twice: without the field of ours that it refused. */
@@ -19,6 +21,9 @@ const MAX_REFUSALS = 1_000;
 
 /** What we add to a client's body of our own accord, and an upstream may not know. */
 type Added = 'stream_options' | 'max_completion_tokens' | 'max_tokens';
+
+/** The new name of the ceiling, then the old one. */
+const CEILINGS: readonly Added[] = ['max_completion_tokens', 'max_tokens'];
 
 export function chatSender(): SendChat {
   const refusals = new WeakMap<Upstream, Set<string>>();
@@ -51,14 +56,13 @@ export function chatSender(): SendChat {
  * Without them the upstream's answer is estimated, and bounded by the upstream alone.
  */
 function additions({ chat, outputCeiling, upstreamModel }: ChatSend, refused: ReadonlySet<string>): Added[] {
-  const accepts = (name: Added): boolean => !refused.has(`${upstreamModel} ${name}`);
-  const ceilings: Added[] = ['max_completion_tokens', 'max_tokens'];
-  const ceiling =
-    outputCeiling === undefined || chat.maxOutputTokens !== undefined ? undefined : ceilings.find(accepts);
-  return [
-    ...(chat.stream && !chat.includeUsage && accepts('stream_options') ? (['stream_options'] as const) : []),
-    ...(ceiling === undefined ? [] : [ceiling]),
-  ];
+  const accepts = (name: Added): boolean => refused.size === 0 || !refused.has(`${upstreamModel} ${name}`);
+  const added: Added[] = [];
+  if (chat.stream && !chat.includeUsage && accepts('stream_options')) added.push('stream_options');
+  if (outputCeiling === undefined || chat.maxOutputTokens !== undefined) return added;
+  const ceiling = CEILINGS.find(accepts);
+  if (ceiling !== undefined) added.push(ceiling);
+  return added;
 }
 
 /** Which of our additions a refusal is about, so that the client is not told off for a field it never sent. */
@@ -68,33 +72,55 @@ function blamedAddition(error: unknown, added: readonly Added[]): Added | undefi
 }
 
 async function attempt(send: ChatSend, added: readonly Added[]): Promise<BegunAnswer> {
-  const body = editedBody(send.document, changesOf(send, added));
-  const reply = await ask(send, body);
-  return send.chat.stream ? beginStream(send, reply, added.includes('stream_options')) : readWhole(send, reply);
+  const { chat } = send;
+  const reply = await ask(send, changesOf(send, added));
+  return chat.stream ? beginStream(send, reply, added.includes('stream_options')) : readWhole(send, reply);
 }
 
 /** What the upstream gets differently from what the client sent. */
 function changesOf({ document, chat, upstreamModel, outputCeiling }: ChatSend, added: readonly Added[]): JsonObject {
-  const options = document.value.stream_options;
-  const values = {
-    stream_options: { ...(isJsonObject(options) ? options : {}), include_usage: true },
-    max_completion_tokens: outputCeiling,
-    max_tokens: outputCeiling,
-  };
-  return {
-    ...(upstreamModel === chat.model ? {} : { model: upstreamModel }),
-    ...Object.fromEntries(added.map((name) => [name, values[name]])),
-  };
+  const changes: { -readonly [Name in keyof JsonObject]: JsonObject[Name] } = {};
+  if (upstreamModel !== chat.model) changes.model = upstreamModel;
+  for (const name of added) {
+    changes[name] = name === 'stream_options' ? includingUsage(document) : outputCeiling;
+  }
+  return changes;
 }
 
-async function ask({ upstream, call, upstreamModel, chat }: ChatSend, body: JsonObject): Promise<UpstreamReply> {
+/** The client's options, if it has any, and the usage chunk. */
+function includingUsage(document: JsonDocument): JsonObject {
+  const options = document.outline.stream_options === undefined ? undefined : document.value.stream_options;
+  return { ...(isJsonObject(options) ? options : {}), include_usage: true };
+}
+
+async function ask(send: ChatSend, changes: JsonObject): Promise<UpstreamReply | DirectReply> {
+  const { upstream, upstreamModel, chat, cancellation } = send;
+  const direct = directOf(upstream);
   try {
-    return await orAborted(upstream.send({ ...call, body }), call.signal);
+    return await (direct === undefined ? sendObject(send, changes) : direct(directCall(send, changes)));
   } catch (error) {
-    if (call.signal.aborted) throw call.signal.reason;
+    if (cancellation.aborted) throw cancellation.reason;
     if (!(error instanceof GatewayError)) throw upstreamError('The upstream failed.', error);
     throw renamedError(error, upstreamModel, chat.model);
   }
+}
+
+function directCall(
+  { call, document, chat, maxResponseBytes, cancellation }: ChatSend,
+  changes: JsonObject,
+): DirectCall {
+  return {
+    operation: call.operation,
+    bytes: Object.keys(changes).length === 0 ? document.bytes : replaceMembers(document, changes),
+    stream: chat.stream,
+    maxBytes: maxResponseBytes,
+    cancellation,
+  };
+}
+
+function sendObject({ upstream, call, document, cancellation }: ChatSend, changes: JsonObject): Promise<UpstreamReply> {
+  const signal = abortSignalOf(cancellation);
+  return orAborted(upstream.send({ ...call, body: editedBody(document, changes), signal }), cancellation);
 }
 
 function exceedsContext(error: unknown): boolean {

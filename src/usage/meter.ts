@@ -1,4 +1,3 @@
-import type { Clock } from '../clock.js';
 import type { PricedTokens } from '../models/pricing.js';
 import type { TokenUsage } from '../wire/usage.js';
 import type { UsageRecord, UsageStart } from './usage-store.js';
@@ -12,6 +11,13 @@ export interface Ending {
   readonly deliveredTokens: number | undefined;
 }
 
+/** An ending and when it came. */
+export interface TimedEnding extends Ending {
+  /** From the start to the first byte for the client; `undefined` when there was none. */
+  readonly firstByteMs: number | undefined;
+  readonly durationMs: number;
+}
+
 /** What a call's record is made from. */
 export interface Metered {
   readonly start: UsageStart;
@@ -19,19 +25,20 @@ export interface Metered {
   /** Billionths of a US dollar, at the prices of the start; `undefined` when the model's are unknown. */
   readonly costNanoUsd: ((tokens: PricedTokens) => number) | undefined;
   readonly estimatedInputTokens: number;
-  /** Steady clock at the start. */
-  readonly startedSteadyMs: number;
-  readonly firstByteMs: number | undefined;
 }
 
 /**
  * The record of a call that ended. Tokens are the upstream's own where it said them, 0 included; else estimated from what
  * was delivered, so that nobody reads an answer, hangs up before its usage, and pays nothing.
  */
-export function usageRecord(metered: Metered, ending: Ending, clock: Clock): UsageRecord {
+export function usageRecord(metered: Metered, ending: TimedEnding): UsageRecord {
   const tokens = tokensOf(metered, ending);
   return {
-    ...metered.start,
+    requestId: metered.start.requestId,
+    keyId: metered.start.keyId,
+    operation: metered.start.operation,
+    model: metered.start.model,
+    startedAt: metered.start.startedAt,
     upstream: metered.upstream,
     outcome: ending.outcome,
     inputTokens: tokens?.inputTokens,
@@ -40,8 +47,8 @@ export function usageRecord(metered: Metered, ending: Ending, clock: Clock): Usa
     reasoningTokens: tokens?.reasoningTokens,
     counted: ending.usage === undefined ? 'estimated' : 'exact',
     costNanoUsd: tokens === undefined ? undefined : metered.costNanoUsd?.(tokens),
-    firstByteMs: metered.firstByteMs,
-    durationMs: clock.steadyMs() - metered.startedSteadyMs,
+    firstByteMs: ending.firstByteMs,
+    durationMs: ending.durationMs,
   };
 }
 

@@ -35,9 +35,12 @@ const DECIMALS = [
   ['presence_penalty', -2, 2],
 ] as const;
 
-/** @throws {GatewayError} 400 in OpenAI's wording for what a gateway must not pass on. */
-export function readChatRequest(body: JsonObject): ChatRequest {
-  const model = readModel(body.model);
+/**
+ * @param textOf what a text of `body` is truly, where `body` is a document's outline.
+ * @throws {GatewayError} 400 in OpenAI's wording for what a gateway must not pass on.
+ */
+export function readChatRequest(body: JsonObject, textOf = (text: string): string => text): ChatRequest {
+  const model = textOf(readModel(body.model));
   checkMessages(body.messages);
   const stream = optionalBoolean('stream', body.stream) ?? false;
   const includeUsage = readIncludeUsage(body.stream_options, stream);
@@ -50,8 +53,11 @@ export function readChatRequest(body: JsonObject): ChatRequest {
   );
   const n = optionalInteger('n', body.n, 1, MAX_N) ?? 1;
   for (const [name, min, max] of DECIMALS) checkDecimal(name, body[name], min, max);
-  const named = [maxTokens, maxCompletionTokens].filter((value) => value !== undefined);
-  return { model, stream, includeUsage, maxOutputTokens: named.length === 0 ? undefined : Math.max(...named), n };
+  return { model, stream, includeUsage, maxOutputTokens: larger(maxTokens, maxCompletionTokens), n };
+}
+
+function larger(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined || other === undefined ? (one ?? other) : Math.max(one, other);
 }
 
 function readModel(model: Json | undefined): string {
@@ -65,9 +71,8 @@ function checkMessages(messages: Json | undefined): void {
   if (messages === undefined || messages === null) throw missingParameter('messages');
   if (!Array.isArray(messages)) throw invalidType('messages', 'an array of objects', messages);
   if (messages.length === 0) throw emptyArray('messages');
-  messages.forEach((message, index) => {
-    if (!isJsonObject(message)) throw invalidType(`messages[${index}]`, 'an object', message);
-  });
+  const odd = messages.findIndex((message) => !isJsonObject(message));
+  if (odd !== -1) throw invalidType(`messages[${odd}]`, 'an object', messages[odd]);
 }
 
 function readIncludeUsage(options: Json | undefined, stream: boolean): boolean {

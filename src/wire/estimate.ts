@@ -20,15 +20,17 @@ export function estimateTokens(bytes: number): number {
 }
 
 /** Input tokens of a chat request: messages, tools and schemas. Costs about a microsecond for each KB. */
-export function estimateChatInput({ value, members }: JsonDocument): number {
+export function estimateChatInput({ outline, byteLengthOf, members }: JsonDocument): number {
+  const textBytes = (value: Json | undefined): number => (typeof value === 'string' ? byteLengthOf(value) : 0);
+  const jsonBytes = (value: Json): number => byteLengthOf(JSON.stringify(value));
   let bytes = 0;
   let tokens = TOKENS_PER_REPLY;
-  for (const message of Array.isArray(value.messages) ? value.messages : []) {
+  for (const message of Array.isArray(outline.messages) ? outline.messages : []) {
     tokens += TOKENS_PER_MESSAGE;
     if (!isJsonObject(message)) continue;
     bytes += textBytes(message.name) + textBytes(message.refusal);
-    if (message.tool_calls !== undefined) bytes += byteLengthOfJson(message.tool_calls);
-    if (message.function_call !== undefined) bytes += byteLengthOfJson(message.function_call);
+    if (message.tool_calls !== undefined) bytes += jsonBytes(message.tool_calls);
+    if (message.function_call !== undefined) bytes += jsonBytes(message.function_call);
     if (!Array.isArray(message.content)) {
       bytes += textBytes(message.content);
       continue;
@@ -36,7 +38,7 @@ export function estimateChatInput({ value, members }: JsonDocument): number {
     for (const part of message.content) {
       if (!isJsonObject(part)) continue;
       if (part.type === 'image_url') tokens += TOKENS_PER_IMAGE;
-      else bytes += typeof part.text === 'string' ? textBytes(part.text) : byteLengthOfJson(part);
+      else bytes += typeof part.text === 'string' ? textBytes(part.text) : jsonBytes(part);
     }
   }
   for (const name of ['tools', 'functions', 'response_format']) {
@@ -44,12 +46,4 @@ export function estimateChatInput({ value, members }: JsonDocument): number {
     if (span !== undefined) bytes += span.end - span.start;
   }
   return tokens + estimateTokens(bytes);
-}
-
-function textBytes(value: Json | undefined): number {
-  return typeof value === 'string' ? Buffer.byteLength(value) : 0;
-}
-
-function byteLengthOfJson(value: Json): number {
-  return Buffer.byteLength(JSON.stringify(value));
 }

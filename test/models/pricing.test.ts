@@ -34,6 +34,29 @@ describe('costNanoUsd', () => {
     );
   });
 
+  it('is the same as in whole numbers of any size', () => {
+    const nano = fc.oneof(
+      fc.nat(1_000),
+      fc.nat(2 ** 31 - 1),
+      fc.nat(2 ** 24).map((value) => value * 2 ** 20),
+    );
+    fc.assert(
+      fc.property(nano, nano, tokenCount, fc.nat(1_000), (input, output, inputTokens, outputTokens) => {
+        const price = {
+          inputNanoUsdPerMillion: input,
+          cachedInputNanoUsdPerMillion: input,
+          outputNanoUsdPerMillion: output,
+        };
+        const total = BigInt(inputTokens) * BigInt(input) + BigInt(outputTokens) * BigInt(output);
+        assert.equal(
+          costNanoUsd(price, { inputTokens, cachedInputTokens: undefined, outputTokens }),
+          Number((total + 500_000n) / 1_000_000n),
+        );
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+
   it('charges cached input like other input where no price is named for it', () => {
     const price = toPrice({ inputUsdPerMillion: 2, outputUsdPerMillion: 8 });
     assert.equal(

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { createCancellation } from '../../src/cancellation.js';
 import type { GatewayError } from '../../src/errors.js';
 import type { JsonObject } from '../../src/json.js';
 import { parseDocument, REQUEST_BOUNDS } from '../../src/json-document.js';
@@ -40,8 +41,8 @@ function ask(upstream: Upstream, body: JsonObject, outputCeiling?: number) {
       keyId: 'k',
       tier: 'basic',
       requestId: 'r',
-      signal: new AbortController().signal,
     } as const,
+    cancellation: createCancellation(),
     document: result.document,
     chat: readChatRequest(result.document.value),
     upstreamModel: 'm',
