@@ -32,11 +32,11 @@ export const scenarios = {
     targets: { node: { least: 1, stretch: 1.2 }, koa: { least: 0.95 }, express: { least: 0.85 } },
   },
   'stream-saturation': {
-    title: 'Streams at saturation: 100 at once, 50,000 chunks a second offered',
+    title: 'Streams at saturation: 400 at once, 400,000 chunks a second offered',
     figure: 'rate',
     unit: 'chunk',
-    load: { bytes: 1_000, stream: true, connections: 100, tokens: 300, rampMs: 200 },
-    upstream: { tokens: 300, perSecond: 500, hold: false },
+    load: { bytes: 1_000, stream: true, connections: 400, tokens: 300, rampMs: 200 },
+    upstream: { tokens: 300, perSecond: 1_000, hold: false },
     targets: { node: { least: 1.3 }, koa: { least: 1.3 }, express: { least: 1.2 } },
   },
   latency: {

@@ -1,5 +1,6 @@
 import { type Call, openCall } from './call.js';
 import {
+  causeOf,
   type GatewayError,
   modelNotAllowed,
   modelNotFound,
@@ -167,7 +168,7 @@ async function reserve(config: Config, wanted: Wanted): ReturnType<typeof admit>
   try {
     return await admit(config.limiter, demand, config.clock.steadyMs());
   } catch (error) {
-    throw unavailable('limiter_unavailable', 'Limits cannot be checked right now. Please retry.', error);
+    throw unavailable('limiter_unavailable', 'Limits cannot be checked right now. Please retry.', causeOf(error));
   }
 }
 
@@ -193,7 +194,7 @@ async function recordStart({ usage }: Config, call: Call): Promise<void> {
     call.opening(written);
     await written;
   } catch (error) {
-    throw unavailable('ledger_unavailable', 'Usage cannot be recorded right now. Please retry.', error);
+    throw unavailable('ledger_unavailable', 'Usage cannot be recorded right now. Please retry.', causeOf(error));
   }
 }
 

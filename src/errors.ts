@@ -60,7 +60,12 @@ export function errorBody(error: GatewayError): ErrorBody {
 
 /** Whatever was thrown, as an answer that gives nothing away: what is not a `GatewayError` becomes a bare 500. */
 export function toGatewayError(thrown: unknown): GatewayError {
-  return thrown instanceof GatewayError ? thrown : internalError(thrown);
+  return thrown instanceof GatewayError ? thrown : internalError(causeOf(thrown));
+}
+
+/** What was thrown, as a cause: whoever throws `undefined` is reported too. */
+export function causeOf(thrown: unknown): unknown {
+  return thrown === undefined ? new Error('Something threw undefined') : thrown;
 }
 
 // 401, 403: who is asking.

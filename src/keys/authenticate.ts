@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js';
-import { GatewayError, missingKey, unavailable, wrongKey } from '../errors.js';
+import { causeOf, GatewayError, missingKey, unavailable, wrongKey } from '../errors.js';
 import type { GatewayRequest } from '../http/exchange.js';
 import { invalidRequest } from '../request-errors.js';
 import type { ApiKey, KeyStore } from './key-store.js';
@@ -56,7 +56,7 @@ async function find(keys: KeyStore, hash: string): Promise<ApiKey | undefined> {
     return (await keys.find(hash)) ?? undefined;
   } catch (error) {
     if (error instanceof GatewayError) throw error;
-    throw unavailable('keys_unavailable', 'API keys cannot be checked right now. Please retry.', error);
+    throw unavailable('keys_unavailable', 'API keys cannot be checked right now. Please retry.', causeOf(error));
   }
 }
 

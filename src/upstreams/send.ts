@@ -1,5 +1,5 @@
 import { abortSignalOf } from '../cancellation.js';
-import { GatewayError, upstreamError } from '../errors.js';
+import { causeOf, GatewayError, upstreamError } from '../errors.js';
 import { isJsonObject, type JsonObject } from '../json.js';
 import { editedBody, type JsonDocument, replaceMembers } from '../json-document.js';
 import { orAborted } from './abortable.js';
@@ -97,12 +97,19 @@ async function ask(send: ChatSend, changes: JsonObject): Promise<UpstreamReply |
   const { upstream, upstreamModel, chat, cancellation } = send;
   const direct = directOf(upstream);
   try {
-    return await (direct === undefined ? sendObject(send, changes) : direct(directCall(send, changes)));
+    const reply = await (direct === undefined ? sendObject(send, changes) : direct(directCall(send, changes)));
+    if (!isReply(reply)) throw new TypeError('Expected the reply of an upstream to be an object with a `kind`');
+    return reply;
   } catch (error) {
     if (cancellation.aborted) throw cancellation.reason;
-    if (!(error instanceof GatewayError)) throw upstreamError('The upstream failed.', error);
+    if (!(error instanceof GatewayError)) throw upstreamError('The upstream failed.', causeOf(error));
     throw renamedError(error, upstreamModel, chat.model);
   }
+}
+
+/** Upstreams without types answer anything. */
+function isReply(reply: unknown): boolean {
+  return typeof reply === 'object' && reply !== null && 'kind' in reply;
 }
 
 function directCall(

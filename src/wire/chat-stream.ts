@@ -67,7 +67,8 @@ export function watchChatStream(options: ChatStreamOptions): ChatStream {
       hold(piece, text);
       return undefined;
     }
-    const complete = held.length === 0 ? piece.subarray(0, end) : Buffer.concat([...held, piece.subarray(0, end)]);
+    if (held.length === 0 && end === piece.length) return inspect(piece, text);
+    const complete = Buffer.concat([...held, piece.subarray(0, end)]);
     release();
     if (end < piece.length) hold(piece.subarray(end), text.slice(end));
     return inspect(complete, complete.toString('latin1'));
