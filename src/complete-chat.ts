@@ -74,6 +74,8 @@ export async function completeChat(exchange: KeyedExchange, shared: Shared): Pro
     facts.limitsAfter = remaining;
     if (admitted.kind === 'refused') throw admitted.refusal.error;
     const { admission } = admitted;
+    // A limiter may have taken its time too.
+    if (shared.closing()) throw await refunded(config, admission);
     if (exchange.showsDebug) {
       facts.limitsBefore = limitsBefore(admission);
       facts.reservedTokens = reservedTokens(admission);
@@ -196,6 +198,12 @@ async function recordStart({ usage }: Config, call: Call): Promise<void> {
   } catch (error) {
     throw unavailable('ledger_unavailable', 'Usage cannot be recorded right now. Please retry.', causeOf(error));
   }
+}
+
+/** Gives back what was reserved for a call that will not begin. */
+async function refunded({ limiter, clock }: Config, { reservation }: Admission): Promise<GatewayError> {
+  await limiter.settle(reservation, Array(reservation.draws.length).fill(0), clock.steadyMs());
+  return shuttingDown();
 }
 
 function limitsBefore({ reservation, verdict }: Admission): number[] {

@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici';
+import { systemClock } from '../clock.js';
 
 /** An HTTP answer's body between the parser that pushes and the reader that pulls. */
 export interface ResponseBody {
@@ -17,8 +18,9 @@ export interface ResponseBody {
 /** Past this many waiting bytes the socket is paused: a slow client holds no more than this of an answer. */
 const MAX_WAITING_BYTES = 65_536;
 
-/** A reader that left early has the rest thrown away, up to this; past it the connection is given up. */
+/** A reader that left early has the rest thrown away, up to this much and this long; past it the connection is given up. */
 const MAX_DRAINED_BYTES = 65_536;
+const MAX_DRAIN_MS = 1_000;
 
 export function responseBody(
   controller: Pick<Dispatcher.DispatchController, 'pause' | 'resume' | 'abort'>,
@@ -30,6 +32,7 @@ export function responseBody(
   let paused = false;
   let state: 'open' | 'ended' | 'failed' = 'open';
   let failure: unknown;
+  let cancelDrain: (() => void) | undefined;
   let wake: (() => void) | undefined;
 
   function takeAll(): Buffer {
@@ -42,6 +45,10 @@ export function responseBody(
       controller.resume();
     }
     return taken;
+  }
+
+  function giveUp(): void {
+    controller.abort(new Error('The reader has left.'));
   }
 
   function wakeReader(): void {
@@ -67,6 +74,7 @@ export function responseBody(
   async function leave(): Promise<IteratorResult<Uint8Array>> {
     drained = 0;
     takeAll();
+    if (state === 'open') cancelDrain = systemClock.setTimer(giveUp, MAX_DRAIN_MS);
     return { done: true, value: undefined };
   }
 
@@ -79,7 +87,7 @@ export function responseBody(
       size += chunk.length;
       if (drained !== undefined) {
         drained += chunk.length;
-        if (drained > MAX_DRAINED_BYTES) controller.abort(new Error('The reader has left.'));
+        if (drained > MAX_DRAINED_BYTES) giveUp();
         return;
       }
       waiting.push(chunk);
@@ -92,9 +100,11 @@ export function responseBody(
     },
     end() {
       if (state === 'open') state = 'ended';
+      cancelDrain?.();
       wakeReader();
     },
     fail(error) {
+      cancelDrain?.();
       if (state !== 'open') return;
       state = 'failed';
       failure = error;

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { type LimiterStore, memoryLimiter } from 'megallm-middleware';
 import { chunkOf, lastChunk, reply, streamEvents, streamHead, wholeChat } from '../helpers/chat-answers.js';
 import { eventually, gate, within } from '../helpers/deadline.js';
-import { SECRET } from '../helpers/gateway-options.js';
+import { SECRET, SMALL_SECRET } from '../helpers/gateway-options.js';
 import { rawChat, rawClient, rawExchange } from '../helpers/raw-client.js';
 import { CALL, onBareHost } from '../helpers/scene.js';
 import { errorCodeOf, eventsOf, textOf } from '../helpers/stream-client.js';
@@ -85,6 +86,46 @@ onBareHost(
     if (closedBefore) assert.equal(status, 503, 'nothing is begun once close() has resolved');
     assert.equal(setup.usage.settled.length, status === 200 ? 1 : 0);
     assert.equal(upstream.requests.length, status === 200 ? 1 : 0);
+    raw.destroy();
+  },
+);
+
+/** What a limiter on another machine is like: it has reserved, and its answer is on the way. */
+function slowLimiter(): LimiterStore & { readonly asked: Promise<void>; answer(): void } {
+  const inner = memoryLimiter();
+  const asked = gate();
+  const answered = gate();
+  return {
+    asked: asked.opened,
+    answer: answered.open,
+    async reserve(reservation, now) {
+      const verdict = await inner.reserve(reservation, now);
+      if (reservation.id === '') return verdict;
+      asked.open();
+      await answered.opened;
+      return verdict;
+    },
+    settle: inner.settle,
+  };
+}
+
+const slow = { limiter: slowLimiter() };
+
+onBareHost(
+  'H6 a call whose limits are still being reserved when the gateway closes does not begin, and gives them back',
+  () => ({ ...slow, small: { requestsPerMinute: 1 } }),
+  async ({ host, upstream, setup }) => {
+    const { limiter } = slow;
+    const raw = await rawClient(host.origin);
+    raw.send(rawChat(SMALL_SECRET, CALL));
+    await within(limiter.asked, 'the reservation');
+    await within(host.gateway.close(), 'the gateway to be closed');
+    limiter.answer();
+    assert.equal((await raw.response()).status, 503);
+    assert.deepEqual([upstream.requests.length, setup.usage.settled.length], [0, 0]);
+    const draw = { bucket: 'key:key_small:requests', capacity: 1, refillPerMs: 0, amount: 0 };
+    const { remaining } = await limiter.reserve({ id: '', draws: [draw], slots: [], ttlMs: 0 }, Date.now());
+    assert.deepEqual(remaining, [1], 'the request is given back');
     raw.destroy();
   },
 );

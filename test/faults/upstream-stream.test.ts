@@ -56,6 +56,17 @@ describe('where a stream ends', () => {
   }
 
   onBareHost(
+    'at [DONE], an upstream that never ends is not waited for, and its connection is given up',
+    () => ({ script: () => [streamHead(), ...EVENTS.map(chunkOf), { kind: 'stall' }] }),
+    async (scene) => {
+      const events = eventsOf(await streamText(scene));
+      assert.deepEqual([textOf(events), events.at(-1)], [TEXT, '[DONE]']);
+      await within((await scene.upstream.request(0)).closed, 'the connection to be closed', 10_000);
+      assert.equal(scene.setup.records[0]?.outcome, 'ok');
+    },
+  );
+
+  onBareHost(
     'politely but without a finish reason, it is cut: the official client throws',
     () => ({
       broken: true,
