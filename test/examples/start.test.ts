@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it, type TestContext } from 'node:test';
+import { eventually, within } from '../helpers/deadline.js';
+
+const START_MS = 20_000;
+const SNIPPET_MS = 15_000;
+
+// Before Node 24 a whole file ends after the two minutes of run.mjs: these and the rest fit, so that a slow index is told.
+const VENV_MS = 25_000;
+const PIP_MS = 60_000;
+
+// No OPENAI_API_KEY and no proxies: the demo answers, and nothing leaves this machine.
+const { PATH, HOME } = process.env;
+const BARE = { PATH, HOME };
+
+const started: ChildProcess[] = [];
+const folder = mkdtempSync(join(tmpdir(), 'megallm-start-'));
+after(async () => {
+  for (const child of started) {
+    if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) continue;
+    child.kill('SIGKILL');
+    await within(once(child, 'exit'), 'the end of a child');
+  }
+  rmSync(folder, { recursive: true, force: true });
+});
+
+interface Started {
+  readonly child: ChildProcess;
+  readonly out: () => string;
+  readonly all: () => string;
+  /** Resolves when nothing more will be printed; with no code when it could not be started or was killed. */
+  readonly ended: Promise<number | null>;
+}
+
+function launch(command: string, args: readonly string[], env: NodeJS.ProcessEnv, input = ''): Started {
+  const child = spawn(command, args, { env });
+  started.push(child);
+  let out = '';
+  let all = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    out += chunk;
+    all += chunk;
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    all += chunk;
+  });
+  // Who does not read its input may be gone before it is written.
+  child.stdin.on('error', () => {});
+  child.stdin.end(input);
+  const ended = new Promise<number | null>((resolve) => {
+    child.on('error', (error) => {
+      all += error.message;
+      resolve(null);
+    });
+    child.on('close', resolve);
+  });
+  return { child, out: () => out, all: () => all, ended };
+}
+
+/** The snippet's standard output; it must end well. */
+async function output(command: string, args: readonly string[], input = ''): Promise<string> {
+  const { ended, out, all } = launch(command, args, BARE, input);
+  const code = await within(ended, `the end of ${command}`, SNIPPET_MS);
+  assert.equal(code, 0, all());
+  return out();
+}
+
+/** Why it failed; `undefined`: it did not. */
+async function failure(command: string, args: readonly string[], deadlineMs = SNIPPET_MS): Promise<string | undefined> {
+  const { child, ended, all } = launch(command, args, process.env);
+  try {
+    const code = await within(ended, 'its end', deadlineMs);
+    return code === 0 ? undefined : `${command} ${args.join(' ')}: ${all().trim().slice(-500)}`;
+  } catch (error) {
+    child.kill('SIGKILL');
+    return `${command} ${args.join(' ')}: ${error}`;
+  }
+}
+
+/** A Python that has `openai`: the one that is there, or one made for this test. */
+async function findPython(): Promise<{ readonly python: string } | { readonly missing: string }> {
+  if ((await failure('python3', ['-c', 'import openai'])) === undefined) return { python: 'python3' };
+  const python = join(folder, 'bin', 'python');
+  const install = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', 'openai'];
+  const missing =
+    (await failure('python3', ['-m', 'venv', folder], VENV_MS)) ?? (await failure(python, install, PIP_MS));
+  return missing === undefined ? { python } : { missing };
+}
+
+/** A developer's machine may lack a tool; CI may not, or the test would never run anywhere. */
+function skipped(test: TestContext, missing: string): void {
+  assert.ok(!process.env.CI, missing);
+  test.skip(missing);
+}
+
+/** What is printed below `curl:`, `Python:` or `Node:`, without the indentation of the page. */
+function snippet(printed: string, title: string): string {
+  const parts = printed.split(/^(\w+):$/m);
+  const text = parts[parts.indexOf(title) + 1] ?? '';
+  assert.ok(parts.includes(title) && text.trim() !== '', `Nothing below ${title}: ${printed}`);
+  return text.replaceAll(/^ {2}/gm, '').trim();
+}
+
+describe('what `npm start` prints works as pasted', () => {
+  let printed = '';
+
+  before(async () => {
+    const script = /"start": "tsx ([^"]+)"/.exec(readFileSync('package.json', 'utf8'))?.[1];
+    assert.ok(script !== undefined, 'package.json starts something with tsx');
+    const { child, all } = launch(process.execPath, ['--import', 'tsx', ...script.split(' ')], { ...BARE, PORT: '0' });
+    const complete = (): boolean => {
+      assert.equal(child.exitCode, null, `It ended: ${all()}`);
+      return /^ *console\.log\(.*\n/m.test(all());
+    };
+    await eventually(complete, () => `the lines to paste are printed: ${all()}`, START_MS);
+    printed = all();
+  });
+
+  it('says that the demo answers', () => {
+    assert.match(printed, /built-in demo/);
+  });
+
+  it('curl', async (test) => {
+    const missing = await failure('curl', ['--version']);
+    if (missing !== undefined) return skipped(test, missing);
+    assert.match(await output('sh', ['-c', snippet(printed, 'curl')]), /"content":\s*"hello"/);
+  });
+
+  it('Node', async () => {
+    const text = await output(process.execPath, ['--input-type=module'], snippet(printed, 'Node'));
+    assert.equal(text.trim(), 'hello');
+  });
+
+  it('Python', async (test) => {
+    const found = await findPython();
+    if ('missing' in found) return skipped(test, found.missing);
+    const text = await output(found.python, ['-c', snippet(printed, 'Python')]);
+    assert.equal(text.trim(), 'hello');
+  });
+});
