@@ -41,6 +41,9 @@ export function heldTable(): HeldTable {
     if (newer !== undefined) newer.older = older;
     else if (line !== undefined) line.newest = older;
     if (line?.oldest === undefined) lines.delete(reservation.ttlMs);
+    // Once one of them is old, the garbage collector takes all that hang on it for alive until its next full run.
+    one.older = undefined;
+    one.newer = undefined;
     return reservation;
   }
 
