@@ -37,24 +37,30 @@ function printNextSteps(baseUrl: string, secret: string | undefined): void {
   API key    ${secret ?? 'none: set MEGALLM_KEYS="secret[:tier[:id]],…"'}
   Answers    ${upstream}
 
+Paste one of these into another shell.
+
 curl:
 
-  curl ${baseUrl}/chat/completions -H 'Authorization: Bearer ${key}' -H 'Content-Type: application/json' -d '{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Say hello"}]}'
+curl ${baseUrl}/chat/completions -H 'Authorization: Bearer ${key}' -H 'Content-Type: application/json' -d '{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Say hello"}]}'
 
-Python:
+Python (pip install openai):
 
-  from openai import OpenAI
-  client = OpenAI(base_url="${baseUrl}", api_key="${key}")
-  messages = [{"role": "user", "content": "Say hello"}]
-  answer = client.chat.completions.create(model="gpt-4o-mini", messages=messages)
-  print(answer.choices[0].message.content)
+python3 - <<'EOF'
+from openai import OpenAI
+client = OpenAI(base_url="${baseUrl}", api_key="${key}")
+messages = [{"role": "user", "content": "Say hello"}]
+answer = client.chat.completions.create(model="gpt-4o-mini", messages=messages)
+print(answer.choices[0].message.content)
+EOF
 
-Node:
+Node (npm install openai):
 
-  import OpenAI from 'openai';
-  const client = new OpenAI({ baseURL: '${baseUrl}', apiKey: '${key}' });
-  const messages = [{ role: 'user', content: 'Say hello' }];
-  const answer = await client.chat.completions.create({ model: 'gpt-4o-mini', messages });
-  console.log(answer.choices[0].message.content);
+node --input-type=module <<'EOF'
+import OpenAI from 'openai';
+const client = new OpenAI({ baseURL: '${baseUrl}', apiKey: '${key}' });
+const messages = [{ role: 'user', content: 'Say hello' }];
+const answer = await client.chat.completions.create({ model: 'gpt-4o-mini', messages });
+console.log(answer.choices[0].message.content);
+EOF
 `);
 }

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { eventually, within } from '../helpers/deadline.js';
 
@@ -37,8 +37,8 @@ interface Started {
   readonly ended: Promise<number | null>;
 }
 
-function launch(command: string, args: readonly string[], env: NodeJS.ProcessEnv, input = ''): Started {
-  const child = spawn(command, args, { env });
+function launch(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Started {
+  const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
   started.push(child);
   let out = '';
   let all = '';
@@ -49,9 +49,6 @@ function launch(command: string, args: readonly string[], env: NodeJS.ProcessEnv
   child.stderr.on('data', (chunk: Buffer) => {
     all += chunk;
   });
-  // Who does not read its input may be gone before it is written.
-  child.stdin.on('error', () => {});
-  child.stdin.end(input);
   const ended = new Promise<number | null>((resolve) => {
     child.on('error', (error) => {
       all += error.message;
@@ -62,10 +59,10 @@ function launch(command: string, args: readonly string[], env: NodeJS.ProcessEnv
   return { child, out: () => out, all: () => all, ended };
 }
 
-/** The snippet's standard output; it must end well. */
-async function output(command: string, args: readonly string[], input = ''): Promise<string> {
-  const { ended, out, all } = launch(command, args, BARE, input);
-  const code = await within(ended, `the end of ${command}`, SNIPPET_MS);
+/** What a shell says to the pasted lines; they must end well. */
+async function pasted(lines: string, path = PATH): Promise<string> {
+  const { ended, out, all } = launch('sh', ['-c', lines], { ...BARE, PATH: path });
+  const code = await within(ended, 'the end of what was pasted', SNIPPET_MS);
   assert.equal(code, 0, all());
   return out();
 }
@@ -82,14 +79,15 @@ async function failure(command: string, args: readonly string[], deadlineMs = SN
   }
 }
 
-/** A Python that has `openai`: the one that is there, or one made for this test. */
-async function findPython(): Promise<{ readonly python: string } | { readonly missing: string }> {
-  if ((await failure('python3', ['-c', 'import openai'])) === undefined) return { python: 'python3' };
-  const python = join(folder, 'bin', 'python');
+/** Where a `python3` with `openai` is found: as it is, or in one made for this test. */
+async function pathOfPython(): Promise<{ readonly path: string | undefined } | { readonly missing: string }> {
+  if ((await failure('python3', ['-c', 'import openai'])) === undefined) return { path: PATH };
+  const bin = join(folder, 'bin');
   const install = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', 'openai'];
   const missing =
-    (await failure('python3', ['-m', 'venv', folder], VENV_MS)) ?? (await failure(python, install, PIP_MS));
-  return missing === undefined ? { python } : { missing };
+    (await failure('python3', ['-m', 'venv', folder], VENV_MS)) ??
+    (await failure(join(bin, 'python'), install, PIP_MS));
+  return missing === undefined ? { path: `${bin}${delimiter}${PATH}` } : { missing };
 }
 
 /** A developer's machine may lack a tool; CI may not, or the test would never run anywhere. */
@@ -98,12 +96,12 @@ function skipped(test: TestContext, missing: string): void {
   test.skip(missing);
 }
 
-/** What is printed below `curl:`, `Python:` or `Node:`, without the indentation of the page. */
+/** What is printed below `curl`, `Python` or `Node`, to the last character. */
 function snippet(printed: string, title: string): string {
-  const parts = printed.split(/^(\w+):$/m);
+  const parts = printed.split(/^(\w+)(?: \(.*\))?:$/m);
   const text = parts[parts.indexOf(title) + 1] ?? '';
   assert.ok(parts.includes(title) && text.trim() !== '', `Nothing below ${title}: ${printed}`);
-  return text.replaceAll(/^ {2}/gm, '').trim();
+  return text;
 }
 
 describe('what `npm start` prints works as pasted', () => {
@@ -115,7 +113,7 @@ describe('what `npm start` prints works as pasted', () => {
     const { child, all } = launch(process.execPath, ['--import', 'tsx', ...script.split(' ')], { ...BARE, PORT: '0' });
     const complete = (): boolean => {
       assert.equal(child.exitCode, null, `It ended: ${all()}`);
-      return /^ *console\.log\(.*\n/m.test(all());
+      return /^console\.log\(.*\nEOF\n/m.test(all());
     };
     await eventually(complete, () => `the lines to paste are printed: ${all()}`, START_MS);
     printed = all();
@@ -128,18 +126,18 @@ describe('what `npm start` prints works as pasted', () => {
   it('curl', async (test) => {
     const missing = await failure('curl', ['--version']);
     if (missing !== undefined) return skipped(test, missing);
-    assert.match(await output('sh', ['-c', snippet(printed, 'curl')]), /"content":\s*"hello"/);
+    assert.match(await pasted(snippet(printed, 'curl')), /"content":\s*"hello"/);
   });
 
   it('Node', async () => {
-    const text = await output(process.execPath, ['--input-type=module'], snippet(printed, 'Node'));
+    const text = await pasted(snippet(printed, 'Node'));
     assert.equal(text.trim(), 'hello');
   });
 
   it('Python', async (test) => {
-    const found = await findPython();
+    const found = await pathOfPython();
     if ('missing' in found) return skipped(test, found.missing);
-    const text = await output(found.python, ['-c', snippet(printed, 'Python')]);
+    const text = await pasted(snippet(printed, 'Python'), found.path);
     assert.equal(text.trim(), 'hello');
   });
 });
