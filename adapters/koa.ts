@@ -14,8 +14,14 @@ export function megallm(options?: GatewayOptions | Gateway): KoaMiddleware {
   const handle = async (ctx: Context, next: Next): Promise<void> => {
     const parsedBody: unknown = Reflect.get(ctx.request, 'body');
     const request = readRequest(ctx.req, ctx.res, { url: ctx.url, parsedBody, native: ctx });
+    // Koa watches the socket too, and would report a client that reset its connection.
+    const report = ctx.onerror;
+    ctx.onerror = (error) => error !== ctx.req.socket.errored && report.call(ctx, error);
     const response = await gateway.handle(request);
-    if (response === undefined) return next();
+    if (response === undefined) {
+      ctx.onerror = report;
+      return next();
+    }
     // Written past Koa: a stream as `ctx.body` makes an application error of every client that leaves early.
     ctx.respond = false;
     ctx.status = response.status;

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createCancellation, type GatewayRequest, type GatewayResponse } from '../src/index.js';
+import { type AnswerStream, createCancellation, type GatewayRequest, type GatewayResponse } from '../src/index.js';
 
 /** What an adapter knows about a request besides the request itself. */
 export interface RequestContext {
@@ -55,7 +55,7 @@ export async function writeResponse(
 ): Promise<void> {
   if (res.destroyed || res.headersSent) return;
   const fields: string[] = [];
-  for (const [name, value] of Object.entries(headers)) fields.push(name, value);
+  for (const name in headers) fields.push(name, headers[name] ?? '');
   if (typeof body !== 'string' && !(body instanceof Uint8Array)) {
     res.writeHead(status, fields);
     return writeStream(res, body);
@@ -80,13 +80,22 @@ function latin1(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 }
 
-async function writeStream(res: ServerResponse, pieces: AsyncIterable<string | Uint8Array>): Promise<void> {
-  res.flushHeaders();
-  for await (const piece of pieces) {
-    if (res.destroyed) break;
-    if (!res.write(piece)) await drained(res);
-  }
-  res.end();
+function writeStream(res: ServerResponse, pieces: AnswerStream): Promise<void> {
+  return new Promise((resolve) => {
+    const fail = (): void => void res.destroy();
+    function write(piece: string | Uint8Array | undefined): void {
+      if (piece !== undefined && !res.destroyed) {
+        if (res.write(piece)) next();
+        else void drained(res).then(next);
+        return;
+      }
+      if (piece === undefined) res.end();
+      else pieces.leave();
+      resolve();
+    }
+    const next = (): void => pieces.read(write, fail);
+    next();
+  });
 }
 
 /** Waits for `drain` or for the end of the connection, whichever comes. */
@@ -139,45 +148,46 @@ function bodyChunks(req: IncomingMessage): AsyncIterable<Uint8Array> {
       let waitingBytes = 0;
       let ended = false;
       let failure: Error | undefined;
-      let wake: (() => void) | undefined;
-      const notify = (): void => {
-        wake?.();
-        wake = undefined;
-      };
+      let reader: { resolve(step: IteratorResult<Uint8Array>): void; reject(error: Error): void } | undefined;
+
+      function answer(): void {
+        if (reader === undefined) return;
+        const { resolve, reject } = reader;
+        const [first] = waiting;
+        if (first !== undefined) {
+          // A body that is there in full goes in one piece: its end is an event of this very turn.
+          if (req.complete && !ended) return;
+          const value = waiting.length === 1 ? first : Buffer.concat(waiting);
+          waiting = [];
+          waitingBytes = 0;
+          resolve({ done: false, value });
+        } else if (ended) resolve({ done: true, value: undefined });
+        else if (failure !== undefined) reject(failure);
+        else return;
+        reader = undefined;
+      }
       const onData = (chunk: Uint8Array): void => {
         waiting.push(chunk);
         waitingBytes += chunk.byteLength;
-        if (waitingBytes > MAX_WAITING_BYTES) req.pause();
-        notify();
+        if (waitingBytes > MAX_WAITING_BYTES && reader === undefined) req.pause();
+        answer();
       };
       const onEnd = (): void => {
         ended = true;
-        notify();
+        answer();
       };
       const onClose = (): void => {
         if (!ended) failure = new Error('The client closed the connection.');
-        notify();
+        answer();
       };
       req.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose);
       return {
-        async next() {
-          for (;;) {
-            const [first, ...more] = waiting;
-            if (first !== undefined) {
-              const value = more.length === 0 ? first : Buffer.concat(waiting);
-              waiting = [];
-              waitingBytes = 0;
-              return { done: false, value };
-            }
-            if (ended) return { done: true, value: undefined };
-            if (failure !== undefined) throw failure;
-            const woken = new Promise<void>((resolve) => {
-              wake = resolve;
-            });
-            if (req.isPaused() || !req.readableFlowing) req.resume();
-            await woken;
-          }
-        },
+        next: () =>
+          new Promise((resolve, reject) => {
+            reader = { resolve, reject };
+            answer();
+            if (reader !== undefined && (req.isPaused() || !req.readableFlowing)) req.resume();
+          }),
         async return() {
           req.off('data', onData).off('end', onEnd).off('close', onClose);
           req.pause();

@@ -1,3 +1,4 @@
+import { type Awaitable, guarded, isPending, whenReady } from './awaitable.js';
 import { type Cancellation, createCancellation } from './cancellation.js';
 import { upstreamTimeout } from './errors.js';
 import { type Admission, settledAmounts } from './limiter/admit.js';
@@ -13,7 +14,7 @@ export interface Call {
   /** Aborts when the client goes away, time is up, or the gateway closes. */
   readonly cancellation: Cancellation;
   /** The call is being written down. It is settled no sooner than that, even when its client leaves in between. */
-  opening(written: Promise<void>): void;
+  opening(written: PromiseLike<void>): void;
   /** From now on tokens are being used: a client that leaves pays for what it asked. */
   asked(): void;
   /** The answer has begun: what `progress` tells is what a client that leaves now has got. */
@@ -21,19 +22,19 @@ export interface Call {
   /** Notes that the first byte goes to the client. */
   firstByte(): void;
   /** Ends the call: limits and usage become what they truly were. Once; later endings change nothing. */
-  settle(ending: Ending): Promise<UsageRecord>;
+  settle(ending: Ending): Awaitable<UsageRecord>;
   /** How the call would end if it failed now. */
   failed(): Ending;
   /** Ends the upstream's work; the call then fails with `reason`. */
   abort(reason: Error): void;
-  /** Resolves when the call is settled. */
-  readonly settled: Promise<void>;
+  /** Calls `run` when the call is settled, at once if it is. */
+  onSettled(run: () => void): void;
 }
 
 /** How far a stream has come. */
 export interface Progress {
   readonly usage: TokenUsage | undefined;
-  readonly deliveredTokens: number;
+  deliveredTokens(): number;
 }
 
 export interface CallOptions {
@@ -56,56 +57,54 @@ export function openCall({ config, admission, metered, clientSignal, running }: 
   const cancellation = createCancellation();
   let progress: Progress | undefined;
   let firstByteMs: number | undefined;
-  let ended: Promise<UsageRecord> | undefined;
-  let opened: Promise<void> | undefined;
-  let markSettled: () => void = () => {};
-  const settled = new Promise<void>((resolve) => {
-    markSettled = resolve;
-  });
+  let ended: Awaitable<UsageRecord> | undefined;
+  let opened: PromiseLike<void> | undefined;
+  let isSettled = false;
+  const waiting: (() => void)[] = [];
 
   /** A store that fails to settle costs the client nothing: its answer goes on. */
-  async function reporting(step: () => Promise<void>): Promise<void> {
-    try {
-      await step();
-    } catch (error) {
-      hooks.onError(error, { requestId: start.requestId, keyId: start.keyId });
-    }
+  function report(error: unknown): void {
+    hooks.onError(error, { requestId: start.requestId, keyId: start.keyId });
   }
 
-  const cancelTimer = clock.setTimer(() => cancellation.abort(upstreamTimeout()), config.timeoutMs);
+  const cancelDeadline = config.startCallDeadline(() => cancellation.abort(upstreamTimeout()));
   const onClientGone = (): void => {
     cancellation.abort(clientSignal.reason);
-    void call.settle({ outcome: 'aborted', usage: progress?.usage, deliveredTokens: progress?.deliveredTokens });
+    void call.settle({ outcome: 'aborted', usage: progress?.usage, deliveredTokens: progress?.deliveredTokens() });
   };
 
-  async function record(ending: Ending): Promise<UsageRecord> {
-    cancelTimer();
+  function record(ending: Ending): Awaitable<UsageRecord> {
+    cancelDeadline();
     clientSignal.removeEventListener('abort', onClientGone);
     const { outcome, usage, deliveredTokens } = ending;
     const durationMs = clock.steadyMs() - startedSteadyMs;
     const made = usageRecord(metered, { outcome, usage, deliveredTokens, firstByteMs, durationMs });
     const amounts = settledAmounts(admission, tokensToSettle(made, admission));
-    const limits = reporting(() => config.limiter.settle(admission.reservation, amounts, clock.steadyMs()));
-    if (opened !== undefined) await opened;
-    await reporting(() => config.usage.settle(made));
-    await limits;
+    const limits = guarded(() => config.limiter.settle(admission.reservation, amounts, clock.steadyMs()), report);
+    const write = (): Awaitable<void> => guarded(() => config.usage.settle(made), report);
+    const written = opened === undefined ? write() : opened.then(write);
+    if (isPending(limits)) return limits.then(() => whenReady(written, () => finish(made)));
+    return whenReady(written, () => finish(made));
+  }
+
+  function finish(made: UsageRecord): UsageRecord {
+    isSettled = true;
     running.delete(call);
     hooks.onFinish(made);
-    markSettled();
+    for (const run of waiting) run();
     return made;
   }
 
   const call: Call = {
     start,
     admission,
-    settled,
     cancellation,
     opening(written) {
       // What it fails with is told where it is awaited.
-      opened = written.catch(() => {});
+      opened = written.then(undefined, () => {});
     },
     asked() {
-      progress ??= { usage: undefined, deliveredTokens: 0 };
+      progress ??= { usage: undefined, deliveredTokens: () => 0 };
     },
     watch(began) {
       progress = began;
@@ -117,8 +116,12 @@ export function openCall({ config, admission, metered, clientSignal, running }: 
       ended ??= record(ending);
       return ended;
     },
-    failed: () => ({ outcome: 'error', usage: progress?.usage, deliveredTokens: progress?.deliveredTokens }),
+    failed: () => ({ outcome: 'error', usage: progress?.usage, deliveredTokens: progress?.deliveredTokens() }),
     abort: cancellation.abort,
+    onSettled(run) {
+      if (isSettled) run();
+      else waiting.push(run);
+    },
   };
   running.add(call);
   if (clientSignal.aborted) onClientGone();

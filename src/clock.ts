@@ -1,5 +1,8 @@
 import { performance } from 'node:perf_hooks';
 
+/** Node computes it anew whenever it is asked. */
+const STARTED_AT = performance.timeOrigin;
+
 /** Time as the gateway sees it, injectable so that tests need not wait. */
 export interface Clock {
   /** Unix time in milliseconds as the machine tells it. It may step back or leap when somebody sets the clock. */
@@ -19,7 +22,7 @@ export interface Clock {
 /** The machine's own clock. */
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
-  steadyMs: () => performance.timeOrigin + performance.now(),
+  steadyMs: () => STARTED_AT + performance.now(),
   setTimer: (run, delayMs) => {
     const timer = setTimeout(run, delayMs);
     timer.unref();

@@ -1,3 +1,4 @@
+import { type Awaitable, guarded, isPending } from './awaitable.js';
 import { type Call, openCall } from './call.js';
 import {
   causeOf,
@@ -12,18 +13,18 @@ import { type Exchange, respondFailure } from './failure.js';
 import { type DebugFacts, debugHeaders } from './http/debug.js';
 import type { GatewayResponse } from './http/exchange.js';
 import { limitHeaders } from './http/limit-headers.js';
-import { readBody } from './http/read-body.js';
+import { parseBody, readBody } from './http/read-body.js';
 import { respondJson, respondStream } from './http/respond.js';
 import type { ApiKey } from './keys/key-store.js';
-import { type Admission, admit, limitsOf, look } from './limiter/admit.js';
+import { type Admission, type AdmitResult, admit, limitsOf, look } from './limiter/admit.js';
 import type { Verdict } from './limiter/limiter-store.js';
 import { DEFAULT_TIER } from './limiter/limits.js';
 import type { Model } from './models/model-table.js';
 import { costNanoUsd, type PricedTokens } from './models/pricing.js';
 import type { Config } from './options.js';
 import { finishedFacts, relay, reservedTokens } from './relay-chat.js';
-import type { ChatSend } from './upstreams/answer.js';
-import type { SendChat, Sent } from './upstreams/send.js';
+import { type ChatSend, namesOf } from './upstreams/answer.js';
+import type { SendChat } from './upstreams/send.js';
 import { type ChatRequest, readChatRequest } from './wire/chat-request.js';
 import { estimateChatInput, estimateTokens } from './wire/estimate.js';
 
@@ -57,17 +58,18 @@ export async function completeChat(exchange: KeyedExchange, shared: Shared): Pro
   const tier = key.tier ?? DEFAULT_TIER;
   const facts: Growing<DebugFacts> = { requestId, keyId: key.id, tier };
   let remaining: Verdict['remaining'] | undefined;
+  let call: Call | undefined;
   try {
     if (running.size >= config.maxConcurrentCalls) throw overloaded();
-    const document = await readBody(request, config);
+    const body = readBody(request, config);
+    const { document, chat, inputTokens } = readCall(isPending(body) ? await body : body);
     // The body may have taken its time: once `close()` has resolved, nothing may begin.
     if (shared.closing()) throw shuttingDown();
-    const chat = readChatRequest(document.outline, document.textOf);
     const model = findModel(config, key, chat.model);
-    const inputTokens = estimateChatInput(document);
     phases.mark('parse');
 
-    const admitted = await reserve(config, { requestId, key, limits, model, chat, inputTokens });
+    const reserving = reserve(config, { requestId, key, limits, model, chat, inputTokens });
+    const admitted = isPending(reserving) ? await reserving : reserving;
     remaining = admitted.kind === 'admitted' ? admitted.admission.verdict.remaining : admitted.refusal.remaining;
     facts.model = chat.model;
     facts.estimatedInputTokens = inputTokens;
@@ -84,7 +86,7 @@ export async function completeChat(exchange: KeyedExchange, shared: Shared): Pro
 
     const upstream = model.upstream ?? config.upstream;
     facts.upstream = upstream.name;
-    const call = openCall({
+    call = openCall({
       config,
       admission,
       metered: {
@@ -106,7 +108,11 @@ export async function completeChat(exchange: KeyedExchange, shared: Shared): Pro
       outputCeiling: admission.outputCeiling,
       maxResponseBytes: config.maxResponseBytes,
     };
-    const { answer, attempts } = await ask(send, call, shared);
+    // What cannot be recorded is not made.
+    const recording = recordStart(config, call);
+    if (isPending(recording)) await recording;
+    call.asked();
+    const { answer, attempts } = await shared.sendChat(send);
     facts.attempts = attempts;
     phases.mark('upstream');
 
@@ -114,22 +120,30 @@ export async function completeChat(exchange: KeyedExchange, shared: Shared): Pro
     headers['x-request-id'] = requestId;
     if (answer.kind === 'stream') {
       if (exchange.showsDebug) Object.assign(headers, debugHeaders(facts, phases));
-      return respondStream(relay(answer, { send, call, exchange, config, facts }), headers);
+      return respondStream(relay(answer, { names: namesOf(send), call, exchange, config, facts }), headers);
     }
     call.firstByte();
-    const record = await call.settle({
+    const settling = call.settle({
       outcome: 'ok',
       usage: answer.usage,
       deliveredTokens: estimateTokens(answer.outputBytes),
     });
+    const record = isPending(settling) ? await settling : settling;
     phases.mark('settle');
     if (exchange.showsDebug) Object.assign(headers, debugHeaders(finishedFacts(facts, admission, record), phases));
     return respondJson(answer.body, headers);
   } catch (error) {
+    if (call !== undefined) await settleFailed(call, error);
     remaining ??= await lookQuietly(config, { key, limits });
     const headers = remaining === undefined ? {} : limitHeaders({ limits, remaining });
     return respondFailure(error, exchange, { hooks: config.hooks, facts, headers });
   }
+}
+
+/** What the bytes ask for. What was parsed of them is let go here: only the bytes live as long as the call. */
+function readCall(bytes: Uint8Array): Pick<ChatSend, 'document' | 'chat'> & { readonly inputTokens: number } {
+  const { document, outline } = parseBody(bytes);
+  return { document, chat: readChatRequest(outline), inputTokens: estimateChatInput(outline, document) };
 }
 
 function findModel(config: Config, key: ApiKey, name: string): Model {
@@ -154,7 +168,7 @@ interface Wanted {
   readonly inputTokens: number;
 }
 
-async function reserve(config: Config, wanted: Wanted): ReturnType<typeof admit> {
+function reserve(config: Config, wanted: Wanted): Awaitable<AdmitResult> {
   const { model, chat } = wanted;
   const demand = {
     requestId: wanted.requestId,
@@ -167,37 +181,32 @@ async function reserve(config: Config, wanted: Wanted): ReturnType<typeof admit>
     n: chat.n,
     ttlMs: config.timeoutMs + RESERVATION_GRACE_MS,
   };
-  try {
-    return await admit(config.limiter, demand, config.clock.steadyMs());
-  } catch (error) {
-    throw unavailable('limiter_unavailable', 'Limits cannot be checked right now. Please retry.', causeOf(error));
-  }
+  return guarded(
+    () => admit(config.limiter, demand, config.clock.steadyMs()),
+    (error) => {
+      throw unavailable('limiter_unavailable', 'Limits cannot be checked right now. Please retry.', causeOf(error));
+    },
+  );
 }
 
-/** Records the call, then asks the upstream: what cannot be recorded is not made. */
-async function ask(send: ChatSend, call: Call, { config, sendChat }: Shared): Promise<Sent> {
-  try {
-    await recordStart(config, call);
-    call.asked();
-    return await sendChat(send);
-  } catch (error) {
-    const refused = { outcome: 'error', usage: undefined, deliveredTokens: undefined } as const;
-    const ending = call.cancellation.aborted ? call.failed() : refused;
-    // An answer that was refused half read would hold its connection, and the upstream its work.
-    call.abort(toGatewayError(error));
-    await call.settle(ending);
-    throw error;
-  }
+function recordStart({ usage }: Config, call: Call): Awaitable<void> {
+  const written = guarded(
+    () => usage.open(call.start),
+    (error) => {
+      throw unavailable('ledger_unavailable', 'Usage cannot be recorded right now. Please retry.', causeOf(error));
+    },
+  );
+  if (isPending(written)) call.opening(written);
+  return written;
 }
 
-async function recordStart({ usage }: Config, call: Call): Promise<void> {
-  try {
-    const written = usage.open(call.start);
-    call.opening(written);
-    await written;
-  } catch (error) {
-    throw unavailable('ledger_unavailable', 'Usage cannot be recorded right now. Please retry.', causeOf(error));
-  }
+/** A call whose answer did not begin. */
+async function settleFailed(call: Call, error: unknown): Promise<void> {
+  const refused = { outcome: 'error', usage: undefined, deliveredTokens: undefined } as const;
+  const ending = call.cancellation.aborted ? call.failed() : refused;
+  // An answer that was refused half read would hold its connection, and the upstream its work.
+  call.abort(toGatewayError(error));
+  await call.settle(ending);
 }
 
 /** Gives back what was reserved for a call that will not begin. */

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { isPending } from './awaitable.js';
 import type { Call } from './call.js';
 import { completeChat } from './complete-chat.js';
 import { modelIdNotFound, shuttingDown, unknownUrl } from './errors.js';
@@ -47,7 +48,8 @@ export function createGateway(options?: GatewayOptions): Gateway {
     let exchange: Exchange = { request, requestId, phases, showsDebug: asksDebug && config.debug };
     try {
       if (closed !== undefined) throw shuttingDown();
-      const key = await authenticate(request, config);
+      const authenticated = authenticate(request, config);
+      const key = isPending(authenticated) ? await authenticated : authenticated;
       phases.mark('auth');
       const keyed = { request, requestId, phases, showsDebug: asksDebug && (key.debug ?? config.debug), key };
       exchange = keyed;
@@ -103,6 +105,8 @@ async function drain({ clock }: Config, running: ReadonlySet<Call>, graceMs: num
   const cancelTimer = clock.setTimer(() => {
     for (const call of running) call.abort(shuttingDown());
   }, graceMs);
-  while (running.size > 0) await Promise.all([...running].map((call) => call.settled));
+  while (running.size > 0) {
+    await Promise.all([...running].map((call) => new Promise<void>((resolve) => call.onSettled(resolve))));
+  }
   cancelTimer();
 }

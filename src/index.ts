@@ -4,7 +4,7 @@ export { systemClock } from './clock.js';
 export { type ErrorBody, GatewayError, type GatewayErrorFields } from './errors.js';
 export { createGateway, type Gateway, gatewayOf, respondNotFound } from './gateway.js';
 export type { ErrorContext, Hooks } from './hooks.js';
-export type { GatewayRequest, GatewayResponse } from './http/exchange.js';
+export type { AnswerStream, GatewayRequest, GatewayResponse } from './http/exchange.js';
 export type { Json, JsonObject } from './json.js';
 export type { Identify } from './keys/authenticate.js';
 export { cachedKeys } from './keys/cached.js';

@@ -1,27 +1,29 @@
 import { isAscii, isUtf8 } from 'node:buffer';
-import { isJsonObject, type JsonObject } from './json.js';
+import { isJsonObject, type Json, type JsonObject } from './json.js';
 import { type JsonBounds, type JsonRefusal, refused, type Span, scanTopLevel } from './json-scan.js';
 import { isPoisoned, isWellFormed, toWellFormed } from './json-walk.js';
 
-/** A JSON object together with the bytes it came from, so that a change of one member need not rebuild the rest. */
+/** A JSON object as the bytes it came as, so that a change of one member need not rebuild the rest. */
 export interface JsonDocument {
-  /** Made at the first use: a call that is passed on as bytes never needs it. */
-  readonly value: JsonObject;
-  /**
-   * The same object to look at: names, numbers and shapes are true, but text beyond ASCII may stand there a character
-   * for each of its UTF-8 bytes. Decoding 100 KB of such text costs twice what parsing it does.
-   */
-  readonly outline: JsonObject;
-  /** A text of the outline as it truly is. */
-  textOf(outlined: string): string;
-  /** UTF-8 bytes of a text of the outline. */
-  byteLengthOf(outlined: string): number;
   readonly bytes: Buffer;
   /** Where each top-level member's value stands in `bytes`. */
   readonly members: ReadonlyMap<string, Span>;
 }
 
-export type JsonResult = { readonly kind: 'document'; readonly document: JsonDocument } | JsonRefusal;
+/**
+ * The object to look at, and to let go again before the call goes on: whoever keeps it for the length of a call has the
+ * garbage collector copy it about.
+ */
+export interface JsonOutline {
+  /** Names, numbers and shapes are true; texts may be written a character for each of their UTF-8 bytes. */
+  readonly body: JsonObject;
+  /** Whether texts stand there as they are. Decoding 100 KB of text beyond ASCII costs twice what parsing it does. */
+  readonly isDecoded: boolean;
+}
+
+export type JsonResult =
+  | { readonly kind: 'document'; readonly document: JsonDocument; readonly outline: JsonOutline }
+  | JsonRefusal;
 
 /** Bounds for what strangers send. The number of items allows embeddings' token arrays. */
 export const REQUEST_BOUNDS: JsonBounds = { maxDepth: 64, maxKeys: 50_000, maxItems: 1_000_000, strict: true };
@@ -30,61 +32,68 @@ export const REQUEST_BOUNDS: JsonBounds = { maxDepth: 64, maxKeys: 50_000, maxIt
 export const ANSWER_BOUNDS: JsonBounds = { maxDepth: 128, maxKeys: 5_000_000, maxItems: 20_000_000, strict: false };
 
 /** Part of every name that reaches a prototype, unless it is spelt with escapes. */
-const PROTO = Buffer.from('proto');
-const UNICODE_ESCAPE = Buffer.from('\\u');
+const PROTO = 'proto';
 
 /**
  * Parses one JSON object: UTF-8 strictly, a byte order mark skipped, within bounds, no member twice at the top level, no
  * `__proto__` or `constructor.prototype` anywhere, lone surrogates replaced by U+FFFD.
  */
 export function parseDocument(input: Uint8Array, bounds: JsonBounds): JsonResult {
-  const bytes = withoutByteOrderMark(Buffer.from(input.buffer, input.byteOffset, input.byteLength));
-  const members = scanTopLevel(bytes, bounds);
+  const bytes = withoutByteOrderMark(bufferOf(input));
+  const text = bytes.toString('latin1');
+  const members = scanTopLevel(text, bounds);
   if (!(members instanceof Map)) return members;
   if (!isUtf8(bytes)) return refused('syntax');
-  const hasEscapes = bytes.includes(UNICODE_ESCAPE);
+  // Not `includes`, which takes four times as long where there are many backslashes.
+  const hasEscapes = /\\u/.test(text);
   // Outside ASCII, JSON has nothing but text: the grammar of the bytes is that of the characters.
-  const isExact = hasEscapes || isAscii(bytes);
+  const isDecoded = hasEscapes || isAscii(bytes);
   let parsed: unknown;
   try {
-    parsed = JSON.parse(hasEscapes ? bytes.toString('utf8') : bytes.toString('latin1'));
+    parsed = JSON.parse(hasEscapes ? bytes.toString('utf8') : text);
   } catch {
     return refused('syntax');
   }
   if (!isJsonObject(parsed)) return refused('not-an-object');
   if (bounds.strict) {
-    if ((hasEscapes || bytes.includes(PROTO)) && isPoisoned(parsed)) return refused('poisoned');
+    if ((hasEscapes || text.includes(PROTO)) && isPoisoned(parsed)) return refused('poisoned');
     if (hasEscapes && !isWellFormed(parsed)) {
       return parseDocument(Buffer.from(JSON.stringify(parsed, toWellFormed)), bounds);
     }
   }
-  return { kind: 'document', document: isExact ? exact(parsed, bytes, members) : outlined(parsed, bytes, members) };
+  return { kind: 'document', document: { bytes, members }, outline: { body: parsed, isDecoded } };
 }
 
-function exact(value: JsonObject, bytes: Buffer, members: JsonDocument['members']): JsonDocument {
-  return {
-    value,
-    outline: value,
-    textOf: (text) => text,
-    byteLengthOf: (text) => Buffer.byteLength(text),
-    bytes,
-    members,
-  };
+/**
+ * The same without an object, for who needs only a few members: nothing is made of the bytes, and what stands inside of
+ * strings and numbers is not looked at but for being UTF-8.
+ */
+export function scanDocument(input: Uint8Array, bounds: JsonBounds): JsonDocument | JsonRefusal {
+  const bytes = withoutByteOrderMark(bufferOf(input));
+  const members = scanTopLevel(bytes.toString('latin1'), bounds);
+  if (!(members instanceof Map)) return members;
+  return isUtf8(bytes) ? { bytes, members } : refused('syntax');
 }
 
-function outlined(outline: JsonObject, bytes: Buffer, members: JsonDocument['members']): JsonDocument {
-  let value: JsonObject | undefined;
-  return {
-    get value() {
-      value ??= JSON.parse(bytes.toString('utf8')) as JsonObject;
-      return value;
-    },
-    outline,
-    textOf: (text) => Buffer.from(text, 'latin1').toString('utf8'),
-    byteLengthOf: (text) => text.length,
-    bytes,
-    members,
-  };
+/** The value of one top-level member; `undefined` when there is none, or it cannot be read. */
+export function memberValue({ bytes, members }: JsonDocument, name: string): Json | undefined {
+  const span = members.get(name);
+  if (span === undefined) return undefined;
+  try {
+    return JSON.parse(bytes.toString('utf8', span.start, span.end)) as Json;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A text of the outline as it truly is. */
+export function outlinedText({ isDecoded }: JsonOutline, text: string): string {
+  return isDecoded ? text : Buffer.from(text, 'latin1').toString('utf8');
+}
+
+/** UTF-8 bytes of a text of the outline. */
+export function outlinedByteLength({ isDecoded }: JsonOutline, text: string): number {
+  return isDecoded ? Buffer.byteLength(text) : text.length;
 }
 
 /** The document's text with these members set. Everything else keeps its bytes; new members come first. */
@@ -117,7 +126,8 @@ const BYTES = Symbol('bytes');
 
 /** The document's object with `changes`, frozen, remembering its bytes for `jsonBytes`. */
 export function editedBody(document: JsonDocument, changes: JsonObject): JsonObject {
-  const body = { ...document.value, ...changes };
+  const parsed = JSON.parse(document.bytes.toString('utf8')) as JsonObject;
+  const body = { ...parsed, ...changes };
   const bytes = Object.keys(changes).length === 0 ? document.bytes : replaceMembers(document, changes);
   return Object.freeze(Object.defineProperty(body, BYTES, { value: bytes }));
 }
@@ -126,6 +136,10 @@ export function editedBody(document: JsonDocument, changes: JsonObject): JsonObj
 export function jsonBytes(body: JsonObject): Buffer {
   const bytes: unknown = Reflect.get(body, BYTES);
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(JSON.stringify(body));
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function withoutByteOrderMark(bytes: Buffer): Buffer {

@@ -1,5 +1,6 @@
 import { positiveInteger, unexpected, withMethod } from './checks.js';
 import { type Clock, systemClock } from './clock.js';
+import { deadlines, type StartDeadline } from './deadlines.js';
 import { guardedHooks, type Hooks } from './hooks.js';
 import type { Identify } from './keys/authenticate.js';
 import { createKey } from './keys/create-key.js';
@@ -73,9 +74,12 @@ export interface Config {
   readonly hooks: Required<Hooks>;
   readonly basePath: string;
   readonly maxBodyBytes: number;
-  readonly bodyTimeoutMs: number;
+  /** For a request body to arrive whole. */
+  readonly startBodyDeadline: StartDeadline;
   readonly defaultMaxOutputTokens: number;
   readonly timeoutMs: number;
+  /** For a call of `timeoutMs`. */
+  readonly startCallDeadline: StartDeadline;
   readonly maxResponseBytes: number;
   readonly maxConcurrentCalls: number;
   readonly debug: boolean;
@@ -115,6 +119,8 @@ export function resolveOptions(options: GatewayOptions = {}): Config {
   const environment = readEnvironment(options.environment);
   const hooks = guardedHooks(options.hooks ?? {});
   const { production } = environment;
+  const { clock = systemClock } = options;
+  const timeoutMs = positiveInteger('timeoutMs', options.timeoutMs ?? 600_000);
   return Object.freeze({
     upstream: withMethod('upstream', options.upstream, 'send') ?? defaultUpstream(environment, hooks),
     models: modelTable(options.models ?? defaultModels(), passesUnlisted(options)),
@@ -126,13 +132,14 @@ export function resolveOptions(options: GatewayOptions = {}): Config {
     hooks,
     basePath: checkedBasePath(options.basePath ?? ''),
     maxBodyBytes: positiveInteger('maxBodyBytes', options.maxBodyBytes ?? 10_485_760),
-    bodyTimeoutMs: positiveInteger('bodyTimeoutMs', options.bodyTimeoutMs ?? 30_000),
+    startBodyDeadline: deadlines(clock, positiveInteger('bodyTimeoutMs', options.bodyTimeoutMs ?? 30_000)),
     defaultMaxOutputTokens: positiveInteger('defaultMaxOutputTokens', options.defaultMaxOutputTokens ?? 4_096),
-    timeoutMs: positiveInteger('timeoutMs', options.timeoutMs ?? 600_000),
+    timeoutMs,
+    startCallDeadline: deadlines(clock, timeoutMs),
     maxResponseBytes: positiveInteger('maxResponseBytes', options.maxResponseBytes ?? 67_108_864),
     maxConcurrentCalls: positiveInteger('maxConcurrentCalls', options.maxConcurrentCalls ?? 10_000),
     debug: options.debug ?? !production,
-    clock: options.clock ?? systemClock,
+    clock,
   });
 }
 

@@ -1,92 +1,101 @@
+import { type Awaitable, whenReady } from './awaitable.js';
 import type { Call } from './call.js';
 import { errorBody, type GatewayError, toGatewayError, upstreamInterrupted, upstreamStalled } from './errors.js';
 import { type Exchange, reportCause } from './failure.js';
 import { type DebugFacts, debugComment } from './http/debug.js';
+import type { AnswerStream } from './http/exchange.js';
 import type { Admission } from './limiter/admit.js';
 import type { Config } from './options.js';
-import { type ChatSend, type StreamAnswer, streamError } from './upstreams/answer.js';
+import { iterableOf, type StepSource } from './step-source.js';
+import type { ModelNames, StreamAnswer } from './upstreams/answer.js';
+import { streamError } from './upstreams/begin-stream.js';
 import type { UsageRecord } from './usage/usage-store.js';
 import { DONE_EVENT, sseEvent } from './wire/sse.js';
 
 /** What a stream needs besides itself. */
 export interface Relay {
-  readonly send: ChatSend;
+  readonly names: ModelNames;
   readonly call: Call;
   readonly exchange: Exchange;
   readonly config: Config;
   readonly facts: DebugFacts;
 }
 
-/**
- * A stream on its way to the client. It ends with `[DONE]` only if it is complete, else with an error event. Not a
- * generator, which costs three promises more for each piece.
- */
+type Piece = string | Uint8Array;
+
+/** A stream on its way to the client. It ends with `[DONE]` only if it is complete, else with an error event. */
 export function relay(
   { first, rest, stream }: StreamAnswer,
-  { call, send, exchange, config, facts }: Relay,
-): AsyncIterableIterator<string | Uint8Array, undefined> {
-  let isFirst = true;
+  { names, call, exchange, config, facts }: Relay,
+): AnswerStream {
+  let unsent: string | Uint8Array | undefined = first;
   let isOver = false;
+  let onStep: (step: Piece | undefined) => void;
   call.watch(stream);
 
-  async function next(): Promise<IteratorResult<string | Uint8Array, undefined>> {
-    if (isOver) return END;
-    let piece: string | Uint8Array | undefined = isFirst ? first : undefined;
-    let error: GatewayError | undefined;
-    try {
-      if (!isFirst) piece = (await rest.next()).value;
-      isFirst = false;
-      if (piece !== undefined && !stream.done && stream.failure === undefined) {
-        call.firstByte();
-        return { done: false, value: piece };
-      }
-      error = streamError(send, stream);
-    } catch (thrown) {
-      error = stream.finished ? undefined : brokenStream(thrown);
+  /** What a piece, or the want of one, is to the client. */
+  function deliver(piece: Piece | undefined): void {
+    if (piece === undefined || stream.done || stream.failure !== undefined) {
+      finish(piece, streamError(names, stream));
+      return;
     }
-    leave();
-    if (exchange.request.signal.aborted) return END;
-    return { done: false, value: await ending(piece, error) };
+    call.firstByte();
+    onStep(piece);
   }
 
-  /** A source that still has something to say is left; nobody waits for it. */
+  function breakOff(reason: unknown): void {
+    finish(undefined, stream.finished ? undefined : brokenStream(reason));
+  }
+
+  function finish(last: Piece | undefined, error: GatewayError | undefined): void {
+    leave();
+    if (exchange.request.signal.aborted) onStep(undefined);
+    else whenReady(ending(last, error), onStep);
+  }
+
+  /** A source that still has something to say is left. */
   function leave(): void {
     isOver = true;
-    rest.return?.()?.catch(() => {});
+    rest.leave();
   }
 
   /** The last events: usage is settled before the client has the end of its answer. */
-  async function ending(
+  function ending(
     last: string | Uint8Array | undefined,
     error: GatewayError | undefined,
-  ): Promise<string | Uint8Array> {
+  ): Awaitable<string | Uint8Array> {
     call.firstByte();
     if (error !== undefined) {
-      await call.settle(call.failed());
-      // The upstream may not know that it failed: what it still does for this call is for nobody.
-      call.abort(error);
-      reportCause(error, config.hooks, facts);
-      return joined(last, sseEvent(errorBody(error)));
+      return whenReady(call.settle(call.failed()), () => {
+        // The upstream may not know that it failed: what it still does for this call is for nobody.
+        call.abort(error);
+        reportCause(error, config.hooks, facts);
+        return joined(last, sseEvent(errorBody(error)));
+      });
     }
-    const record = await call.settle({ outcome: 'ok', usage: stream.usage, deliveredTokens: stream.deliveredTokens });
-    exchange.phases.mark('stream');
-    if (!exchange.showsDebug) return joined(last, DONE_EVENT);
-    return joined(last, debugComment(finishedFacts(facts, call.admission, record), exchange.phases) + DONE_EVENT);
+    const settled = call.settle({ outcome: 'ok', usage: stream.usage, deliveredTokens: stream.deliveredTokens() });
+    return whenReady(settled, (record) => {
+      exchange.phases.mark('stream');
+      if (!exchange.showsDebug) return joined(last, DONE_EVENT);
+      return joined(last, debugComment(finishedFacts(facts, call.admission, record), exchange.phases) + DONE_EVENT);
+    });
   }
 
-  return {
-    next,
-    async return() {
+  const source: StepSource<Piece> = {
+    leave() {
       if (!isOver) leave();
-      return END;
     },
-    [Symbol.asyncIterator]() {
-      return this;
+    read(given) {
+      onStep = given;
+      const piece = unsent;
+      unsent = undefined;
+      if (isOver) onStep(undefined);
+      else if (piece !== undefined) deliver(piece);
+      else rest.read(deliver, breakOff);
     },
   };
+  return Object.assign(source, iterableOf(source));
 }
-
-const END = { done: true, value: undefined } as const;
 
 function joined(last: string | Uint8Array | undefined, end: string): string | Uint8Array {
   if (last === undefined) return end;

@@ -2,7 +2,18 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { JsonObject } from '../src/json.js';
-import { editedBody, jsonBytes, parseDocument, REQUEST_BOUNDS, replaceMembers } from '../src/json-document.js';
+import {
+  ANSWER_BOUNDS,
+  editedBody,
+  jsonBytes,
+  memberValue,
+  outlinedByteLength,
+  outlinedText,
+  parseDocument,
+  REQUEST_BOUNDS,
+  replaceMembers,
+  scanDocument,
+} from '../src/json-document.js';
 
 function parse(text: string | Uint8Array) {
   return parseDocument(typeof text === 'string' ? Buffer.from(text) : text, REQUEST_BOUNDS);
@@ -12,7 +23,8 @@ function document(text: string) {
   const result = parse(text);
   assert.equal(result.kind, 'document', text.slice(0, 80));
   if (result.kind !== 'document') throw new Error('unreachable');
-  return result.document;
+  const { document, outline } = result;
+  return { ...document, outline, value: JSON.parse(document.bytes.toString()) };
 }
 
 function reason(text: string | Uint8Array): string {
@@ -50,12 +62,13 @@ describe('parseDocument', () => {
         const text = given.toWellFormed();
         const quoted = JSON.stringify(text);
         const spelt = escaped ? quoted.replace(/[^\x20-\x7e]/g, spellOut) : quoted;
-        const { value, outline, textOf, byteLengthOf } = document(`{"a":[${spelt}],"n":1e3,"f":false}`);
+        const { value, outline } = document(`{"a":[${spelt}],"n":1e3,"f":false}`);
         assert.deepEqual(value, { a: [text], n: 1_000, f: false });
-        assert.deepEqual([outline.n, outline.f], [1_000, false]);
-        const [outlined] = Array.isArray(outline.a) ? outline.a : [];
-        assert.equal(textOf(String(outlined)), text);
-        assert.equal(byteLengthOf(String(outlined)), Buffer.byteLength(text));
+        const { a, n, f } = outline.body;
+        assert.deepEqual([n, f], [1_000, false]);
+        const [outlined] = Array.isArray(a) ? a : [];
+        assert.equal(outlinedText(outline, String(outlined)), text);
+        assert.equal(outlinedByteLength(outline, String(outlined)), Buffer.byteLength(text));
       }),
       { numRuns: 2_000 },
     );
@@ -65,7 +78,7 @@ describe('parseDocument', () => {
     fc.assert(
       fc.property(fc.string({ unit: fc.constantFrom(...'{}[]",:\\ \n01eE-.truefalsn') }), (text) => {
         const result = parse(text);
-        if (result.kind === 'document') assert.deepEqual(result.document.value, JSON.parse(text));
+        if (result.kind === 'document') assert.deepEqual(result.outline.body, JSON.parse(text));
       }),
       { numRuns: 5_000 },
     );
@@ -116,6 +129,62 @@ describe('parseDocument', () => {
     }
   });
 });
+
+describe('scanDocument', () => {
+  const isScanned = (text: string): boolean => !('kind' in scanDocument(Buffer.from(text), ANSWER_BOUNDS));
+
+  it('takes every object that JSON.parse takes, and reads its members as it does', () => {
+    fc.assert(
+      fc.property(objects, fc.constantFrom('', ' ', '\n\t'), (object, space) => {
+        const scanned = scanDocument(Buffer.from(JSON.stringify(object, null, space)), ANSWER_BOUNDS);
+        assert.ok(!('kind' in scanned));
+        for (const name of Object.keys(object)) {
+          assert.deepEqual(memberValue(scanned, name), JSON.parse(JSON.stringify(object[name])));
+        }
+        assert.equal(memberValue(scanned, 'no such name'), undefined);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('takes of what is put together at random only what has JSON’s grammar outside of scalars', () => {
+    const tokens = ['{', '}', '[', ']', ',', ':', '"a"', '"b":', '1', 'null', ' '];
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom(...tokens), { maxLength: 12 }), (pieces) => {
+        const text = `{${pieces.join(' ')}`;
+        assert.equal(isScanned(text), parses(text), text);
+      }),
+      { numRuns: 20_000 },
+    );
+  });
+
+  it('refuses an object that is cut off anywhere, whole of another language, or not UTF-8', () => {
+    const text = '{"id":"x\\"y","choices":[{"a":{"b":[1,true,null]}}],"n":-1.5e3}';
+    assert.ok(isScanned(text));
+    for (let end = 0; end < text.length; end += 1) assert.ok(!isScanned(text.slice(0, end)), text.slice(0, end));
+    const foreign = [
+      "{'a':1}",
+      '{"a":None}',
+      '{a:1}',
+      '<html></html>',
+      '{"a":undefined}',
+      '{"a":NaN}',
+      '{"a":1,}',
+      '{} {}',
+    ];
+    for (const one of foreign) assert.ok(!isScanned(one), one);
+    assert.ok('kind' in scanDocument(Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), ANSWER_BOUNDS));
+  });
+});
+
+function parses(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 describe('replaceMembers', () => {
   it('gives the object with the changes, and leaves the bytes of everything else', () => {

@@ -1,4 +1,5 @@
 import type { Cancellation } from '../cancellation.js';
+import type { StepSource } from '../step-source.js';
 
 /** One HTTP request as the core sees it. Adapters build this and nothing else. */
 export interface GatewayRequest {
@@ -23,5 +24,8 @@ export interface GatewayResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   /** A whole body, or pieces to write as they come. */
-  readonly body: string | Uint8Array | AsyncIterable<string | Uint8Array>;
+  readonly body: string | Uint8Array | AnswerStream;
 }
+
+/** An answer that comes in pieces: to be iterated, or read by calls, which cost less. Never fails: it ends with what went wrong. */
+export type AnswerStream = StepSource<string | Uint8Array> & AsyncIterable<string | Uint8Array>;

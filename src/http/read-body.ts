@@ -1,8 +1,8 @@
-import type { Cancellation } from '../cancellation.js';
-import type { Clock } from '../clock.js';
+import type { Awaitable } from '../awaitable.js';
+import type { StartDeadline } from '../deadlines.js';
 import { type GatewayError, internalError } from '../errors.js';
 import { isJsonObject } from '../json.js';
-import { type JsonDocument, parseDocument, REQUEST_BOUNDS } from '../json-document.js';
+import { type JsonResult, parseDocument, REQUEST_BOUNDS } from '../json-document.js';
 import type { JsonRefusal } from '../json-scan.js';
 import {
   bodyTooLarge,
@@ -21,20 +21,25 @@ import type { GatewayRequest } from './exchange.js';
 export interface BodyBounds {
   readonly maxBodyBytes: number;
   /** For the whole body to arrive. */
-  readonly bodyTimeoutMs: number;
-  readonly clock: Clock;
+  readonly startBodyDeadline: StartDeadline;
 }
 
 /**
- * Reads a request's JSON object, whoever read its bytes first.
- * @throws {GatewayError} 400, 408, 413 or 415; the signal's reason when the client goes away.
+ * Reads a request's bytes, whoever read them first.
+ * @throws {GatewayError} 400, 408, 413, 415 or 500; the signal's reason when the client goes away.
  */
-export async function readBody(request: GatewayRequest, bounds: BodyBounds): Promise<JsonDocument> {
+export function readBody(request: GatewayRequest, bounds: BodyBounds): Awaitable<Uint8Array> {
   checkHeaders(request.headers, bounds.maxBodyBytes);
-  const bytes =
-    'parsed' in request.body ? parsedBytes(request.body.parsed) : await collect(request.body, request.signal, bounds);
+  return 'parsed' in request.body ? parsedBytes(request.body.parsed) : collect(request, request.body, bounds);
+}
+
+/**
+ * The JSON object that the bytes are.
+ * @throws {GatewayError} 400
+ */
+export function parseBody(bytes: Uint8Array): Extract<JsonResult, { kind: 'document' }> {
   const result = parseDocument(bytes, REQUEST_BOUNDS);
-  if (result.kind === 'document') return result.document;
+  if (result.kind === 'document') return result;
   throw refusalError(result);
 }
 
@@ -51,6 +56,7 @@ function checkHeaders(headers: GatewayRequest['headers'], maxBodyBytes: number):
 
 /** `application/json` with any parameters; a missing type is JSON too, as `curl`-like clients forget it. */
 function isJsonType(type: string): boolean {
+  if (type === 'application/json') return true;
   const [media = '', ...parameters] = type.split(';');
   if (media.trim().toLowerCase() !== 'application/json') return false;
   const charset = parameters.find((parameter) => /^\s*charset=/i.test(parameter));
@@ -59,10 +65,11 @@ function isJsonType(type: string): boolean {
 
 /** Not by `for await` and a race for each piece, which cost more than the pieces. */
 function collect(
+  { headers, signal }: GatewayRequest,
   body: AsyncIterable<Uint8Array>,
-  signal: Cancellation,
-  { maxBodyBytes, bodyTimeoutMs, clock }: BodyBounds,
+  { maxBodyBytes, startBodyDeadline }: BodyBounds,
 ): Promise<Uint8Array> {
+  const announcedBytes = Number(headers['content-length']);
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
     const iterator = body[Symbol.asyncIterator]();
@@ -72,8 +79,13 @@ function collect(
 
     function stop(): void {
       isOver = true;
-      cancelTimer();
+      cancelDeadline();
       signal.removeEventListener('abort', onGone);
+    }
+    function succeed(): void {
+      stop();
+      const [only] = pieces;
+      resolve(pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces));
     }
     function fail(reason: unknown): void {
       if (isOver) return;
@@ -85,18 +97,18 @@ function collect(
     function onStep(step: IteratorResult<Uint8Array>): void {
       if (isOver) return;
       if (step.done === true) {
-        stop();
-        const [only] = pieces;
-        resolve(pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces));
+        succeed();
         return;
       }
       size += step.value.byteLength;
       pieces.push(step.value);
       if (size > maxBodyBytes) fail(bodyTooLarge(maxBodyBytes));
+      // HTTP knows no more: the end need not be asked for.
+      else if (size === announcedBytes) succeed();
       else iterator.next().then(onStep, fail);
     }
     const onGone = (): void => fail(signal.reason);
-    const cancelTimer = clock.setTimer(() => fail(requestTimeout()), bodyTimeoutMs);
+    const cancelDeadline = startBodyDeadline(() => fail(requestTimeout()));
     signal.addEventListener('abort', onGone);
     iterator.next().then(onStep, fail);
   });

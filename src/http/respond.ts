@@ -1,6 +1,6 @@
 import { errorBody, type GatewayError } from '../errors.js';
 import { STREAM_HEADERS } from '../wire/sse.js';
-import type { GatewayResponse } from './exchange.js';
+import type { AnswerStream, GatewayResponse } from './exchange.js';
 
 /** OpenAI's clients send these on to people who report problems; the SDKs show them as `requestID`. */
 const COMMON_HEADERS = { 'x-content-type-options': 'nosniff' };
@@ -13,7 +13,7 @@ export function respondJson(body: string | Uint8Array, headers: Headers): Gatewa
 }
 
 /** A stream of events. */
-export function respondStream(body: AsyncIterable<string | Uint8Array>, headers: Headers): GatewayResponse {
+export function respondStream(body: AnswerStream, headers: Headers): GatewayResponse {
   return { status: 200, headers: { ...STREAM_HEADERS, ...COMMON_HEADERS, ...headers }, body };
 }
 

@@ -1,3 +1,4 @@
+import { type Awaitable, guarded, whenReady } from '../awaitable.js';
 import type { Clock } from '../clock.js';
 import { causeOf, GatewayError, missingKey, unavailable, wrongKey } from '../errors.js';
 import type { GatewayRequest } from '../http/exchange.js';
@@ -6,7 +7,7 @@ import type { ApiKey, KeyStore } from './key-store.js';
 import { hashSecret, isWellFormedSecret } from './secret.js';
 
 /** Maps the host's own user to a key; `undefined` sends the request on to the key store. */
-export type Identify = (request: GatewayRequest) => ApiKey | undefined | Promise<ApiKey | undefined>;
+export type Identify = (request: GatewayRequest) => Awaitable<ApiKey | undefined>;
 
 export interface AuthenticateOptions {
   readonly keys: KeyStore;
@@ -19,15 +20,24 @@ export interface AuthenticateOptions {
  * @throws {GatewayError} 401; the same for malformed, unknown, expired and revoked keys. 400 for two different secrets.
  * 503 when the store fails.
  */
-export async function authenticate(request: GatewayRequest, options: AuthenticateOptions): Promise<ApiKey> {
-  // Hosts without types say `null` for nobody.
-  const identified = (await options.identify?.(request)) ?? undefined;
-  if (identified !== undefined && !isExpired(identified, options.clock)) return identified;
-  const secret = presentedSecret(request.headers);
+export function authenticate(request: GatewayRequest, options: AuthenticateOptions): Awaitable<ApiKey> {
+  if (options.identify === undefined) return findBySecret(request, options);
+  return whenReady(options.identify(request), (identified) => {
+    // Hosts without types say `null` for nobody.
+    const isSomebody = identified !== undefined && identified !== null && !isExpired(identified, options.clock);
+    return isSomebody ? identified : findBySecret(request, options);
+  });
+}
+
+function findBySecret({ headers }: GatewayRequest, { keys, clock }: AuthenticateOptions): Awaitable<ApiKey> {
+  const secret = presentedSecret(headers);
   if (secret === undefined) throw missingKey();
-  const key = isWellFormedSecret(secret) ? await find(options.keys, hashSecret(secret)) : undefined;
-  if (key === undefined || isExpired(key, options.clock)) throw wrongKey(secret);
-  return key;
+  if (!isWellFormedSecret(secret)) throw wrongKey(secret);
+  const found = guarded(() => keys.find(hashSecret(secret)), storeFailure);
+  return whenReady(found, (key) => {
+    if (key === undefined || key === null || isExpired(key, clock)) throw wrongKey(secret);
+    return key;
+  });
 }
 
 /** `Authorization: Bearer` or `x-api-key`; never the URL, which ends up in logs. */
@@ -51,13 +61,9 @@ function single(value: string | string[] | undefined): string | undefined {
   return first === '' ? undefined : first;
 }
 
-async function find(keys: KeyStore, hash: string): Promise<ApiKey | undefined> {
-  try {
-    return (await keys.find(hash)) ?? undefined;
-  } catch (error) {
-    if (error instanceof GatewayError) throw error;
-    throw unavailable('keys_unavailable', 'API keys cannot be checked right now. Please retry.', causeOf(error));
-  }
+function storeFailure(error: unknown): never {
+  if (error instanceof GatewayError) throw error;
+  throw unavailable('keys_unavailable', 'API keys cannot be checked right now. Please retry.', causeOf(error));
 }
 
 function isExpired(key: ApiKey, clock: Clock): boolean {

@@ -65,7 +65,7 @@ export function cachedKeys(store: KeyStore, options: CachedKeysOptions = {}): Ca
   }
 
   return {
-    async find(hash) {
+    find(hash) {
       const key = known.get(hash);
       if (key !== undefined) return key;
       if (unknown.get(hash) === true) return undefined;

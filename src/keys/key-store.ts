@@ -1,3 +1,4 @@
+import type { Awaitable } from '../awaitable.js';
 import type { Limits } from '../limiter/limits.js';
 
 /** What is known about one API key. The secret itself is never here. */
@@ -24,7 +25,8 @@ export interface KeyStore {
    * Finds a key. Called once for each request; wrap slow stores in `cachedKeys`.
    * @param hash Lower-case hex SHA-256 of the secret the client presented.
    * @returns The key, or `undefined` when there is none or it was revoked.
+   * A store that knows at once may say so without a promise.
    * @throws Anything. The client gets a 503 and `hooks.onError` gets what was thrown.
    */
-  find(hash: string): Promise<ApiKey | undefined>;
+  find(hash: string): Awaitable<ApiKey | undefined>;
 }

@@ -47,7 +47,7 @@ export function memoryKeys(entries: Iterable<MemoryKey> = []): MemoryKeys {
   for (const entry of entries) add(entry);
   return {
     add,
-    find: async (hash) => keys.get(hash),
+    find: (hash) => keys.get(hash),
     revoke(id) {
       const before = keys.size;
       for (const [hash, key] of keys) if (key.id === id) keys.delete(hash);

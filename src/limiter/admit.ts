@@ -1,6 +1,7 @@
+import { type Awaitable, whenReady } from '../awaitable.js';
 import { type GatewayError, rateLimited, requestExceedsLimit } from '../errors.js';
 import type { ApiKey } from '../keys/key-store.js';
-import type { LimiterStore, Reservation, Verdict } from './limiter-store.js';
+import type { Draw, LimiterStore, Reservation, Verdict } from './limiter-store.js';
 import { DEFAULT_TIER, type Limits } from './limits.js';
 
 /** What one call wants. */
@@ -54,24 +55,23 @@ export function limitsOf(key: ApiKey, tiers: ReadonlyMap<string, Limits>): Limit
  * Reserves a call's request, tokens and place in one atomic step. Where the client named no output ceiling, the
  * reservation shrinks to what is left rather than being refused: a small limit must not make a key useless.
  */
-export async function admit(store: LimiterStore, demand: Demand, now: number): Promise<AdmitResult> {
-  const { limits, maxOutputTokens, n } = demand;
-  let ceiling = maxOutputTokens ?? defaultCeiling(demand);
-  for (;;) {
-    const tokens = demand.inputTokens + n * ceiling;
-    const reservation = reservationOf(demand, tokens);
-    const verdict = await store.reserve(reservation, now);
-    if (verdict.granted) {
-      const outputCeiling = limits.tokensPerMinute === undefined ? undefined : ceiling;
-      return { kind: 'admitted', admission: { reservation, limits, verdict, outputCeiling } };
-    }
-    const smaller = maxOutputTokens === undefined ? ceilingThatFits(demand, verdict) : 0;
-    if (smaller < LEAST_OUTPUT_TOKENS || smaller >= ceiling) {
+export function admit(store: LimiterStore, demand: Demand, now: number): Awaitable<AdmitResult> {
+  const { limits, maxOutputTokens } = demand;
+
+  function attempt(ceiling: number): Awaitable<AdmitResult> {
+    const reservation = reservationOf(demand, demand.inputTokens + demand.n * ceiling);
+    return whenReady(store.reserve(reservation, now), (verdict) => {
+      if (verdict.granted) {
+        const outputCeiling = limits.tokensPerMinute === undefined ? undefined : ceiling;
+        return { kind: 'admitted', admission: { reservation, limits, verdict, outputCeiling } };
+      }
+      const smaller = maxOutputTokens === undefined ? ceilingThatFits(demand, verdict) : 0;
+      if (smaller >= LEAST_OUTPUT_TOKENS && smaller < ceiling) return attempt(smaller);
       const error = refusalError({ demand, reservation, verdict });
       return { kind: 'refused', refusal: { error, limits, remaining: verdict.remaining } };
-    }
-    ceiling = smaller;
+    });
   }
+  return attempt(maxOutputTokens ?? defaultCeiling(demand));
 }
 
 /** What the key's buckets hold, taking nothing: for the headers of answers that were never admitted. */
@@ -86,10 +86,10 @@ export async function look(
 
 /** True amounts in the order of the draws, for `settle`. */
 export function settledAmounts({ limits }: Admission, tokens: number): number[] {
-  return [
-    ...(limits.requestsPerMinute === undefined ? [] : [1]),
-    ...(limits.tokensPerMinute === undefined ? [] : [tokens]),
-  ];
+  const amounts: number[] = [];
+  if (limits.requestsPerMinute !== undefined) amounts.push(1);
+  if (limits.tokensPerMinute !== undefined) amounts.push(tokens);
+  return amounts;
 }
 
 function reservationOf(demand: Demand, tokens: number): Reservation {
@@ -102,17 +102,17 @@ function reservationOf(demand: Demand, tokens: number): Reservation {
   };
 }
 
-function drawsOf(
-  { key, limits }: Pick<Demand, 'key' | 'limits'>,
-  requests: number,
-  tokens: number,
-): Reservation['draws'] {
+function drawsOf({ key, limits }: Pick<Demand, 'key' | 'limits'>, requests: number, tokens: number): Draw[] {
+  const { requestsPerMinute, tokensPerMinute } = limits;
   const subject = subjectOf(key);
-  const draw = (kind: string, capacity: number | undefined, amount: number): Reservation['draws'] =>
-    capacity === undefined
-      ? []
-      : [{ bucket: `${subject}:${kind}`, capacity, refillPerMs: capacity / MINUTE_MS, amount }];
-  return [...draw('requests', limits.requestsPerMinute, requests), ...draw('tokens', limits.tokensPerMinute, tokens)];
+  const draws: Draw[] = [];
+  if (requestsPerMinute !== undefined) draws.push(drawOf(`${subject}:requests`, requestsPerMinute, requests));
+  if (tokensPerMinute !== undefined) draws.push(drawOf(`${subject}:tokens`, tokensPerMinute, tokens));
+  return draws;
+}
+
+function drawOf(bucket: string, capacity: number, amount: number): Draw {
+  return { bucket, capacity, refillPerMs: capacity / MINUTE_MS, amount };
 }
 
 /** Keys of one owner share; the prefix keeps an owner from being taken for a key of the same name. */

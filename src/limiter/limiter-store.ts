@@ -1,3 +1,5 @@
+import type { Awaitable } from '../awaitable.js';
+
 /** What one call wants of the limiter, all or nothing. */
 export interface Reservation {
   /** Unique; `settle` of an id that is gone does nothing. */
@@ -37,17 +39,17 @@ export interface Verdict {
   readonly remaining: readonly number[];
 }
 
-/** Where limit counters live. */
+/** Where limit counters live. A store in this process's memory may answer without promises. */
 export interface LimiterStore {
   /**
    * Takes from every bucket and slot or from none, in one atomic step: however many calls run at once, on however many
    * machines share the store, a bucket never grants more than it holds. A refusal is a value, not an exception.
    * @param now Unix time in milliseconds. A clock that steps back refills nothing and takes nothing away.
    */
-  reserve(reservation: Reservation, now: number): Promise<Verdict>;
+  reserve(reservation: Reservation, now: number): Awaitable<Verdict>;
   /**
    * Replaces each draw by its true amount and frees the slots. A second call for the same reservation does nothing.
    * @param amounts in the order of the draws.
    */
-  settle(reservation: Reservation, amounts: readonly number[], now: number): Promise<void>;
+  settle(reservation: Reservation, amounts: readonly number[], now: number): Awaitable<void>;
 }

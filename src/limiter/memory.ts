@@ -99,7 +99,7 @@ export function memoryLimiter({ maxBuckets = 100_000 }: MemoryLimiterOptions = {
   }
 
   return {
-    async reserve(reservation, now) {
+    reserve(reservation, now) {
       const at = advanceTo(now);
       if (held.has(reservation.id)) throw new TypeError('Expected the id of a reservation to be unique');
       const { draws } = reservation;
@@ -116,7 +116,7 @@ export function memoryLimiter({ maxBuckets = 100_000 }: MemoryLimiterOptions = {
         ),
       };
     },
-    async settle({ id }, amounts, now) {
+    settle({ id }, amounts, now) {
       advanceTo(now);
       const reservation = held.take(id);
       if (reservation !== undefined) giveBack(reservation, amounts);

@@ -1,5 +1,6 @@
 import type { Cancellation } from '../cancellation.js';
-import type { Operation, Upstream, UpstreamReply } from './upstream.js';
+import type { StepSource } from '../step-source.js';
+import type { Operation, Upstream } from './upstream.js';
 
 /** A call for an upstream of ours that wants the body only as text. */
 export interface DirectCall {
@@ -12,10 +13,10 @@ export interface DirectCall {
   readonly cancellation: Cancellation;
 }
 
-/** What a direct call is answered with. What it iterates rejects as soon as the call is aborted, in whatever state. */
+/** What a direct call is answered with. The steps break off as soon as the call is aborted, in whatever state. */
 export type DirectReply =
   | { readonly kind: 'read'; readonly contentType: string; readonly bytes: Buffer }
-  | Extract<UpstreamReply, { kind: 'bytes' }>;
+  | { readonly kind: 'steps'; readonly contentType: string; readonly steps: StepSource<Uint8Array> };
 
 export type SendDirect = (call: DirectCall) => Promise<DirectReply>;
 

@@ -62,7 +62,7 @@ export function callOverHttp(
           contentType = verdict.contentType;
           if (!stream) return;
           streamed = responseBody(started);
-          resolve({ kind: 'bytes', contentType, body: streamed.bytes });
+          resolve({ kind: 'steps', contentType, steps: streamed });
         },
         onResponseData(started, piece) {
           if (streamed !== undefined) return streamed.push(piece);

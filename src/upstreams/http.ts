@@ -1,5 +1,6 @@
 import type { Pool } from 'undici';
 import { jsonBytes } from '../json-document.js';
+import { iterableOf } from '../step-source.js';
 import { type DirectCall, type DirectReply, withDirect } from './direct.js';
 import { callOverHttp } from './http-call.js';
 import type { Operation, Upstream } from './upstream.js';
@@ -52,8 +53,8 @@ export function http(options: HttpOptions): Upstream {
     async send({ operation, body, signal }) {
       const call = { operation, bytes: jsonBytes(body), cancellation: signal };
       const reply = await sendDirect({ ...call, stream: true, maxBytes: Number.POSITIVE_INFINITY });
-      if (reply.kind === 'bytes') return reply;
-      throw new TypeError('Expected an answer that was not read yet');
+      if (reply.kind === 'read') throw new TypeError('Expected an answer that was not read yet');
+      return { kind: 'bytes', contentType: reply.contentType, body: iterableOf(reply.steps) };
     },
   };
   return withDirect(upstream, sendDirect);

@@ -1,18 +1,13 @@
 import type { Dispatcher } from 'undici';
 import { systemClock } from '../clock.js';
+import type { StepSource } from '../step-source.js';
 
 /** An HTTP answer's body between the parser that pushes and the reader that pulls. */
-export interface ResponseBody {
-  /** To be iterated once. Leaving early drains what little is left, so that the connection can serve the next call. */
-  readonly bytes: AsyncIterable<Uint8Array>;
-  /** Bytes pushed so far. */
-  readonly size: number;
+export interface ResponseBody extends StepSource<Uint8Array> {
   push(chunk: Buffer): void;
   end(): void;
-  /** Ends the iteration with this, after what was pushed before. */
+  /** Ends the body with this, after what was pushed before. */
   fail(error: unknown): void;
-  /** Everything that waits to be read. */
-  takeAll(): Buffer;
 }
 
 /** Past this many waiting bytes the socket is paused: a slow client holds no more than this of an answer. */
@@ -22,18 +17,22 @@ const MAX_WAITING_BYTES = 65_536;
 const MAX_DRAINED_BYTES = 65_536;
 const MAX_DRAIN_MS = 1_000;
 
+/** To run something after this turn. `queueMicrotask` costs several times as much. */
+const SETTLED = Promise.resolve();
+
+/** What one read of the socket held comes in many pushes in one turn; a waiting reader gets all of it in one piece. */
 export function responseBody(
   controller: Pick<Dispatcher.DispatchController, 'pause' | 'resume' | 'abort'>,
 ): ResponseBody {
   let waiting: Buffer[] = [];
   let waitingBytes = 0;
-  let size = 0;
   let drained: number | undefined;
   let paused = false;
   let state: 'open' | 'ended' | 'failed' = 'open';
   let failure: unknown;
   let cancelDrain: (() => void) | undefined;
-  let wake: (() => void) | undefined;
+  let onStep: ((step: Uint8Array | undefined) => void) | undefined;
+  let onFailure: ((reason: unknown) => void) | undefined;
 
   function takeAll(): Buffer {
     const [only] = waiting;
@@ -51,40 +50,30 @@ export function responseBody(
     controller.abort(new Error('The reader has left.'));
   }
 
-  function wakeReader(): void {
-    const waker = wake;
-    wake = undefined;
-    waker?.();
-  }
-
-  async function next(): Promise<IteratorResult<Uint8Array>> {
-    // What one read of the socket held comes in several pushes in one turn, and leaves in one piece: the promise
-    // resolves after the turn.
-    if (waiting.length === 0 && state === 'open') {
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-    }
-    if (waiting.length > 0) return { done: false, value: takeAll() };
-    if (state === 'failed') throw failure;
-    return { done: true, value: undefined };
-  }
-
-  /** The reader has all it wants. The end of a good answer is a few bytes away; anything longer is cut off. */
-  async function leave(): Promise<IteratorResult<Uint8Array>> {
-    drained = 0;
-    takeAll();
-    if (state === 'open') cancelDrain = systemClock.setTimer(giveUp, MAX_DRAIN_MS);
-    return { done: true, value: undefined };
+  /** Tells a reader who waits what there is. */
+  function tell(): void {
+    if (onStep === undefined || (waiting.length === 0 && state === 'open')) return;
+    const step = onStep;
+    onStep = undefined;
+    if (waiting.length > 0) step(takeAll());
+    else if (state === 'failed') onFailure?.(failure);
+    else step(undefined);
   }
 
   return {
-    bytes: { [Symbol.asyncIterator]: () => ({ next, return: leave }) },
-    get size() {
-      return size;
+    read(givenOnStep, givenOnFailure) {
+      onStep = givenOnStep;
+      onFailure = givenOnFailure;
+      tell();
+    },
+    /** The end of a good answer is a few bytes away, and its connection can serve the next call; anything longer is cut off. */
+    leave() {
+      drained = 0;
+      onStep = undefined;
+      takeAll();
+      if (state === 'open') cancelDrain = systemClock.setTimer(giveUp, MAX_DRAIN_MS);
     },
     push(chunk) {
-      size += chunk.length;
       if (drained !== undefined) {
         drained += chunk.length;
         if (drained > MAX_DRAINED_BYTES) giveUp();
@@ -92,24 +81,23 @@ export function responseBody(
       }
       waiting.push(chunk);
       waitingBytes += chunk.length;
+      if (onStep !== undefined && waiting.length === 1) SETTLED.then(tell);
       if (waitingBytes > MAX_WAITING_BYTES && !paused) {
         paused = true;
         controller.pause();
       }
-      wakeReader();
     },
     end() {
       if (state === 'open') state = 'ended';
       cancelDrain?.();
-      wakeReader();
+      tell();
     },
     fail(error) {
       cancelDrain?.();
       if (state !== 'open') return;
       state = 'failed';
       failure = error;
-      wakeReader();
+      tell();
     },
-    takeAll,
   };
 }

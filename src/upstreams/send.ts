@@ -1,10 +1,13 @@
+import { isPending } from '../awaitable.js';
 import { abortSignalOf } from '../cancellation.js';
 import { causeOf, GatewayError, upstreamError } from '../errors.js';
 import { isJsonObject, type JsonObject } from '../json.js';
-import { editedBody, type JsonDocument, replaceMembers } from '../json-document.js';
+import { editedBody, type JsonDocument, memberValue, replaceMembers } from '../json-document.js';
 import { orAborted } from './abortable.js';
-import { type BegunAnswer, beginStream, type ChatSend, readWhole, renamedError } from './answer.js';
+import { type BegunAnswer, type ChatSend, namesOf, renamedError } from './answer.js';
+import { beginStream } from './begin-stream.js';
 import { type DirectCall, type DirectReply, directOf } from './direct.js';
+import { readWhole } from './read-whole.js';
 import type { Upstream, UpstreamReply } from './upstream.js';
 
 /** Sends chat completions. The only place that asks an upstream twice: without the field of ours that it refused. */
@@ -28,9 +31,16 @@ const CEILINGS: readonly Added[] = ['max_completion_tokens', 'max_tokens'];
 export function chatSender(): SendChat {
   const refusals = new WeakMap<Upstream, Set<string>>();
 
+  function refusalsOf(upstream: Upstream): Set<string> {
+    const known = refusals.get(upstream);
+    if (known !== undefined) return known;
+    const none = new Set<string>();
+    refusals.set(upstream, none);
+    return none;
+  }
+
   return async function sendChat(send) {
-    const refused = refusals.get(send.upstream) ?? new Set();
-    refusals.set(send.upstream, refused);
+    const refused = refusalsOf(send.upstream);
     let ceiling = send.outputCeiling;
     for (let attempts = 1; ; attempts += 1) {
       const added = additions({ ...send, outputCeiling: ceiling }, refused);
@@ -72,9 +82,25 @@ function blamedAddition(error: unknown, added: readonly Added[]): Added | undefi
 }
 
 async function attempt(send: ChatSend, added: readonly Added[]): Promise<BegunAnswer> {
-  const { chat } = send;
-  const reply = await ask(send, changesOf(send, added));
-  return chat.stream ? beginStream(send, reply, added.includes('stream_options')) : readWhole(send, reply);
+  const direct = directOf(send.upstream);
+  const changes = changesOf(send, added);
+  let reply: UpstreamReply | DirectReply;
+  try {
+    reply = await (direct === undefined ? sendObject(send, changes) : direct(directCall(send, changes)));
+    if (!isReply(reply)) throw new TypeError('Expected the reply of an upstream to be an object with a `kind`');
+  } catch (error) {
+    throw failureOf(send, error);
+  }
+  const begun = send.chat.stream ? beginStream(send, reply, added.includes('stream_options')) : readWhole(send, reply);
+  return isPending(begun) ? await begun : begun;
+}
+
+/** What is to be said of an upstream that did not reply. */
+function failureOf(send: ChatSend, error: unknown): unknown {
+  const { cancellation } = send;
+  if (cancellation.aborted) return cancellation.reason;
+  if (!(error instanceof GatewayError)) return upstreamError('The upstream failed.', causeOf(error));
+  return renamedError(error, namesOf(send));
 }
 
 /** What the upstream gets differently from what the client sent. */
@@ -89,22 +115,8 @@ function changesOf({ document, chat, upstreamModel, outputCeiling }: ChatSend, a
 
 /** The client's options, if it has any, and the usage chunk. */
 function includingUsage(document: JsonDocument): JsonObject {
-  const options = document.outline.stream_options === undefined ? undefined : document.value.stream_options;
+  const options = memberValue(document, 'stream_options');
   return { ...(isJsonObject(options) ? options : {}), include_usage: true };
-}
-
-async function ask(send: ChatSend, changes: JsonObject): Promise<UpstreamReply | DirectReply> {
-  const { upstream, upstreamModel, chat, cancellation } = send;
-  const direct = directOf(upstream);
-  try {
-    const reply = await (direct === undefined ? sendObject(send, changes) : direct(directCall(send, changes)));
-    if (!isReply(reply)) throw new TypeError('Expected the reply of an upstream to be an object with a `kind`');
-    return reply;
-  } catch (error) {
-    if (cancellation.aborted) throw cancellation.reason;
-    if (!(error instanceof GatewayError)) throw upstreamError('The upstream failed.', causeOf(error));
-    throw renamedError(error, upstreamModel, chat.model);
-  }
 }
 
 /** Upstreams without types answer anything. */
@@ -125,7 +137,10 @@ function directCall(
   };
 }
 
-function sendObject({ upstream, call, document, cancellation }: ChatSend, changes: JsonObject): Promise<UpstreamReply> {
+async function sendObject(
+  { upstream, call, document, cancellation }: ChatSend,
+  changes: JsonObject,
+): Promise<UpstreamReply> {
   const signal = abortSignalOf(cancellation);
   return orAborted(upstream.send({ ...call, body: editedBody(document, changes), signal }), cancellation);
 }

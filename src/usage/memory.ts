@@ -62,14 +62,14 @@ export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & Usag
   }
 
   return {
-    async open({ requestId }) {
+    open({ requestId }) {
       open.add(requestId);
       if (open.size > maxOpen) for (const oldest of open) return void open.delete(oldest);
     },
-    async settle(record) {
+    settle(record) {
       if (open.delete(record.requestId)) count(record);
     },
-    async totals(keyId) {
+    totals(keyId) {
       const { newestHour: _newestHour, byModel, byHour, ...sums } = keys.get(keyId) ?? noUsage();
       return {
         ...sums,

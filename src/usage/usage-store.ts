@@ -1,3 +1,4 @@
+import type { Awaitable } from '../awaitable.js';
 import type { Operation } from '../upstreams/upstream.js';
 
 /** One call, from the moment it is admitted. */
@@ -30,21 +31,21 @@ export interface UsageRecord {
 /** What is known when a call is admitted. */
 export type UsageStart = Pick<UsageRecord, 'requestId' | 'keyId' | 'operation' | 'model' | 'startedAt'>;
 
-/** Where usage is kept. */
+/** Where usage is kept. A store in this process's memory may answer without promises. */
 export interface UsageStore {
   /**
    * Called before the upstream is asked; after it resolves, a crash cannot hide the call.
    * @throws Anything. The call is refused with a 503: what cannot be recorded is not made.
    */
-  open(start: UsageStart): Promise<void>;
+  open(start: UsageStart): Awaitable<void>;
   /** Called once, before the client is given the end of its answer; resolves when the record is durable. */
-  settle(record: UsageRecord): Promise<void>;
+  settle(record: UsageRecord): Awaitable<void>;
 }
 
 /** A usage store that can also answer `GET /v1/usage`. */
 export interface UsageReader {
   /** Everything one key has used. A key without usage has totals of 0. */
-  totals(keyId: string): Promise<UsageTotals>;
+  totals(keyId: string): Awaitable<UsageTotals>;
 }
 
 /** Sums over settled calls. */

@@ -1,4 +1,5 @@
-import { isJsonObject, type Json, type JsonObject } from '../json.js';
+import { isJsonObject, type Json } from '../json.js';
+import { type JsonOutline, outlinedText } from '../json-document.js';
 import {
   emptyArray,
   invalidType,
@@ -36,11 +37,11 @@ const DECIMALS = [
 ] as const;
 
 /**
- * @param textOf what a text of `body` is truly, where `body` is a document's outline.
  * @throws {GatewayError} 400 in OpenAI's wording for what a gateway must not pass on.
  */
-export function readChatRequest(body: JsonObject, textOf = (text: string): string => text): ChatRequest {
-  const model = textOf(readModel(body.model));
+export function readChatRequest(outline: JsonOutline): ChatRequest {
+  const { body } = outline;
+  const model = outlinedText(outline, readModel(body.model));
   checkMessages(body.messages);
   const stream = optionalBoolean('stream', body.stream) ?? false;
   const includeUsage = readIncludeUsage(body.stream_options, stream);

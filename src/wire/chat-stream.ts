@@ -1,8 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import { isJsonObject, type Json, type JsonObject } from '../json.js';
-import { ANSWER_BOUNDS, parseDocument, replaceMembers } from '../json-document.js';
+import { ANSWER_BOUNDS, type JsonDocument, memberValue, parseDocument, replaceMembers } from '../json-document.js';
+import { closingQuote } from '../json-scan.js';
+import { type ChunkTemplate, chunkTemplate } from './chunk-template.js';
 import { estimateTokens } from './estimate.js';
-import { endOfLastEvent, eventData, splitEvents, sseEvent } from './sse.js';
+import { endOfEvent, endOfLastEvent, eventData, sseEvent } from './sse.js';
 import { readUsage, type TokenUsage } from './usage.js';
 
 /** How a stream of chat completion chunks is to be watched. */
@@ -36,7 +38,7 @@ export interface ChatStream {
   readonly failure: StreamFailure | undefined;
   readonly usage: TokenUsage | undefined;
   /** At least what the client got so far. */
-  readonly deliveredTokens: number;
+  deliveredTokens(): number;
 }
 
 export type StreamFailure = { readonly kind: 'reported'; readonly error: Json } | { readonly kind: 'malformed' };
@@ -44,22 +46,40 @@ export type StreamFailure = { readonly kind: 'reported'; readonly error: Json } 
 /** Text whose bytes are what the model wrote. */
 const DELTA_TEXTS = ['"content":"', '"arguments":"', '"reasoning_content":"', '"refusal":"'];
 
+/** Chunks of several choices and of tool calls take turns. */
+const MAX_TEMPLATES = 4;
+/** A stream whose chunks are all different, as with log probabilities, is read chunk by chunk. */
+const MAX_VAIN = 16;
+
 /** In latin1. Parsers skip it; a field name that began with it would be one that nobody knows. */
 const BYTE_ORDER_MARK = '\u00ef\u00bb\u00bf';
 
 export function watchChatStream(options: ChatStreamOptions): ChatStream {
+  // Plain fields: V8 gives every object with a getter a shape of its own, and reading them costs several times as much.
+  const stream: { -readonly [Field in keyof ChatStream]: ChatStream[Field] } = {
+    done: false,
+    begun: false,
+    finished: false,
+    failure: undefined,
+    usage: undefined,
+    take: (piece) => (piece instanceof Uint8Array ? takeBytes(piece) : takeChunk(piece)),
+    takeEnd,
+    deliveredTokens: () => (textBytes === 0 ? 0 : Math.max(events, estimateTokens(textBytes))),
+  };
   let held: Uint8Array[] = [];
   let heldBytes = 0;
   let heldTail = '';
-  let done = false;
   /** Indexes of the choices that have their reason: some upstreams say one twice. */
   const finished = new Set<Json>();
-  let failure: StreamFailure | undefined;
-  let usage: TokenUsage | undefined;
   let events = 0;
   let textBytes = 0;
+  /** What chunks of text look like in this stream, the latest first. */
+  let templates: readonly ChunkTemplate[] = [];
+  let matched: ChunkTemplate | undefined;
+  /** Templates learnt since one matched. */
+  let vain = 0;
 
-  function takeBytes(bytes: Uint8Array): string | Uint8Array | undefined {
+  function takeBytes(bytes: Uint8Array): Uint8Array | undefined {
     const piece = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const text = heldTail + piece.toString('latin1');
     const end = endOfLastEvent(text) - heldTail.length;
@@ -74,11 +94,18 @@ export function watchChatStream(options: ChatStreamOptions): ChatStream {
     return inspect(complete, complete.toString('latin1'));
   }
 
+  function takeEnd(): Uint8Array | undefined {
+    if (heldBytes === 0) return undefined;
+    const last = Buffer.concat([...held, Buffer.from('\n\n')]);
+    release();
+    return inspect(last, last.toString('latin1'));
+  }
+
   function hold(piece: Uint8Array, text: string): void {
     held.push(piece);
     heldBytes += piece.byteLength;
     heldTail = text.slice(-3);
-    if (heldBytes > options.maxEventBytes) failure = { kind: 'malformed' };
+    if (heldBytes > options.maxEventBytes) stream.failure = { kind: 'malformed' };
   }
 
   function release(): void {
@@ -87,22 +114,51 @@ export function watchChatStream(options: ChatStreamOptions): ChatStream {
     heldTail = '';
   }
 
-  function inspect(bytes: Buffer, text: string): string | Uint8Array | undefined {
-    const plain = options.showModel === undefined && isUtf8(bytes) ? plainEvents(text) : 0;
-    if (plain > 0) {
-      count(text, plain);
-      return bytes;
+  /** The events as they are to be shown: the bytes themselves where nothing is changed. */
+  function inspect(bytes: Buffer, text: string): Uint8Array | undefined {
+    const mayMatch = isUtf8(bytes);
+    let shown = '';
+    let shownUpTo = 0;
+    let at = 0;
+    while (at < text.length && stream.failure === undefined) {
+      let end = mayMatch ? matchEvent(text, at) : -1;
+      let visible = end === -1 ? '' : matched?.shown();
+      if (end === -1) {
+        end = endOfEvent(text, at);
+        const event = text.slice(at, end);
+        const inspected = inspectEvent(event);
+        visible = inspected === event ? undefined : inspected;
+      }
+      if (visible !== undefined) {
+        shown += text.slice(shownUpTo, at) + visible;
+        shownUpTo = end;
+      }
+      at = end;
     }
-    return inspectEach(text);
+    if (shownUpTo === 0) return bytes;
+    shown += text.slice(shownUpTo, at);
+    return shown === '' ? undefined : Buffer.from(shown, 'latin1');
   }
 
-  function inspectEach(text: string): Uint8Array | undefined {
-    let shown = '';
-    for (const event of splitEvents(text)) {
-      if (failure !== undefined) break;
-      shown += inspectEvent(event);
+  /** Where the event ends that begins at `at` and is like an earlier one; -1 when it is not. */
+  function matchEvent(text: string, at: number): number {
+    for (const template of templates) {
+      const end = template.match(text, at);
+      if (end === -1) continue;
+      matched = template;
+      vain = 0;
+      countEvent(template.textLength);
+      return end;
     }
-    return shown === '' ? undefined : Buffer.from(shown, 'latin1');
+    return -1;
+  }
+
+  function learn(event: string, visible: string): void {
+    if (vain >= MAX_VAIN) return;
+    const template = chunkTemplate(event, visible);
+    if (template === undefined) return;
+    vain += 1;
+    templates = [template, ...templates.slice(0, MAX_TEMPLATES - 1)];
   }
 
   /** The event as it is to be shown, in latin1; empty when it is not. */
@@ -111,114 +167,75 @@ export function watchChatStream(options: ChatStreamOptions): ChatStream {
     const data = eventData(event);
     if (data === undefined) return event.startsWith(':') ? event : '';
     if (data === '[DONE]') {
-      done = true;
+      stream.done = true;
       return '';
     }
     const result = parseDocument(Buffer.from(data, 'latin1'), ANSWER_BOUNDS);
     if (result.kind === 'refused') {
-      failure = { kind: 'malformed' };
+      stream.failure = { kind: 'malformed' };
       return '';
     }
-    const { document } = result;
-    if (!observe(document.value)) return '';
-    count(event, 1);
-    if (options.showModel === undefined || !document.members.has('model')) {
-      // Lines such as `id:` break some SDKs (wire.md §2.2): only the data is passed on.
-      return event.startsWith('data:') && !/[\r\n](?:id|retry|event):/.test(event) ? event : `data: ${data}\n\n`;
+    const { document, outline } = result;
+    const seen = observe(outline.body, document);
+    if (seen === 'hidden') return '';
+    count(event);
+    const visible = visibleEvent(event, data, document);
+    if (seen === 'text') learn(event, visible);
+    return visible;
+  }
+
+  function visibleEvent(event: string, data: string, document: JsonDocument): string {
+    if (options.showModel !== undefined && document.members.has('model')) {
+      return `data: ${replaceMembers(document, { model: options.showModel }).toString('latin1')}\n\n`;
     }
-    return `data: ${replaceMembers(document, { model: options.showModel }).toString('latin1')}\n\n`;
+    // Lines such as `id:` break some SDKs (wire.md §2.2): only the data is passed on.
+    return event.startsWith('data:') && !/[\r\n](?:id|retry|event):/.test(event) ? event : `data: ${data}\n\n`;
   }
 
   function takeChunk(chunk: JsonObject): string | undefined {
-    if (!observe(chunk)) return undefined;
+    if (observe(chunk) === 'hidden') return undefined;
     const renamed = options.showModel !== undefined && 'model' in chunk;
     const event = sseEvent(renamed ? { ...chunk, model: options.showModel } : chunk);
-    count(event, 1);
+    count(event);
     return event;
   }
 
-  /** Notes what a chunk says; `false` when the client must not see it. */
-  function observe(chunk: JsonObject): boolean {
+  /** Notes what a chunk says: nothing but text, something to act on, or what the client must not see. */
+  function observe(chunk: JsonObject, document?: JsonDocument): 'text' | 'news' | 'hidden' {
     if (chunk.error !== undefined && chunk.error !== null) {
-      failure = { kind: 'reported', error: chunk.error };
-      return false;
+      const error = document === undefined ? chunk.error : memberValue(document, 'error');
+      stream.failure = { kind: 'reported', error: error ?? null };
+      return 'hidden';
     }
-    usage = readUsage(chunk.usage) ?? usage;
+    stream.usage = readUsage(chunk.usage) ?? stream.usage;
     const choices = Array.isArray(chunk.choices) ? chunk.choices : [];
+    let isText = choices.length > 0 && !isJsonObject(chunk.usage);
     for (const choice of choices) {
-      if (isJsonObject(choice) && typeof choice.finish_reason === 'string') finished.add(choice.index ?? 0);
+      if (!isJsonObject(choice) || typeof choice.finish_reason !== 'string') continue;
+      finished.add(choice.index ?? 0);
+      isText = false;
     }
-    const isUsageChunk = choices.length === 0 && isJsonObject(chunk.usage);
-    return !(isUsageChunk && options.hideUsage);
+    stream.finished = finished.size >= options.n;
+    if (isText) return 'text';
+    return options.hideUsage && choices.length === 0 && isJsonObject(chunk.usage) ? 'hidden' : 'news';
   }
 
-  function count(text: string, eventCount: number): void {
-    events += eventCount;
+  function count(text: string): void {
+    let written = 0;
     for (const start of DELTA_TEXTS) {
       for (let at = text.indexOf(start); at !== -1; at = text.indexOf(start, at + start.length)) {
-        textBytes += closingQuote(text, at + start.length) - at - start.length;
+        const end = closingQuote(text, at + start.length);
+        written += (end === -1 ? text.length : end) - at - start.length;
       }
     }
+    countEvent(written);
   }
 
-  return {
-    take: (piece) => (piece instanceof Uint8Array ? takeBytes(piece) : takeChunk(piece)),
-    takeEnd() {
-      if (heldBytes === 0) return undefined;
-      const last = Buffer.concat([...held, Buffer.from('\n\n')]);
-      release();
-      // An event that the end cut short can look whole from outside: `{"a":{}` ends in a brace too.
-      return inspectEach(last.toString('latin1'));
-    },
-    get done() {
-      return done;
-    },
-    get begun() {
-      return events > 0;
-    },
-    get finished() {
-      return finished.size >= options.n;
-    },
-    get failure() {
-      return failure;
-    },
-    get usage() {
-      return usage;
-    },
-    get deliveredTokens() {
-      return textBytes === 0 ? 0 : Math.max(events, estimateTokens(textBytes));
-    },
-  };
-}
-
-/** How many chunks the text holds when there is nothing in them that we act on (end, usage, finish, error); else 0. */
-function plainEvents(text: string): number {
-  if (text.includes('[DONE]') || text.includes('"error"')) return 0;
-  if (!onlyNull(text, '"usage"') || !onlyNull(text, '"finish_reason"')) return 0;
-  let count = 0;
-  for (let at = 0; at < text.length; count += 1) {
-    const end = text.indexOf('\n', at);
-    if (!text.startsWith('data: {', at) || text[end - 1] !== '}' || text[end + 1] !== '\n') return 0;
-    at = end + 2;
+  function countEvent(written: number): void {
+    events += 1;
+    textBytes += written;
+    stream.begun = true;
   }
-  return count;
-}
 
-function onlyNull(text: string, name: string): boolean {
-  for (let at = text.indexOf(name); at !== -1; at = text.indexOf(name, at + name.length)) {
-    if (!text.startsWith(':null', at + name.length) && !text.startsWith(': null', at + name.length)) return false;
-  }
-  return true;
-}
-
-/** Where the JSON string that began before `from` ends. */
-function closingQuote(text: string, from: number): number {
-  let at = text.indexOf('"', from);
-  while (at !== -1) {
-    let slashes = 0;
-    while (text[at - 1 - slashes] === '\\') slashes += 1;
-    if (slashes % 2 === 0) return at;
-    at = text.indexOf('"', at + 1);
-  }
-  return text.length;
+  return stream;
 }

@@ -1,5 +1,5 @@
 import { isJsonObject, type Json } from '../json.js';
-import type { JsonDocument } from '../json-document.js';
+import { type JsonDocument, type JsonOutline, outlinedByteLength } from '../json-document.js';
 
 /**
  * UTF-8 bytes to a token, on the safe side: English prose has 4 to 5, code and digits about 3, Chinese 3 bytes to a
@@ -20,12 +20,13 @@ export function estimateTokens(bytes: number): number {
 }
 
 /** Input tokens of a chat request: messages, tools and schemas. Costs about a microsecond for each KB. */
-export function estimateChatInput({ outline, byteLengthOf, members }: JsonDocument): number {
-  const textBytes = (value: Json | undefined): number => (typeof value === 'string' ? byteLengthOf(value) : 0);
-  const jsonBytes = (value: Json): number => byteLengthOf(JSON.stringify(value));
+export function estimateChatInput(outline: JsonOutline, { members }: JsonDocument): number {
+  const textBytes = (value: Json | undefined): number =>
+    typeof value === 'string' ? outlinedByteLength(outline, value) : 0;
+  const jsonBytes = (value: Json): number => outlinedByteLength(outline, JSON.stringify(value));
   let bytes = 0;
   let tokens = TOKENS_PER_REPLY;
-  for (const message of Array.isArray(outline.messages) ? outline.messages : []) {
+  for (const message of Array.isArray(outline.body.messages) ? outline.body.messages : []) {
     tokens += TOKENS_PER_MESSAGE;
     if (!isJsonObject(message)) continue;
     bytes += textBytes(message.name) + textBytes(message.refusal);

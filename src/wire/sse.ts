@@ -30,9 +30,11 @@ export function endOfLastEvent(text: string): number {
   return Math.max(end, after(text, '\n\r\n'), after(text, '\r\r'));
 }
 
-/** Splits a text of whole events into events, each with the blank line that ends it. */
-export function splitEvents(text: string): string[] {
-  return text.match(/[\s\S]*?(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)/g) ?? [];
+/** Where the event that begins at `from` ends, its blank line included; the end of the text when it has none. */
+export function endOfEvent(text: string, from: number): number {
+  const blankLine = /(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)/g;
+  blankLine.lastIndex = from;
+  return blankLine.test(text) ? blankLine.lastIndex : text.length;
 }
 
 function after(text: string, ending: string): number {

@@ -103,9 +103,11 @@ describe('where a stream ends', () => {
 });
 
 describe('a stream that goes wrong ends with an error event after what was good, never with [DONE], and is given up', () => {
-  // A chunk that looks like one on the outside is not parsed on its way (it costs 4 µs): the client's parser says no.
   const garbage = {
     'no JSON': 'data: <html>\n\n',
+    'no JSON, in braces': 'data: {"choices":[{"delta":{"content":"a"}]}\n\n',
+    'a chunk like the one before, with a text that is none': SECOND.replace(/"content":"[^"]*"/, '"content":"a\\x"'),
+    'nested too deeply': `data: {"choices":${'['.repeat(1_000)}${']'.repeat(1_000)}}\n\n`,
     'half a chunk': `${SECOND.slice(0, 60)}\n\n`,
     'a number': 'data: 42\n\n',
     'an array': 'data: []\n\n',

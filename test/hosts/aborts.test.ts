@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { chunkOf, streamEvents, streamHead, streamReply } from '../helpers/chat-answers.js';
 import { eventually, gate, within } from '../helpers/deadline.js';
 import { SMALL_SECRET } from '../helpers/gateway-options.js';
+import { rawClient } from '../helpers/raw-client.js';
 import { CALL, onEveryHost, type SceneOptions } from '../helpers/scene.js';
 import type { Step } from '../helpers/scripted-upstream.js';
 
@@ -12,6 +13,17 @@ function* twoEventsThenNothing(): Generator<Step> {
   yield streamHead();
   for (const event of streamEvents(PIECES).slice(0, 3)) yield chunkOf(event);
   yield { kind: 'stall' };
+}
+
+function* nothing(): Generator<Step> {
+  yield { kind: 'stall' };
+}
+
+function* endlessly(): Generator<Step> {
+  yield streamHead();
+  const [first = '', second = ''] = streamEvents(PIECES);
+  yield chunkOf(first);
+  for (;;) yield chunkOf(second.repeat(20));
 }
 
 onEveryHost(
@@ -66,6 +78,35 @@ for (const stream of [false, true]) {
       await setup.usage.allSettled();
       assert.equal(setup.records[0]?.outcome, 'aborted');
       assert.equal(setup.records[0]?.firstByteMs, undefined);
+    },
+  );
+}
+
+for (const [when, script, isDue] of [
+  ['while it waits', nothing, undefined],
+  ['while it is written to', endlessly, (received: string) => received.split('data: ').length > 20],
+] as const) {
+  onEveryHost(
+    `a client that resets its connection ${when} is no error of the application’s`,
+    () => ({ ...LIMITED, script }),
+    async ({ host, upstream, setup }) => {
+      const body = JSON.stringify({ ...CALL, stream: true });
+      const path = `${new URL(host.baseUrl).pathname}/chat/completions`;
+      const head = `POST ${path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${SMALL_SECRET}\r\ncontent-type: application/json`;
+      for (let call = 0; call < 5; call += 1) {
+        const raw = await rawClient(host.origin);
+        raw.send(`${head}\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
+        const request = await within(upstream.request(call), 'the call at the upstream');
+        if (isDue) await raw.until(isDue, 'events');
+        raw.reset();
+        await within(request.closed, 'the upstream’s connection to be closed');
+      }
+      await setup.usage.allSettled();
+      assert.deepEqual(
+        setup.records.map((record) => record.outcome),
+        Array(5).fill('aborted'),
+      );
+      assert.equal((await fetch(`${host.origin}/host`)).status, 200);
     },
   );
 }

@@ -135,7 +135,7 @@ describe('cachedKeys', () => {
       async () => JSON.parse('null'),
     ];
     const cache = cachedKeys({ find: () => answers.shift()?.() ?? Promise.reject(new Error('asked too often')) });
-    await assert.rejects(cache.find('a'), /at once/);
+    await assert.rejects(async () => cache.find('a'), /at once/);
     assert.equal(await cache.find('a'), undefined);
     assert.equal(await cache.find('a'), undefined);
   });

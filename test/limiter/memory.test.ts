@@ -150,7 +150,7 @@ describe('memoryLimiter', () => {
     const store = memoryLimiter();
     const reservation = { ...call('same'), draws: [draw('b', 5)] };
     await store.reserve(reservation, 1);
-    await assert.rejects(store.reserve(reservation, 1), TypeError);
+    await assert.rejects(async () => store.reserve(reservation, 1), TypeError);
     assert.deepEqual((await store.reserve({ ...call('look'), draws: [draw('b', 5, 0)] }, 1)).remaining, [4]);
   });
 

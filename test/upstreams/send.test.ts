@@ -44,7 +44,7 @@ function ask(upstream: Upstream, body: JsonObject, outputCeiling?: number) {
     } as const,
     cancellation: createCancellation(),
     document: result.document,
-    chat: readChatRequest(result.document.value),
+    chat: readChatRequest(result.outline),
     upstreamModel: 'm',
     outputCeiling,
     maxResponseBytes: 1_000_000,

@@ -47,6 +47,14 @@ function dataOf(text: string): unknown[] {
   return events;
 }
 
+/** Characters of text a delta bears. */
+function textIn(delta: object): number {
+  return [...JSON.stringify(delta).matchAll(/"(?:content|reasoning_content|arguments)":"((?:[^"\\]|\\.)*)"/g)].reduce(
+    (sum, [, text = '']) => sum + text.length,
+    0,
+  );
+}
+
 function framed(events: readonly object[], ending = '\n'): Buffer {
   const text = events.map((event) => `data: ${JSON.stringify(event)}${ending}${ending}`).join('');
   return Buffer.from(`${text}data: [DONE]${ending}${ending}`);
@@ -103,6 +111,71 @@ describe('watchChatStream', () => {
     assert.deepEqual(
       dataOf(shown),
       GOOD.map((event) => ({ ...event, model: 'house-model' })),
+    );
+  });
+
+  it('tells chunks that are like earlier ones from those that only look it: as if each were parsed', () => {
+    const text = fc.string({
+      unit: fc.constantFrom(...'aé🎉"\\\n\t {}[]:,', '"content":"', '"model":"up-1"', '\ud83c'),
+    });
+    const delta = fc.oneof(
+      fc.record({ content: text }),
+      fc.record({ reasoning_content: text }),
+      text.map((piece) => ({ tool_calls: [{ index: 0, function: { arguments: piece } }] })),
+    );
+    const event = fc.record({
+      index: fc.nat(2),
+      delta,
+      padding: fc.option(text, { nil: undefined }),
+      usage: fc.constantFrom(undefined, null, USAGE),
+      finish: fc.constantFrom(null, null, null, 'stop'),
+    });
+    fc.assert(
+      fc.property(
+        fc.array(event, { minLength: 1, maxLength: 12 }),
+        fc.array(fc.nat(5_000)),
+        fc.constantFrom(undefined, 'house-model'),
+        (events, cuts, showModel) => {
+          const chunks = events.map(({ index, delta: said, padding, usage, finish }) => ({
+            ...{ model: 'up-1', choices: [{ index, delta: said, finish_reason: finish }] },
+            ...(usage === undefined ? {} : { usage }),
+            ...(padding === undefined ? {} : { obfuscation: padding }),
+          }));
+          const bytes = framed(chunks);
+          const places = cuts.map((cut) => cut % bytes.length);
+          const { stream, shown } = watch(bytes, places, { showModel, n: 3 });
+          assert.deepEqual(
+            dataOf(shown),
+            JSON.parse(JSON.stringify(chunks.map((one) => (showModel ? { ...one, model: showModel } : one)))),
+          );
+          if (showModel === undefined) assert.equal(shown, bytes.toString().replace(/data: \[DONE\]\n\n$/, ''));
+          const hasUsage = events.some(({ usage }) => usage === USAGE);
+          assert.equal(stream.usage !== undefined, hasUsage);
+          const ended = new Set(events.filter(({ finish }) => finish !== null).map(({ index }) => index));
+          assert.equal(stream.finished, ended.size === 3);
+          assert.ok(stream.deliveredTokens() >= events.filter(({ delta: said }) => textIn(said) > 0).length);
+        },
+      ),
+      { numRuns: 3_000 },
+    );
+  });
+
+  it('refuses what JSON.parse refuses, also where the chunk before was good and all but the text is the same', () => {
+    const event = (quoted: string): string => `data: {"model":"up-1","choices":[{"delta":{"content":${quoted}}}]}\n\n`;
+    const piece = fc.constantFrom('a', '\\', '\\n', '\\u00e9', '\\u00', '\\x', '"', '\\"', '\t', '}');
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 5 }), (pieces) => {
+        const quoted = `"${pieces.join('')}"`;
+        const { stream } = watch(Buffer.from(event('"good"') + event(quoted)), []);
+        let parses = true;
+        try {
+          JSON.parse(event(quoted).slice('data: '.length));
+        } catch {
+          parses = false;
+        }
+        assert.equal(stream.failure === undefined, parses, quoted);
+      }),
+      { numRuns: 5_000 },
     );
   });
 
@@ -168,11 +241,11 @@ describe('watchChatStream', () => {
 
   it('counts no less than was delivered: a token an event, and a token for three bytes', () => {
     const words = Array.from({ length: 40 }, () => chunk({ content: 'a' }));
-    assert.equal(watch(framed(words), []).stream.deliveredTokens, 40);
+    assert.equal(watch(framed(words), []).stream.deliveredTokens(), 40);
     const text = 'Съешь ещё этих мягких французских булок, да выпей чаю.';
     const { stream } = watch(framed([chunk({ content: text })]), []);
-    assert.equal(stream.deliveredTokens, Math.ceil(Buffer.byteLength(text) / 3));
+    assert.equal(stream.deliveredTokens(), Math.ceil(Buffer.byteLength(text) / 3));
     const tool = chunk({ tool_calls: [{ index: 0, function: { arguments: '{"city":"Paris"}' } }] });
-    assert.ok(watch(framed([tool]), []).stream.deliveredTokens >= 5);
+    assert.ok(watch(framed([tool]), []).stream.deliveredTokens() >= 5);
   });
 });

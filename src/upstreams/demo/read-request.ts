@@ -48,7 +48,7 @@ const MAX_TOKENS = 1_000_000_000;
 
 /** Reads a request as strictly as OpenAI does. @throws {GatewayError} 400 or 404, in OpenAI's wording */
 export function readRequest(body: JsonObject): DemoRequest {
-  const { model: modelId, stream, includeUsage, n } = readChatRequest(body);
+  const { model: modelId, stream, includeUsage, n } = readChatRequest({ body, isDecoded: true });
   const model = findDemoModel(modelId);
   if (model === undefined) throw modelNotFound(modelId);
   const messages = readMessages(body.messages, model);

@@ -1,0 +1,40 @@
+/**
+ * What comes in steps, asked for one at a time and told by a call: an iterator without a promise for each step, of which
+ * three deep cost as much as all else that is done to a chunk.
+ */
+export interface StepSource<T> {
+  /** Calls one of these, once: with the next step, `undefined` for the end, or what broke it off. Not again before that. */
+  read(onStep: (step: T | undefined) => void, onFailure: (reason: unknown) => void): void;
+  /** The reader wants no more. */
+  leave(): void;
+}
+
+export function stepsOf<T>(iterable: AsyncIterable<T>): StepSource<T> {
+  const iterator = iterable[Symbol.asyncIterator]();
+  return {
+    read(onStep, onFailure) {
+      iterator.next().then((step) => onStep(step.done === true ? undefined : step.value), onFailure);
+    },
+    leave() {
+      // Not awaited: a generator that is stuck answers only when it comes unstuck.
+      iterator.return?.()?.catch(() => {});
+    },
+  };
+}
+
+/** The same for who iterates. */
+export function iterableOf<T>(source: StepSource<T>): AsyncIterable<T> {
+  const end: IteratorReturnResult<undefined> = { done: true, value: undefined };
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next: () =>
+        new Promise<IteratorResult<T, undefined>>((resolve, reject) => {
+          source.read((value) => resolve(value === undefined ? end : { done: false, value }), reject);
+        }),
+      async return() {
+        source.leave();
+        return end;
+      },
+    }),
+  };
+}

@@ -1,0 +1,122 @@
+import { type GatewayError, upstreamBadResponse, upstreamInterrupted } from '../errors.js';
+import type { JsonObject } from '../json.js';
+import { ANSWER_BOUNDS, memberValue, scanDocument } from '../json-document.js';
+import type { StepSource } from '../step-source.js';
+import { type ChatStream, watchChatStream } from '../wire/chat-stream.js';
+import {
+  type BegunAnswer,
+  type ChatSend,
+  checkNoError,
+  collect,
+  type ModelNames,
+  namesOf,
+  nextOf,
+  reportedError,
+  sourceOf,
+} from './answer.js';
+import type { DirectReply } from './direct.js';
+import type { UpstreamReply } from './upstream.js';
+
+/** Longest event of a stream. */
+const MAX_EVENT_BYTES = 4_194_304;
+
+/** Waits for the first event: until then an error is an ordinary one, with a status. */
+export async function beginStream(
+  send: ChatSend,
+  reply: UpstreamReply | DirectReply,
+  hideUsage: boolean,
+): Promise<BegunAnswer> {
+  if (reply.kind === 'whole' || reply.kind === 'read') {
+    throw upstreamBadResponse('The upstream answered whole where a stream was asked for.');
+  }
+  const source = sourceOf(send, reply);
+  if (reply.kind !== 'chunks' && !/^text\/event-stream/i.test(reply.contentType)) {
+    await refuseWholeAnswer(send, source);
+  }
+  const stream = watchChatStream({
+    hideUsage,
+    showModel: send.upstreamModel === send.chat.model ? undefined : send.chat.model,
+    n: send.chat.n,
+    maxEventBytes: Math.min(MAX_EVENT_BYTES, send.maxResponseBytes),
+  });
+  const rest = deliverable(source, stream, send.maxResponseBytes);
+  let first = await nextOf(rest);
+  // Comments keep a connection alive and say nothing: the answer has not begun.
+  while (first !== undefined && !stream.begun) first = await nextOf(rest);
+  if (first !== undefined) return { kind: 'stream', first, rest, stream };
+  if (stream.failure?.kind === 'reported') throw reportedError(namesOf(send), stream.failure.error);
+  throw upstreamBadResponse('The upstream ended the stream before it began.');
+}
+
+/** A 200 that is no stream: an error in disguise, if it is one. */
+async function refuseWholeAnswer(send: ChatSend, source: StepSource<Uint8Array | JsonObject>): Promise<never> {
+  const document = scanDocument(await collect(source, send), ANSWER_BOUNDS);
+  if (!('kind' in document)) checkNoError(send, memberValue(document, 'error'));
+  throw upstreamBadResponse('The upstream answered with something other than an event stream.');
+}
+
+/** What may go to the client, piece by piece; ends at `[DONE]`, at the end, or at a failure that `stream` tells. */
+function deliverable(
+  source: StepSource<Uint8Array | JsonObject>,
+  stream: ChatStream,
+  maxResponseBytes: number,
+): StepSource<Uint8Array | string> {
+  let size = 0;
+  let ended = false;
+
+  function leave(): void {
+    if (ended) return;
+    ended = true;
+    source.leave();
+  }
+
+  /** What is to be shown of a step; `undefined` when nothing is. */
+  function take(step: Uint8Array | JsonObject): Uint8Array | string | undefined {
+    if (step instanceof Uint8Array) size += step.byteLength;
+    if (size > maxResponseBytes) throw upstreamBadResponse('The upstream answered with too much.');
+    return stream.take(step);
+  }
+
+  let onStep: (piece: Uint8Array | string | undefined) => void;
+  let onFailure: (reason: unknown) => void;
+
+  function onSource(step: Uint8Array | JsonObject | undefined): void {
+    if (step === undefined) {
+      ended = true;
+      onStep(stream.takeEnd());
+      return;
+    }
+    let shown: Uint8Array | string | undefined;
+    try {
+      shown = take(step);
+    } catch (error) {
+      leave();
+      onFailure(error);
+      return;
+    }
+    if (shown === undefined && !stream.done && stream.failure === undefined) {
+      source.read(onSource, onFailure);
+      return;
+    }
+    if (shown === undefined) leave();
+    onStep(shown);
+  }
+
+  return {
+    leave,
+    read(givenOnStep, givenOnFailure) {
+      onStep = givenOnStep;
+      onFailure = givenOnFailure;
+      if (stream.done || stream.failure !== undefined) leave();
+      if (ended) onStep(undefined);
+      else source.read(onSource, onFailure);
+    },
+  };
+}
+
+/** How a stream that did not end well is told to the client. */
+export function streamError(names: ModelNames, stream: ChatStream): GatewayError | undefined {
+  if (stream.failure?.kind === 'reported') return reportedError(names, stream.failure.error);
+  if (stream.failure !== undefined) return upstreamBadResponse('The upstream sent what is not a chunk.');
+  return stream.done || stream.finished ? undefined : upstreamInterrupted();
+}

@@ -1,0 +1,57 @@
+import type { Awaitable } from '../awaitable.js';
+import { type GatewayError, upstreamBadResponse } from '../errors.js';
+import type { JsonObject } from '../json.js';
+import { ANSWER_BOUNDS, type JsonDocument, memberValue, replaceMembers, scanDocument } from '../json-document.js';
+import { readUsage } from '../wire/usage.js';
+import { type BegunAnswer, type ChatSend, checkNoError, collect, sourceOf, type WholeAnswer } from './answer.js';
+import type { DirectReply } from './direct.js';
+import type { UpstreamReply } from './upstream.js';
+
+const OPENING_BRACKET = 0x5b;
+
+/** Reads a whole answer to its end and makes sure that it is one. */
+export function readWhole(send: ChatSend, reply: UpstreamReply | DirectReply): Awaitable<BegunAnswer> {
+  if (reply.kind === 'chunks') throw upstreamBadResponse('The upstream streamed an answer that was to be whole.');
+  if (reply.kind === 'whole') return wholeObject(send, reply.body);
+  if (!/^application\/(?:[\w.+-]+\+)?json/i.test(reply.contentType)) {
+    throw upstreamBadResponse('The upstream answered with something other than JSON.');
+  }
+  if (reply.kind === 'read') return wholeBytes(send, reply.bytes);
+  if (reply.kind === 'steps') throw upstreamBadResponse('The upstream streamed an answer that was to be whole.');
+  return collect(sourceOf(send, reply), send).then((bytes) => wholeBytes(send, bytes));
+}
+
+function wholeObject(send: ChatSend, body: JsonObject): WholeAnswer {
+  checkNoError(send, body.error);
+  if (!Array.isArray(body.choices)) throw noChoices();
+  const usage = readUsage(body.usage);
+  const outputBytes = usage === undefined ? Buffer.byteLength(JSON.stringify(body.choices)) : 0;
+  const shown = send.upstreamModel === send.chat.model ? body : { ...body, model: send.chat.model };
+  return { kind: 'whole', body: JSON.stringify(shown), usage, outputBytes };
+}
+
+function wholeBytes(send: ChatSend, bytes: Uint8Array): WholeAnswer {
+  const document = scannedAnswer(send, bytes);
+  const choices = document.members.get('choices');
+  if (choices === undefined || document.bytes[choices.start] !== OPENING_BRACKET) throw noChoices();
+  const usage = readUsage(memberValue(document, 'usage'));
+  const outputBytes = usage === undefined ? choices.end - choices.start : 0;
+  const renames = send.upstreamModel !== send.chat.model;
+  const body = renames ? replaceMembers(document, { model: send.chat.model }) : document.bytes;
+  return { kind: 'whole', body, usage, outputBytes };
+}
+
+/** The bytes of an answer, once it is sure that they are JSON and no error. */
+function scannedAnswer(send: ChatSend, bytes: Uint8Array): JsonDocument {
+  const document = scanDocument(bytes, ANSWER_BOUNDS);
+  const error = 'kind' in document ? undefined : memberValue(document, 'error');
+  if ('kind' in document || (error === undefined && document.members.has('error'))) {
+    throw upstreamBadResponse('The upstream answered with JSON that cannot be read.');
+  }
+  checkNoError(send, error);
+  return document;
+}
+
+function noChoices(): GatewayError {
+  return upstreamBadResponse('The upstream answered with no choices.');
+}
