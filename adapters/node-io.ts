@@ -156,7 +156,7 @@ function bodyChunks(req: IncomingMessage): AsyncIterable<Uint8Array> {
         const [first] = waiting;
         if (first !== undefined) {
           // A body that is there in full goes in one piece: its end is an event of this very turn.
-          if (req.complete && !ended) return;
+          if (req.complete && !ended && failure === undefined) return;
           const value = waiting.length === 1 ? first : Buffer.concat(waiting);
           waiting = [];
           waitingBytes = 0;

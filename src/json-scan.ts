@@ -137,9 +137,9 @@ export function closingQuote(text: string, from: number): number {
   return -1;
 }
 
-/** Names beyond ASCII and with escapes are rare, and need care. */
+/** Names beyond ASCII and with escapes are rare, and need care. A long one is copied: a piece of a text keeps all of it alive. */
 function memberName(inner: string): string {
-  if (/^[ -[\]-~]*$/.test(inner)) return inner;
+  if (inner.length <= 12 && /^[ -[\]-~]*$/.test(inner)) return inner;
   try {
     return String(JSON.parse(Buffer.from(`"${inner}"`, 'latin1').toString('utf8')));
   } catch {

@@ -42,7 +42,8 @@ export function chunkTemplate(event: string, shownEvent: string): ChunkTemplate 
         from = stringEnd(text, end);
         if (from === -1) return -1;
         if (isPadding[index] !== true) template.textLength += from - end;
-        strings[index] = text.slice(end, from);
+        // Only where they are needed: a piece of a text keeps all of it alive.
+        if (event !== shownEvent) strings[index] = text.slice(end, from);
       }
       return -1;
     },
