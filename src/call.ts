@@ -15,6 +15,8 @@ export interface Call {
   readonly cancellation: Cancellation;
   /** The call is being written down. It is settled no sooner than that, even when its client leaves in between. */
   opening(written: PromiseLike<void>): void;
+  /** Gives back all that was reserved, for a call that was never written down: it leaves no record. */
+  withdraw(): Awaitable<void>;
   /** From now on tokens are being used: a client that leaves pays for what it asked. */
   asked(): void;
   /** The answer has begun: what `progress` tells is what a client that leaves now has got. */
@@ -73,9 +75,13 @@ export function openCall({ config, admission, metered, clientSignal, running }: 
     void call.settle({ outcome: 'aborted', usage: progress?.usage, deliveredTokens: progress?.deliveredTokens() });
   };
 
-  function record(ending: Ending): Awaitable<UsageRecord> {
+  function end(): void {
     cancelDeadline();
     clientSignal.removeEventListener('abort', onClientGone);
+  }
+
+  function record(ending: Ending): Awaitable<UsageRecord> {
+    end();
     const { outcome, usage, deliveredTokens } = ending;
     const durationMs = clock.steadyMs() - startedSteadyMs;
     const made = usageRecord(metered, { outcome, usage, deliveredTokens, firstByteMs, durationMs });
@@ -88,11 +94,16 @@ export function openCall({ config, admission, metered, clientSignal, running }: 
   }
 
   function finish(made: UsageRecord): UsageRecord {
-    isSettled = true;
     running.delete(call);
     hooks.onFinish(made);
-    for (const run of waiting) run();
+    release();
     return made;
+  }
+
+  function release(): void {
+    isSettled = true;
+    running.delete(call);
+    for (const run of waiting) run();
   }
 
   const call: Call = {
@@ -102,6 +113,14 @@ export function openCall({ config, admission, metered, clientSignal, running }: 
     opening(written) {
       // What it fails with is told where it is awaited.
       opened = written.then(undefined, () => {});
+    },
+    withdraw() {
+      if (ended !== undefined) return whenReady(ended, () => {});
+      end();
+      const { reservation } = admission;
+      const nothing = Array<number>(reservation.draws.length).fill(0);
+      const given = guarded(() => config.limiter.settle(reservation, nothing, clock.steadyMs()), report);
+      return whenReady(given, release);
     },
     asked() {
       progress ??= { usage: undefined, deliveredTokens: () => 0 };
@@ -129,8 +148,8 @@ export function openCall({ config, admission, metered, clientSignal, running }: 
   return call;
 }
 
-/** What the upstream said, as it is; what we counted, never more than was reserved. */
-function tokensToSettle(record: UsageRecord, { reservation }: Admission): number {
+/** What a call is charged: what the upstream said, as it is; what we counted, never more than was reserved. */
+export function tokensToSettle(record: UsageRecord, { reservation }: Admission): number {
   const tokens = (record.inputTokens ?? 0) + (record.outputTokens ?? 0);
   if (record.counted === 'exact') return tokens;
   return Math.min(tokens, ...reservation.draws.slice(-1).map((draw) => draw.amount));

@@ -19,12 +19,13 @@ import type { ApiKey } from './keys/key-store.js';
 import { type Admission, type AdmitResult, admit, limitsOf, look } from './limiter/admit.js';
 import type { Verdict } from './limiter/limiter-store.js';
 import { DEFAULT_TIER } from './limiter/limits.js';
-import type { Model } from './models/model-table.js';
+import { type Model, mayCall } from './models/model-table.js';
 import { costNanoUsd, type PricedTokens } from './models/pricing.js';
 import type { Config } from './options.js';
-import { finishedFacts, relay, reservedTokens } from './relay-chat.js';
+import { finishedFacts, relay, remainingAfter, reservedTokens } from './relay-chat.js';
 import { type ChatSend, namesOf } from './upstreams/answer.js';
 import type { SendChat } from './upstreams/send.js';
+import type { UsageRecord } from './usage/usage-store.js';
 import { type ChatRequest, readChatRequest } from './wire/chat-request.js';
 import { estimateChatInput, estimateTokens } from './wire/estimate.js';
 
@@ -59,6 +60,7 @@ export async function completeChat(exchange: KeyedExchange, shared: Shared): Pro
   const facts: Growing<DebugFacts> = { requestId, keyId: key.id, tier };
   let remaining: Verdict['remaining'] | undefined;
   let call: Call | undefined;
+  let isRecorded = false;
   try {
     if (running.size >= config.maxConcurrentCalls) throw overloaded();
     const body = readBody(request, config);
@@ -74,7 +76,10 @@ export async function completeChat(exchange: KeyedExchange, shared: Shared): Pro
     facts.model = chat.model;
     facts.estimatedInputTokens = inputTokens;
     facts.limitsAfter = remaining;
-    if (admitted.kind === 'refused') throw admitted.refusal.error;
+    if (admitted.kind === 'refused') {
+      facts.limitsBefore = remaining;
+      throw admitted.refusal.error;
+    }
     const { admission } = admitted;
     // A limiter may have taken its time too.
     if (shared.closing()) throw await refunded(config, admission);
@@ -111,14 +116,17 @@ export async function completeChat(exchange: KeyedExchange, shared: Shared): Pro
     // What cannot be recorded is not made.
     const recording = recordStart(config, call);
     if (isPending(recording)) await recording;
+    isRecorded = true;
     call.asked();
-    const { answer, attempts } = await shared.sendChat(send);
-    facts.attempts = attempts;
+    const sent = await shared.sendChat(send);
+    facts.attempts = sent.attempts;
     phases.mark('upstream');
+    if (sent.kind === 'failed') throw sent.error;
+    const { answer } = sent;
 
-    const headers = limitHeaders({ limits, remaining });
-    headers['x-request-id'] = requestId;
     if (answer.kind === 'stream') {
+      const headers = limitHeaders({ limits, remaining });
+      headers['x-request-id'] = requestId;
       if (exchange.showsDebug) Object.assign(headers, debugHeaders(facts, phases));
       return respondStream(relay(answer, { names: namesOf(send), call, exchange, config, facts }), headers);
     }
@@ -130,13 +138,23 @@ export async function completeChat(exchange: KeyedExchange, shared: Shared): Pro
     });
     const record = isPending(settling) ? await settling : settling;
     phases.mark('settle');
+    const headers = limitHeaders({ limits, remaining: remainingAfter(admission, record) });
+    headers['x-request-id'] = requestId;
     if (exchange.showsDebug) Object.assign(headers, debugHeaders(finishedFacts(facts, admission, record), phases));
     return respondJson(answer.body, headers);
   } catch (error) {
-    if (call !== undefined) await settleFailed(call, error);
+    let known: DebugFacts = facts;
+    if (call !== undefined && !isRecorded) {
+      await call.withdraw();
+      remaining = undefined;
+    } else if (call !== undefined) {
+      const record = await settleFailed(call, error);
+      known = finishedFacts(facts, call.admission, record);
+      remaining = remainingAfter(call.admission, record);
+    }
     remaining ??= await lookQuietly(config, { key, limits });
     const headers = remaining === undefined ? {} : limitHeaders({ limits, remaining });
-    return respondFailure(error, exchange, { hooks: config.hooks, facts, headers });
+    return respondFailure(error, exchange, { hooks: config.hooks, facts: known, headers });
   }
 }
 
@@ -149,8 +167,7 @@ function readCall(bytes: Uint8Array): Pick<ChatSend, 'document' | 'chat'> & { re
 function findModel(config: Config, key: ApiKey, name: string): Model {
   const model = config.models.find(name);
   if (model === undefined) throw modelNotFound(name);
-  const { models } = key;
-  if (models !== undefined && !models.includes(model.id) && !models.includes(name)) throw modelNotAllowed(name);
+  if (!mayCall(key, model, name)) throw modelNotAllowed(name);
   return model;
 }
 
@@ -201,12 +218,12 @@ function recordStart({ usage }: Config, call: Call): Awaitable<void> {
 }
 
 /** A call whose answer did not begin. */
-async function settleFailed(call: Call, error: unknown): Promise<void> {
+async function settleFailed(call: Call, error: unknown): Promise<UsageRecord> {
   const refused = { outcome: 'error', usage: undefined, deliveredTokens: undefined } as const;
   const ending = call.cancellation.aborted ? call.failed() : refused;
   // An answer that was refused half read would hold its connection, and the upstream its work.
   call.abort(toGatewayError(error));
-  await call.settle(ending);
+  return call.settle(ending);
 }
 
 /** Gives back what was reserved for a call that will not begin. */

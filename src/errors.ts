@@ -149,8 +149,8 @@ export const rateLimited = (
   });
 
 /** One call larger than the whole limit: waiting cannot help. */
-export const requestExceedsLimit = (message: string): GatewayError =>
-  new GatewayError({ status: 429, message, type: 'tokens', code: 'request_exceeds_limit', shouldRetry: false });
+export const requestExceedsLimit = (kind: 'requests' | 'tokens', message: string): GatewayError =>
+  new GatewayError({ status: 429, message, type: kind, code: 'request_exceeds_limit', shouldRetry: false });
 
 // 5xx: ourselves and the upstream.
 

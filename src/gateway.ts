@@ -11,6 +11,7 @@ import { findRoute, ownPath, type RouteMatch } from './http/routes.js';
 import type { JsonObject } from './json.js';
 import { authenticate } from './keys/authenticate.js';
 import type { ApiKey } from './keys/key-store.js';
+import { type Model, mayCall, modelNamed } from './models/model-table.js';
 import { type Config, type GatewayOptions, resolveOptions } from './options.js';
 import { chatSender } from './upstreams/send.js';
 import { modelList, modelObject } from './wire/models.js';
@@ -85,19 +86,21 @@ export function respondNotFound(request: GatewayRequest): GatewayResponse {
 
 /** Answers the routes that ask no upstream. */
 async function read(config: Config, { action, rest }: RouteMatch, key: ApiKey): Promise<JsonObject> {
-  if (action === 'listModels') return modelList(config.models.listed.filter(({ id }) => mayCall(key, id)));
+  if (action === 'listModels') return modelList(config.models.listed.flatMap((model) => namesFor(key, model)));
   if (action === 'retrieveModel') {
     const model = config.models.findListed(rest);
-    if (model === undefined || !mayCall(key, model.id)) throw modelIdNotFound(rest.slice(0, 256));
-    return modelObject({ ...model, id: rest });
+    if (model === undefined || !mayCall(key, model, rest)) throw modelIdNotFound(rest.slice(0, 256));
+    return modelObject(modelNamed(model, rest));
   }
   const totals = await config.usage.totals?.(key.id);
   if (totals === undefined) throw unknownUrl('GET', '/v1/usage');
   return usageReport(totals);
 }
 
-function mayCall(key: ApiKey, modelId: string): boolean {
-  return key.models === undefined || key.models.includes(modelId);
+/** The model under its id; for a key that may only call it by other names, under these. */
+function namesFor(key: ApiKey, model: Model): Model[] {
+  if (mayCall(key, model, model.id)) return [model];
+  return model.aliases.filter((alias) => mayCall(key, model, alias)).map((alias) => modelNamed(model, alias));
 }
 
 /** Waits until every call is settled; at the end of the grace the rest is ended. */

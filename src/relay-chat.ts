@@ -1,8 +1,8 @@
 import { type Awaitable, whenReady } from './awaitable.js';
-import type { Call } from './call.js';
+import { type Call, tokensToSettle } from './call.js';
 import { errorBody, type GatewayError, toGatewayError, upstreamInterrupted, upstreamStalled } from './errors.js';
 import { type Exchange, reportCause } from './failure.js';
-import { type DebugFacts, debugComment } from './http/debug.js';
+import { type DebugFacts, debugComment, debugReport } from './http/debug.js';
 import type { AnswerStream } from './http/exchange.js';
 import type { Admission } from './limiter/admit.js';
 import type { Config } from './options.js';
@@ -66,11 +66,11 @@ export function relay(
   ): Awaitable<string | Uint8Array> {
     call.firstByte();
     if (error !== undefined) {
-      return whenReady(call.settle(call.failed()), () => {
+      return whenReady(call.settle(call.failed()), (record) => {
         // The upstream may not know that it failed: what it still does for this call is for nobody.
         call.abort(error);
         reportCause(error, config.hooks, facts);
-        return joined(last, sseEvent(errorBody(error)));
+        return joined(last, sseEvent(exchange.showsDebug ? debugError(error, record) : errorBody(error)));
       });
     }
     const settled = call.settle({ outcome: 'ok', usage: stream.usage, deliveredTokens: stream.deliveredTokens() });
@@ -79,6 +79,11 @@ export function relay(
       if (!exchange.showsDebug) return joined(last, DONE_EVENT);
       return joined(last, debugComment(finishedFacts(facts, call.admission, record), exchange.phases) + DONE_EVENT);
     });
+  }
+
+  function debugError(error: GatewayError, record: UsageRecord): object {
+    const known = finishedFacts(facts, call.admission, record);
+    return { error: { ...errorBody(error).error, debug: debugReport(known, exchange.phases) } };
   }
 
   const source: StepSource<Piece> = {
@@ -111,11 +116,15 @@ function brokenStream(thrown: unknown): GatewayError {
 
 /** The facts once the call is settled: what was reserved too much is back. */
 export function finishedFacts(facts: DebugFacts, admission: Admission, record: UsageRecord): DebugFacts {
-  const reserved = reservedTokens(admission);
+  return { ...facts, record, limitsAfter: remainingAfter(admission, record) };
+}
+
+/** What the buckets hold once the call is settled, less what others did meanwhile. */
+export function remainingAfter(admission: Admission, record: UsageRecord): readonly number[] {
   const { remaining } = admission.verdict;
-  if (reserved === undefined) return { ...facts, record };
-  const tokens = (record.inputTokens ?? 0) + (record.outputTokens ?? 0);
-  return { ...facts, record, limitsAfter: [...remaining.slice(0, -1), (remaining.at(-1) ?? 0) + reserved - tokens] };
+  const reserved = reservedTokens(admission);
+  if (reserved === undefined) return remaining;
+  return [...remaining.slice(0, -1), (remaining.at(-1) ?? 0) + reserved - tokensToSettle(record, admission)];
 }
 
 /** Tokens set aside for a call; `undefined` when tokens are not limited. */

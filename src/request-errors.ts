@@ -8,6 +8,7 @@ export const invalidJson = (): GatewayError =>
     message:
       "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON.)",
     code: 'invalid_json',
+    shouldRetry: false,
   });
 
 export const jsonTooDeep = (maxDepth: number): GatewayError =>

@@ -9,7 +9,7 @@ export interface ApiKey {
   readonly owner?: string;
   /** Name of a tier in `tiers`. @default 'basic' */
   readonly tier?: string;
-  /** Overrides of the tier's limits, field by field. */
+  /** Overrides of the tier's limits, field by field. What is absent stays the tier's; `Infinity` is no ceiling. */
   readonly limits?: Limits;
   /** Unix time in milliseconds from which the key is refused. Absent: never. */
   readonly expiresAt?: number;

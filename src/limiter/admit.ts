@@ -44,11 +44,20 @@ export type AdmitResult =
 /** Less than this is no answer: rather refuse than reserve it. */
 const LEAST_OUTPUT_TOKENS = 16;
 const MINUTE_MS = 60_000;
+const LIMITS = ['requestsPerMinute', 'tokensPerMinute', 'concurrency'] as const;
 
 /** The limits of a key: its tier's, overridden field by field. */
 export function limitsOf(key: ApiKey, tiers: ReadonlyMap<string, Limits>): Limits {
   const tier = tiers.get(key.tier ?? DEFAULT_TIER) ?? tiers.get(DEFAULT_TIER) ?? {};
-  return key.limits === undefined ? tier : { ...tier, ...key.limits };
+  const own = key.limits;
+  // Stores without types say `null` for what they do not know.
+  if (own === undefined || own === null) return tier;
+  const limits: { -readonly [Field in keyof Limits]: Limits[Field] } = {};
+  for (const field of LIMITS) {
+    const limit = own[field] ?? tier[field];
+    if (limit !== undefined && limit !== Number.POSITIVE_INFINITY) limits[field] = limit;
+  }
+  return limits;
 }
 
 /**
@@ -65,8 +74,9 @@ export function admit(store: LimiterStore, demand: Demand, now: number): Awaitab
         const outputCeiling = limits.tokensPerMinute === undefined ? undefined : ceiling;
         return { kind: 'admitted', admission: { reservation, limits, verdict, outputCeiling } };
       }
-      const smaller = maxOutputTokens === undefined ? ceilingThatFits(demand, verdict) : 0;
-      if (smaller >= LEAST_OUTPUT_TOKENS && smaller < ceiling) return attempt(smaller);
+      // Down to the least, whose wait is what to tell a client that waits for any answer at all.
+      const smaller = Math.max(LEAST_OUTPUT_TOKENS, ceilingThatFits(demand, verdict));
+      if (maxOutputTokens === undefined && smaller < ceiling) return attempt(smaller);
       const error = refusalError({ demand, reservation, verdict });
       return { kind: 'refused', refusal: { error, limits, remaining: verdict.remaining } };
     });
@@ -152,7 +162,8 @@ function refusalError({ demand, reservation, verdict }: Refused): GatewayError {
   const requested = `Limit ${draw.capacity}, Requested ${draw.amount}`;
   if (verdict.retryAfterMs === Number.POSITIVE_INFINITY) {
     return requestExceedsLimit(
-      `Request too large ${where} on ${unit}: ${requested}. The input or output tokens must be reduced in order to run successfully.`,
+      isTokens ? 'tokens' : 'requests',
+      `Request too large ${where} on ${unit}: ${requested}.${isTokens ? ' The input or output tokens must be reduced in order to run successfully.' : ''}`,
     );
   }
   const used = Math.ceil(draw.capacity - (verdict.remaining[short] ?? 0));

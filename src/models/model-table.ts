@@ -1,3 +1,4 @@
+import type { ApiKey } from '../keys/key-store.js';
 import type { Upstream } from '../upstreams/upstream.js';
 import { findKnownModel, KNOWN_MODELS } from './known-models.js';
 import { type Price, type Pricing, toPrice } from './pricing.js';
@@ -36,6 +37,7 @@ export interface Capabilities {
 export interface Model {
   /** The public id; an alias resolves to its model's. */
   readonly id: string;
+  readonly aliases: readonly string[];
   /** `undefined`: the gateway's own. */
   readonly upstream: Upstream | undefined;
   readonly upstreamModel: string;
@@ -89,6 +91,7 @@ function resolveModel(id: string, options: ModelOptions): Model {
   const pricing = options.pricing ?? known;
   return {
     id,
+    aliases: options.aliases ?? [],
     upstream: options.upstream,
     upstreamModel: options.upstreamModel ?? id,
     contextLength: options.contextLength ?? known?.contextLength,
@@ -106,4 +109,14 @@ function resolveModel(id: string, options: ModelOptions): Model {
     },
     createdAt: options.createdAt ?? (known?.created ?? 0) * 1_000,
   };
+}
+
+/** Whether a key may call the model by this name, its id or an alias: either may be on the key's list. */
+export function mayCall({ models }: Pick<ApiKey, 'models'>, { id }: Model, name: string): boolean {
+  return models === undefined || models.includes(id) || models.includes(name);
+}
+
+/** The model as it is shown to who knows it by this name. */
+export function modelNamed(model: Model, name: string): Model {
+  return { ...model, id: name, displayName: model.displayName === model.id ? name : model.displayName };
 }

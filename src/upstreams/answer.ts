@@ -98,16 +98,18 @@ export function namesOf({ upstreamModel, chat }: ChatSend): ModelNames {
   return { upstreamModel, publicModel: chat.model };
 }
 
-/** The upstream's own model id must not show in prose either. */
+/** The upstream's own model id must not show in an error's words either, in whatever case. */
 export function renamedError(error: GatewayError, { upstreamModel, publicModel }: ModelNames): GatewayError {
-  if (upstreamModel === publicModel || !error.message.includes(upstreamModel)) return error;
-  const { status, type, code, param, retryAfterMs, shouldRetry, headers, cause } = error;
+  if (upstreamModel === publicModel) return error;
+  const upstreamName = new RegExp(upstreamModel.replace(/[^A-Za-z0-9_]/g, '\\$&'), 'gi');
+  const renamed = (text: string): string => text.replace(upstreamName, () => publicModel);
+  const { status, message, type, code, param, retryAfterMs, shouldRetry, headers, cause } = error;
   return new GatewayError({
     status,
-    message: error.message.replaceAll(upstreamModel, publicModel),
-    type,
-    code,
-    param,
+    message: renamed(message),
+    type: renamed(type),
+    code: code === null ? null : renamed(code),
+    param: param === null ? null : renamed(param),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
     ...(shouldRetry === undefined ? {} : { shouldRetry }),
     headers,

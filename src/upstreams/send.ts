@@ -13,11 +13,10 @@ import type { Upstream, UpstreamReply } from './upstream.js';
 /** Sends chat completions. The only place that asks an upstream twice: without the field of ours that it refused. */
 export type SendChat = (send: ChatSend) => Promise<Sent>;
 
-/** An answer and how often an upstream was asked for it. */
-export interface Sent {
-  readonly answer: BegunAnswer;
-  readonly attempts: number;
-}
+/** An answer, or why there is none, and how often an upstream was asked for it. */
+export type Sent =
+  | { readonly kind: 'begun'; readonly answer: BegunAnswer; readonly attempts: number }
+  | { readonly kind: 'failed'; readonly error: unknown; readonly attempts: number };
 
 /** Fields of ours that an upstream refused, for one model; past this many the memory starts afresh. */
 const MAX_REFUSALS = 1_000;
@@ -41,21 +40,25 @@ export function chatSender(): SendChat {
 
   return async function sendChat(send) {
     const refused = refusalsOf(send.upstream);
+    /** What was blamed in this call. It is remembered only if leaving it out helps: what clients write must not decide. */
+    const blamed = new Set<string>();
     let ceiling = send.outputCeiling;
     for (let attempts = 1; ; attempts += 1) {
-      const added = additions({ ...send, outputCeiling: ceiling }, refused);
+      const added = additions({ ...send, outputCeiling: ceiling }, refused, blamed);
       try {
-        return { answer: await attempt(send, added), attempts };
+        const answer = await attempt(send, added);
+        if (refused.size + blamed.size > MAX_REFUSALS) refused.clear();
+        for (const name of blamed) refused.add(name);
+        return { kind: 'begun', answer, attempts };
       } catch (error) {
         if (ceiling !== undefined && exceedsContext(error) && send.chat.maxOutputTokens === undefined) {
           // Prompt and our ceiling together were too much; the prompt alone may fit.
           ceiling = undefined;
           continue;
         }
-        const blamed = blamedAddition(error, added);
-        if (blamed === undefined) throw error;
-        if (refused.size >= MAX_REFUSALS) refused.clear();
-        refused.add(`${send.upstreamModel} ${blamed}`);
+        const name = blamedAddition(error, added);
+        if (name === undefined) return { kind: 'failed', error, attempts };
+        blamed.add(`${send.upstreamModel} ${name}`);
       }
     }
   };
@@ -65,8 +68,12 @@ export function chatSender(): SendChat {
  * The fields to add: `include_usage` to know what a stream cost, and the reserved ceiling, in its new or its old name.
  * Without them the upstream's answer is estimated, and bounded by the upstream alone.
  */
-function additions({ chat, outputCeiling, upstreamModel }: ChatSend, refused: ReadonlySet<string>): Added[] {
-  const accepts = (name: Added): boolean => refused.size === 0 || !refused.has(`${upstreamModel} ${name}`);
+function additions(
+  { chat, outputCeiling, upstreamModel }: ChatSend,
+  ...refusals: readonly ReadonlySet<string>[]
+): Added[] {
+  const accepts = (name: Added): boolean =>
+    refusals.every((refused) => refused.size === 0 || !refused.has(`${upstreamModel} ${name}`));
   const added: Added[] = [];
   if (chat.stream && !chat.includeUsage && accepts('stream_options')) added.push('stream_options');
   if (outputCeiling === undefined || chat.maxOutputTokens !== undefined) return added;
@@ -78,7 +85,11 @@ function additions({ chat, outputCeiling, upstreamModel }: ChatSend, refused: Re
 /** Which of our additions a refusal is about, so that the client is not told off for a field it never sent. */
 function blamedAddition(error: unknown, added: readonly Added[]): Added | undefined {
   if (!(error instanceof GatewayError) || (error.status !== 400 && error.status !== 422)) return undefined;
-  return added.find((name) => error.param?.startsWith(name) === true || error.message.includes(name));
+  const { param, message } = error;
+  return added.find((name) => {
+    if (param === null) return message.includes(name);
+    return param === name || (name === 'stream_options' && param === 'stream_options.include_usage');
+  });
 }
 
 async function attempt(send: ChatSend, added: readonly Added[]): Promise<BegunAnswer> {

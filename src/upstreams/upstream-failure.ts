@@ -148,7 +148,10 @@ const MAX_EXAMINED_CHARS = 4_000;
 
 function shown(value: unknown, maxChars: number): string | undefined {
   if (typeof value !== 'string' || value === '') return undefined;
-  return value.slice(0, MAX_EXAMINED_CHARS).replace(PRIVATE, '[redacted]').slice(0, maxChars);
+  const text = value.slice(0, MAX_EXAMINED_CHARS).replace(PRIVATE, '[redacted]');
+  if (text.length <= maxChars) return text;
+  // Half a word could be half a name that is to be replaced.
+  return text.slice(0, maxChars).replace(/\S*$/, '') || undefined;
 }
 
 /** Longest wait that is passed on to a client. */

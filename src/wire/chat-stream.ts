@@ -165,7 +165,8 @@ export function watchChatStream(options: ChatStreamOptions): ChatStream {
   function inspectEvent(given: string): string {
     const event = given.startsWith(BYTE_ORDER_MARK) ? given.slice(BYTE_ORDER_MARK.length) : given;
     const data = eventData(event);
-    if (data === undefined) return event.startsWith(':') ? event : '';
+    // A comment may tell the upstream's name of the model.
+    if (data === undefined) return event.startsWith(':') && options.showModel === undefined ? event : '';
     if (data === '[DONE]') {
       stream.done = true;
       return '';

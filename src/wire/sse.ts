@@ -13,13 +13,14 @@ export function sseEvent(data: unknown): string {
   return `data: ${JSON.stringify(data)}\n\n`;
 }
 
-/** The data of one event's text: its `data:` lines joined, or `undefined` when it has none (a comment, say). */
+/** The data of one event's text: its `data:` lines joined to one, or `undefined` when it has none (a comment, say). */
 export function eventData(event: string): string | undefined {
   const lines = event.split(/\r\n|\n|\r/).flatMap((line) => {
     if (line === 'data') return [''];
     return line.startsWith('data:') ? [line.slice(line.startsWith('data: ') ? 6 : 5)] : [];
   });
-  return lines.length === 0 ? undefined : lines.join('\n');
+  // Between the tokens of JSON a line feed is a space; in a `data:` line of ours it would end the line.
+  return lines.length === 0 ? undefined : lines.join(' ');
 }
 
 /** Where the last complete event in `text` ends: after the last blank line; 0 when no event is complete. */

@@ -44,6 +44,23 @@ describe('admit', () => {
     assert.equal(second.reservation.draws[0]?.amount, 310);
   });
 
+  it('tells a client that named no ceiling to wait for as little as an answer needs, not for the default', async () => {
+    const store = memoryLimiter();
+    const limits = { tokensPerMinute: 60_000 };
+    admitted(await admit(store, demand(limits, { maxOutputTokens: 59_980 }), 0));
+    // 10 are left; 10 of input and 16 of output come back in 16 ms.
+    const { error } = refused(await admit(store, demand(limits), 0));
+    assert.equal(error.retryAfterMs, 16);
+    assert.equal(refused(await admit(store, demand(limits), 15)).error.retryAfterMs, 1);
+    assert.equal(admitted(await admit(store, demand(limits), 16)).outputCeiling, 16);
+  });
+
+  it('says which limit a call is too large for', async () => {
+    const { error } = refused(await admit(memoryLimiter(), demand({ requestsPerMinute: 0 }), 0));
+    assert.deepEqual([error.type, error.code], ['requests', 'request_exceeds_limit']);
+    assert.doesNotMatch(error.message, /tokens/);
+  });
+
   it('shrinks the ceiling to what is left rather than refusing, down to 16 tokens', async () => {
     const store = memoryLimiter();
     const limits = { tokensPerMinute: 100 };
@@ -132,5 +149,21 @@ describe('limitsOf', () => {
       DEFAULT_TIERS.basic,
       'an unknown tier is the least',
     );
+  });
+});
+
+describe('an override', () => {
+  const tiers = new Map([['basic', { requestsPerMinute: 60, tokensPerMinute: 90_000, concurrency: 10 }]]);
+
+  it('that is not there leaves the tier’s limit, whether a store says undefined or null', () => {
+    const limits = JSON.parse('{"requestsPerMinute":5,"tokensPerMinute":null}');
+    const key = { id: 'k', limits: { ...limits, concurrency: undefined } };
+    assert.deepEqual(limitsOf(key, tiers), { requestsPerMinute: 5, tokensPerMinute: 90_000, concurrency: 10 });
+    assert.deepEqual(limitsOf(JSON.parse('{"id":"k","limits":null}'), tiers), tiers.get('basic'));
+  });
+
+  it('of Infinity is no ceiling', () => {
+    const key = { id: 'k', limits: { tokensPerMinute: Number.POSITIVE_INFINITY } };
+    assert.deepEqual(limitsOf(key, tiers), { requestsPerMinute: 60, concurrency: 10 });
   });
 });

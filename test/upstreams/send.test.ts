@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createCancellation } from '../../src/cancellation.js';
-import type { GatewayError } from '../../src/errors.js';
+import { GatewayError } from '../../src/errors.js';
 import type { JsonObject } from '../../src/json.js';
 import { parseDocument, REQUEST_BOUNDS } from '../../src/json-document.js';
 import { contextLengthExceeded, invalidRequest } from '../../src/request-errors.js';
@@ -99,11 +99,29 @@ describe('chatSender', () => {
     assert.equal((await send(ask(upstream, BODY, 4_096))).attempts, 2);
   });
 
+  it('remembers no refusal that is about what a client wrote, whatever it wrote', async () => {
+    const upstream = picky(({ stream_options, messages }) => {
+      const said = JSON.stringify(messages);
+      if (said.includes('role?')) return invalidRequest(`Invalid value: ${said}`);
+      const isOdd = JSON.stringify(stream_options ?? null).includes('include_obfuscation');
+      return isOdd ? invalidRequest('Invalid type', 'stream_options.include_obfuscation') : undefined;
+    });
+    const send = chatSender();
+    const names = 'role? max_completion_tokens max_tokens stream_options';
+    const odd = { ...BODY, messages: [{ role: names, content: 'x' }], stream: true };
+    assert.equal((await send(ask(upstream, odd, 100))).kind, 'failed');
+    const options = { ...BODY, stream: true, stream_options: { include_obfuscation: 'x' } };
+    assert.equal((await send(ask(upstream, options, 100))).kind, 'failed');
+    assert.equal((await send(ask(upstream, { ...BODY, stream: true }, 100))).attempts, 1);
+    assert.deepEqual(upstream.bodies.at(-1)?.stream_options, { include_usage: true });
+    assert.equal(upstream.bodies.at(-1)?.max_completion_tokens, 100);
+  });
+
   it("passes the client's own mistakes on at once", async () => {
     const upstream = picky(() => contextLengthExceeded(8_192, 9_000, 100));
-    await assert.rejects(chatSender()(ask(upstream, { ...BODY, max_tokens: 100 }, 100)), {
-      code: 'context_length_exceeded',
-    });
-    assert.equal(upstream.bodies.length, 1);
+    const sent = await chatSender()(ask(upstream, { ...BODY, max_tokens: 100 }, 100));
+    assert.ok(sent.kind === 'failed' && sent.error instanceof GatewayError);
+    assert.equal(sent.error.code, 'context_length_exceeded');
+    assert.deepEqual([sent.attempts, upstream.bodies.length], [1, 1]);
   });
 });

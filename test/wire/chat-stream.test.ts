@@ -233,6 +233,25 @@ describe('watchChatStream', () => {
     assert.equal(shown, `: ping\n\ndata: ${JSON.stringify(GOOD[1])}\n\n`);
   });
 
+  it('shows an event of several data lines in one', () => {
+    const text =
+      'event: chunk\ndata: {"id":"c","model":"up-1",\ndata: "choices":[{"index":0,"delta":{"content":"a"}}]}\n\n';
+    const said = { id: 'c', model: 'up-1', choices: [{ index: 0, delta: { content: 'a' } }] };
+    for (const [showModel, model] of [
+      [undefined, 'up-1'],
+      ['house', 'house'],
+    ] as const) {
+      const { shown } = watch(Buffer.from(text), [], { showModel });
+      assert.match(shown, /^data: [^\n]+\n\n$/);
+      assert.deepEqual(dataOf(shown), [{ ...said, model }]);
+    }
+  });
+
+  it('keeps comments to itself where the model has another name', () => {
+    const text = `: upstream up-1\n\ndata: ${JSON.stringify(GOOD[1])}\n\n`;
+    assert.ok(!watch(Buffer.from(text), [], { showModel: 'house' }).shown.includes('up-1'));
+  });
+
   it('reads a last event that lacks its blank line', () => {
     const { stream, shown } = watch(Buffer.from(`data: ${JSON.stringify(GOOD[3])}`), [10]);
     assert.deepEqual(dataOf(shown), [GOOD[3]]);
