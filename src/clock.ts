@@ -19,12 +19,15 @@ export interface Clock {
   setTimer(run: () => void, delayMs: number): () => void;
 }
 
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 /** The machine's own clock. */
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
   steadyMs: () => STARTED_AT + performance.now(),
   setTimer: (run, delayMs) => {
-    const timer = setTimeout(run, delayMs);
+    // Node takes a longer time for none.
+    const timer = setTimeout(run, Math.min(delayMs, MAX_TIMER_MS));
     timer.unref();
     return () => clearTimeout(timer);
   },

@@ -16,7 +16,7 @@ import { limitHeaders } from './http/limit-headers.js';
 import { parseBody, readBody } from './http/read-body.js';
 import { respondJson, respondStream } from './http/respond.js';
 import type { ApiKey } from './keys/key-store.js';
-import { type Admission, type AdmitResult, admit, limitsOf, look } from './limiter/admit.js';
+import { type Admission, type AdmitResult, admit, limitsOf, look, remainingBefore } from './limiter/admit.js';
 import type { Verdict } from './limiter/limiter-store.js';
 import { DEFAULT_TIER } from './limiter/limits.js';
 import { type Model, mayCall } from './models/model-table.js';
@@ -84,7 +84,7 @@ export async function completeChat(exchange: KeyedExchange, shared: Shared): Pro
     // A limiter may have taken its time too.
     if (shared.closing()) throw await refunded(config, admission);
     if (exchange.showsDebug) {
-      facts.limitsBefore = limitsBefore(admission);
+      facts.limitsBefore = remainingBefore(admission);
       facts.reservedTokens = reservedTokens(admission);
     }
     phases.mark('admit');
@@ -111,6 +111,7 @@ export async function completeChat(exchange: KeyedExchange, shared: Shared): Pro
       chat,
       upstreamModel: model.upstreamModel,
       outputCeiling: admission.outputCeiling,
+      estimatedInputTokens: inputTokens,
       maxResponseBytes: config.maxResponseBytes,
     };
     // What cannot be recorded is not made.
@@ -230,10 +231,6 @@ async function settleFailed(call: Call, error: unknown): Promise<UsageRecord> {
 async function refunded({ limiter, clock }: Config, { reservation }: Admission): Promise<GatewayError> {
   await limiter.settle(reservation, Array(reservation.draws.length).fill(0), clock.steadyMs());
   return shuttingDown();
-}
-
-function limitsBefore({ reservation, verdict }: Admission): number[] {
-  return verdict.remaining.map((left, index) => left + (reservation.draws[index]?.amount ?? 0));
 }
 
 /** What the buckets hold, for the headers of an error; a store that fails here costs only the headers. */

@@ -188,11 +188,11 @@ export const upstreamInterrupted = (cause?: unknown): GatewayError =>
     cause,
   });
 
-/** The upstream fell silent in the middle of a stream. */
+/** The upstream fell silent in the middle of a stream, or took too long for all of it. */
 export const upstreamStalled = (cause?: unknown): GatewayError =>
   new GatewayError({
     status: 504,
-    message: 'The upstream fell silent before the answer was complete.',
+    message: 'The upstream did not complete the answer in time.',
     code: 'upstream_stall',
     cause,
   });

@@ -96,8 +96,8 @@ export function outlinedByteLength({ isDecoded }: JsonOutline, text: string): nu
   return isDecoded ? Buffer.byteLength(text) : text.length;
 }
 
-/** The document's text with these members set. Everything else keeps its bytes; new members come first. */
-export function replaceMembers(document: JsonDocument, changes: JsonObject): Buffer {
+/** The document's text with these members set, and one left out. Everything else keeps its bytes; new members come first. */
+export function replaceMembers(document: JsonDocument, changes: JsonObject, leftOut?: string): Buffer {
   const edits: { readonly span: Span; readonly text: string }[] = [];
   let added = '';
   for (const [name, value] of Object.entries(changes)) {
@@ -105,6 +105,8 @@ export function replaceMembers(document: JsonDocument, changes: JsonObject): Buf
     if (span !== undefined) edits.push({ span, text: JSON.stringify(value) });
     else added += `${JSON.stringify(name)}:${JSON.stringify(value)},`;
   }
+  const gone = leftOut === undefined ? undefined : document.members.get(leftOut);
+  if (gone !== undefined) edits.push({ span: wholeMember(document.bytes, gone), text: '' });
   edits.sort((a, b) => a.span.start - b.span.start);
   const pieces: Buffer[] = [];
   let from = 0;
@@ -119,6 +121,16 @@ export function replaceMembers(document: JsonDocument, changes: JsonObject): Buf
   }
   pieces.push(document.bytes.subarray(from));
   return Buffer.concat(pieces);
+}
+
+/** From the comma before a member's name, or from its name, to the end of its value, or to the comma after it. */
+function wholeMember(bytes: Buffer, value: Span): Span {
+  const before = bytes.toString('latin1', 0, value.start);
+  const name = /"(?:[^"\\]|\\.)*"\s*:\s*$/.exec(before)?.index ?? value.start;
+  const comma = /,\s*$/.exec(before.slice(0, name))?.index;
+  if (comma !== undefined) return { start: comma, end: value.end };
+  const after = /^\s*,/.exec(bytes.toString('latin1', value.end, value.end + 64))?.[0].length ?? 0;
+  return { start: name, end: value.end + after };
 }
 
 /** Kept out of sight, so that a copy of the body (`{ ...body }`) loses it and is serialised anew. */

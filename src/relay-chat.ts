@@ -25,7 +25,7 @@ type Piece = string | Uint8Array;
 
 /** A stream on its way to the client. It ends with `[DONE]` only if it is complete, else with an error event. */
 export function relay(
-  { first, rest, stream }: StreamAnswer,
+  { first, rest, stream, missingUsage }: StreamAnswer,
   { names, call, exchange, config, facts }: Relay,
 ): AnswerStream {
   let unsent: string | Uint8Array | undefined = first;
@@ -76,8 +76,10 @@ export function relay(
     const settled = call.settle({ outcome: 'ok', usage: stream.usage, deliveredTokens: stream.deliveredTokens() });
     return whenReady(settled, (record) => {
       exchange.phases.mark('stream');
-      if (!exchange.showsDebug) return joined(last, DONE_EVENT);
-      return joined(last, debugComment(finishedFacts(facts, call.admission, record), exchange.phases) + DONE_EVENT);
+      const usage = missingUsage() ?? '';
+      if (!exchange.showsDebug) return joined(last, usage + DONE_EVENT);
+      const comment = debugComment(finishedFacts(facts, call.admission, record), exchange.phases);
+      return joined(last, usage + comment + DONE_EVENT);
     });
   }
 

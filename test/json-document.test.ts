@@ -208,6 +208,22 @@ describe('replaceMembers', () => {
     );
   });
 
+  it('leaves one member out, wherever it stands and however it is spaced', () => {
+    fc.assert(
+      fc.property(objects, fc.constantFrom('', '  ', '\n\t'), fc.nat(20), (object, space, place) => {
+        const entries = Object.entries(object).filter(([name]) => name !== 'usage');
+        entries.splice(place % (entries.length + 1), 0, ['usage', null]);
+        const before = document(JSON.stringify(Object.fromEntries(entries), null, space));
+        const after = document(replaceMembers(before, {}, 'usage').toString());
+        const { usage: _, ...rest } = before.value;
+        assert.deepEqual(after.value, rest);
+      }),
+      { numRuns: 2_000 },
+    );
+    const both = document('{"model":"a","usage":null}');
+    assert.equal(replaceMembers(both, { model: 'b' }, 'usage').toString(), '{"model":"b"}');
+  });
+
   it('keeps numbers as they were spelt', () => {
     const body = editedBody(document('{"model":"a","seed":12345678901234567890,"t":1.0}'), { model: 'b' });
     assert.equal(jsonBytes(body).toString(), '{"model":"b","seed":12345678901234567890,"t":1.0}');

@@ -29,8 +29,15 @@ export interface BodyBounds {
  * @throws {GatewayError} 400, 408, 413, 415 or 500; the signal's reason when the client goes away.
  */
 export function readBody(request: GatewayRequest, bounds: BodyBounds): Awaitable<Uint8Array> {
-  checkHeaders(request.headers, bounds.maxBodyBytes);
-  return 'parsed' in request.body ? parsedBytes(request.body.parsed) : collect(request, request.body, bounds);
+  // What the host's parser read, it inflated too.
+  if (!('parsed' in request.body)) {
+    checkHeaders(request.headers, bounds.maxBodyBytes);
+    return collect(request, request.body, bounds);
+  }
+  checkType(request.headers);
+  const bytes = parsedBytes(request.body.parsed);
+  if (bytes.byteLength > bounds.maxBodyBytes) throw bodyTooLarge(bounds.maxBodyBytes);
+  return bytes;
 }
 
 /**
@@ -48,10 +55,13 @@ function checkHeaders(headers: GatewayRequest['headers'], maxBodyBytes: number):
   if (typeof encoding === 'string' && encoding !== '' && encoding.toLowerCase() !== 'identity') {
     throw unsupportedContentEncoding(encoding.slice(0, 100));
   }
-  const type = headers['content-type'];
-  if (typeof type === 'string' && !isJsonType(type)) throw unsupportedContentType(type.slice(0, 200));
+  checkType(headers);
   const length = Number(headers['content-length'] ?? 0);
   if (length > maxBodyBytes) throw bodyTooLarge(maxBodyBytes);
+}
+
+function checkType({ 'content-type': type }: GatewayRequest['headers']): void {
+  if (typeof type === 'string' && !isJsonType(type)) throw unsupportedContentType(type.slice(0, 200));
 }
 
 /** `application/json` with any parameters; a missing type is JSON too, as `curl`-like clients forget it. */

@@ -94,6 +94,11 @@ export async function look(
   return (await store.reserve(reservation, now)).remaining;
 }
 
+/** What the buckets held before the call was admitted. */
+export function remainingBefore({ reservation, verdict }: Admission): number[] {
+  return verdict.remaining.map((left, index) => left + (reservation.draws[index]?.amount ?? 0));
+}
+
 /** True amounts in the order of the draws, for `settle`. */
 export function settledAmounts({ limits }: Admission, tokens: number): number[] {
   const amounts: number[] = [];

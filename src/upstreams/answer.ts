@@ -3,6 +3,7 @@ import { GatewayError, upstreamBadResponse } from '../errors.js';
 import type { Json, JsonObject } from '../json.js';
 import type { JsonDocument } from '../json-document.js';
 import { type StepSource, stepsOf } from '../step-source.js';
+import { usageBody } from '../wire/chat-answer.js';
 import type { ChatRequest } from '../wire/chat-request.js';
 import type { ChatStream } from '../wire/chat-stream.js';
 import type { TokenUsage } from '../wire/usage.js';
@@ -22,6 +23,8 @@ export interface ChatSend {
   readonly upstreamModel: string;
   /** Sent as `max_completion_tokens` when the client named no ceiling; `undefined` sends none. */
   readonly outputCeiling: number | undefined;
+  /** Said in place of the upstream's own numbers where it has none. */
+  readonly estimatedInputTokens: number;
   readonly maxResponseBytes: number;
 }
 
@@ -49,6 +52,8 @@ export interface StreamAnswer {
   readonly first: Uint8Array | string;
   readonly rest: StepSource<Uint8Array | string>;
   readonly stream: ChatStream;
+  /** An event with estimated usage, for a client that asked and an upstream that counts nothing. */
+  missingUsage(): string | undefined;
 }
 
 /** A reply that comes in steps. */
@@ -92,6 +97,11 @@ export function checkNoError(send: ChatSend, error: Json | undefined): void {
 /** An error that came with a 200. Its own words, our status. */
 export function reportedError(names: ModelNames, error: Json): GatewayError {
   return renamedError(upstreamFailure({ status: 502, body: { error } }), names);
+}
+
+/** Usage in OpenAI's shape, of our own counting. */
+export function estimatedUsage({ estimatedInputTokens }: ChatSend, outputTokens: number): JsonObject {
+  return usageBody({ inputTokens: estimatedInputTokens, outputTokens, reasoningTokens: 0 });
 }
 
 export function namesOf({ upstreamModel, chat }: ChatSend): ModelNames {

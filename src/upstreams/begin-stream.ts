@@ -3,11 +3,13 @@ import type { JsonObject } from '../json.js';
 import { ANSWER_BOUNDS, memberValue, scanDocument } from '../json-document.js';
 import type { StepSource } from '../step-source.js';
 import { type ChatStream, watchChatStream } from '../wire/chat-stream.js';
+import { sseEvent } from '../wire/sse.js';
 import {
   type BegunAnswer,
   type ChatSend,
   checkNoError,
   collect,
+  estimatedUsage,
   type ModelNames,
   namesOf,
   nextOf,
@@ -36,6 +38,7 @@ export async function beginStream(
   const stream = watchChatStream({
     hideUsage,
     showModel: send.upstreamModel === send.chat.model ? undefined : send.chat.model,
+    awaitsUsage: send.chat.includeUsage && reply.kind !== 'chunks',
     n: send.chat.n,
     maxEventBytes: Math.min(MAX_EVENT_BYTES, send.maxResponseBytes),
   });
@@ -43,7 +46,11 @@ export async function beginStream(
   let first = await nextOf(rest);
   // Comments keep a connection alive and say nothing: the answer has not begun.
   while (first !== undefined && !stream.begun) first = await nextOf(rest);
-  if (first !== undefined) return { kind: 'stream', first, rest, stream };
+  if (first !== undefined) {
+    const missingUsage = (): string | undefined =>
+      send.chat.includeUsage && stream.usage === undefined ? usageEvent(send, stream) : undefined;
+    return { kind: 'stream', first, rest, stream, missingUsage };
+  }
   if (stream.failure?.kind === 'reported') throw reportedError(namesOf(send), stream.failure.error);
   throw upstreamBadResponse('The upstream ended the stream before it began.');
 }
@@ -53,6 +60,12 @@ async function refuseWholeAnswer(send: ChatSend, source: StepSource<Uint8Array |
   const document = scanDocument(await collect(source, send), ANSWER_BOUNDS);
   if (!('kind' in document)) checkNoError(send, memberValue(document, 'error'));
   throw upstreamBadResponse('The upstream answered with something other than an event stream.');
+}
+
+function usageEvent(send: ChatSend, { lastChunk, deliveredTokens }: ChatStream): string | undefined {
+  if (lastChunk === undefined) return undefined;
+  const { usage: _, ...chunk } = lastChunk;
+  return sseEvent({ ...chunk, choices: [], usage: estimatedUsage(send, deliveredTokens()) });
 }
 
 /** What may go to the client, piece by piece; ends at `[DONE]`, at the end, or at a failure that `stream` tells. */
@@ -73,8 +86,10 @@ function deliverable(
   /** What is to be shown of a step; `undefined` when nothing is. */
   function take(step: Uint8Array | JsonObject): Uint8Array | string | undefined {
     if (step instanceof Uint8Array) size += step.byteLength;
+    const shown = stream.take(step);
+    if (typeof shown === 'string') size += shown.length;
     if (size > maxResponseBytes) throw upstreamBadResponse('The upstream answered with too much.');
-    return stream.take(step);
+    return shown;
   }
 
   let onStep: (piece: Uint8Array | string | undefined) => void;

@@ -10,7 +10,11 @@ export interface OpenAIClient {
     readonly completions: {
       create(
         body: object,
-        options: { readonly signal: AbortSignal; readonly maxRetries: number },
+        options: {
+          readonly signal: AbortSignal;
+          readonly maxRetries: number;
+          readonly fetchOptions: { readonly redirect: 'manual' };
+        },
       ): PromiseLike<unknown>;
     };
   };
@@ -31,7 +35,9 @@ export function openaiClient(client: OpenAIClient, options: { readonly name?: st
     async send({ body, signal }) {
       signal.throwIfAborted();
       try {
-        const answer = await client.chat.completions.create(body, { signal, maxRetries: 0 });
+        // A redirect would take the host's key along to wherever it points.
+        const fetchOptions = { redirect: 'manual' } as const;
+        const answer = await client.chat.completions.create(body, { signal, maxRetries: 0, fetchOptions });
         if (body.stream === true) return await beginStream(answer, signal);
         return { kind: 'whole', body: checked(answer) };
       } catch (error) {

@@ -2,8 +2,18 @@ import type { Awaitable } from '../awaitable.js';
 import { type GatewayError, upstreamBadResponse } from '../errors.js';
 import type { JsonObject } from '../json.js';
 import { ANSWER_BOUNDS, type JsonDocument, memberValue, replaceMembers, scanDocument } from '../json-document.js';
+import { answerTextBytes } from '../wire/answer-text.js';
+import { estimateTokens } from '../wire/estimate.js';
 import { readUsage } from '../wire/usage.js';
-import { type BegunAnswer, type ChatSend, checkNoError, collect, sourceOf, type WholeAnswer } from './answer.js';
+import {
+  type BegunAnswer,
+  type ChatSend,
+  checkNoError,
+  collect,
+  estimatedUsage,
+  sourceOf,
+  type WholeAnswer,
+} from './answer.js';
 import type { DirectReply } from './direct.js';
 import type { UpstreamReply } from './upstream.js';
 
@@ -25,9 +35,15 @@ function wholeObject(send: ChatSend, body: JsonObject): WholeAnswer {
   checkNoError(send, body.error);
   if (!Array.isArray(body.choices)) throw noChoices();
   const usage = readUsage(body.usage);
-  const outputBytes = usage === undefined ? Buffer.byteLength(JSON.stringify(body.choices)) : 0;
-  const shown = send.upstreamModel === send.chat.model ? body : { ...body, model: send.chat.model };
-  return { kind: 'whole', body: JSON.stringify(shown), usage, outputBytes };
+  const outputBytes = usage === undefined ? answerTextBytes(body.choices) : 0;
+  const text = JSON.stringify({
+    ...body,
+    ...(send.upstreamModel === send.chat.model ? {} : { model: send.chat.model }),
+    // A client is owed the numbers, and whoever made the objects cannot count.
+    ...(body.usage === undefined ? { usage: estimatedUsage(send, estimateTokens(outputBytes)) } : {}),
+  });
+  if (text.length > send.maxResponseBytes) throw upstreamBadResponse('The upstream answered with too much.');
+  return { kind: 'whole', body: text, usage, outputBytes };
 }
 
 function wholeBytes(send: ChatSend, bytes: Uint8Array): WholeAnswer {
@@ -35,7 +51,7 @@ function wholeBytes(send: ChatSend, bytes: Uint8Array): WholeAnswer {
   const choices = document.members.get('choices');
   if (choices === undefined || document.bytes[choices.start] !== OPENING_BRACKET) throw noChoices();
   const usage = readUsage(memberValue(document, 'usage'));
-  const outputBytes = usage === undefined ? choices.end - choices.start : 0;
+  const outputBytes = usage === undefined ? answerTextBytes(memberValue(document, 'choices')) : 0;
   const renames = send.upstreamModel !== send.chat.model;
   const body = renames ? replaceMembers(document, { model: send.chat.model }) : document.bytes;
   return { kind: 'whole', body, usage, outputBytes };

@@ -1,16 +1,19 @@
 import { isUtf8 } from 'node:buffer';
 import { isJsonObject, type Json, type JsonObject } from '../json.js';
-import { ANSWER_BOUNDS, type JsonDocument, memberValue, parseDocument, replaceMembers } from '../json-document.js';
+import { ANSWER_BOUNDS, type JsonDocument, memberValue, parseDocument } from '../json-document.js';
 import { closingQuote } from '../json-scan.js';
 import { type ChunkTemplate, chunkTemplate } from './chunk-template.js';
 import { estimateTokens } from './estimate.js';
 import { endOfEvent, endOfLastEvent, eventData, sseEvent } from './sse.js';
 import { readUsage, type TokenUsage } from './usage.js';
+import { visibleEvent } from './visible-event.js';
 
 /** How a stream of chat completion chunks is to be watched. */
 export interface ChatStreamOptions {
   /** The usage chunk is ours alone: the client did not ask for it. */
   readonly hideUsage: boolean;
+  /** The client waits for usage: without it a stream is not finished, but by `[DONE]`. */
+  readonly awaitsUsage: boolean;
   /** What to write in place of the upstream's model id; `undefined` leaves it as it is. */
   readonly showModel: string | undefined;
   /** Answers asked for: the stream is finished when so many have a finish reason. */
@@ -37,6 +40,8 @@ export interface ChatStream {
   /** The upstream reported an error, which was not passed on, or sent what is no chunk. */
   readonly failure: StreamFailure | undefined;
   readonly usage: TokenUsage | undefined;
+  /** The latest chunk that came as an object. */
+  readonly lastChunk: JsonObject | undefined;
   /** At least what the client got so far. */
   deliveredTokens(): number;
 }
@@ -62,16 +67,17 @@ export function watchChatStream(options: ChatStreamOptions): ChatStream {
     finished: false,
     failure: undefined,
     usage: undefined,
+    lastChunk: undefined,
     take: (piece) => (piece instanceof Uint8Array ? takeBytes(piece) : takeChunk(piece)),
     takeEnd,
-    deliveredTokens: () => (textBytes === 0 ? 0 : Math.max(events, estimateTokens(textBytes))),
+    deliveredTokens: () => Math.max(textEvents, estimateTokens(textBytes)),
   };
   let held: Uint8Array[] = [];
   let heldBytes = 0;
   let heldTail = '';
   /** Indexes of the choices that have their reason: some upstreams say one twice. */
   const finished = new Set<Json>();
-  let events = 0;
+  let textEvents = 0;
   let textBytes = 0;
   /** What chunks of text look like in this stream, the latest first. */
   let templates: readonly ChunkTemplate[] = [];
@@ -180,23 +186,20 @@ export function watchChatStream(options: ChatStreamOptions): ChatStream {
     const seen = observe(outline.body, document);
     if (seen === 'hidden') return '';
     count(event);
-    const visible = visibleEvent(event, data, document);
+    const visible = visibleEvent({ event, data, document }, options);
     if (seen === 'text') learn(event, visible);
     return visible;
   }
 
-  function visibleEvent(event: string, data: string, document: JsonDocument): string {
-    if (options.showModel !== undefined && document.members.has('model')) {
-      return `data: ${replaceMembers(document, { model: options.showModel }).toString('latin1')}\n\n`;
-    }
-    // Lines such as `id:` break some SDKs (wire.md §2.2): only the data is passed on.
-    return event.startsWith('data:') && !/[\r\n](?:id|retry|event):/.test(event) ? event : `data: ${data}\n\n`;
-  }
-
   function takeChunk(chunk: JsonObject): string | undefined {
     if (observe(chunk) === 'hidden') return undefined;
+    const { usage, ...rest } = chunk;
+    const hidesUsage = options.hideUsage && usage === null;
     const renamed = options.showModel !== undefined && 'model' in chunk;
-    const event = sseEvent(renamed ? { ...chunk, model: options.showModel } : chunk);
+    stream.lastChunk = renamed ? { ...chunk, model: options.showModel } : chunk;
+    const event = sseEvent(
+      hidesUsage ? { ...rest, ...(renamed ? { model: options.showModel } : {}) } : stream.lastChunk,
+    );
     count(event);
     return event;
   }
@@ -216,7 +219,7 @@ export function watchChatStream(options: ChatStreamOptions): ChatStream {
       finished.add(choice.index ?? 0);
       isText = false;
     }
-    stream.finished = finished.size >= options.n;
+    stream.finished = finished.size >= options.n && (!options.awaitsUsage || stream.usage !== undefined);
     if (isText) return 'text';
     return options.hideUsage && choices.length === 0 && isJsonObject(chunk.usage) ? 'hidden' : 'news';
   }
@@ -233,7 +236,7 @@ export function watchChatStream(options: ChatStreamOptions): ChatStream {
   }
 
   function countEvent(written: number): void {
-    events += 1;
+    if (written > 0) textEvents += 1;
     textBytes += written;
     stream.begun = true;
   }

@@ -12,7 +12,7 @@ import { inParallel, range } from '../helpers/in-parallel.js';
 import { type RawResponse, rawChat, rawExchange } from '../helpers/raw-client.js';
 import { CALL, onBareHost, type Scene } from '../helpers/scene.js';
 import type { SeenRequest, Step } from '../helpers/scripted-upstream.js';
-import { errorCodeOf, eventsOf, textOf } from '../helpers/stream-client.js';
+import { errorCodeOf, eventsOf, textOf, withoutUsage } from '../helpers/stream-client.js';
 
 const PIECES = ['Once', ' üpon', ' 漢'];
 const EVENTS = streamEvents(PIECES);
@@ -49,8 +49,7 @@ function judgeStream(response: RawResponse, offset: number, visible: readonly st
 }
 
 async function cutEverywhere({ host }: Scene, bytes: Buffer, events: readonly string[]): Promise<string[]> {
-  // What a client sees that did not ask for usage: all but the usage chunk.
-  const visible = eventsOf(events.join('')).filter((event) => !event.includes('prompt_tokens'));
+  const visible = withoutUsage(eventsOf(events.join('')));
   const outcomes: string[] = [];
   await inParallel(range(bytes.length + 1), 16, async (offset) => {
     const body = { ...CALL, stream: true, seed: offset };

@@ -7,7 +7,7 @@ import { inParallel, range } from '../helpers/in-parallel.js';
 import { rawChat, rawExchange } from '../helpers/raw-client.js';
 import { CALL, onBareHost, type Scene, type SceneOptions } from '../helpers/scene.js';
 import type { Step } from '../helpers/scripted-upstream.js';
-import { eventsOf } from '../helpers/stream-client.js';
+import { eventsOf, withoutUsage } from '../helpers/stream-client.js';
 
 /** With little around the text, as every byte costs a call. */
 const EVENTS = streamEvents(['Once', ' üpon "a"', ' 漢\n\ndata: [DONE]'], { model: 'upstream-model' }).map((event) =>
@@ -22,9 +22,7 @@ const WAYS: readonly { readonly name: string; readonly model: string; readonly g
 ];
 
 function visible(model: string): string[] {
-  return eventsOf(EVENTS.join(''))
-    .filter((event) => !event.includes('prompt_tokens'))
-    .map((event) => event.replace('"upstream-model"', `"${model}"`));
+  return withoutUsage(eventsOf(EVENTS.join(''))).map((event) => event.replace('"upstream-model"', `"${model}"`));
 }
 
 async function ask({ host }: Scene, model: string, seed: number): Promise<string[]> {

@@ -56,3 +56,8 @@ export function errorCodeOf(events: readonly string[]): string | undefined {
   if (last === undefined || last === '[DONE]') return undefined;
   return JSON.parse(last).error?.code;
 }
+
+/** What a client sees of these events that did not ask for usage. */
+export function withoutUsage(events: readonly string[]): string[] {
+  return events.filter((event) => !event.includes('prompt_tokens')).map((event) => event.replace(',"usage":null', ''));
+}

@@ -340,7 +340,7 @@ describe('openaiClient', () => {
     const { signal } = new AbortController();
     const call = { operation: 'chat.completions', keyId: 'k', tier: 't', requestId: 'r', signal } as const;
     assert.deepEqual(await upstream.send({ ...call, body: WHOLE }), { kind: 'whole', body: { choices: [] } });
-    assert.deepEqual(seen, [[WHOLE, { signal, maxRetries: 0 }]]);
+    assert.deepEqual(seen, [[WHOLE, { signal, maxRetries: 0, fetchOptions: { redirect: 'manual' } }]]);
     assert.equal((await failure(upstream.send({ ...call, body: STREAM }))).code, 'upstream_bad_response');
   });
 

@@ -47,6 +47,7 @@ function ask(upstream: Upstream, body: JsonObject, outputCeiling?: number) {
     chat: readChatRequest(result.outline),
     upstreamModel: 'm',
     outputCeiling,
+    estimatedInputTokens: 5,
     maxResponseBytes: 1_000_000,
   };
 }
