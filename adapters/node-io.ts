@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, ServerResponse } from 'node:http';
 import { type AnswerStream, createCancellation, type GatewayRequest, type GatewayResponse } from '../src/index.js';
 
 /** What an adapter knows about a request besides the request itself. */
@@ -31,10 +31,12 @@ export function readRequest(
   { url, parsedBody, native }: RequestContext,
 ): GatewayRequest {
   const signal = createCancellation();
-  // `close` of the response, not of the request: that one also fires after a body was read.
-  res.once('close', () => {
+  const onClose = (): void => {
     if (!res.writableFinished) signal.abort(new Error('The client closed the connection.'));
-  });
+  };
+  // `close` of the response, not of the request: that one also fires after a body was read.
+  if (res.closed || res.destroyed) onClose();
+  else res.once('close', onClose);
   return {
     method: req.method ?? 'GET',
     url,
@@ -53,27 +55,48 @@ export async function writeResponse(
   res: ServerResponse,
   { status, headers, body }: GatewayResponse,
 ): Promise<void> {
-  if (res.destroyed || res.headersSent) return;
-  const fields: string[] = [];
-  for (const name in headers) fields.push(name, headers[name] ?? '');
+  if (isAnswered(res)) return leave(body);
   if (typeof body !== 'string' && !(body instanceof Uint8Array)) {
-    res.writeHead(status, fields);
+    writeHead(res, status, headers);
     return writeStream(res, body);
   }
-  fields.push('content-length', String(Buffer.byteLength(body)));
+  const sized = { ...headers, 'content-length': String(Buffer.byteLength(body)) };
   // The end of a small body may stand in the very packet that is being read: a turn later the request is complete.
-  if (!req.complete) await new Promise((resolve) => setImmediate(resolve));
+  if (!req.complete) {
+    await new Promise((resolve) => setImmediate(resolve));
+    if (isAnswered(res)) return;
+  }
   if (req.complete) {
-    res.writeHead(status, fields);
+    writeHead(res, status, sized);
     // As a text, a small body leaves in one write together with the head; latin1 keeps its bytes.
     if (typeof body !== 'string' && body.byteLength <= SMALL_BYTES) res.end(latin1(body), 'latin1');
     else res.end(body);
     return;
   }
-  res.writeHead(status, [...fields, 'connection', 'close']);
+  writeHead(res, status, { ...sized, connection: 'close' });
   res.write(body);
   await uploadStops(req);
   res.end();
+}
+
+/** The host answered in our place, or nobody is left. */
+function isAnswered(res: ServerResponse): boolean {
+  return res.destroyed || res.headersSent;
+}
+
+/** Node takes a flat array fastest; what hosts put in place of its method may not know it (on-headers before 1.1). */
+function writeHead(res: ServerResponse, status: number, headers: Readonly<Record<string, string>>): void {
+  if (res.writeHead !== ServerResponse.prototype.writeHead) {
+    res.writeHead(status, headers);
+    return;
+  }
+  const fields: string[] = [];
+  for (const name in headers) fields.push(name, headers[name] ?? '');
+  res.writeHead(status, fields);
+}
+
+function leave(body: GatewayResponse['body']): void {
+  if (typeof body !== 'string' && !(body instanceof Uint8Array)) body.leave();
 }
 
 function latin1(bytes: Uint8Array): string {
@@ -86,7 +109,8 @@ function writeStream(res: ServerResponse, pieces: AnswerStream): Promise<void> {
     function write(piece: string | Uint8Array | undefined): void {
       if (piece !== undefined && !res.destroyed) {
         if (res.write(piece)) next();
-        else void drained(res).then(next);
+        // Not in this turn: a source that never waits would hold back everybody else.
+        else void drained(res).then(() => setImmediate(next));
         return;
       }
       if (piece === undefined) res.end();
@@ -102,7 +126,11 @@ function writeStream(res: ServerResponse, pieces: AnswerStream): Promise<void> {
 function drained(res: ServerResponse): Promise<void> {
   if (res.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
-    const timer = setTimeout(() => res.destroy(), STALLED_CLIENT_MS);
+    // An answer that waits behind another one on its connection never closes: its wait ends here.
+    const timer = setTimeout(() => {
+      res.destroy();
+      done();
+    }, STALLED_CLIENT_MS);
     const done = (): void => {
       clearTimeout(timer);
       res.off('drain', done);
@@ -166,7 +194,9 @@ function bodyChunks(req: IncomingMessage): AsyncIterable<Uint8Array> {
         else return;
         reader = undefined;
       }
-      const onData = (chunk: Uint8Array): void => {
+      const onData = (given: Uint8Array | string): void => {
+        // Strings, where the host has set an encoding.
+        const chunk = typeof given === 'string' ? Buffer.from(given, req.readableEncoding ?? 'utf8') : given;
         waiting.push(chunk);
         waitingBytes += chunk.byteLength;
         if (waitingBytes > MAX_WAITING_BYTES && reader === undefined) req.pause();

@@ -29,6 +29,8 @@ export interface Call {
   failed(): Ending;
   /** Ends the upstream's work; the call then fails with `reason`. */
   abort(reason: Error): void;
+  /** The same, and settles the call even if nobody reads its answer any more. */
+  giveUp(reason: Error): void;
   /** Calls `run` when the call is settled, at once if it is. */
   onSettled(run: () => void): void;
 }
@@ -69,7 +71,7 @@ export function openCall({ config, admission, metered, clientSignal, running }: 
     hooks.onError(error, { requestId: start.requestId, keyId: start.keyId });
   }
 
-  const cancelDeadline = config.startCallDeadline(() => cancellation.abort(upstreamTimeout()));
+  const cancelDeadline = config.startCallDeadline(() => call.giveUp(upstreamTimeout()));
   const onClientGone = (): void => {
     cancellation.abort(clientSignal.reason);
     void call.settle({ outcome: 'aborted', usage: progress?.usage, deliveredTokens: progress?.deliveredTokens() });
@@ -137,6 +139,10 @@ export function openCall({ config, admission, metered, clientSignal, running }: 
     },
     failed: () => ({ outcome: 'error', usage: progress?.usage, deliveredTokens: progress?.deliveredTokens() }),
     abort: cancellation.abort,
+    giveUp(reason) {
+      cancellation.abort(reason);
+      void call.settle(call.failed());
+    },
     onSettled(run) {
       if (isSettled) run();
       else waiting.push(run);

@@ -82,7 +82,7 @@ export async function completeChat(exchange: KeyedExchange, shared: Shared): Pro
     }
     const { admission } = admitted;
     // A limiter may have taken its time too.
-    if (shared.closing()) throw await refunded(config, admission);
+    if (shared.closing() || request.signal.aborted) throw await refunded(config, admission);
     if (exchange.showsDebug) {
       facts.limitsBefore = remainingBefore(admission);
       facts.reservedTokens = reservedTokens(admission);
@@ -118,6 +118,7 @@ export async function completeChat(exchange: KeyedExchange, shared: Shared): Pro
     const recording = recordStart(config, call);
     if (isPending(recording)) await recording;
     isRecorded = true;
+    if (call.cancellation.aborted) throw call.cancellation.reason;
     call.asked();
     const sent = await shared.sendChat(send);
     facts.attempts = sent.attempts;

@@ -106,7 +106,7 @@ function namesFor(key: ApiKey, model: Model): Model[] {
 /** Waits until every call is settled; at the end of the grace the rest is ended. */
 async function drain({ clock }: Config, running: ReadonlySet<Call>, graceMs: number): Promise<void> {
   const cancelTimer = clock.setTimer(() => {
-    for (const call of running) call.abort(shuttingDown());
+    for (const call of running) call.giveUp(shuttingDown());
   }, graceMs);
   while (running.size > 0) {
     await Promise.all([...running].map((call) => new Promise<void>((resolve) => call.onSettled(resolve))));

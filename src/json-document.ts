@@ -1,6 +1,6 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { isJsonObject, type Json, type JsonObject } from './json.js';
-import { type JsonBounds, type JsonRefusal, refused, type Span, scanTopLevel } from './json-scan.js';
+import { hasGoodStrings, type JsonBounds, type JsonRefusal, refused, type Span, scanTopLevel } from './json-scan.js';
 import { isPoisoned, isWellFormed, toWellFormed } from './json-walk.js';
 
 /** A JSON object as the bytes it came as, so that a change of one member need not rebuild the rest. */
@@ -65,14 +65,14 @@ export function parseDocument(input: Uint8Array, bounds: JsonBounds): JsonResult
 }
 
 /**
- * The same without an object, for who needs only a few members: nothing is made of the bytes, and what stands inside of
- * strings and numbers is not looked at but for being UTF-8.
+ * The same without an object, for who needs only a few members.
  */
 export function scanDocument(input: Uint8Array, bounds: JsonBounds): JsonDocument | JsonRefusal {
   const bytes = withoutByteOrderMark(bufferOf(input));
-  const members = scanTopLevel(bytes.toString('latin1'), bounds);
+  const text = bytes.toString('latin1');
+  const members = scanTopLevel(text, bounds);
   if (!(members instanceof Map)) return members;
-  return isUtf8(bytes) ? { bytes, members } : refused('syntax');
+  return isUtf8(bytes) && hasGoodStrings(text) ? { bytes, members } : refused('syntax');
 }
 
 /** The value of one top-level member; `undefined` when there is none, or it cannot be read. */

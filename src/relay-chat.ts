@@ -90,7 +90,9 @@ export function relay(
 
   const source: StepSource<Piece> = {
     leave() {
-      if (!isOver) leave();
+      if (isOver) return;
+      leave();
+      void call.settle({ outcome: 'aborted', usage: stream.usage, deliveredTokens: stream.deliveredTokens() });
     },
     read(given) {
       onStep = given;

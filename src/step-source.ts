@@ -13,13 +13,24 @@ export function stepsOf<T>(iterable: AsyncIterable<T>): StepSource<T> {
   const iterator = iterable[Symbol.asyncIterator]();
   return {
     read(onStep, onFailure) {
-      iterator.next().then((step) => onStep(step.done === true ? undefined : step.value), onFailure);
+      iterator.next().then((step) => {
+        if (step.done === true) return onStep(undefined);
+        if (step.value !== undefined) return onStep(step.value);
+        leaveIterator(iterator);
+        onFailure(new TypeError('Expected every step to be something, got undefined'));
+      }, onFailure);
     },
-    leave() {
-      // Not awaited: a generator that is stuck answers only when it comes unstuck.
-      iterator.return?.()?.catch(() => {});
-    },
+    leave: () => leaveIterator(iterator),
   };
+}
+
+/** Not awaited: a generator that is stuck answers only when it comes unstuck. Whatever else it does is its own affair. */
+export function leaveIterator(iterator: AsyncIterator<unknown>): void {
+  try {
+    Promise.resolve(iterator.return?.()).catch(() => {});
+  } catch {
+    // It throws, and is left all the same.
+  }
 }
 
 /** The same for who iterates. */

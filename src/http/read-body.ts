@@ -15,6 +15,7 @@ import {
   unsupportedContentEncoding,
   unsupportedContentType,
 } from '../request-errors.js';
+import { leaveIterator } from '../step-source.js';
 import type { GatewayRequest } from './exchange.js';
 
 /** Bounds of one request body. */
@@ -100,8 +101,7 @@ function collect(
     function fail(reason: unknown): void {
       if (isOver) return;
       stop();
-      // Not awaited: a stalled sender must not hold back the answer.
-      iterator.return?.()?.catch(() => {});
+      leaveIterator(iterator);
       reject(reason);
     }
     function onStep(step: IteratorResult<Uint8Array>): void {

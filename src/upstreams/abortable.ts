@@ -1,4 +1,5 @@
 import type { Cancellation } from '../cancellation.js';
+import { leaveIterator } from '../step-source.js';
 
 /**
  * The same iteration, which ends with the signal's reason as soon as the signal aborts, even while the source is stuck.
@@ -9,8 +10,7 @@ export function abortable<T>(source: AsyncIterable<T>, signal: Cancellation): As
   let interrupt: ((reason: unknown) => void) | undefined;
   const onAbort = (): void => {
     interrupt?.(signal.reason);
-    // Not awaited: a generator that is stuck answers `return` only when it comes unstuck.
-    iterator.return?.()?.catch(() => {});
+    leaveIterator(iterator);
   };
   signal.addEventListener('abort', onAbort);
   const release = (): void => signal.removeEventListener('abort', onAbort);

@@ -215,7 +215,7 @@ export function watchChatStream(options: ChatStreamOptions): ChatStream {
     const choices = Array.isArray(chunk.choices) ? chunk.choices : [];
     let isText = choices.length > 0 && !isJsonObject(chunk.usage);
     for (const choice of choices) {
-      if (!isJsonObject(choice) || typeof choice.finish_reason !== 'string') continue;
+      if (!isJsonObject(choice) || typeof choice.finish_reason !== 'string' || choice.finish_reason === '') continue;
       finished.add(choice.index ?? 0);
       isText = false;
     }

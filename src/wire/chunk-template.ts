@@ -1,4 +1,4 @@
-import { closingQuote } from '../json-scan.js';
+import { closingQuote, isSimpleEscape } from '../json-scan.js';
 
 /** The strings in which one chunk differs from the next: what the model wrote, and OpenAI's padding. */
 const CHANGING = /"(content|arguments|reasoning_content|refusal|obfuscation)":"/g;
@@ -22,8 +22,11 @@ export interface ChunkTemplate {
  * @returns `undefined` when there is nothing in it that changes.
  */
 export function chunkTemplate(event: string, shownEvent: string): ChunkTemplate | undefined {
-  const fixed = fixedParts(event);
-  const shownFixed = fixedParts(shownEvent);
+  // Of several lines one may be no JSON.
+  if (/[\r\n]/.test(event.trimEnd())) return undefined;
+  const isShownAsIs = event === shownEvent;
+  const fixed = fixedParts(copied(event));
+  const shownFixed = fixedParts(copied(shownEvent));
   if (fixed.parts.length < 2 || fixed.parts.length !== shownFixed.parts.length) return undefined;
   const { parts, isPadding } = fixed;
   const strings: string[] = parts.map(() => '');
@@ -43,16 +46,21 @@ export function chunkTemplate(event: string, shownEvent: string): ChunkTemplate 
         if (from === -1) return -1;
         if (isPadding[index] !== true) template.textLength += from - end;
         // Only where they are needed: a piece of a text keeps all of it alive.
-        if (event !== shownEvent) strings[index] = text.slice(end, from);
+        if (!isShownAsIs) strings[index] = text.slice(end, from);
       }
       return -1;
     },
     shown(): string | undefined {
-      if (event === shownEvent) return undefined;
+      if (isShownAsIs) return undefined;
       return shownFixed.parts.reduce((shown, part, index) => shown + (strings[index - 1] ?? '') + part);
     },
   };
   return template;
+}
+
+/** Pieces of a text keep all of it alive, here the whole read that the event came in. */
+function copied(latin1: string): string {
+  return Buffer.from(latin1, 'latin1').toString('latin1');
 }
 
 /** What stands between the strings that change, their quotes included. */
@@ -73,8 +81,6 @@ function fixedParts(event: string): { readonly parts: readonly string[]; readonl
   return { parts, isPadding };
 }
 
-const SIMPLE_ESCAPES = '"\\/bfnrt';
-
 /** Where a well-formed JSON string ends that began before `from`; -1 when it is none. */
 function stringEnd(text: string, from: number): number {
   for (let at = from; at < text.length; at += 1) {
@@ -84,7 +90,7 @@ function stringEnd(text: string, from: number): number {
     if (code !== 0x5c) continue;
     at += 1;
     if (text[at] === 'u' && /^[0-9A-Fa-f]{4}$/.test(text.slice(at + 1, at + 5))) at += 4;
-    else if (!SIMPLE_ESCAPES.includes(text[at] ?? 'none')) return -1;
+    else if (!isSimpleEscape(text[at])) return -1;
   }
   return -1;
 }
