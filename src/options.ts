@@ -119,6 +119,11 @@ export function resolveOptions(options: GatewayOptions = {}): Config {
   const environment = readEnvironment(options.environment);
   const hooks = guardedHooks(options.hooks ?? {});
   const { production } = environment;
+  const tiers = new Map(Object.entries({ ...DEFAULT_TIERS, ...checkedTiers(options.tiers) }));
+  for (const { id, tier } of environment.keys) {
+    if (tier !== undefined && !tiers.has(tier))
+      throw unexpected(`MEGALLM_KEYS, the tier of ${id}`, 'to be a tier', tier);
+  }
   const { clock = systemClock } = options;
   const timeoutMs = positiveInteger('timeoutMs', options.timeoutMs ?? 600_000);
   return Object.freeze({
@@ -126,7 +131,7 @@ export function resolveOptions(options: GatewayOptions = {}): Config {
     models: modelTable(options.models ?? defaultModels(), passesUnlisted(options)),
     keys: withMethod('keys', options.keys, 'find') ?? defaultKeys(environment, options, hooks),
     identify: options.identify,
-    tiers: new Map(Object.entries({ ...DEFAULT_TIERS, ...checkedTiers(options.tiers) })),
+    tiers,
     limiter: withMethod('limiter', options.limiter, 'reserve') ?? memoryLimiter(),
     usage: withMethod('usage', options.usage, 'settle') ?? memoryUsage(),
     hooks,

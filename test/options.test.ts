@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createGateway, type Gateway, type GatewayOptions, readEnvironment } from 'megallm-middleware';
+import {
+  createGateway,
+  fromFunction,
+  type Gateway,
+  type GatewayOptions,
+  http,
+  readEnvironment,
+} from 'megallm-middleware';
 
 const SECRET = 'sk-host-secret-0123456789';
 const CALL = { model: 'gpt-4o', messages: [{ role: 'user', content: 'Say hello' }] };
@@ -77,5 +84,37 @@ describe('createGateway', () => {
     assert.throws(make({ upstream: {} }), /`upstream` to have a method `send`/);
     assert.throws(make({ basePath: 'ai' }), /`basePath`/);
     assert.throws(make({ models: { a: { aliases: ['b'] }, b: {} } }), /got "b" twice/);
+  });
+});
+
+describe('what an upstream or a key is told wrongly', () => {
+  it('is refused when it is made, and no key is shown', () => {
+    const baseUrl = 'http://localhost:1/v1';
+    const bad: object[] = [
+      { connections: 0 },
+      { headersTimeoutMs: -1 },
+      { bodyTimeoutMs: '10s' },
+      { connectTimeoutMs: Number.NaN },
+      { apiKey: 'sk-canary\nx' },
+      { headers: { 'a b': 'c' } },
+      { timeout: 5 },
+    ];
+    for (const options of bad) {
+      assert.throws(
+        () => http({ baseUrl, ...options }),
+        (error) => error instanceof TypeError && !error.message.includes('canary'),
+        JSON.stringify(options),
+      );
+    }
+    assert.throws(() => fromFunction(JSON.parse('null')), TypeError);
+  });
+
+  it('such as a tier that there is not', () => {
+    const environment = { MEGALLM_KEYS: 'canary-secret-0123456789:nosuch:bob' };
+    assert.throws(
+      () => createGateway({ environment }),
+      (error) => error instanceof TypeError && /bob.*nosuch/.test(error.message) && !error.message.includes('canary'),
+    );
+    createGateway({ environment, tiers: { nosuch: {} } });
   });
 });

@@ -1,10 +1,11 @@
+import { unexpected } from '../checks.js';
 import { systemClock } from '../clock.js';
 import { isJsonObject, type JsonObject } from '../json.js';
 import { type ChatHead, chatCompletion, chatHead } from '../wire/chat-answer.js';
 import { asksForUsage, chatChunks } from '../wire/chat-chunks.js';
 import { collectChunks } from '../wire/collect-chunks.js';
 import { deltaCompleter } from '../wire/complete-deltas.js';
-import { isComplete, readAnswer } from '../wire/read-answer.js';
+import { isWellFormed, readAnswer } from '../wire/read-answer.js';
 import { abortable, orAborted } from './abortable.js';
 import type { Upstream, UpstreamCall, UpstreamReply } from './upstream.js';
 
@@ -39,6 +40,7 @@ export function fromFunction(
   fn: (body: JsonObject, context: FunctionContext) => FunctionAnswer | Promise<FunctionAnswer>,
   options: { readonly name?: string } = {},
 ): Upstream {
+  if (typeof fn !== 'function') throw unexpected('fn', 'to be a function', fn);
   return {
     name: options.name ?? 'function',
     async send(call) {
@@ -68,7 +70,7 @@ function replyOf(answer: unknown, { body }: UpstreamCall, head: ChatHead): Upstr
   }
   const { id, created, model } = head;
   if (isJsonObject(given.error)) return { kind: 'whole', body: given };
-  const completed = isComplete(given)
+  const completed = isWellFormed(given)
     ? { id, object: 'chat.completion', created, model, ...given }
     : chatCompletion(readAnswer(given, head));
   return { kind: 'whole', body: completed };

@@ -1,4 +1,5 @@
 import type { Pool } from 'undici';
+import { positiveInteger } from '../checks.js';
 import { jsonBytes } from '../json-document.js';
 import { iterableOf } from '../step-source.js';
 import { type DirectCall, type DirectReply, withDirect } from './direct.js';
@@ -29,9 +30,10 @@ const PATHS: Readonly<Record<Operation, string>> = { 'chat.completions': '/chat/
 /**
  * Any OpenAI-compatible server, over undici. Answers pass through as the bytes they are. Redirects are not followed, and
  * nothing a client says can change where a call goes or which key it bears.
- * @throws {TypeError} when `baseUrl` is not an http(s) address, or carries a user name, query or fragment.
+ * @throws {TypeError} for options that cannot be right, such as a `baseUrl` with a user name, query or fragment.
  */
 export function http(options: HttpOptions): Upstream {
+  checkOptions(options);
   const base = checkedBaseUrl(options.baseUrl);
   const path = base.pathname.replace(/\/+$/, '');
   const headers = requestHeaders(options);
@@ -70,6 +72,31 @@ async function openPool(origin: string, options: HttpOptions): Promise<Pool> {
     headersTimeout: options.headersTimeoutMs ?? 600_000,
     bodyTimeout: options.bodyTimeoutMs ?? 120_000,
   });
+}
+
+const OPTION_NAMES = new Set<string>([
+  'baseUrl',
+  'apiKey',
+  'headers',
+  'name',
+  'connections',
+  'connectTimeoutMs',
+  'headersTimeoutMs',
+  'bodyTimeoutMs',
+]);
+
+/** Never shows a value that may be a key. */
+function checkOptions(options: HttpOptions): void {
+  for (const name of Object.keys(options)) {
+    if (!OPTION_NAMES.has(name)) throw new TypeError(`Unknown option \`${name}\` of http`);
+  }
+  for (const name of ['connections', 'connectTimeoutMs', 'headersTimeoutMs', 'bodyTimeoutMs'] as const) {
+    if (options[name] !== undefined) positiveInteger(name, options[name]);
+  }
+  for (const [name, value] of Object.entries({ authorization: options.apiKey ?? '', ...options.headers })) {
+    const isHeader = /^[\w!#$%&'*+.^`|~-]+$/.test(name) && typeof value === 'string' && /^[\t\x20-\x7e]*$/.test(value);
+    if (!isHeader) throw new TypeError('Expected `apiKey` and `headers` to be what an HTTP header can hold');
+  }
 }
 
 function requestHeaders({ apiKey, headers = {} }: HttpOptions): string[] {

@@ -33,6 +33,19 @@ export function deltaCompleter(head: ChatHead, options: ChunkOptions): DeltaComp
     return opening(completed).map((step) => chatChunk(head, { delta: step, ...probabilities }, options));
   }
 
+  /** A chunk of choices alone is one or more deltas. */
+  function takeBareChunk({ usage: given }: JsonObject, choices: readonly Json[]): readonly JsonObject[] {
+    const deltas = choices.map((choice) => {
+      const { delta, finish_reason, logprobs } = isJsonObject(choice) ? choice : {};
+      return {
+        ...(isJsonObject(delta) ? delta : {}),
+        finish_reason: finish_reason ?? null,
+        logprobs: logprobs ?? null,
+      };
+    });
+    return [...deltas, { usage: given ?? null }].flatMap(takeDelta);
+  }
+
   function completedDelta({ tool_calls, function_call, content, ...rest }: JsonObject): JsonObject {
     const toolCalls = (Array.isArray(tool_calls) ? tool_calls : []).map(calls.complete);
     return {
@@ -71,6 +84,7 @@ export function deltaCompleter(head: ChatHead, options: ChunkOptions): DeltaComp
     take(piece) {
       if (typeof piece === 'string') return takeDelta({ content: piece });
       if (!isComplete(piece)) return takeDelta(piece);
+      if (typeof piece.object !== 'string' && Array.isArray(piece.choices)) return takeBareChunk(piece, piece.choices);
       passedChunks = true;
       return [piece];
     },

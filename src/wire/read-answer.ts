@@ -8,6 +8,15 @@ export function isComplete(body: JsonObject): boolean {
   return Array.isArray(body.choices) || isJsonObject(body.error);
 }
 
+/** Whether each choice of a whole chat completion has all that clients count on. */
+export function isWellFormed({ choices }: JsonObject): boolean {
+  if (!Array.isArray(choices)) return false;
+  return choices.every((choice) => {
+    if (!isJsonObject(choice) || !isJsonObject(choice.message)) return false;
+    return typeof choice.message.role === 'string' && readFinishReason(choice.finish_reason) !== undefined;
+  });
+}
+
 /**
  * Reads a whole chat completion, or an assistant message with `finish_reason` and `usage` beside its own members.
  * What is missing is completed: ids, finish reasons, the sum of the usage.

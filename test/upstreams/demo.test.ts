@@ -597,7 +597,23 @@ describe('models of the demo', () => {
     await whole(ask(long, { model: 'gpt-4o' }));
     const withAnswer = await refusal(ask('word '.repeat(6_000), { model: 'gpt-4', max_tokens: 4_000 }));
     assert.match(withAnswer.message, /you requested 10\d{3} tokens \(60\d\d in the messages, 4000 in the completion\)/);
-    await refusal(ask('word '.repeat(140_000), { model: 'claude-opus-4' }));
+    await whole(ask('word '.repeat(140_000), { model: 'claude-opus-4' }));
+    await refusal(ask('word '.repeat(201_000), { model: 'claude-opus-4' }));
+    await refusal(ask('word '.repeat(17_000), { model: 'ft:gpt-3.5-turbo:acme::x1' }));
+    await whole(ask('word '.repeat(140_000), { model: 'gpt-5.1' }));
+  });
+
+  it('do not answer to names that nobody gave', async () => {
+    const made = ['gpt-4foo', 'gpt-4omni', 'gpt-4o-does-not-exist', 'gpt-9.9', '../gpt-4o', 'o9', 'gpt', 'constructor'];
+    for (const model of made) assert.equal((await refusal(ask('hi', { model }))).code, 'model_not_found', model);
+    const real =
+      'gpt-4o-2024-08-06 gpt-4-0613 gpt-4-turbo-preview gpt-4o-mini-search-preview gpt-5.1-codex-max gpt-5-chat-latest';
+    const others =
+      'o1 o1-pro o3-mini o4-mini-deep-research chatgpt-4o-latest openai/gpt-oss-120b ft:gpt-4o-mini:acme::x1';
+    for (const model of `${real} ${others}`.split(' ')) await whole(ask('hi', { model }));
+  });
+
+  it('name what is too large', async () => {
     const tooMuch = await refusal(ask('hi', { max_tokens: 40_000 }));
     assert.equal(
       tooMuch.message,

@@ -193,10 +193,37 @@ describe('a function answers with', () => {
   });
 
   it('a whole completion that is not touched', async () => {
-    const completion = { id: 'mine', choices: [{ index: 0, message: { content: 'x' }, odd: 1 }], extra: [1] };
+    const message = { role: 'assistant', content: 'x' };
+    const completion = { id: 'mine', choices: [{ index: 0, message, finish_reason: 'stop', odd: 1 }], extra: [1] };
     const { created, ...body } = await whole(() => completion);
     assert.deepEqual(body, { object: 'chat.completion', model: 'mine', ...completion });
     assert.ok(Number.isInteger(created));
+  });
+
+  it('a whole completion whose choices lack what clients count on: that is filled in', async () => {
+    const { choices } = await whole(() => ({ choices: [{ message: { content: 'min' } }] }));
+    const message = { role: 'assistant', content: 'min', refusal: null, annotations: [] };
+    assert.deepEqual(choices, [{ index: 0, message, logprobs: null, finish_reason: 'stop' }]);
+  });
+
+  it('chunks of choices alone, which get their ids, role and finish reason', async () => {
+    for (const last of [{ choices: [{ delta: {}, finish_reason: 'length' }] }, undefined]) {
+      const chunks = await streamed(function* () {
+        yield { choices: [{ delta: { content: 'a' } }] };
+        yield { choices: [{ delta: { content: 'b' } }] };
+        if (last !== undefined) yield last;
+      });
+      assert.deepEqual(
+        chunks.map(({ choices }) => JSON.stringify(choices)),
+        [
+          '[{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}]',
+          '[{"index":0,"delta":{"content":"a"},"logprobs":null,"finish_reason":null}]',
+          '[{"index":0,"delta":{"content":"b"},"logprobs":null,"finish_reason":null}]',
+          `[{"index":0,"delta":{},"logprobs":null,"finish_reason":"${last === undefined ? 'stop' : 'length'}"}]`,
+        ],
+      );
+      assert.equal(new Set(chunks.map(({ id }) => id)).size, 1);
+    }
   });
 
   it('no usage when it says none, nor when it says nonsense', async () => {

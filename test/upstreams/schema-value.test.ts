@@ -170,6 +170,16 @@ describe('a value for a schema', () => {
 
   it('repeats what a pattern repeats until the text is long enough', () => {
     assertValid({ type: 'string', pattern: '^[a-z]+(?:-[a-z]+)*$', minLength: 30, maxLength: 60 });
+    for (const [minLength, maxLength] of [
+      [10, 12],
+      [12, 16],
+      [20, 30],
+      [34, 64],
+      [40, 60],
+      [17, 17],
+    ] as const) {
+      assertValid({ type: 'string', pattern: '^[A-Za-z0-9]+$', minLength, maxLength });
+    }
   });
 
   it('fills formats with samples of them', () => {

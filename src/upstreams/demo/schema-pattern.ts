@@ -32,15 +32,21 @@ export function textOfPattern(pattern: string, options: PatternOptions): string 
   if (emit === undefined) return undefined;
   let steps = MAX_STEPS;
   let best: string | undefined;
-  for (let extra = 0; extra <= Math.max(1, options.minLength) * 2; extra = extra < 8 ? extra + 1 : extra * 2) {
+  /** The most extra repeats known to be too few, the least known to be too many. */
+  let few = -1;
+  let many = Number.POSITIVE_INFINITY;
+  for (let extra = 0; extra <= Math.max(1, options.minLength) * 2 && few < extra && extra < many; ) {
     const sink: Sink = { text: '', steps, maxChars: 20_000, variant: options.variant, extra };
     emit(sink);
     steps = sink.steps;
     best ??= sink.text;
     const length = [...sink.text].length;
-    if (length > options.maxLength) break;
-    best = sink.text;
-    if (length >= options.minLength && length > 0) break;
+    if (length <= options.maxLength) best = sink.text;
+    if (length >= options.minLength && length <= options.maxLength && length > 0) break;
+    if (length > options.maxLength) many = extra;
+    else few = extra;
+    if (many === Number.POSITIVE_INFINITY) extra = extra < 8 ? extra + 1 : extra * 2;
+    else extra = Math.floor((few + many) / 2);
   }
   return best;
 }
