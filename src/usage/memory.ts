@@ -94,11 +94,12 @@ function noUsage(): KeyTotals {
 }
 
 function add<Name>(sums: Map<Name, Sum>, name: Name, record: UsageRecord): void {
-  const sum = sums.get(name) ?? { requests: 0, tokens: 0, costNanoUsd: 0 };
+  const sum = sums.get(name) ?? { requests: 0, tokens: 0, costNanoUsd: 0, requestsWithoutCost: 0 };
   sums.set(name, sum);
   sum.requests += 1;
   sum.tokens += (record.inputTokens ?? 0) + (record.outputTokens ?? 0);
   sum.costNanoUsd += record.costNanoUsd ?? 0;
+  if (record.costNanoUsd === undefined) sum.requestsWithoutCost += 1;
 }
 
 function byStart(one: UsageHour, other: UsageHour): number {

@@ -65,7 +65,9 @@ export interface UsageTotals {
 export interface UsageSum {
   readonly requests: number;
   readonly tokens: number;
+  /** Only over calls whose cost is known. */
   readonly costNanoUsd: number;
+  readonly requestsWithoutCost: number;
 }
 
 export interface UsageHour extends UsageSum {

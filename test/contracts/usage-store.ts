@@ -71,7 +71,7 @@ export function usageStoreContract(
         store,
         usageRecordOf({ keyId, startedAt: earlier, inputTokens: 1, outputTokens: 2, costNanoUsd: 3 }),
       );
-      const gpt = { requests: 2, tokens: 123, costNanoUsd: 27_003 };
+      const gpt = { requests: 2, tokens: 123, costNanoUsd: 27_003, requestsWithoutCost: 0 };
       assert.deepEqual(await store.totals(keyId), {
         requests: 3,
         inputTokens: 201,
@@ -80,11 +80,11 @@ export function usageStoreContract(
         requestsWithoutCost: 0,
         byModel: new Map([
           ['gpt-4o-mini', gpt],
-          ['o3', { requests: 1, tokens: 120, costNanoUsd: 27_000 }],
+          ['o3', { requests: 1, tokens: 120, costNanoUsd: 27_000, requestsWithoutCost: 0 }],
         ]),
         byHour: [
-          { startsAt: earlier, requests: 2, tokens: 123, costNanoUsd: 27_003 },
-          { startsAt: thisHour, requests: 1, tokens: 120, costNanoUsd: 27_000 },
+          { startsAt: earlier, requests: 2, tokens: 123, costNanoUsd: 27_003, requestsWithoutCost: 0 },
+          { startsAt: thisHour, requests: 1, tokens: 120, costNanoUsd: 27_000, requestsWithoutCost: 0 },
         ],
       });
     });
@@ -100,7 +100,9 @@ export function usageStoreContract(
       assert.equal(totals.inputTokens, 100);
       assert.equal(totals.costNanoUsd, 0);
       assert.equal(totals.requestsWithoutCost, 1);
-      assert.deepEqual(totals.byHour, [{ startsAt: thisHour, requests: 2, tokens: 120, costNanoUsd: 0 }]);
+      assert.deepEqual(totals.byHour, [
+        { startsAt: thisHour, requests: 2, tokens: 120, costNanoUsd: 0, requestsWithoutCost: 1 },
+      ]);
     });
 
     it('counts a call that is opened and settled twice once', async () => {
@@ -149,7 +151,9 @@ export function usageStoreContract(
       assert.equal(totals.inputTokens, 124_750);
       assert.equal(totals.outputTokens, 500);
       assert.equal(totals.costNanoUsd, 1_000);
-      assert.deepEqual(totals.byHour, [{ startsAt: thisHour, requests: 500, tokens: 125_250, costNanoUsd: 1_000 }]);
+      assert.deepEqual(totals.byHour, [
+        { startsAt: thisHour, requests: 500, tokens: 125_250, costNanoUsd: 1_000, requestsWithoutCost: 0 },
+      ]);
     });
 
     it('gives totals that do not change afterwards', async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { fromFunction } from 'megallm-middleware';
 import { chunkOf, reply, streamEvents, streamHead, streamReply, wholeChat } from '../helpers/chat-answers.js';
+import { SECRET } from '../helpers/gateway-options.js';
 import { CALL, onBareHost } from '../helpers/scene.js';
 import { chunksOf, errorCodeOf, eventsOf, streamText } from '../helpers/stream-client.js';
 
@@ -75,3 +76,22 @@ for (const [how, answer] of [
     },
   );
 }
+
+onBareHost(
+  'what nobody knows the price of has no cost, which is not a cost of 0',
+  () => ({ models: { unpriced: {}, 'gpt-4o-mini': {} } }),
+  async ({ client, host }) => {
+    const usage = async (): Promise<unknown> => {
+      const response = await fetch(`${host.baseUrl}/usage`, { headers: { authorization: `Bearer ${SECRET}` } });
+      const { total_cost, cost_by_model, requests_by_hour, requests_without_cost } = JSON.parse(await response.text());
+      return [total_cost, cost_by_model.unpriced, requests_by_hour[0]?.cost, requests_without_cost];
+    };
+    assert.deepEqual(await usage(), [0, undefined, undefined, 0]);
+    await client().chat.completions.create({ ...CALL, model: 'unpriced' });
+    assert.deepEqual(await usage(), [null, null, null, 1]);
+    await client().chat.completions.create(CALL);
+    const [total, unpriced, hour, without] = Object.values(Object(await usage()));
+    assert.deepEqual([unpriced, without], [null, 1]);
+    assert.ok(Number(total) > 0 && total === hour);
+  },
+);
