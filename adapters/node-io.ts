@@ -105,7 +105,10 @@ function latin1(bytes: Uint8Array): string {
 
 function writeStream(res: ServerResponse, pieces: AnswerStream): Promise<void> {
   return new Promise((resolve) => {
-    const fail = (): void => void res.destroy();
+    const fail = (): void => {
+      res.destroy();
+      resolve();
+    };
     function write(piece: string | Uint8Array | undefined): void {
       if (piece !== undefined && !res.destroyed) {
         if (res.write(piece)) next();

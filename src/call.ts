@@ -63,6 +63,7 @@ export function openCall({ config, admission, metered, clientSignal, running }: 
   let firstByteMs: number | undefined;
   let ended: Awaitable<UsageRecord> | undefined;
   let opened: PromiseLike<void> | undefined;
+  let isWithdrawn = false;
   let isSettled = false;
   const waiting: (() => void)[] = [];
 
@@ -118,6 +119,7 @@ export function openCall({ config, admission, metered, clientSignal, running }: 
     },
     withdraw() {
       if (ended !== undefined) return whenReady(ended, () => {});
+      isWithdrawn = true;
       end();
       const { reservation } = admission;
       const nothing = Array<number>(reservation.draws.length).fill(0);
@@ -141,7 +143,8 @@ export function openCall({ config, admission, metered, clientSignal, running }: 
     abort: cancellation.abort,
     giveUp(reason) {
       cancellation.abort(reason);
-      void call.settle(call.failed());
+      // What was never written down leaves no record either.
+      if (!isWithdrawn) void call.settle(call.failed());
     },
     onSettled(run) {
       if (isSettled) run();
