@@ -10,6 +10,7 @@ app.get('/', (_req, res) => {
 app.use('/ai', megallm());
 app.use(express.json());
 
-const server = app.listen(readEnvironment().port, () => {
+const server = app.listen(readEnvironment().port, (error) => {
+  if (error) throw error;
   console.log('Listening at', server.address());
 });

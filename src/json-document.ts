@@ -42,7 +42,7 @@ export function parseDocument(input: Uint8Array, bounds: JsonBounds): JsonResult
   const bytes = withoutByteOrderMark(bufferOf(input));
   const text = bytes.toString('latin1');
   const members = scanTopLevel(text, bounds);
-  if (!(members instanceof Map)) return members;
+  if (!(members instanceof Map)) return isTolerable(members, bounds) ? parseDocument(withLast(bytes), bounds) : members;
   if (!isUtf8(bytes)) return refused('syntax');
   // Not `includes`, which takes four times as long where there are many backslashes.
   const hasEscapes = /\\u/.test(text);
@@ -71,8 +71,22 @@ export function scanDocument(input: Uint8Array, bounds: JsonBounds): JsonDocumen
   const bytes = withoutByteOrderMark(bufferOf(input));
   const text = bytes.toString('latin1');
   const members = scanTopLevel(text, bounds);
-  if (!(members instanceof Map)) return members;
+  if (!(members instanceof Map)) return isTolerable(members, bounds) ? scanDocument(withLast(bytes), bounds) : members;
   return isUtf8(bytes) && hasGoodStrings(text) ? { bytes, members } : refused('syntax');
+}
+
+function isTolerable({ reason }: JsonRefusal, { strict }: JsonBounds): boolean {
+  return reason === 'duplicate' && !strict;
+}
+
+/** The object with each member once, the last of its name, as parsers take it; nothing when it is no JSON. */
+function withLast(bytes: Buffer): Buffer {
+  if (!isUtf8(bytes)) return bytes.subarray(bytes.length);
+  try {
+    return Buffer.from(JSON.stringify(JSON.parse(bytes.toString('utf8'))));
+  } catch {
+    return bytes.subarray(bytes.length);
+  }
 }
 
 /** The value of one top-level member; `undefined` when there is none, or it cannot be read. */

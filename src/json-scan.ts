@@ -12,8 +12,8 @@ export interface JsonBounds {
   /** Most `,` outside strings. */
   readonly maxItems: number;
   /**
-   * Whether names standing twice or reaching a prototype are refused and lone surrogates replaced, as for what strangers
-   * send. What upstreams answer is only read, and must pass as it came.
+   * Whether names reaching a prototype, and a top-level one standing twice, are refused and lone surrogates replaced, as
+   * for what strangers send. What upstreams answer must pass as it came; of names twice the last counts.
    */
   readonly strict: boolean;
 }
@@ -46,6 +46,7 @@ export function scanTopLevel(text: string, bounds: JsonBounds): Map<string, Span
   let items = 0;
   let name = '';
   let valueStart = 0;
+  let twice: JsonRefusal | undefined;
 
   for (let at = 0; at < text.length; at += 1) {
     const code = text.charCodeAt(at);
@@ -100,12 +101,16 @@ export function scanTopLevel(text: string, bounds: JsonBounds): Map<string, Span
       }
     }
     if (next === COMMA_OR_CLOSE && open.length === 1 && isObject) {
-      if (bounds.strict && members.has(name)) return { kind: 'refused', reason: 'duplicate', name };
+      if (members.has(name)) {
+        twice = { kind: 'refused', reason: 'duplicate', name };
+        if (bounds.strict) return twice;
+      }
       members.set(name, { start: valueStart, end: at + 1 });
     }
   }
   if (open.length > 0 || next !== COMMA_OR_CLOSE) return refused('syntax');
-  return isObject ? members : refused('not-an-object');
+  if (!isObject) return refused('not-an-object');
+  return twice ?? members;
 }
 
 /** Offset after a number, `true`, `false` or `null`; -1 for anything else. */

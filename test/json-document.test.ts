@@ -107,6 +107,24 @@ describe('parseDocument', () => {
     assert.equal(reason('{"model":"a","Model":"b"}'), 'document');
   });
 
+  it('takes the last of such members of an answer, and keeps none of the others', () => {
+    const text = '{"model":"secret-a","id":1,"model":"secret-b"}';
+    const scanned = scanDocument(Buffer.from(text), ANSWER_BOUNDS);
+    const parsed = parseDocument(Buffer.from(text), ANSWER_BOUNDS);
+    if ('kind' in scanned || parsed.kind === 'refused') throw new Error('refused');
+    for (const document of [scanned, parsed.document]) {
+      assert.equal(memberValue(document, 'model'), 'secret-b');
+      assert.equal(replaceMembers(document, { model: 'mine' }).toString(), '{"model":"mine","id":1}');
+    }
+    for (const broken of [
+      '{"a":1,"a":2',
+      '{"a":1,"a":"\n"}',
+      Buffer.from([...Buffer.from('{"a":1,"a":"'), 0xff, 0x22, 0x7d]),
+    ]) {
+      assert.ok('kind' in scanDocument(Buffer.from(broken), ANSWER_BOUNDS), String(broken));
+    }
+  });
+
   it('refuses names that could reach a prototype, at any depth and in any spelling', () => {
     assert.equal(reason('{"__proto__":{"a":1}}'), 'poisoned');
     assert.equal(reason('{"a":[{"\\u005f_proto__":1}]}'), 'poisoned');

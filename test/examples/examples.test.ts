@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { after, describe, it } from 'node:test';
 import OpenAI from 'openai';
 
@@ -73,6 +76,19 @@ describe('each example runs and answers the official client', () => {
     assert.equal((await say(`${origin}/v1`, { apiKey: 'sk-example-of-a-host-key' })).object, 'chat.completion');
     await assert.rejects(say(`${origin}/v1`, { apiKey: 'sk-example-of-nobody' }), OpenAI.AuthenticationError);
   });
+
+  for (const file of ['express', 'koa', 'node', 'start']) {
+    it(`${file}.ts, which fails where its port is taken`, async () => {
+      const taken = createServer().listen(0);
+      await once(taken, 'listening');
+      const { port } = taken.address() as AddressInfo;
+      await assert.rejects(
+        run(file, /Listening|is listening/, { PORT: String(port) }),
+        /Ended with 1:[\s\S]*EADDRINUSE/,
+      );
+      taken.close();
+    });
+  }
 
   it('start.ts, whose printed address and key work', async () => {
     const printed = await run('start', /console\.log/, { MEGALLM_KEYS: '' });
