@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { isPending } from './awaitable.js';
 import type { Call } from './call.js';
-import { completeChat } from './complete-chat.js';
+import { callModel } from './call-model.js';
 import { modelIdNotFound, shuttingDown, unknownUrl } from './errors.js';
 import { type Exchange, respondFailure } from './failure.js';
 import { debugHeaders, NO_PHASES, startPhases } from './http/debug.js';
@@ -13,7 +13,8 @@ import { authenticate } from './keys/authenticate.js';
 import type { ApiKey } from './keys/key-store.js';
 import { type Model, mayCall, modelNamed } from './models/model-table.js';
 import { type Config, type GatewayOptions, resolveOptions } from './options.js';
-import { chatSender } from './upstreams/send.js';
+import { callSender } from './upstreams/send.js';
+import { MODEL_ENDPOINTS } from './wire/model-endpoint.js';
 import { modelList, modelObject } from './wire/models.js';
 import { usageReport } from './wire/usage-report.js';
 
@@ -38,7 +39,7 @@ export function createGateway(options?: GatewayOptions): Gateway {
   const config = resolveOptions(options);
   const running = new Set<Call>();
   let closed: Promise<void> | undefined;
-  const shared = { config, sendChat: chatSender(), running, closing: () => closed !== undefined };
+  const shared = { config, sendCall: callSender(), running, closing: () => closed !== undefined };
 
   async function handle(request: GatewayRequest): Promise<GatewayResponse | undefined> {
     const path = ownPath(request.url, config.basePath);
@@ -55,7 +56,7 @@ export function createGateway(options?: GatewayOptions): Gateway {
       const keyed = { request, requestId, phases, showsDebug: asksDebug && (key.debug ?? config.debug), key };
       exchange = keyed;
       const route = findRoute(request.method, path);
-      if (route.action === 'completeChat') return await completeChat(keyed, shared);
+      if (route.action === 'completeChat') return await callModel(keyed, shared, MODEL_ENDPOINTS['chat.completions']);
       return respondJson(JSON.stringify(await read(config, route, key)), {
         'x-request-id': requestId,
         ...(exchange.showsDebug ? debugHeaders({ requestId, keyId: key.id }, phases) : {}),

@@ -23,7 +23,17 @@ export { fromFunction } from './upstreams/function.js';
 export { type HttpOptions, http } from './upstreams/http.js';
 export { openaiClient } from './upstreams/openai-client.js';
 export { queued } from './upstreams/queued.js';
-export type { Operation, Upstream, UpstreamCall, UpstreamReply } from './upstreams/upstream.js';
+export type {
+  CallContext,
+  ForwardCall,
+  ForwardOperation,
+  ForwardReply,
+  ModelOperation,
+  Operation,
+  Upstream,
+  UpstreamCall,
+  UpstreamReply,
+} from './upstreams/upstream.js';
 export { memoryUsage } from './usage/memory.js';
 export type {
   UsageHour,

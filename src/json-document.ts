@@ -39,7 +39,7 @@ const PROTO = 'proto';
  * `__proto__` or `constructor.prototype` anywhere, lone surrogates replaced by U+FFFD.
  */
 export function parseDocument(input: Uint8Array, bounds: JsonBounds): JsonResult {
-  const bytes = withoutByteOrderMark(bufferOf(input));
+  const bytes = withoutByteOrderMark(input);
   const text = bytes.toString('latin1');
   const members = scanTopLevel(text, bounds);
   if (!(members instanceof Map)) return isTolerable(members, bounds) ? parseDocument(withLast(bytes), bounds) : members;
@@ -68,7 +68,7 @@ export function parseDocument(input: Uint8Array, bounds: JsonBounds): JsonResult
  * The same without an object, for who needs only a few members.
  */
 export function scanDocument(input: Uint8Array, bounds: JsonBounds): JsonDocument | JsonRefusal {
-  const bytes = withoutByteOrderMark(bufferOf(input));
+  const bytes = withoutByteOrderMark(input);
   const text = bytes.toString('latin1');
   const members = scanTopLevel(text, bounds);
   if (!(members instanceof Map)) return isTolerable(members, bounds) ? scanDocument(withLast(bytes), bounds) : members;
@@ -164,10 +164,8 @@ export function jsonBytes(body: JsonObject): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(JSON.stringify(body));
 }
 
-function bufferOf(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-function withoutByteOrderMark(bytes: Buffer): Buffer {
+/** The same bytes, as a `Buffer`, less the mark that some put before UTF-8. */
+export function withoutByteOrderMark(input: Uint8Array): Buffer {
+  const bytes = Buffer.isBuffer(input) ? input : Buffer.from(input.buffer, input.byteOffset, input.byteLength);
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
 }

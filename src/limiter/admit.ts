@@ -1,6 +1,7 @@
 import { type Awaitable, whenReady } from '../awaitable.js';
 import { type GatewayError, rateLimited, requestExceedsLimit } from '../errors.js';
 import type { ApiKey } from '../keys/key-store.js';
+import { ownerOf } from '../owner.js';
 import type { Draw, LimiterStore, Reservation, Verdict } from './limiter-store.js';
 import { DEFAULT_TIER, type Limits } from './limits.js';
 
@@ -112,14 +113,14 @@ function reservationOf(demand: Demand, tokens: number): Reservation {
   return {
     id: demand.requestId,
     draws: drawsOf(demand, 1, tokens),
-    slots: concurrency === undefined ? [] : [{ name: `${subjectOf(demand.key)}:concurrency`, capacity: concurrency }],
+    slots: concurrency === undefined ? [] : [{ name: `${ownerOf(demand.key)}:concurrency`, capacity: concurrency }],
     ttlMs: demand.ttlMs,
   };
 }
 
 function drawsOf({ key, limits }: Pick<Demand, 'key' | 'limits'>, requests: number, tokens: number): Draw[] {
   const { requestsPerMinute, tokensPerMinute } = limits;
-  const subject = subjectOf(key);
+  const subject = ownerOf(key);
   const draws: Draw[] = [];
   if (requestsPerMinute !== undefined) draws.push(drawOf(`${subject}:requests`, requestsPerMinute, requests));
   if (tokensPerMinute !== undefined) draws.push(drawOf(`${subject}:tokens`, tokensPerMinute, tokens));
@@ -128,11 +129,6 @@ function drawsOf({ key, limits }: Pick<Demand, 'key' | 'limits'>, requests: numb
 
 function drawOf(bucket: string, capacity: number, amount: number): Draw {
   return { bucket, capacity, refillPerMs: capacity / MINUTE_MS, amount };
-}
-
-/** Keys of one owner share; the prefix keeps an owner from being taken for a key of the same name. */
-function subjectOf(key: ApiKey): string {
-  return key.owner === undefined ? `key:${key.id}` : `owner:${key.owner}`;
 }
 
 function defaultCeiling({ limits, inputTokens, n, defaultOutputTokens }: Demand): number {

@@ -4,24 +4,26 @@ import type { Json, JsonObject } from '../json.js';
 import type { JsonDocument } from '../json-document.js';
 import { type StepSource, stepsOf } from '../step-source.js';
 import { usageBody } from '../wire/chat-answer.js';
-import type { ChatRequest } from '../wire/chat-request.js';
 import type { ChatStream } from '../wire/chat-stream.js';
+import type { ModelEndpoint } from '../wire/model-endpoint.js';
+import type { ModelRequest } from '../wire/model-request.js';
 import type { TokenUsage } from '../wire/usage.js';
 import { abortable } from './abortable.js';
 import type { DirectReply } from './direct.js';
 import type { Upstream, UpstreamCall, UpstreamReply } from './upstream.js';
 import { upstreamFailure } from './upstream-failure.js';
 
-/** One chat completion on its way to an upstream. */
-export interface ChatSend {
+/** One call on its way to an upstream. */
+export interface ModelSend {
+  readonly endpoint: ModelEndpoint;
   readonly upstream: Upstream;
-  readonly call: Omit<UpstreamCall, 'body' | 'signal'>;
+  readonly call: Omit<UpstreamCall, 'body' | 'signal' | 'operation'>;
   readonly cancellation: Cancellation;
   readonly document: JsonDocument;
-  readonly chat: ChatRequest;
+  readonly asks: ModelRequest;
   /** The upstream's own id of the model. */
   readonly upstreamModel: string;
-  /** Sent as `max_completion_tokens` when the client named no ceiling; `undefined` sends none. */
+  /** Sent under one of the endpoint's names when the client named no ceiling; `undefined` sends none. */
   readonly outputCeiling: number | undefined;
   /** Said in place of the upstream's own numbers where it has none. */
   readonly estimatedInputTokens: number;
@@ -60,7 +62,7 @@ export interface StreamAnswer {
 export type StreamReply = Extract<UpstreamReply | DirectReply, { kind: 'steps' | 'bytes' | 'chunks' }>;
 
 /** What the upstream sends, which breaks off at once when the call is aborted, whether the upstream knows how to or not. */
-export function sourceOf({ cancellation }: ChatSend, reply: StreamReply): StepSource<Uint8Array | JsonObject> {
+export function sourceOf({ cancellation }: ModelSend, reply: StreamReply): StepSource<Uint8Array | JsonObject> {
   if (reply.kind === 'steps') return reply.steps;
   const iterable: AsyncIterable<Uint8Array | JsonObject> = reply.kind === 'bytes' ? reply.body : reply.chunks;
   return stepsOf(abortable(iterable, cancellation));
@@ -73,7 +75,7 @@ export function nextOf<T>(source: StepSource<T>): Promise<T | undefined> {
 /** All the bytes of a reply. */
 export async function collect(
   source: StepSource<Uint8Array | JsonObject>,
-  { maxResponseBytes }: ChatSend,
+  { maxResponseBytes }: ModelSend,
 ): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let size = 0;
@@ -90,7 +92,7 @@ export async function collect(
 }
 
 /** An answer that bears an error in spite of its 200 is none. */
-export function checkNoError(send: ChatSend, error: Json | undefined): void {
+export function checkNoError(send: ModelSend, error: Json | undefined): void {
   if (error !== undefined && error !== null) throw reportedError(namesOf(send), error);
 }
 
@@ -100,12 +102,12 @@ export function reportedError(names: ModelNames, error: Json): GatewayError {
 }
 
 /** Usage in OpenAI's shape, of our own counting. */
-export function estimatedUsage({ estimatedInputTokens }: ChatSend, outputTokens: number): JsonObject {
+export function estimatedUsage({ estimatedInputTokens }: ModelSend, outputTokens: number): JsonObject {
   return usageBody({ inputTokens: estimatedInputTokens, outputTokens, reasoningTokens: 0 });
 }
 
-export function namesOf({ upstreamModel, chat }: ChatSend): ModelNames {
-  return { upstreamModel, publicModel: chat.model };
+export function namesOf({ upstreamModel, asks }: ModelSend): ModelNames {
+  return { upstreamModel, publicModel: asks.model };
 }
 
 /** The upstream's own model id must not show in an error's words either, in whatever case. */

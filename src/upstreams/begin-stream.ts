@@ -2,15 +2,15 @@ import { type GatewayError, upstreamBadResponse, upstreamInterrupted } from '../
 import type { JsonObject } from '../json.js';
 import { ANSWER_BOUNDS, memberValue, scanDocument } from '../json-document.js';
 import type { StepSource } from '../step-source.js';
-import { type ChatStream, watchChatStream } from '../wire/chat-stream.js';
+import type { ChatStream } from '../wire/chat-stream.js';
 import { sseEvent } from '../wire/sse.js';
 import {
   type BegunAnswer,
-  type ChatSend,
   checkNoError,
   collect,
   estimatedUsage,
   type ModelNames,
+  type ModelSend,
   namesOf,
   nextOf,
   reportedError,
@@ -24,7 +24,7 @@ const MAX_EVENT_BYTES = 4_194_304;
 
 /** Waits for the first event: until then an error is an ordinary one, with a status. */
 export async function beginStream(
-  send: ChatSend,
+  send: ModelSend,
   reply: UpstreamReply | DirectReply,
   hideUsage: boolean,
 ): Promise<BegunAnswer> {
@@ -35,11 +35,11 @@ export async function beginStream(
   if (reply.kind !== 'chunks' && !/^text\/event-stream/i.test(reply.contentType)) {
     await refuseWholeAnswer(send, source);
   }
-  const stream = watchChatStream({
+  const stream = send.endpoint.watch({
     hideUsage,
-    showModel: send.upstreamModel === send.chat.model ? undefined : send.chat.model,
-    awaitsUsage: send.chat.includeUsage && reply.kind !== 'chunks',
-    n: send.chat.n,
+    showModel: send.upstreamModel === send.asks.model ? undefined : send.asks.model,
+    awaitsUsage: send.asks.includeUsage && reply.kind !== 'chunks',
+    n: send.asks.n,
     maxEventBytes: Math.min(MAX_EVENT_BYTES, send.maxResponseBytes),
   });
   const rest = deliverable(source, stream, send.maxResponseBytes);
@@ -48,7 +48,7 @@ export async function beginStream(
   while (first !== undefined && !stream.begun) first = await nextOf(rest);
   if (first !== undefined) {
     const missingUsage = (): string | undefined =>
-      send.chat.includeUsage && stream.usage === undefined ? usageEvent(send, stream) : undefined;
+      send.asks.includeUsage && stream.usage === undefined ? usageEvent(send, stream) : undefined;
     return { kind: 'stream', first, rest, stream, missingUsage };
   }
   if (stream.failure?.kind === 'reported') throw reportedError(namesOf(send), stream.failure.error);
@@ -56,13 +56,13 @@ export async function beginStream(
 }
 
 /** A 200 that is no stream: an error in disguise, if it is one. */
-async function refuseWholeAnswer(send: ChatSend, source: StepSource<Uint8Array | JsonObject>): Promise<never> {
+async function refuseWholeAnswer(send: ModelSend, source: StepSource<Uint8Array | JsonObject>): Promise<never> {
   const document = scanDocument(await collect(source, send), ANSWER_BOUNDS);
   if (!('kind' in document)) checkNoError(send, memberValue(document, 'error'));
   throw upstreamBadResponse('The upstream answered with something other than an event stream.');
 }
 
-function usageEvent(send: ChatSend, { lastChunk, deliveredTokens }: ChatStream): string | undefined {
+function usageEvent(send: ModelSend, { lastChunk, deliveredTokens }: ChatStream): string | undefined {
   if (lastChunk === undefined) return undefined;
   const { usage: _, ...chunk } = lastChunk;
   return sseEvent({ ...chunk, choices: [], usage: estimatedUsage(send, deliveredTokens()) });

@@ -1,10 +1,10 @@
 import type { Cancellation } from '../cancellation.js';
 import type { StepSource } from '../step-source.js';
-import type { Operation, Upstream } from './upstream.js';
+import type { ModelOperation, Upstream } from './upstream.js';
 
 /** A call for an upstream of ours that wants the body only as text. */
 export interface DirectCall {
-  readonly operation: Operation;
+  readonly operation: ModelOperation;
   readonly bytes: Buffer;
   /** Whether events are asked for, to be passed on as they come; else the answer is read to its end. */
   readonly stream: boolean;

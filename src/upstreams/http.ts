@@ -4,7 +4,7 @@ import { jsonBytes } from '../json-document.js';
 import { iterableOf } from '../step-source.js';
 import { type DirectCall, type DirectReply, withDirect } from './direct.js';
 import { callOverHttp } from './http-call.js';
-import type { Operation, Upstream } from './upstream.js';
+import type { ModelOperation, Upstream } from './upstream.js';
 
 export interface HttpOptions {
   /** Address up to and with the version, such as `https://api.openai.com/v1`. */
@@ -25,7 +25,13 @@ export interface HttpOptions {
   readonly bodyTimeoutMs?: number;
 }
 
-const PATHS: Readonly<Record<Operation, string>> = { 'chat.completions': '/chat/completions' };
+const PATHS: Readonly<Record<ModelOperation, string>> = {
+  'chat.completions': '/chat/completions',
+  completions: '/completions',
+  embeddings: '/embeddings',
+  moderations: '/moderations',
+  responses: '/responses',
+};
 
 /**
  * Any OpenAI-compatible server, over undici. Answers pass through as the bytes they are. Redirects are not followed, and

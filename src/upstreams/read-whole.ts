@@ -1,16 +1,23 @@
 import type { Awaitable } from '../awaitable.js';
 import { type GatewayError, upstreamBadResponse } from '../errors.js';
 import type { JsonObject } from '../json.js';
-import { ANSWER_BOUNDS, type JsonDocument, memberValue, replaceMembers, scanDocument } from '../json-document.js';
+import {
+  ANSWER_BOUNDS,
+  type JsonDocument,
+  memberValue,
+  replaceMembers,
+  scanDocument,
+  withoutByteOrderMark,
+} from '../json-document.js';
 import { answerTextBytes } from '../wire/answer-text.js';
 import { estimateTokens } from '../wire/estimate.js';
 import { readUsage } from '../wire/usage.js';
 import {
   type BegunAnswer,
-  type ChatSend,
   checkNoError,
   collect,
   estimatedUsage,
+  type ModelSend,
   sourceOf,
   type WholeAnswer,
 } from './answer.js';
@@ -20,7 +27,7 @@ import type { UpstreamReply } from './upstream.js';
 const OPENING_BRACKET = 0x5b;
 
 /** Reads a whole answer to its end and makes sure that it is one. */
-export function readWhole(send: ChatSend, reply: UpstreamReply | DirectReply): Awaitable<BegunAnswer> {
+export function readWhole(send: ModelSend, reply: UpstreamReply | DirectReply): Awaitable<BegunAnswer> {
   if (reply.kind === 'chunks') throw upstreamBadResponse('The upstream streamed an answer that was to be whole.');
   if (reply.kind === 'whole') return wholeObject(send, reply.body);
   if (!/^application\/(?:[\w.+-]+\+)?json/i.test(reply.contentType)) {
@@ -31,34 +38,36 @@ export function readWhole(send: ChatSend, reply: UpstreamReply | DirectReply): A
   return collect(sourceOf(send, reply), send).then((bytes) => wholeBytes(send, bytes));
 }
 
-function wholeObject(send: ChatSend, body: JsonObject): WholeAnswer {
+function wholeObject(send: ModelSend, body: JsonObject): WholeAnswer {
   checkNoError(send, body.error);
-  if (!Array.isArray(body.choices)) throw noChoices();
+  if (!Array.isArray(body[send.endpoint.answerMember])) throw noAnswer(send);
   const usage = readUsage(body.usage);
   const outputBytes = usage === undefined ? answerTextBytes(body.choices) : 0;
   const text = JSON.stringify({
     ...body,
-    ...(send.upstreamModel === send.chat.model ? {} : { model: send.chat.model }),
+    ...(send.upstreamModel === send.asks.model ? {} : { model: send.asks.model }),
     // A client is owed the numbers, and whoever made the objects cannot count.
-    ...(body.usage === undefined ? { usage: estimatedUsage(send, estimateTokens(outputBytes)) } : {}),
+    ...(body.usage === undefined && send.endpoint.asksUsage && body.choices !== undefined
+      ? { usage: estimatedUsage(send, estimateTokens(outputBytes)) }
+      : {}),
   });
   if (text.length > send.maxResponseBytes) throw upstreamBadResponse('The upstream answered with too much.');
   return { kind: 'whole', body: text, usage, outputBytes };
 }
 
-function wholeBytes(send: ChatSend, bytes: Uint8Array): WholeAnswer {
+function wholeBytes(send: ModelSend, bytes: Uint8Array): WholeAnswer {
   const document = scannedAnswer(send, bytes);
-  const choices = document.members.get('choices');
-  if (choices === undefined || document.bytes[choices.start] !== OPENING_BRACKET) throw noChoices();
+  const answer = document.members.get(send.endpoint.answerMember);
+  if (answer === undefined || document.bytes[answer.start] !== OPENING_BRACKET) throw noAnswer(send);
   const usage = readUsage(memberValue(document, 'usage'));
   const outputBytes = usage === undefined ? answerTextBytes(memberValue(document, 'choices')) : 0;
-  const renames = send.upstreamModel !== send.chat.model;
-  const body = renames ? replaceMembers(document, { model: send.chat.model }) : document.bytes;
+  const renames = send.upstreamModel !== send.asks.model;
+  const body = renames ? replaceMembers(document, { model: send.asks.model }) : withoutByteOrderMark(bytes);
   return { kind: 'whole', body, usage, outputBytes };
 }
 
 /** The bytes of an answer, once it is sure that they are JSON and no error. */
-function scannedAnswer(send: ChatSend, bytes: Uint8Array): JsonDocument {
+function scannedAnswer(send: ModelSend, bytes: Uint8Array): JsonDocument {
   const document = scanDocument(bytes, ANSWER_BOUNDS);
   const error = 'kind' in document ? undefined : memberValue(document, 'error');
   if ('kind' in document || (error === undefined && document.members.has('error'))) {
@@ -68,6 +77,6 @@ function scannedAnswer(send: ChatSend, bytes: Uint8Array): JsonDocument {
   return document;
 }
 
-function noChoices(): GatewayError {
-  return upstreamBadResponse('The upstream answered with no choices.');
+function noAnswer({ endpoint }: ModelSend): GatewayError {
+  return upstreamBadResponse(`The upstream answered with no ${endpoint.answerMember}.`);
 }

@@ -4,14 +4,14 @@ import { causeOf, GatewayError, upstreamError } from '../errors.js';
 import { isJsonObject, type JsonObject } from '../json.js';
 import { editedBody, type JsonDocument, memberValue, replaceMembers } from '../json-document.js';
 import { orAborted } from './abortable.js';
-import { type BegunAnswer, type ChatSend, namesOf, renamedError } from './answer.js';
+import { type BegunAnswer, type ModelSend, namesOf, renamedError } from './answer.js';
 import { beginStream } from './begin-stream.js';
 import { type DirectCall, type DirectReply, directOf } from './direct.js';
 import { readWhole } from './read-whole.js';
 import type { Upstream, UpstreamReply } from './upstream.js';
 
-/** Sends chat completions. The only place that asks an upstream twice: without the field of ours that it refused. */
-export type SendChat = (send: ChatSend) => Promise<Sent>;
+/** Sends calls to models. The only place that asks an upstream twice: without the field of ours that it refused. */
+export type SendCall = (send: ModelSend) => Promise<Sent>;
 
 /** An answer, or why there is none, and how often an upstream was asked for it. */
 export type Sent =
@@ -21,13 +21,10 @@ export type Sent =
 /** Fields of ours that an upstream refused, for one model; past this many the memory starts afresh. */
 const MAX_REFUSALS = 1_000;
 
-/** What we add to a client's body of our own accord, and an upstream may not know. */
-type Added = 'stream_options' | 'max_completion_tokens' | 'max_tokens';
+/** What we add to a client's body of our own accord, and an upstream may not know: this, or a ceiling. */
+const STREAM_OPTIONS = 'stream_options';
 
-/** The new name of the ceiling, then the old one. */
-const CEILINGS: readonly Added[] = ['max_completion_tokens', 'max_tokens'];
-
-export function chatSender(): SendChat {
+export function callSender(): SendCall {
   const refusals = new WeakMap<Upstream, Set<string>>();
 
   function refusalsOf(upstream: Upstream): Set<string> {
@@ -38,7 +35,7 @@ export function chatSender(): SendChat {
     return none;
   }
 
-  return async function sendChat(send) {
+  return async function sendCall(send) {
     const refused = refusalsOf(send.upstream);
     /** What was blamed in this call. It is remembered only if leaving it out helps: what clients write must not decide. */
     const blamed = new Set<string>();
@@ -51,14 +48,14 @@ export function chatSender(): SendChat {
         for (const name of blamed) refused.add(name);
         return { kind: 'begun', answer, attempts };
       } catch (error) {
-        if (ceiling !== undefined && exceedsContext(error) && send.chat.maxOutputTokens === undefined) {
+        if (ceiling !== undefined && exceedsContext(error) && send.asks.maxOutputTokens === undefined) {
           // Prompt and our ceiling together were too much; the prompt alone may fit.
           ceiling = undefined;
           continue;
         }
         const name = blamedAddition(error, added);
         if (name === undefined) return { kind: 'failed', error, attempts };
-        blamed.add(`${send.upstreamModel} ${name}`);
+        blamed.add(refusalOf(send, name));
       }
     }
   };
@@ -68,31 +65,34 @@ export function chatSender(): SendChat {
  * The fields to add: `include_usage` to know what a stream cost, and the reserved ceiling, in its new or its old name.
  * Without them the upstream's answer is estimated, and bounded by the upstream alone.
  */
-function additions(
-  { chat, outputCeiling, upstreamModel }: ChatSend,
-  ...refusals: readonly ReadonlySet<string>[]
-): Added[] {
-  const accepts = (name: Added): boolean =>
-    refusals.every((refused) => refused.size === 0 || !refused.has(`${upstreamModel} ${name}`));
-  const added: Added[] = [];
-  if (chat.stream && !chat.includeUsage && accepts('stream_options')) added.push('stream_options');
-  if (outputCeiling === undefined || chat.maxOutputTokens !== undefined) return added;
-  const ceiling = CEILINGS.find(accepts);
+function additions(send: ModelSend, ...refusals: readonly ReadonlySet<string>[]): string[] {
+  const { endpoint, asks, outputCeiling } = send;
+  const accepts = (name: string): boolean =>
+    refusals.every((refused) => refused.size === 0 || !refused.has(refusalOf(send, name)));
+  const added: string[] = [];
+  if (endpoint.asksUsage && asks.stream && !asks.includeUsage && accepts(STREAM_OPTIONS)) added.push(STREAM_OPTIONS);
+  if (outputCeiling === undefined || asks.maxOutputTokens !== undefined) return added;
+  const ceiling = endpoint.ceilings.find(accepts);
   if (ceiling !== undefined) added.push(ceiling);
   return added;
 }
 
+/** Under what a refusal is remembered: one endpoint may know a field that another does not. */
+function refusalOf({ endpoint, upstreamModel }: ModelSend, name: string): string {
+  return `${endpoint.operation} ${upstreamModel} ${name}`;
+}
+
 /** Which of our additions a refusal is about, so that the client is not told off for a field it never sent. */
-function blamedAddition(error: unknown, added: readonly Added[]): Added | undefined {
+function blamedAddition(error: unknown, added: readonly string[]): string | undefined {
   if (!(error instanceof GatewayError) || (error.status !== 400 && error.status !== 422)) return undefined;
   const { param, message } = error;
   return added.find((name) => {
     if (param === null) return message.includes(name);
-    return param === name || (name === 'stream_options' && param === 'stream_options.include_usage');
+    return param === name || (name === STREAM_OPTIONS && param === 'stream_options.include_usage');
   });
 }
 
-async function attempt(send: ChatSend, added: readonly Added[]): Promise<BegunAnswer> {
+async function attempt(send: ModelSend, added: readonly string[]): Promise<BegunAnswer> {
   const direct = directOf(send.upstream);
   const changes = changesOf(send, added);
   let reply: UpstreamReply | DirectReply;
@@ -102,12 +102,12 @@ async function attempt(send: ChatSend, added: readonly Added[]): Promise<BegunAn
   } catch (error) {
     throw failureOf(send, error);
   }
-  const begun = send.chat.stream ? beginStream(send, reply, added.includes('stream_options')) : readWhole(send, reply);
+  const begun = send.asks.stream ? beginStream(send, reply, added.includes(STREAM_OPTIONS)) : readWhole(send, reply);
   return isPending(begun) ? await begun : begun;
 }
 
 /** What is to be said of an upstream that did not reply. */
-function failureOf(send: ChatSend, error: unknown): unknown {
+function failureOf(send: ModelSend, error: unknown): unknown {
   const { cancellation } = send;
   if (cancellation.aborted) return cancellation.reason;
   if (!(error instanceof GatewayError)) return upstreamError('The upstream failed.', causeOf(error));
@@ -115,11 +115,11 @@ function failureOf(send: ChatSend, error: unknown): unknown {
 }
 
 /** What the upstream gets differently from what the client sent. */
-function changesOf({ document, chat, upstreamModel, outputCeiling }: ChatSend, added: readonly Added[]): JsonObject {
+function changesOf({ document, asks, upstreamModel, outputCeiling }: ModelSend, added: readonly string[]): JsonObject {
   const changes: { -readonly [Name in keyof JsonObject]: JsonObject[Name] } = {};
-  if (upstreamModel !== chat.model) changes.model = upstreamModel;
+  if (upstreamModel !== asks.model) changes.model = upstreamModel;
   for (const name of added) {
-    changes[name] = name === 'stream_options' ? includingUsage(document) : outputCeiling;
+    changes[name] = name === STREAM_OPTIONS ? includingUsage(document) : outputCeiling;
   }
   return changes;
 }
@@ -136,24 +136,25 @@ function isReply(reply: unknown): boolean {
 }
 
 function directCall(
-  { call, document, chat, maxResponseBytes, cancellation }: ChatSend,
+  { endpoint, document, asks, maxResponseBytes, cancellation }: ModelSend,
   changes: JsonObject,
 ): DirectCall {
   return {
-    operation: call.operation,
+    operation: endpoint.operation,
     bytes: Object.keys(changes).length === 0 ? document.bytes : replaceMembers(document, changes),
-    stream: chat.stream,
+    stream: asks.stream,
     maxBytes: maxResponseBytes,
     cancellation,
   };
 }
 
 async function sendObject(
-  { upstream, call, document, cancellation }: ChatSend,
+  { endpoint, upstream, call, document, cancellation }: ModelSend,
   changes: JsonObject,
 ): Promise<UpstreamReply> {
   const signal = abortSignalOf(cancellation);
-  return orAborted(upstream.send({ ...call, body: editedBody(document, changes), signal }), cancellation);
+  const { operation } = endpoint;
+  return orAborted(upstream.send({ ...call, operation, body: editedBody(document, changes), signal }), cancellation);
 }
 
 function exceedsContext(error: unknown): boolean {

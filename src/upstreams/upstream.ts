@@ -1,28 +1,36 @@
 import type { JsonObject } from '../json.js';
 
-/** What can be asked of an upstream, named as OpenAI's SDKs name their methods. */
-export type Operation = 'chat.completions';
+/** Calls to a model, with JSON in and JSON or events out. Named as OpenAI's SDKs name their methods. */
+export type ModelOperation = 'chat.completions' | 'completions' | 'embeddings' | 'moderations' | 'responses';
+
+/** Requests that are passed on as they are: bodies of any type, streamed both ways. */
+export type ForwardOperation = 'images' | 'audio' | 'files' | 'uploads' | 'batches' | 'vector_stores' | 'responses';
+
+/** What can be asked of an upstream. */
+export type Operation = ModelOperation | ForwardOperation;
 
 /** Something that answers model calls. Wrappers such as `queued` take an upstream and are one. */
 export interface Upstream {
   /** For logs and usage records; not secret. */
   readonly name: string;
+  /** What `send` may be asked for; anything else is refused before it gets here. @default ['chat.completions'] */
+  readonly operations?: readonly ModelOperation[];
   /**
    * Makes one call and does not retry. Resolves once the answer has begun well: after this the gateway can no longer
    * go to another upstream.
    * @throws {GatewayError} to choose what the client sees; anything else becomes a 502.
    */
   send(call: UpstreamCall): Promise<UpstreamReply>;
+  /**
+   * Passes one request on and does not retry. Resolves at the head of a good answer. Absent: the upstream has no files,
+   * images and so on.
+   * @throws {GatewayError} to choose what the client sees, also for every answer that is not a 2xx; anything else becomes a 502.
+   */
+  forward?(call: ForwardCall): Promise<ForwardReply>;
 }
 
-/** One call as an upstream gets it. */
-export interface UpstreamCall {
-  readonly operation: Operation;
-  /**
-   * The client's body, unknown fields and all, with `model` set to the upstream's own id. A wrapper that wants another
-   * body passes on a new object; this one must not be written to.
-   */
-  readonly body: JsonObject;
+/** Who is calling, and until when. */
+export interface CallContext {
   /** Who is calling, for wrappers that must not mix callers, such as a cache. */
   readonly keyId: string;
   /** The calling key's tier, for wrappers that serve some before others. */
@@ -32,8 +40,39 @@ export interface UpstreamCall {
   readonly signal: AbortSignal;
 }
 
+/** One call as an upstream gets it. */
+export interface UpstreamCall extends CallContext {
+  readonly operation: ModelOperation;
+  /**
+   * The client's body, unknown fields and all, with `model` set to the upstream's own id. A wrapper that wants another
+   * body passes on a new object; this one must not be written to.
+   */
+  readonly body: JsonObject;
+}
+
 /** A whole answer, chunks of one in OpenAI's wire shape, or the bytes of an HTTP answer to pass on as they are. */
 export type UpstreamReply =
   | { readonly kind: 'whole'; readonly body: JsonObject }
   | { readonly kind: 'chunks'; readonly chunks: AsyncIterable<JsonObject> }
   | { readonly kind: 'bytes'; readonly contentType: string; readonly body: AsyncIterable<Uint8Array> };
+
+/** One request of another endpoint as an upstream gets it. */
+export interface ForwardCall extends CallContext {
+  readonly operation: ForwardOperation;
+  readonly method: string;
+  /** Below `/v1`, with its query, such as `/files?limit=2`. */
+  readonly path: string;
+  /** In lower case, and only those that say something about the body or the wanted answer. Never a credential. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** To be read at most once, as slowly as the upstream takes it; `undefined`: the request has none. */
+  readonly body: AsyncIterable<Uint8Array> | undefined;
+}
+
+/** The head of a good answer, and its body as it comes. */
+export interface ForwardReply {
+  /** 200 to 299. */
+  readonly status: number;
+  /** In lower case, such as `content-type`. What does not describe the body is not passed on. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: AsyncIterable<Uint8Array>;
+}

@@ -7,7 +7,9 @@ export function answerTextBytes(choices: Json | undefined): number {
     if (typeof value === 'string') bytes += Buffer.byteLength(value);
   };
   for (const choice of Array.isArray(choices) ? choices : []) {
-    const message: Json = isJsonObject(choice) ? (choice.message ?? null) : null;
+    if (!isJsonObject(choice)) continue;
+    count(choice.text);
+    const message = choice.message ?? null;
     if (!isJsonObject(message)) continue;
     for (const name of ['content', 'refusal', 'reasoning_content']) count(message[name]);
     for (const call of Array.isArray(message.tool_calls) ? message.tool_calls : []) {

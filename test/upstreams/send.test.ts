@@ -5,9 +5,10 @@ import { GatewayError } from '../../src/errors.js';
 import type { JsonObject } from '../../src/json.js';
 import { parseDocument, REQUEST_BOUNDS } from '../../src/json-document.js';
 import { contextLengthExceeded, invalidRequest } from '../../src/request-errors.js';
-import { chatSender } from '../../src/upstreams/send.js';
+import { callSender } from '../../src/upstreams/send.js';
 import type { Upstream } from '../../src/upstreams/upstream.js';
 import { readChatRequest } from '../../src/wire/chat-request.js';
+import { MODEL_ENDPOINTS } from '../../src/wire/model-endpoint.js';
 
 /** An upstream that refuses what `refuse` says, and keeps the bodies it got. */
 function picky(refuse: (body: JsonObject) => GatewayError | undefined): Upstream & { readonly bodies: JsonObject[] } {
@@ -36,15 +37,15 @@ function ask(upstream: Upstream, body: JsonObject, outputCeiling?: number) {
   if (result.kind !== 'document') throw new Error(result.reason);
   return {
     upstream,
+    endpoint: MODEL_ENDPOINTS['chat.completions'],
     call: {
-      operation: 'chat.completions',
       keyId: 'k',
       tier: 'basic',
       requestId: 'r',
     } as const,
     cancellation: createCancellation(),
     document: result.document,
-    chat: readChatRequest(result.outline),
+    asks: readChatRequest(result.outline),
     upstreamModel: 'm',
     outputCeiling,
     estimatedInputTokens: 5,
@@ -54,12 +55,12 @@ function ask(upstream: Upstream, body: JsonObject, outputCeiling?: number) {
 
 const BODY = { model: 'm', messages: [{ role: 'user', content: 'hi' }] };
 
-describe('chatSender', () => {
+describe('callSender', () => {
   it('remembers an upstream that refuses stream_options', async () => {
     const upstream = picky((body) =>
       body.stream_options ? invalidRequest('Unknown field stream_options') : undefined,
     );
-    const send = chatSender();
+    const send = callSender();
     assert.equal((await send(ask(upstream, { ...BODY, stream: true }))).attempts, 2);
     assert.equal((await send(ask(upstream, { ...BODY, stream: true }))).attempts, 1);
     assert.deepEqual(
@@ -72,7 +73,7 @@ describe('chatSender', () => {
     const upstream = picky((body) =>
       body.max_completion_tokens ? invalidRequest('extra', 'max_completion_tokens') : undefined,
     );
-    const send = chatSender();
+    const send = callSender();
     await send(ask(upstream, BODY, 100));
     await send(ask(upstream, BODY, 100));
     assert.deepEqual(
@@ -95,7 +96,7 @@ describe('chatSender', () => {
     const upstream = picky((body) =>
       body.max_completion_tokens ? contextLengthExceeded(8_192, 7_000, 4_096) : undefined,
     );
-    const send = chatSender();
+    const send = callSender();
     assert.equal((await send(ask(upstream, BODY, 4_096))).attempts, 2);
     assert.equal((await send(ask(upstream, BODY, 4_096))).attempts, 2);
   });
@@ -107,7 +108,7 @@ describe('chatSender', () => {
       const isOdd = JSON.stringify(stream_options ?? null).includes('include_obfuscation');
       return isOdd ? invalidRequest('Invalid type', 'stream_options.include_obfuscation') : undefined;
     });
-    const send = chatSender();
+    const send = callSender();
     const names = 'role? max_completion_tokens max_tokens stream_options';
     const odd = { ...BODY, messages: [{ role: names, content: 'x' }], stream: true };
     assert.equal((await send(ask(upstream, odd, 100))).kind, 'failed');
@@ -120,7 +121,7 @@ describe('chatSender', () => {
 
   it("passes the client's own mistakes on at once", async () => {
     const upstream = picky(() => contextLengthExceeded(8_192, 9_000, 100));
-    const sent = await chatSender()(ask(upstream, { ...BODY, max_tokens: 100 }, 100));
+    const sent = await callSender()(ask(upstream, { ...BODY, max_tokens: 100 }, 100));
     assert.ok(sent.kind === 'failed' && sent.error instanceof GatewayError);
     assert.equal(sent.error.code, 'context_length_exceeded');
     assert.deepEqual([sent.attempts, upstream.bodies.length], [1, 1]);
