@@ -2,6 +2,8 @@ import { type Awaitable, guarded, isPending, whenReady } from './awaitable.js';
 import { type Cancellation, createCancellation } from './cancellation.js';
 import { upstreamTimeout } from './errors.js';
 import { type Admission, settledAmounts } from './limiter/admit.js';
+import type { Model } from './models/model-table.js';
+import { costNanoUsd, type PricedTokens } from './models/pricing.js';
 import type { Config } from './options.js';
 import { type Ending, type Metered, usageRecord } from './usage/meter.js';
 import type { UsageRecord, UsageStart } from './usage/usage-store.js';
@@ -17,6 +19,8 @@ export interface Call {
   opening(written: PromiseLike<void>): void;
   /** Gives back all that was reserved, for a call that was never written down: it leaves no record. */
   withdraw(): Awaitable<void>;
+  /** The model is known, and its price, only now that the body passes. */
+  nameModel(model: Pick<Model, 'id' | 'price'>): void;
   /** From now on tokens are being used: a client that leaves pays for what it asked. */
   asked(): void;
   /** The answer has begun: what `progress` tells is what a client that leaves now has got. */
@@ -38,7 +42,8 @@ export interface Call {
 /** How far a stream has come. */
 export interface Progress {
   readonly usage: TokenUsage | undefined;
-  deliveredTokens(): number;
+  /** `undefined`: nobody counts them. */
+  deliveredTokens(): number | undefined;
 }
 
 export interface CallOptions {
@@ -54,9 +59,10 @@ export interface CallOptions {
  * Takes charge of a granted reservation. A client that leaves cancels the upstream at once and is settled at no less than
  * what was delivered: this hangs on the signal, as a generator's `finally` runs late or never.
  */
-export function openCall({ config, admission, metered, clientSignal, running }: CallOptions): Call {
+export function openCall({ config, admission, metered: given, clientSignal, running }: CallOptions): Call {
   const { clock, hooks } = config;
-  const { start } = metered;
+  const { start } = given;
+  let metered = given;
   const startedSteadyMs = clock.steadyMs();
   const cancellation = createCancellation();
   let progress: Progress | undefined;
@@ -126,6 +132,9 @@ export function openCall({ config, admission, metered, clientSignal, running }: 
       const given = guarded(() => config.limiter.settle(reservation, nothing, clock.steadyMs()), report);
       return whenReady(given, release);
     },
+    nameModel(model) {
+      metered = { ...given, start: { ...start, model: model.id }, costNanoUsd: priced(model) };
+    },
     asked() {
       progress ??= { usage: undefined, deliveredTokens: () => 0 };
     },
@@ -162,4 +171,9 @@ export function tokensToSettle(record: UsageRecord, { reservation }: Admission):
   const tokens = (record.inputTokens ?? 0) + (record.outputTokens ?? 0);
   if (record.counted === 'exact') return tokens;
   return Math.min(tokens, ...reservation.draws.slice(-1).map((draw) => draw.amount));
+}
+
+/** What tokens cost at the prices of now: a change in the middle of a call is for the next. */
+export function priced({ price }: Pick<Model, 'price'>): ((tokens: PricedTokens) => number) | undefined {
+  return price && ((tokens) => costNanoUsd(price, tokens));
 }

@@ -199,7 +199,13 @@ export const upstreamStalled = (cause?: unknown): GatewayError =>
 
 /** A part that the gateway cannot work without is unavailable; try again shortly. */
 export const unavailable = (
-  code: 'overloaded' | 'keys_unavailable' | 'limiter_unavailable' | 'ledger_unavailable' | 'upstream_unavailable',
+  code:
+    | 'overloaded'
+    | 'keys_unavailable'
+    | 'limiter_unavailable'
+    | 'ledger_unavailable'
+    | 'objects_unavailable'
+    | 'upstream_unavailable',
   message: string,
   cause?: unknown,
 ): GatewayError => new GatewayError({ status: 503, message, code, retryAfterMs: 1_000, shouldRetry: true, cause });

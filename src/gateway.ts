@@ -2,21 +2,21 @@ import { randomUUID } from 'node:crypto';
 import { isPending } from './awaitable.js';
 import type { Call } from './call.js';
 import { callModel } from './call-model.js';
-import { modelIdNotFound, shuttingDown, unknownUrl } from './errors.js';
+import { shuttingDown, unknownUrl } from './errors.js';
 import { type Exchange, respondFailure } from './failure.js';
+import { forwardCall } from './forward-call.js';
+import { crossOrigin, preflight } from './http/cors.js';
 import { debugHeaders, NO_PHASES, startPhases } from './http/debug.js';
 import type { GatewayRequest, GatewayResponse } from './http/exchange.js';
 import { respondError, respondJson } from './http/respond.js';
-import { findRoute, ownPath, type RouteMatch } from './http/routes.js';
-import type { JsonObject } from './json.js';
+import { findRoute, ownPath } from './http/routes.js';
 import { authenticate } from './keys/authenticate.js';
-import type { ApiKey } from './keys/key-store.js';
-import { type Model, mayCall, modelNamed } from './models/model-table.js';
+import { LOCAL_ROUTES } from './local-routes.js';
+import type { Shared } from './metered-call.js';
 import { type Config, type GatewayOptions, resolveOptions } from './options.js';
+import { answerAboutResponse, countResponseInput } from './response-routes.js';
 import { callSender } from './upstreams/send.js';
 import { MODEL_ENDPOINTS } from './wire/model-endpoint.js';
-import { modelList, modelObject } from './wire/models.js';
-import { usageReport } from './wire/usage-report.js';
 
 /** An OpenAI-compatible API, free of any server: adapters bring it requests and write out its answers. */
 export interface Gateway {
@@ -39,11 +39,22 @@ export function createGateway(options?: GatewayOptions): Gateway {
   const config = resolveOptions(options);
   const running = new Set<Call>();
   let closed: Promise<void> | undefined;
-  const shared = { config, sendCall: callSender(), running, closing: () => closed !== undefined };
+  const shared: Shared = {
+    config,
+    sendCall: callSender(),
+    running,
+    background: new Map(),
+    closing: () => closed !== undefined,
+  };
 
   async function handle(request: GatewayRequest): Promise<GatewayResponse | undefined> {
-    const path = ownPath(request.url, config.basePath);
+    const path = ownPath(request.url, config);
     if (path === undefined) return undefined;
+    if (config.cors === undefined) return answer(request, path);
+    return crossOrigin(preflight(request) ?? (await answer(request, path)), request, config.cors);
+  }
+
+  async function answer(request: GatewayRequest, path: string): Promise<GatewayResponse> {
     const requestId = `req_${randomUUID().replaceAll('-', '')}`;
     const asksDebug = request.headers['x-debug']?.toString().toLowerCase() === 'true';
     const phases = asksDebug ? startPhases(config.clock) : NO_PHASES;
@@ -55,11 +66,19 @@ export function createGateway(options?: GatewayOptions): Gateway {
       phases.mark('auth');
       const keyed = { request, requestId, phases, showsDebug: asksDebug && (key.debug ?? config.debug), key };
       exchange = keyed;
-      const route = findRoute(request.method, path);
-      if (route.action === 'completeChat') return await callModel(keyed, shared, MODEL_ENDPOINTS['chat.completions']);
-      return respondJson(JSON.stringify(await read(config, route, key)), {
+      const { rule, id, rest } = findRoute(request.method, path);
+      if (rule.kind === 'model') return await callModel(keyed, shared, MODEL_ENDPOINTS[rule.operation]);
+      if (rule.kind === 'forward')
+        return await forwardCall(keyed, shared, { rule, id, path: withQuery(path, request) });
+      if (rule.kind === 'count-response-input') return await countResponseInput(keyed, shared, path);
+      if (rule.kind === 'response') {
+        const about = { action: rule.action, id, path: withQuery(path, request), query: queryOf(request) };
+        return await answerAboutResponse(keyed, shared, about);
+      }
+      const body = await LOCAL_ROUTES[rule.action]({ exchange: keyed, config, id, rest, query: queryOf(request) });
+      return respondJson(JSON.stringify(body), {
         'x-request-id': requestId,
-        ...(exchange.showsDebug ? debugHeaders({ requestId, keyId: key.id }, phases) : {}),
+        ...(keyed.showsDebug ? debugHeaders({ requestId, keyId: key.id }, phases) : {}),
       });
     } catch (error) {
       return respondFailure(error, exchange, { hooks: config.hooks, facts: { requestId } });
@@ -85,23 +104,14 @@ export function respondNotFound(request: GatewayRequest): GatewayResponse {
   return respondError(unknownUrl(request.method, request.url.split('?', 1)[0] ?? ''), {});
 }
 
-/** Answers the routes that ask no upstream. */
-async function read(config: Config, { action, rest }: RouteMatch, key: ApiKey): Promise<JsonObject> {
-  if (action === 'listModels') return modelList(config.models.listed.flatMap((model) => namesFor(key, model)));
-  if (action === 'retrieveModel') {
-    const model = config.models.findListed(rest);
-    if (model === undefined || !mayCall(key, model, rest)) throw modelIdNotFound(rest.slice(0, 256));
-    return modelObject(modelNamed(model, rest));
-  }
-  const totals = await config.usage.totals?.(key.id);
-  if (totals === undefined) throw unknownUrl('GET', '/v1/usage');
-  return usageReport(totals);
+function queryOf({ url }: GatewayRequest): URLSearchParams {
+  return new URLSearchParams(url.split('?', 2)[1] ?? '');
 }
 
-/** The model under its id; for a key that may only call it by other names, under these. */
-function namesFor(key: ApiKey, model: Model): Model[] {
-  if (mayCall(key, model, model.id)) return [model];
-  return model.aliases.filter((alias) => mayCall(key, model, alias)).map((alias) => modelNamed(model, alias));
+/** The path as an upstream is to be asked for it. */
+function withQuery(path: string, { url }: GatewayRequest): string {
+  const query = url.indexOf('?');
+  return query === -1 ? path : path + url.slice(query);
 }
 
 /** Waits until every call is settled; at the end of the grace the rest is ended. */

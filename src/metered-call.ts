@@ -1,5 +1,5 @@
 import { type Awaitable, guarded, isPending } from './awaitable.js';
-import { type Call, openCall } from './call.js';
+import { type Call, openCall, priced } from './call.js';
 import { causeOf, type GatewayError, shuttingDown, toGatewayError, unavailable } from './errors.js';
 import { type Exchange, respondFailure } from './failure.js';
 import type { DebugFacts } from './http/debug.js';
@@ -10,7 +10,6 @@ import { type Admission, type AdmitResult, admit, limitsOf, look, remainingBefor
 import type { Verdict } from './limiter/limiter-store.js';
 import { DEFAULT_TIER, type Limits } from './limiter/limits.js';
 import type { Model } from './models/model-table.js';
-import { costNanoUsd, type PricedTokens } from './models/pricing.js';
 import type { Config } from './options.js';
 import { finishedFacts, remainingAfter, reservedTokens } from './relay-chat.js';
 import type { SendCall } from './upstreams/send.js';
@@ -27,6 +26,8 @@ export interface Shared {
   readonly config: Config;
   readonly sendCall: SendCall;
   readonly running: Set<Call>;
+  /** Calls whose clients were answered before them, by the id of the response they make. */
+  readonly background: Map<string, Call>;
   /** Whether the gateway takes no new calls any more. */
   readonly closing: () => boolean;
 }
@@ -44,10 +45,13 @@ export interface Attempt {
   isRecorded: boolean;
 }
 
+/** What has to be known of a model to meter it. */
+export type OrderedModel = Pick<Model, 'id' | 'price' | 'maxOutputTokens'>;
+
 /** What is to be admitted, and metered from then on. */
 export interface Order {
   readonly operation: Operation;
-  readonly model: Model;
+  readonly model: OrderedModel;
   /** What the client calls it. */
   readonly modelName: string;
   readonly upstream: Upstream;
@@ -130,7 +134,6 @@ export async function openMetered(
   if (isPending(recording)) await recording;
   attempt.isRecorded = true;
   if (call.cancellation.aborted) throw call.cancellation.reason;
-  call.asked();
   return call;
 }
 
@@ -155,11 +158,6 @@ export async function respondFailed(
   remaining ??= await lookQuietly(config, { key: exchange.key, limits });
   const headers = remaining === undefined ? {} : limitHeaders({ limits, remaining });
   return respondFailure(error, exchange, { hooks: config.hooks, facts, headers });
-}
-
-/** What tokens cost at the prices of now: a change in the middle of a call is for the next. */
-function priced({ price }: Model): ((tokens: PricedTokens) => number) | undefined {
-  return price && ((tokens) => costNanoUsd(price, tokens));
 }
 
 function reserve(

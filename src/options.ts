@@ -2,6 +2,7 @@ import { positiveInteger, unexpected, withMethod } from './checks.js';
 import { type Clock, systemClock } from './clock.js';
 import { deadlines, type StartDeadline } from './deadlines.js';
 import { guardedHooks, type Hooks } from './hooks.js';
+import { type CorsOptions, checkedCors } from './http/cors.js';
 import type { Identify } from './keys/authenticate.js';
 import { createKey } from './keys/create-key.js';
 import type { ApiKey, KeyStore } from './keys/key-store.js';
@@ -11,6 +12,9 @@ import type { LimiterStore } from './limiter/limiter-store.js';
 import { DEFAULT_TIERS, type Limits } from './limiter/limits.js';
 import { memoryLimiter } from './limiter/memory.js';
 import { defaultModels, type ModelOptions, type ModelTable, modelTable } from './models/model-table.js';
+import { memoryObjects } from './objects/memory.js';
+import type { ObjectStore } from './objects/object-store.js';
+import { checkedBasePath, checkedTiers, passesUnlisted } from './option-checks.js';
 import { demo } from './upstreams/demo/demo.js';
 import { http } from './upstreams/http.js';
 import { unconfigured } from './upstreams/unconfigured.js';
@@ -39,11 +43,19 @@ export interface GatewayOptions {
   readonly limiter?: LimiterStore;
   /** Where usage is kept. @default memoryUsage() */
   readonly usage?: UsageStore & Partial<UsageReader>;
+  /** Whose responses, stored completions, files and so on are whose. @default memoryObjects() */
+  readonly objects?: ObjectStore;
   readonly hooks?: Hooks;
   /** Path below which `/v1` stands, where the host does not strip it, such as `/ai`. @default '' */
   readonly basePath?: string;
+  /** Whether the same paths without `/v1`, such as `/chat/completions`, are ours too. @default false */
+  readonly unversionedPaths?: boolean;
+  /** Web pages of these origins, such as `https://app.example.com`, may call the gateway from browsers. @default none */
+  readonly cors?: CorsOptions;
   /** Largest request body. @default 10_485_760 */
   readonly maxBodyBytes?: number;
+  /** Largest multipart body, which passes on as it comes. @default 536_870_912 */
+  readonly maxUploadBytes?: number;
   /** For a request body to arrive whole. @default 30_000 */
   readonly bodyTimeoutMs?: number;
   /** Output ceiling of a call whose key has a token limit and whose client named none. @default 4_096 */
@@ -71,9 +83,13 @@ export interface Config {
   readonly tiers: ReadonlyMap<string, Limits>;
   readonly limiter: LimiterStore;
   readonly usage: UsageStore & Partial<UsageReader>;
+  readonly objects: ObjectStore;
   readonly hooks: Required<Hooks>;
   readonly basePath: string;
+  readonly unversionedPaths: boolean;
+  readonly cors: CorsOptions | undefined;
   readonly maxBodyBytes: number;
+  readonly maxUploadBytes: number;
   /** For a request body to arrive whole. */
   readonly startBodyDeadline: StartDeadline;
   readonly defaultMaxOutputTokens: number;
@@ -95,9 +111,13 @@ const OPTION_NAMES = new Set([
   'tiers',
   'limiter',
   'usage',
+  'objects',
   'hooks',
   'basePath',
+  'unversionedPaths',
+  'cors',
   'maxBodyBytes',
+  'maxUploadBytes',
   'bodyTimeoutMs',
   'defaultMaxOutputTokens',
   'timeoutMs',
@@ -128,15 +148,19 @@ export function resolveOptions(options: GatewayOptions = {}): Config {
   const timeoutMs = positiveInteger('timeoutMs', options.timeoutMs ?? 600_000);
   return Object.freeze({
     upstream: withMethod('upstream', options.upstream, 'send') ?? defaultUpstream(environment, hooks),
-    models: modelTable(options.models ?? defaultModels(), passesUnlisted(options)),
+    models: modelTable(options.models ?? defaultModels(), passesUnlisted(options), clock.wallMs()),
     keys: withMethod('keys', options.keys, 'find') ?? defaultKeys(environment, options, hooks),
     identify: options.identify,
     tiers,
     limiter: withMethod('limiter', options.limiter, 'reserve') ?? memoryLimiter(),
     usage: withMethod('usage', options.usage, 'settle') ?? memoryUsage(),
+    objects: withMethod('objects', options.objects, 'find') ?? memoryObjects(),
     hooks,
     basePath: checkedBasePath(options.basePath ?? ''),
+    unversionedPaths: options.unversionedPaths ?? false,
+    cors: checkedCors(options.cors),
     maxBodyBytes: positiveInteger('maxBodyBytes', options.maxBodyBytes ?? 10_485_760),
+    maxUploadBytes: positiveInteger('maxUploadBytes', options.maxUploadBytes ?? 536_870_912),
     startBodyDeadline: deadlines(clock, positiveInteger('bodyTimeoutMs', options.bodyTimeoutMs ?? 30_000)),
     defaultMaxOutputTokens: positiveInteger('defaultMaxOutputTokens', options.defaultMaxOutputTokens ?? 4_096),
     timeoutMs,
@@ -214,24 +238,4 @@ function defaultKeys({ keys, production }: Environment, options: GatewayOptions,
   const { secret, hash, key } = createKey({ id: 'development' });
   hooks.onNotice(`No API keys are set. For development, use: ${secret}`);
   return memoryKeys([{ ...key, hash }]);
-}
-
-function passesUnlisted({ unlistedModels, models }: GatewayOptions): boolean {
-  if (unlistedModels === undefined) return models === undefined;
-  if (unlistedModels === 'pass' || unlistedModels === 'refuse') return unlistedModels === 'pass';
-  throw unexpected('unlistedModels', "'pass' or 'refuse'", unlistedModels);
-}
-
-function checkedTiers(tiers: Readonly<Record<string, Limits>> = {}): Readonly<Record<string, Limits>> {
-  for (const [tier, limits] of Object.entries(tiers)) {
-    for (const [field, value] of Object.entries(limits)) {
-      if (value !== undefined) positiveInteger(`tiers.${tier}.${field}`, value);
-    }
-  }
-  return tiers;
-}
-
-function checkedBasePath(path: string): string {
-  if (path === '' || (typeof path === 'string' && /^(?:\/[\w.~-]+)+$/.test(path))) return path;
-  throw unexpected('basePath', "to be '' or a path such as '/ai'", path);
 }

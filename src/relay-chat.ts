@@ -1,20 +1,21 @@
 import { type Awaitable, whenReady } from './awaitable.js';
 import { type Call, tokensToSettle } from './call.js';
-import { errorBody, type GatewayError, toGatewayError, upstreamInterrupted, upstreamStalled } from './errors.js';
+import { type GatewayError, toGatewayError, upstreamInterrupted, upstreamStalled } from './errors.js';
 import { type Exchange, reportCause } from './failure.js';
 import { type DebugFacts, debugComment, debugReport } from './http/debug.js';
 import type { AnswerStream } from './http/exchange.js';
 import type { Admission } from './limiter/admit.js';
 import type { Config } from './options.js';
+import type { Presentation } from './presentation.js';
 import { iterableOf, type StepSource } from './step-source.js';
 import type { ModelNames, StreamAnswer } from './upstreams/answer.js';
 import { streamError } from './upstreams/begin-stream.js';
 import type { UsageRecord } from './usage/usage-store.js';
-import { DONE_EVENT, sseEvent } from './wire/sse.js';
 
 /** What a stream needs besides itself. */
 export interface Relay {
   readonly names: ModelNames;
+  readonly presentation: Presentation;
   readonly call: Call;
   readonly exchange: Exchange;
   readonly config: Config;
@@ -23,15 +24,16 @@ export interface Relay {
 
 type Piece = string | Uint8Array;
 
-/** A stream on its way to the client. It ends with `[DONE]` only if it is complete, else with an error event. */
+/** A stream on its way to the client. It ends as a good one only if it is complete, else with an error event. */
 export function relay(
   { first, rest, stream, missingUsage }: StreamAnswer,
-  { names, call, exchange, config, facts }: Relay,
+  { names, presentation, call, exchange, config, facts }: Relay,
 ): AnswerStream {
   let unsent: string | Uint8Array | undefined = first;
   let isOver = false;
   let onStep: (step: Piece | undefined) => void;
   call.watch(stream);
+  presentation.begin?.(stream);
 
   /** What a piece, or the want of one, is to the client. */
   function deliver(piece: Piece | undefined): void {
@@ -39,8 +41,16 @@ export function relay(
       finish(piece, streamError(names, stream));
       return;
     }
+    whenReady(presentation.piece(piece), show);
+  }
+
+  function show(shown: Piece | undefined): void {
+    if (shown === undefined) {
+      rest.read(deliver, breakOff);
+      return;
+    }
     call.firstByte();
-    onStep(piece);
+    onStep(shown);
   }
 
   function breakOff(reason: unknown): void {
@@ -70,22 +80,30 @@ export function relay(
         // The upstream may not know that it failed: what it still does for this call is for nobody.
         call.abort(error);
         reportCause(error, config.hooks, facts);
-        return joined(last, sseEvent(exchange.showsDebug ? debugError(error, record) : errorBody(error)));
+        const debug = exchange.showsDebug ? debugOf(record) : undefined;
+        return whenReady(shownOf(last), (shown) =>
+          whenReady(presentation.error(error, debug), (end) => joined(shown, end)),
+        );
       });
     }
     const settled = call.settle({ outcome: 'ok', usage: stream.usage, deliveredTokens: stream.deliveredTokens() });
     return whenReady(settled, (record) => {
       exchange.phases.mark('stream');
-      const usage = missingUsage() ?? '';
-      if (!exchange.showsDebug) return joined(last, usage + DONE_EVENT);
-      const comment = debugComment(finishedFacts(facts, call.admission, record), exchange.phases);
-      return joined(last, usage + comment + DONE_EVENT);
+      const usage = missingUsage();
+      const shown = shownOf(usage === undefined ? last : joined(last, usage));
+      const comment = exchange.showsDebug
+        ? debugComment(finishedFacts(facts, call.admission, record), exchange.phases)
+        : '';
+      return whenReady(shown, (piece) => whenReady(presentation.end(record), (end) => joined(piece, comment + end)));
     });
   }
 
-  function debugError(error: GatewayError, record: UsageRecord): object {
-    const known = finishedFacts(facts, call.admission, record);
-    return { error: { ...errorBody(error).error, debug: debugReport(known, exchange.phases) } };
+  function shownOf(last: Piece | undefined): Awaitable<Piece | undefined> {
+    return last === undefined ? undefined : presentation.piece(last);
+  }
+
+  function debugOf(record: UsageRecord): object {
+    return debugReport(finishedFacts(facts, call.admission, record), exchange.phases);
   }
 
   const source: StepSource<Piece> = {

@@ -1,9 +1,13 @@
 import { errorBody, type GatewayError } from '../errors.js';
+import type { ForwardReply } from '../upstreams/upstream.js';
 import { STREAM_HEADERS } from '../wire/sse.js';
 import type { AnswerStream, GatewayResponse } from './exchange.js';
 
 /** OpenAI's clients send these on to people who report problems; the SDKs show them as `requestID`. */
 const COMMON_HEADERS = { 'x-content-type-options': 'nosniff' };
+
+/** Headers that describe a body, its size last. */
+const DESCRIBING = ['content-type', 'content-disposition', 'content-length'];
 
 type Headers = Readonly<Record<string, string>>;
 
@@ -15,6 +19,22 @@ export function respondJson(body: string | Uint8Array, headers: Headers): Gatewa
 /** A stream of events. */
 export function respondStream(body: AnswerStream, headers: Headers): GatewayResponse {
   return { status: 200, headers: { ...STREAM_HEADERS, ...COMMON_HEADERS, ...headers }, body };
+}
+
+/** What an upstream answered, with its status and what describes its body. A body that was read has a size of its own. */
+export function respondForwarded(
+  { status, headers }: Pick<ForwardReply, 'status' | 'headers'>,
+  body: string | Uint8Array | AnswerStream,
+  ours: Headers,
+): GatewayResponse {
+  const isWhole = typeof body === 'string' || body instanceof Uint8Array;
+  const described: Record<string, string> = {};
+  for (const name of isWhole ? DESCRIBING.slice(0, -1) : DESCRIBING) {
+    const value = headers[name];
+    if (value !== undefined) described[name] = value;
+  }
+  const isEvents = /^text\/event-stream/i.test(headers['content-type'] ?? '');
+  return { status, headers: { ...(isEvents ? STREAM_HEADERS : {}), ...described, ...COMMON_HEADERS, ...ours }, body };
 }
 
 /** An error in OpenAI's shape. @param debug what `X-Debug` shows, as `error.debug` */

@@ -1,7 +1,13 @@
+import type { ModelOperation } from '../upstreams/upstream.js';
+
 /** What is publicly known about one model. Prices in US dollars for a million tokens. */
 export interface KnownModel {
   readonly id: string;
+  /** What it is there for. */
+  readonly operation: ModelOperation;
+  /** Tokens of input and output together; of one input, where there is no output. */
   readonly contextLength: number;
+  /** 0: it has no output that is counted in tokens. */
   readonly maxOutputTokens: number;
   readonly inputUsdPerMillion: number;
   /** Absent: cached input costs what other input costs. */
@@ -15,7 +21,7 @@ export interface KnownModel {
 
 /**
  * The models of the default table: the four the service documents (reference: its OpenAI overview; prices from OpenAI's
- * price list) and OpenAI's later families. Facts only: what a host serves, and under which name, is its `models` option.
+ * price list), OpenAI's later families, and its models for embeddings, moderation and legacy completions. Facts only: what a host serves, and under which name, is its `models` option.
  */
 export const KNOWN_MODELS: readonly KnownModel[] = [
   known('gpt-4', [8_192, 8_192], [30, undefined, 60], 1_687_882_411, []),
@@ -32,6 +38,14 @@ export const KNOWN_MODELS: readonly KnownModel[] = [
   known('gpt-5', [400_000, 128_000], [1.25, 0.125, 10], 1_754_425_777, ['vision', 'structuredOutput']),
   known('gpt-5-mini', [400_000, 128_000], [0.25, 0.025, 2], 1_754_425_928, ['vision', 'structuredOutput']),
   known('gpt-5-nano', [400_000, 128_000], [0.05, 0.005, 0.4], 1_754_426_384, ['vision', 'structuredOutput']),
+  known('text-embedding-3-small', [8_192, 0], [0.02, undefined, 0], 1_705_948_997, [], 'embeddings'),
+  known('text-embedding-3-large', [8_192, 0], [0.13, undefined, 0], 1_705_953_180, [], 'embeddings'),
+  known('text-embedding-ada-002', [8_192, 0], [0.1, undefined, 0], 1_671_217_299, [], 'embeddings'),
+  known('omni-moderation-latest', [32_768, 0], [0, undefined, 0], 1_731_689_265, ['vision'], 'moderations'),
+  known('omni-moderation-2024-09-26', [32_768, 0], [0, undefined, 0], 1_732_734_466, ['vision'], 'moderations'),
+  known('gpt-3.5-turbo-instruct', [4_096, 4_096], [1.5, undefined, 2], 1_692_901_427, [], 'completions'),
+  known('davinci-002', [16_384, 16_384], [2, undefined, 2], 1_692_634_301, [], 'completions'),
+  known('babbage-002', [16_384, 16_384], [0.4, undefined, 0.4], 1_692_634_615, [], 'completions'),
 ];
 
 /** The known model of that id, also by the name of a dated snapshot: `gpt-4o-2024-08-06` is `gpt-4o`, `gpt-4-0613` is `gpt-4`. */
@@ -46,9 +60,11 @@ function known(
   [input, cachedInput, output]: readonly [number, number | undefined, number],
   created: number,
   abilities: readonly ('vision' | 'structuredOutput')[],
+  operation: ModelOperation = 'chat.completions',
 ): KnownModel {
   return {
     id,
+    operation,
     contextLength,
     maxOutputTokens,
     inputUsdPerMillion: input,

@@ -1,5 +1,5 @@
 import type { ApiKey } from '../keys/key-store.js';
-import type { Upstream } from '../upstreams/upstream.js';
+import type { ModelOperation, Upstream } from '../upstreams/upstream.js';
 import { findKnownModel, KNOWN_MODELS } from './known-models.js';
 import { type Price, type Pricing, toPrice } from './pricing.js';
 
@@ -22,7 +22,14 @@ export interface ModelOptions {
   readonly ownedBy?: string;
   /** @default what is known of the model, else true for function calling and streaming only */
   readonly capabilities?: Partial<Capabilities>;
-  /** Unix time in milliseconds. @default what is known of the model, else 0 */
+  /** What it is there for. @default what is known of the model, else 'chat.completions' */
+  readonly operation?: ModelOperation;
+  /**
+   * Whether calls to `/v1/responses` are passed on to the upstream, or translated to chat completions.
+   * @default 'pass' where the upstream says that it has `responses`
+   */
+  readonly responses?: 'pass' | 'translate';
+  /** Unix time in milliseconds. @default what is known of the model, else when the gateway was made */
   readonly createdAt?: number;
 }
 
@@ -48,6 +55,9 @@ export interface Model {
   readonly displayName: string;
   readonly ownedBy: string;
   readonly capabilities: Capabilities;
+  readonly operation: ModelOperation;
+  /** `undefined`: as the upstream says. */
+  readonly responses: 'pass' | 'translate' | undefined;
   readonly createdAt: number;
 }
 
@@ -69,10 +79,14 @@ export function defaultModels(): Record<string, ModelOptions> {
  * @param passUnlisted names that are not in the table are models too, under their own id.
  * @throws {TypeError} when two models share a name.
  */
-export function modelTable(models: Readonly<Record<string, ModelOptions>>, passUnlisted: boolean): ModelTable {
+export function modelTable(
+  models: Readonly<Record<string, ModelOptions>>,
+  passUnlisted: boolean,
+  nowMs = 0,
+): ModelTable {
   const byName = new Map<string, Model>();
   const all = Object.entries(models).map(([id, options]) => {
-    const model = resolveModel(id, options);
+    const model = resolveModel(id, options, nowMs);
     for (const name of [id, ...(options.aliases ?? [])]) {
       if (byName.has(name)) throw new TypeError(`Expected \`models\` to name each model once, got "${name}" twice`);
       byName.set(name, model);
@@ -80,15 +94,16 @@ export function modelTable(models: Readonly<Record<string, ModelOptions>>, passU
     return model;
   });
   return {
-    find: (name) => byName.get(name) ?? (passUnlisted ? resolveModel(name, {}) : undefined),
+    find: (name) => byName.get(name) ?? (passUnlisted ? resolveModel(name, {}, nowMs) : undefined),
     findListed: (name) => byName.get(name),
     listed: all,
   };
 }
 
-function resolveModel(id: string, options: ModelOptions): Model {
+function resolveModel(id: string, options: ModelOptions, nowMs: number): Model {
   const known = findKnownModel(options.upstreamModel ?? id) ?? findKnownModel(id);
   const pricing = options.pricing ?? known;
+  const operation = options.operation ?? known?.operation ?? 'chat.completions';
   return {
     id,
     aliases: options.aliases ?? [],
@@ -101,13 +116,15 @@ function resolveModel(id: string, options: ModelOptions): Model {
     displayName: options.displayName ?? id,
     ownedBy: options.ownedBy ?? (known === undefined ? 'system' : 'openai'),
     capabilities: {
-      functionCalling: true,
-      streaming: true,
+      functionCalling: operation === 'chat.completions',
+      streaming: operation !== 'embeddings' && operation !== 'moderations',
       vision: known?.vision ?? false,
       structuredOutput: known?.structuredOutput ?? false,
       ...options.capabilities,
     },
-    createdAt: options.createdAt ?? (known?.created ?? 0) * 1_000,
+    operation,
+    responses: options.responses,
+    createdAt: options.createdAt ?? (known === undefined ? nowMs : known.created * 1_000),
   };
 }
 

@@ -7,6 +7,7 @@ import { collectChunks } from '../wire/collect-chunks.js';
 import { deltaCompleter } from '../wire/complete-deltas.js';
 import { isWellFormed, readAnswer } from '../wire/read-answer.js';
 import { abortable, orAborted } from './abortable.js';
+import { readPiece, shownValue } from './function-pieces.js';
 import type { Upstream, UpstreamCall, UpstreamReply } from './upstream.js';
 
 /** What a function is told beside the body of the call. */
@@ -32,7 +33,8 @@ const MAX_ANSWER_CHARS = 16_777_216;
  * An upstream out of a function of your own. Ids, roles, finish reasons and the shape of chunks are filled in. Tokens
  * the function does not name stay unknown, and the gateway estimates them.
  *
- * An error thrown before the first piece is an ordinary error answer: a `GatewayError` as it is, anything else a 502.
+ * An error before the first piece, or anywhere in an answer that is to be whole, is an ordinary error answer: a
+ * `GatewayError` as it is, anything else a 502. Later it ends the stream. Yielding an error is throwing it.
  * When the call is aborted, the `return()` of a generator is called, and nobody waits for it any longer.
  * @param options.name For logs and usage records. @default 'function'
  */
@@ -58,9 +60,12 @@ export function fromFunction(
 }
 
 function replyOf(answer: unknown, { body }: UpstreamCall, head: ChatHead): UpstreamReply {
+  if (answer instanceof Error) throw answer;
   const given = typeof answer === 'string' ? { content: answer } : answer;
   if (!isJsonObject(given)) {
-    throw new TypeError(`Expected the function to return a string, an object or an iterable, got ${nameOf(answer)}`);
+    throw new TypeError(
+      `Expected the function to return a string, an object or an iterable, got ${shownValue(answer)}`,
+    );
   }
   if (body.stream === true) {
     const chunks = isJsonObject(given.error)
@@ -84,11 +89,25 @@ async function replyInPieces(
 ): Promise<UpstreamReply> {
   const streams = body.stream === true;
   const chunks = chunksOf(abortable(pieces, signal), head, streams ? asksForUsage(body) : true);
-  if (!streams) {
-    return { kind: 'whole', body: chatCompletion(await collectChunks(chunks, head, MAX_ANSWER_CHARS)) };
-  }
+  if (!streams) return { kind: 'whole', body: await wholeOf(chunks, head) };
   const first = await chunks.next();
   return { kind: 'chunks', chunks: resumed(first, chunks) };
+}
+
+/** The chunks as one answer, or the error that one of them is, which is for the gateway to tell. */
+async function wholeOf(chunks: AsyncIterable<JsonObject>, head: ChatHead): Promise<JsonObject> {
+  let reported: JsonObject | undefined;
+  async function* untilError(): AsyncGenerator<JsonObject, void, undefined> {
+    for await (const chunk of chunks) {
+      if (isJsonObject(chunk.error)) {
+        reported = chunk;
+        return;
+      }
+      yield chunk;
+    }
+  }
+  const answer = await collectChunks(untilError(), head, MAX_ANSWER_CHARS);
+  return reported ?? chatCompletion(answer);
 }
 
 async function* chunksOf(
@@ -97,12 +116,7 @@ async function* chunksOf(
   includeUsage: boolean,
 ): AsyncGenerator<JsonObject, void, undefined> {
   const completer = deltaCompleter(head, { includeUsage });
-  for await (const piece of pieces) {
-    if (typeof piece !== 'string' && !isJsonObject(piece)) {
-      throw new TypeError(`Expected the function to yield strings or objects, got ${nameOf(piece)}`);
-    }
-    yield* completer.take(piece);
-  }
+  for await (const piece of pieces) yield* completer.take(readPiece(piece));
   yield* completer.takeEnd();
 }
 
@@ -136,9 +150,4 @@ function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
 
 function isIterable(value: unknown): value is Iterable<unknown> {
   return typeof value === 'object' && value !== null && Symbol.iterator in value;
-}
-
-function nameOf(value: unknown): string {
-  if (value === null) return 'null';
-  return Array.isArray(value) ? 'an array' : typeof value;
 }

@@ -11,7 +11,7 @@ export interface HttpTarget {
 }
 
 /** Enough for any error message. */
-const MAX_ERROR_BYTES = 65_536;
+export const MAX_ERROR_BYTES = 65_536;
 
 /**
  * Sends the call. Resolves at the head of a good stream and at the end of a good whole answer; rejects with what the
@@ -96,7 +96,8 @@ type Judgement =
   | { readonly kind: 'good'; readonly contentType: string }
   | { readonly kind: 'refused'; readonly error: (text: Buffer) => Error };
 
-function judge(status: number, headers: ResponseHeaders): Judgement {
+/** Whether an answer is one that can be passed on. */
+export function judge(status: number, headers: ResponseHeaders): Judgement {
   if (status >= 300 && status < 400) {
     const error = upstreamBadResponse('The upstream answered with a redirect, which is not followed.');
     return { kind: 'refused', error: () => error };
@@ -130,7 +131,7 @@ function parsed(text: Buffer): unknown {
 }
 
 /** What undici throws, in our words: its messages name addresses. */
-function transportError(error: Error): Error {
+export function transportError(error: Error): Error {
   const code: unknown = Reflect.get(error, 'code');
   switch (code) {
     case 'UND_ERR_HEADERS_TIMEOUT':

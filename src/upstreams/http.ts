@@ -4,6 +4,7 @@ import { jsonBytes } from '../json-document.js';
 import { iterableOf } from '../step-source.js';
 import { type DirectCall, type DirectReply, withDirect } from './direct.js';
 import { callOverHttp } from './http-call.js';
+import { forwardOverHttp } from './http-forward.js';
 import type { ModelOperation, Upstream } from './upstream.js';
 
 export interface HttpOptions {
@@ -25,6 +26,8 @@ export interface HttpOptions {
   readonly bodyTimeoutMs?: number;
 }
 
+const JSON_HEADERS = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' };
+
 const PATHS: Readonly<Record<ModelOperation, string>> = {
   'chat.completions': '/chat/completions',
   completions: '/completions',
@@ -32,6 +35,14 @@ const PATHS: Readonly<Record<ModelOperation, string>> = {
   moderations: '/moderations',
   responses: '/responses',
 };
+
+const OPERATIONS: readonly ModelOperation[] = [
+  'chat.completions',
+  'completions',
+  'embeddings',
+  'moderations',
+  'responses',
+];
 
 /**
  * Any OpenAI-compatible server, over undici. Answers pass through as the bytes they are. Redirects are not followed, and
@@ -58,11 +69,16 @@ export function http(options: HttpOptions): Upstream {
 
   const upstream: Upstream = {
     name: options.name ?? 'http',
+    operations: OPERATIONS,
     async send({ operation, body, signal }) {
       const call = { operation, bytes: jsonBytes(body), cancellation: signal };
       const reply = await sendDirect({ ...call, stream: true, maxBytes: Number.POSITIVE_INFINITY });
       if (reply.kind === 'read') throw new TypeError('Expected an answer that was not read yet');
       return { kind: 'bytes', contentType: reply.contentType, body: iterableOf(reply.steps) };
+    },
+    async forward({ method, path: below, headers: passed, body, signal }) {
+      const target = { path: path + below, headers: requestHeaders(options, passed) };
+      return forwardOverHttp(await pool, target, { method, body, cancellation: signal });
     },
   };
   return withDirect(upstream, sendDirect);
@@ -105,10 +121,13 @@ function checkOptions(options: HttpOptions): void {
   }
 }
 
-function requestHeaders({ apiKey, headers = {} }: HttpOptions): string[] {
+/** What a client sent goes first: nothing of it stands in place of the host's own. */
+function requestHeaders(
+  { apiKey, headers = {} }: HttpOptions,
+  passed: HttpOptions['headers'] = JSON_HEADERS,
+): string[] {
   return Object.entries({
-    'content-type': 'application/json',
-    accept: 'application/json, text/event-stream',
+    ...passed,
     'accept-encoding': 'identity',
     'user-agent': 'megallm-middleware',
     ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),

@@ -1,23 +1,28 @@
 import { unexpected } from '../checks.js';
 import { GatewayError, upstreamBadResponse, upstreamError, upstreamTimeout } from '../errors.js';
 import { isJsonObject, type JsonObject } from '../json.js';
-import type { Upstream, UpstreamCall, UpstreamReply } from './upstream.js';
+import type { ModelOperation, Upstream, UpstreamCall, UpstreamReply } from './upstream.js';
 import { retryAfterMsOf, upstreamFailure } from './upstream-failure.js';
+
+/** What is used of a resource of OpenAI's SDK. */
+interface OpenAIResource {
+  create(
+    body: object,
+    options: {
+      readonly signal: AbortSignal;
+      readonly maxRetries: number;
+      readonly fetchOptions: { readonly redirect: 'manual' };
+    },
+  ): PromiseLike<unknown>;
+}
 
 /** What is used of an `OpenAI` or `AzureOpenAI` instance, of the package `openai` 6 or 7. */
 export interface OpenAIClient {
-  readonly chat: {
-    readonly completions: {
-      create(
-        body: object,
-        options: {
-          readonly signal: AbortSignal;
-          readonly maxRetries: number;
-          readonly fetchOptions: { readonly redirect: 'manual' };
-        },
-      ): PromiseLike<unknown>;
-    };
-  };
+  readonly chat: { readonly completions: OpenAIResource };
+  readonly completions?: OpenAIResource;
+  readonly embeddings?: OpenAIResource;
+  readonly moderations?: OpenAIResource;
+  readonly responses?: OpenAIResource;
 }
 
 /**
@@ -32,12 +37,14 @@ export function openaiClient(client: OpenAIClient, options: { readonly name?: st
   }
   return {
     name: options.name ?? 'openai',
-    async send({ body, signal }) {
+    operations: OPERATIONS.filter((operation) => resourceOf(client, operation) !== undefined),
+    async send({ operation, body, signal }) {
       signal.throwIfAborted();
       try {
         // A redirect would take the host's key along to wherever it points.
         const fetchOptions = { redirect: 'manual' } as const;
-        const answer = await client.chat.completions.create(body, { signal, maxRetries: 0, fetchOptions });
+        const resource = resourceOf(client, operation) ?? client.chat.completions;
+        const answer = await resource.create(body, { signal, maxRetries: 0, fetchOptions });
         if (body.stream === true) return await beginStream(answer, signal);
         return { kind: 'whole', body: checked(answer) };
       } catch (error) {
@@ -45,6 +52,19 @@ export function openaiClient(client: OpenAIClient, options: { readonly name?: st
       }
     },
   };
+}
+
+const OPERATIONS: readonly ModelOperation[] = [
+  'chat.completions',
+  'completions',
+  'embeddings',
+  'moderations',
+  'responses',
+];
+
+/** Instances of older packages, and others' clients of the same shape, lack some. */
+function resourceOf(client: OpenAIClient, operation: ModelOperation): OpenAIResource | undefined {
+  return operation === 'chat.completions' ? client.chat.completions : client[operation];
 }
 
 /** Waits for the first chunk: until then a failure is an ordinary error. */

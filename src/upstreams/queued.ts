@@ -2,7 +2,7 @@ import PQueue from 'p-queue';
 import { positiveInteger, unexpected } from '../checks.js';
 import { type Clock, systemClock } from '../clock.js';
 import { unavailable } from '../errors.js';
-import type { Upstream, UpstreamCall, UpstreamReply } from './upstream.js';
+import type { CallContext, ForwardCall, Upstream, UpstreamReply } from './upstream.js';
 
 export interface QueuedOptions {
   /** Most calls at once. A stream counts until it has ended. */
@@ -38,7 +38,7 @@ export function queued(upstream: Upstream, options: QueuedOptions): Upstream {
   const queue = new PQueue({ concurrency });
 
   /** Resolves when the call may go ahead. */
-  function place({ signal, tier }: UpstreamCall): Promise<Release> {
+  function place({ signal, tier }: CallContext): Promise<Release> {
     const leaving = new AbortController();
     const onAbort = (): void => leaving.abort(signal.reason);
     return new Promise((resolve, reject) => {
@@ -65,21 +65,40 @@ export function queued(upstream: Upstream, options: QueuedOptions): Upstream {
     });
   }
 
+  /** Runs the call when there is a place for it, which `finish` gives back at the end of what it makes of the reply. */
+  async function inTurn<Reply>(
+    call: CallContext,
+    run: () => Promise<Reply>,
+    finish: (reply: Reply, release: Release) => Reply,
+  ): Promise<Reply> {
+    call.signal.throwIfAborted();
+    if (queue.pending >= concurrency && queue.size >= maxQueue) throw queueFull();
+    const release = await place(call);
+    try {
+      // The abort may have come together with the place.
+      call.signal.throwIfAborted();
+      return finish(await run(), release);
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  const { forward, operations } = upstream;
   return {
     name: upstream.name,
-    async send(call) {
-      call.signal.throwIfAborted();
-      if (queue.pending >= concurrency && queue.size >= maxQueue) throw queueFull();
-      const release = await place(call);
-      try {
-        // The abort may have come together with the place.
-        call.signal.throwIfAborted();
-        return releasing(await upstream.send(call), release);
-      } catch (error) {
-        release();
-        throw error;
-      }
-    },
+    ...(operations === undefined ? {} : { operations }),
+    send: (call) => inTurn(call, () => upstream.send(call), releasing),
+    ...(forward === undefined
+      ? {}
+      : {
+          forward: (call: ForwardCall) =>
+            inTurn(
+              call,
+              () => forward.call(upstream, call),
+              (reply, release) => ({ ...reply, body: releasingAtEnd(reply.body, release) }),
+            ),
+        }),
   };
 }
 

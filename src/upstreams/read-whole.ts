@@ -39,7 +39,8 @@ export function readWhole(send: ModelSend, reply: UpstreamReply | DirectReply): 
 }
 
 function wholeObject(send: ModelSend, body: JsonObject): WholeAnswer {
-  checkNoError(send, body.error);
+  // A response bears its error itself, and `null` where it has none.
+  if (body.output === undefined) checkNoError(send, body.error);
   if (!Array.isArray(body[send.endpoint.answerMember])) throw noAnswer(send);
   const usage = readUsage(body.usage);
   const outputBytes = usage === undefined ? answerTextBytes(body.choices) : 0;
@@ -73,7 +74,7 @@ function scannedAnswer(send: ModelSend, bytes: Uint8Array): JsonDocument {
   if ('kind' in document || (error === undefined && document.members.has('error'))) {
     throw upstreamBadResponse('The upstream answered with JSON that cannot be read.');
   }
-  checkNoError(send, error);
+  if (!document.members.has('output')) checkNoError(send, error);
   return document;
 }
 

@@ -9,6 +9,9 @@ export type ForwardOperation = 'images' | 'audio' | 'files' | 'uploads' | 'batch
 /** What can be asked of an upstream. */
 export type Operation = ModelOperation | ForwardOperation;
 
+/** What an upstream that says nothing of it may be asked for. */
+export const DEFAULT_OPERATIONS: readonly ModelOperation[] = ['chat.completions'];
+
 /** Something that answers model calls. Wrappers such as `queued` take an upstream and are one. */
 export interface Upstream {
   /** For logs and usage records; not secret. */

@@ -13,7 +13,9 @@ export function answerTextBytes(choices: Json | undefined): number {
     if (!isJsonObject(message)) continue;
     for (const name of ['content', 'refusal', 'reasoning_content']) count(message[name]);
     for (const call of Array.isArray(message.tool_calls) ? message.tool_calls : []) {
-      if (isJsonObject(call) && isJsonObject(call.function)) count(call.function.arguments);
+      if (!isJsonObject(call)) continue;
+      if (isJsonObject(call.function)) count(call.function.arguments);
+      if (isJsonObject(call.custom)) count(call.custom.input);
     }
     if (isJsonObject(message.function_call)) count(message.function_call.arguments);
   }

@@ -49,7 +49,7 @@ export interface ChatStream {
 export type StreamFailure = { readonly kind: 'reported'; readonly error: Json } | { readonly kind: 'malformed' };
 
 /** Text whose bytes are what the model wrote. */
-const DELTA_TEXTS = ['"content":"', '"arguments":"', '"reasoning_content":"', '"refusal":"', '"text":"'];
+const DELTA_TEXTS = ['"content":"', '"arguments":"', '"reasoning_content":"', '"refusal":"', '"text":"', '"input":"'];
 
 /** Chunks of several choices and of tool calls take turns. */
 const MAX_TEMPLATES = 4;

@@ -1,7 +1,7 @@
 import { closingQuote, isSimpleEscape } from '../json-scan.js';
 
 /** The strings in which one chunk differs from the next: what the model wrote, and OpenAI's padding. */
-const CHANGING = /"(content|text|arguments|reasoning_content|refusal|obfuscation)":"/g;
+const CHANGING = /"(content|text|input|arguments|reasoning_content|refusal|obfuscation)":"/g;
 
 /**
  * What the chunks of one stream have in common. A chunk that was read, and found to say nothing but text, vouches for all

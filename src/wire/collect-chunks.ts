@@ -23,7 +23,7 @@ interface GatheredCall {
  * @throws {RangeError} when the answer grows beyond `maxChars`; {Error} when a chunk is an error.
  */
 export async function collectChunks(
-  chunks: AsyncIterable<JsonObject>,
+  chunks: AsyncIterable<JsonObject> | Iterable<JsonObject>,
   head: ChatHead,
   maxChars: number,
 ): Promise<ChatAnswer> {

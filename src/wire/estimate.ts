@@ -12,7 +12,7 @@ const TOKENS_PER_MESSAGE = 4;
 const TOKENS_PER_REPLY = 3;
 
 /** What an image may cost at most at the usual sizes and `detail`s; its bytes say nothing about it. */
-const TOKENS_PER_IMAGE = 1_536;
+export const TOKENS_PER_IMAGE = 1_536;
 
 /** Tokens in that many bytes of text, rounded up. */
 export function estimateTokens(bytes: number): number {

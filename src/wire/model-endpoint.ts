@@ -4,6 +4,8 @@ import { readChatRequest } from './chat-request.js';
 import { type ChatStream, type ChatStreamOptions, watchChatStream } from './chat-stream.js';
 import { estimateChatInput } from './estimate.js';
 import type { ModelRequest } from './model-request.js';
+import { estimateResponseInput, readPassedResponse } from './responses-passthrough.js';
+import { watchResponsesStream } from './responses-passthrough-stream.js';
 import {
   estimateTextInput,
   readCompletionRequest,
@@ -63,4 +65,13 @@ export const MODEL_ENDPOINTS = {
     ceilings: [],
     answerMember: 'results',
   },
-} as const satisfies Partial<Record<ModelOperation, ModelEndpoint>>;
+  responses: {
+    operation: 'responses',
+    read: readPassedResponse,
+    estimateInput: estimateResponseInput,
+    ceilings: ['max_output_tokens'],
+    asksUsage: false,
+    answerMember: 'output',
+    watch: watchResponsesStream,
+  },
+} as const satisfies Record<ModelOperation, ModelEndpoint>;

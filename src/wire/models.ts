@@ -17,7 +17,7 @@ export function modelObject(model: Model): JsonObject {
     object: 'model',
     created: Math.floor(model.createdAt / 1_000),
     owned_by: model.ownedBy,
-    type: 'chat',
+    type: model.operation === 'embeddings' ? 'embedding' : 'chat',
     created_at: new Date(model.createdAt).toISOString(),
     display_name: model.displayName,
     capabilities: {

@@ -1,3 +1,5 @@
+import { isJsonObject, type JsonObject } from '../json.js';
+
 /** What ends a good stream of chat completions. */
 export const DONE_EVENT = 'data: [DONE]\n\n';
 
@@ -21,6 +23,18 @@ export function eventData(event: string): string | undefined {
   });
   // Between the tokens of JSON a line feed is a space; in a `data:` line of ours it would end the line.
   return lines.length === 0 ? undefined : lines.join(' ');
+}
+
+/** The JSON objects that are the data of a text's events, in order. What is no object is passed over. */
+export function* objectsIn(text: string): Generator<JsonObject> {
+  for (let at = 0; at < text.length; ) {
+    const end = endOfEvent(text, at);
+    const data = eventData(text.slice(at, end));
+    at = end;
+    if (data === undefined || data === '[DONE]') continue;
+    const object: unknown = JSON.parse(data);
+    if (isJsonObject(object)) yield object;
+  }
 }
 
 /** Where the last complete event in `text` ends: after the last blank line; 0 when no event is complete. */

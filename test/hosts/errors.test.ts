@@ -87,7 +87,7 @@ onEveryHost(
     const nowhere = await errorOf(openai.post('/nope', { body: {} }));
     assert.ok(nowhere instanceof OpenAI.NotFoundError);
     assert.match(nowhere.message, /Invalid URL \(POST .*\/v1\/nope\)/);
-    const method = await fetch(`${host.baseUrl}/chat/completions`, { headers: { authorization: `Bearer ${SECRET}` } });
+    const method = await fetch(`${host.baseUrl}/embeddings`, { headers: { authorization: `Bearer ${SECRET}` } });
     assert.equal(method.status, 405);
     assert.equal(method.headers.get('allow'), 'POST');
     await method.text();

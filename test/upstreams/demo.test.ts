@@ -1017,8 +1017,10 @@ describe('the demo refuses', () => {
   });
 
   it('or answers whatever is sent, and never breaks', async () => {
+    const grammar = { syntax: 'lark', definition: 'start: "a" WORD+\n%import common.WORD' };
+    const custom = { name: 'c', description: 'd', format: { type: 'grammar', grammar } };
     const body = ask('Answer in JSON', {
-      tools,
+      tools: [...tools, { type: 'custom', custom }],
       tool_choice: { type: 'function', function: { name: 'ping' } },
       functions: [{ name: 'f', parameters: weather }],
       response_format: { type: 'json_schema', json_schema: { name: 'x', schema: weather } },

@@ -313,7 +313,7 @@ describe('a function', () => {
       // @ts-expect-error: what JavaScript may do.
       [() => undefined, /got undefined/],
       // @ts-expect-error: what JavaScript may do.
-      [() => 42, /got number/],
+      [() => 42, /got 42 \(number\)/],
       [() => ({}), /to have `choices`/],
       [() => ({ content: [{ type: 'text' }] }), /`content`/],
       [() => ({ tool_calls: [{ id: 'x' }] }), /with a `name`/],

@@ -74,11 +74,14 @@ function checkToolCalls(calls: Json | undefined, param: string): void {
     if (!isJsonObject(call)) throw invalidType(`${param}[${index}]`, 'an object', call);
     requireString(call.id, `${param}[${index}].id`);
     const type = requireString(call.type, `${param}[${index}].type`);
-    if (type === 'custom') continue;
-    if (type !== 'function') throw invalidValue(`${param}[${index}].type`, type, ['function', 'custom']);
-    if (!isJsonObject(call.function)) throw missingParameter(`${param}[${index}].function`);
-    requireString(call.function.name, `${param}[${index}].function.name`);
-    requireString(call.function.arguments, `${param}[${index}].function.arguments`);
+    if (type !== 'function' && type !== 'custom') {
+      throw invalidValue(`${param}[${index}].type`, type, ['function', 'custom']);
+    }
+    const called = call[type];
+    if (!isJsonObject(called)) throw missingParameter(`${param}[${index}].${type}`);
+    requireString(called.name, `${param}[${index}].${type}.name`);
+    const text = type === 'function' ? 'arguments' : 'input';
+    requireString(called[text], `${param}[${index}].${type}.${text}`);
   }
 }
 

@@ -1,10 +1,13 @@
+import { isJsonObject } from '../../json.js';
 import type { ChatChoice, ToolCall } from '../../wire/chat-answer.js';
 import { toolCallId } from '../../wire/chat-ids.js';
 import { composeText, followsToolResults } from './compose-text.js';
+import { untilStop, upTo } from './cut-text.js';
 import { logprobOf } from './logprobs.js';
 import type { DemoRequest } from './read-request.js';
-import { schemaBudget, schemaValue } from './schema-value.js';
-import type { TextPiece, Tokenizer } from './tokenizer.js';
+import type { OfferedFunction } from './read-tools.js';
+import { schemaBudget, schemaValue } from './schema/schema-value.js';
+import type { Tokenizer } from './tokenizer.js';
 
 /** A choice and what it cost. */
 interface Composed {
@@ -69,10 +72,10 @@ function textComposer(request: DemoRequest, tokenizer: Tokenizer): Compose {
 function callComposer(request: DemoRequest, tokenizer: Tokenizer): Compose {
   const { offered, parallel, legacy, choice } = request.tools;
   const budget = schemaBudget();
-  const wanted = (parallel ? offered : offered.slice(0, 1)).map(({ name, parameters }) => ({
-    name,
-    pieces: tokenizer.pieces(JSON.stringify(parameters === undefined ? {} : schemaValue(parameters, budget))),
-    overhead: TOKENS_PER_CALL + tokenizer.count([name]),
+  const wanted = (parallel ? offered : offered.slice(0, 1)).map((tool) => ({
+    name: tool.name,
+    pieces: tokenizer.pieces(tool.kind === 'custom' ? tool.input : argumentsFor(tool, budget)),
+    overhead: TOKENS_PER_CALL + tokenizer.count([tool.name]),
   }));
   return (seed, _, ceiling) => {
     const calls: ToolCall[] = [];
@@ -101,19 +104,7 @@ function callComposer(request: DemoRequest, tokenizer: Tokenizer): Compose {
   };
 }
 
-function untilStop(text: string, stops: readonly string[]): string {
-  const places = stops.map((stop) => text.indexOf(stop)).filter((place) => place !== -1);
-  return places.length === 0 ? text : text.slice(0, Math.min(...places));
-}
-
-/** As many of the pieces as the ceiling allows. */
-function upTo(all: readonly TextPiece[], ceiling: number): { pieces: string[]; tokens: number; cut: boolean } {
-  const pieces: string[] = [];
-  let tokens = 0;
-  for (const piece of all) {
-    if (tokens + piece.tokens > ceiling) return { pieces, tokens, cut: true };
-    tokens += piece.tokens;
-    pieces.push(piece.text);
-  }
-  return { pieces, tokens, cut: false };
+function argumentsFor({ parameters }: OfferedFunction, budget: ReturnType<typeof schemaBudget>): string {
+  // `{}` is any value to JSON Schema; arguments are an object all the same.
+  return JSON.stringify(isJsonObject(parameters) ? schemaValue({ type: 'object', ...parameters }, budget) : {});
 }

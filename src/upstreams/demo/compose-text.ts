@@ -1,7 +1,7 @@
 import { isJsonObject, type JsonObject } from '../../json.js';
 import { imagesOf, textOf } from './message-content.js';
 import type { DemoRequest } from './read-request.js';
-import { schemaBudget, schemaValue } from './schema-value.js';
+import { schemaBudget, schemaValue } from './schema/schema-value.js';
 
 /** Longest part of a message that is quoted. */
 const MAX_QUOTE_CHARS = 400;
@@ -49,8 +49,9 @@ function textOnResults(request: DemoRequest): string {
   const names = new Map<string, string>();
   for (const { tool_calls } of request.messages) {
     for (const call of Array.isArray(tool_calls) ? tool_calls : []) {
-      if (!isJsonObject(call) || !isJsonObject(call.function)) continue;
-      names.set(String(call.id), String(call.function.name));
+      if (!isJsonObject(call)) continue;
+      const called = call.type === 'custom' ? call.custom : call.function;
+      if (isJsonObject(called)) names.set(String(call.id), String(called.name));
     }
   }
   const start = request.messages.findLastIndex(({ role }) => role !== 'tool' && role !== 'function') + 1;

@@ -8,7 +8,7 @@ import {
 } from '../../request-errors.js';
 import { textOf } from './message-content.js';
 import { optionalObject } from './read-parameter.js';
-import { checkStrictSchema } from './strict-schema.js';
+import { checkStrictSchema } from './schema/strict-schema.js';
 
 /** What `response_format` asks the text of the answer to be. */
 export type AnswerFormat =

@@ -1,7 +1,7 @@
 import { modelNotFound } from '../../errors.js';
 import type { JsonObject } from '../../json.js';
+import { findKnownModel } from '../../models/known-models.js';
 import {
-  arrayAboveMaxLength,
   invalidType,
   maxTokensTooLarge,
   topLogprobsWithoutLogprobs,
@@ -21,7 +21,9 @@ import {
   optionalObject,
   optionalString,
 } from './read-parameter.js';
+import { readStop } from './read-stop.js';
 import { readTools, type Tools } from './read-tools.js';
+import { notAChatModel } from './text-errors.js';
 
 /** A chat completion request, every parameter of which has been looked at. */
 export interface DemoRequest {
@@ -43,12 +45,13 @@ export interface DemoRequest {
 
 const EFFORTS = ['none', 'minimal', 'low', 'medium', 'high', 'xhigh'] as const;
 const SERVICE_TIERS = ['auto', 'default', 'flex', 'scale', 'priority'];
-const MAX_STOPS = 4;
 const MAX_TOKENS = 1_000_000_000;
+const OPERATION = 'chat.completions';
 
 /** Reads a request as strictly as OpenAI does. @throws {GatewayError} 400 or 404, in OpenAI's wording */
 export function readRequest(body: JsonObject): DemoRequest {
   const { model: modelId, stream, includeUsage, n } = readChatRequest({ body, isDecoded: true });
+  if ((findKnownModel(modelId)?.operation ?? OPERATION) !== OPERATION) throw notAChatModel();
   const model = findDemoModel(modelId);
   if (model === undefined) throw modelNotFound(modelId);
   const messages = readMessages(body.messages, model);
@@ -116,18 +119,6 @@ function readCeiling(body: JsonObject, model: DemoModel): number | undefined {
     return [value];
   });
   return ceilings.length === 0 ? undefined : Math.min(...ceilings);
-}
-
-function readStop(body: JsonObject): readonly string[] {
-  if (typeof body.stop === 'string') return body.stop === '' ? [] : [body.stop];
-  const expected = 'one of a string or array of strings';
-  if ((body.stop ?? null) !== null && !Array.isArray(body.stop)) throw invalidType('stop', expected, body.stop);
-  const stops = optionalArray(body, 'stop', 'strings') ?? [];
-  if (stops.length > MAX_STOPS) throw arrayAboveMaxLength('stop', MAX_STOPS, stops.length);
-  return stops.flatMap((stop, index) => {
-    if (typeof stop !== 'string') throw invalidType(`stop[${index}]`, 'a string', stop);
-    return stop === '' ? [] : [stop];
-  });
 }
 
 function readTopLogprobs(body: JsonObject): number | undefined {

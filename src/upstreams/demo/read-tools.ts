@@ -5,22 +5,28 @@ import {
   invalidValue,
   missingParameter,
   onlyAllowedWith,
-  patternMismatch,
   toolChoiceNotFound,
 } from '../../request-errors.js';
+import { type OfferedCustomTool, readCustomTool } from './read-custom-tool.js';
 import { optionalArray, optionalBoolean } from './read-parameter.js';
-import { checkStrictSchema } from './strict-schema.js';
+import { type GrammarBudget, grammarBudget } from './regex-text.js';
+import { checkStrictSchema } from './schema/strict-schema.js';
+import { readToolName } from './tool-name.js';
 
 /** A function the client offers. */
 export interface OfferedFunction {
+  readonly kind: 'function';
   readonly name: string;
   /** JSON schema of its arguments; `undefined`: it takes none. */
   readonly parameters: Json | undefined;
 }
 
-/** Which functions may be called, and how. */
+/** Something the client offers to be called. */
+export type OfferedTool = OfferedFunction | OfferedCustomTool;
+
+/** Which tools may be called, and how. */
 export interface Tools {
-  readonly offered: readonly OfferedFunction[];
+  readonly offered: readonly OfferedTool[];
   /** `named`: the client chose the one that is offered here. */
   readonly choice: 'none' | 'auto' | 'required' | 'named';
   readonly parallel: boolean;
@@ -29,7 +35,6 @@ export interface Tools {
 }
 
 const MAX_TOOLS = 128;
-const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
 
 /** Reads `tools` and `tool_choice`, or `functions` and `function_call`. @throws {GatewayError} 400 */
 export function readTools(body: JsonObject): Tools {
@@ -42,7 +47,9 @@ export function readTools(body: JsonObject): Tools {
     throw onlyAllowedWith('function_call', 'functions');
   }
   if (tools !== undefined) {
-    const chosen = chooseTools(readOffers(tools, 'tools', readTool), body.tool_choice ?? 'auto');
+    const budget = grammarBudget();
+    const offers = readOffers(tools, 'tools', (tool, param) => readTool(tool, param, budget));
+    const chosen = chooseTools(offers, body.tool_choice ?? 'auto');
     return { ...chosen, parallel: parallel ?? true, legacy: false };
   }
   const offers = functions === undefined ? [] : readOffers(functions, 'functions', readFunction);
@@ -50,17 +57,18 @@ export function readTools(body: JsonObject): Tools {
 }
 
 type Chosen = Pick<Tools, 'offered' | 'choice'>;
-type ReadOffer = (offer: Json, param: string) => OfferedFunction;
+type ReadOffer = (offer: Json, param: string) => OfferedTool;
 
-function readOffers(offers: readonly Json[], param: string, read: ReadOffer): readonly OfferedFunction[] {
+function readOffers(offers: readonly Json[], param: string, read: ReadOffer): readonly OfferedTool[] {
   if (offers.length > MAX_TOOLS) throw arrayAboveMaxLength(param, MAX_TOOLS, offers.length);
   return offers.map((offer, index) => read(offer, `${param}[${index}]`));
 }
 
-function readTool(tool: Json, param: string): OfferedFunction {
+function readTool(tool: Json, param: string, budget: GrammarBudget): OfferedTool {
   if (!isJsonObject(tool)) throw invalidType(param, 'an object', tool);
   if (tool.type === undefined) throw missingParameter(`${param}.type`);
-  if (tool.type !== 'function') throw invalidValue(`${param}.type`, String(tool.type), ['function']);
+  if (tool.type === 'custom') return readCustomTool(tool.custom, `${param}.custom`, budget);
+  if (tool.type !== 'function') throw invalidValue(`${param}.type`, String(tool.type), ['function', 'custom']);
   if (tool.function === undefined) throw missingParameter(`${param}.function`);
   const offered = readFunction(tool.function, `${param}.function`);
   if (isJsonObject(tool.function) && tool.function.strict === true) {
@@ -71,51 +79,53 @@ function readTool(tool: Json, param: string): OfferedFunction {
 
 function readFunction(offer: Json, param: string): OfferedFunction {
   if (!isJsonObject(offer)) throw invalidType(param, 'an object', offer);
-  const { name, parameters } = offer;
-  if (name === undefined) throw missingParameter(`${param}.name`);
-  if (typeof name !== 'string') throw invalidType(`${param}.name`, 'a string', name);
-  if (!NAME.test(name)) throw patternMismatch(`${param}.name`, '^[a-zA-Z0-9_-]+$');
+  const name = readToolName(offer, param);
+  const { parameters } = offer;
   if ((parameters ?? null) !== null && !isJsonObject(parameters)) {
     throw invalidType(`${param}.parameters`, 'an object', parameters);
   }
-  return { name, parameters: parameters ?? undefined };
+  return { kind: 'function', name, parameters: parameters ?? undefined };
 }
 
-function chooseTools(offered: readonly OfferedFunction[], choice: Json): Chosen {
+function chooseTools(offered: readonly OfferedTool[], choice: Json): Chosen {
   if (choice === 'none' || choice === 'auto' || choice === 'required') return { offered, choice };
   if (typeof choice === 'string') throw invalidValue('tool_choice', choice, ['none', 'auto', 'required']);
   if (!isJsonObject(choice)) throw invalidType('tool_choice', 'one of a string or an object', choice);
   if (choice.type === 'allowed_tools') return allowedTools(offered, choice.allowed_tools);
-  if (choice.type !== 'function') {
-    throw invalidValue('tool_choice.type', String(choice.type), ['function', 'allowed_tools']);
+  if (choice.type !== 'function' && choice.type !== 'custom') {
+    throw invalidValue('tool_choice.type', String(choice.type), ['function', 'custom', 'allowed_tools']);
   }
-  return named(offered, nameIn(choice.function, 'tool_choice.function'), 'tool_choice');
+  return { offered: [chosenTool(offered, choice, 'tool_choice')], choice: 'named' };
 }
 
-function allowedTools(offered: readonly OfferedFunction[], allowed: Json | undefined): Chosen {
+function allowedTools(offered: readonly OfferedTool[], allowed: Json | undefined): Chosen {
   if (!isJsonObject(allowed) || !Array.isArray(allowed.tools))
     throw missingParameter('tool_choice.allowed_tools.tools');
-  const names = allowed.tools.map((tool, index) => {
-    return nameIn(isJsonObject(tool) ? tool.function : undefined, `tool_choice.allowed_tools.tools[${index}].function`);
+  const chosen = allowed.tools.map((tool, index) => {
+    return chosenTool(offered, isJsonObject(tool) ? tool : {}, `tool_choice.allowed_tools.tools[${index}]`);
   });
-  const unknown = names.find((name) => !offered.some((one) => one.name === name));
-  if (unknown !== undefined) throw toolChoiceNotFound('tool_choice', unknown);
   return {
-    offered: offered.filter((one) => names.includes(one.name)),
+    offered: offered.filter((one) => chosen.includes(one)),
     choice: allowed.mode === 'required' ? 'required' : 'auto',
   };
 }
 
-function chooseFunction(offered: readonly OfferedFunction[], choice: Json): Chosen {
+function chooseFunction(offered: readonly OfferedTool[], choice: Json): Chosen {
   if (choice === 'none' || choice === 'auto') return { offered, choice };
   if (typeof choice === 'string') throw invalidValue('function_call', choice, ['none', 'auto']);
-  return named(offered, nameIn(choice, 'function_call'), 'function_call');
+  const name = nameIn(choice, 'function_call');
+  const found = offered.find((one) => one.name === name);
+  if (found === undefined) throw toolChoiceNotFound('function_call', name);
+  return { offered: [found], choice: 'named' };
 }
 
-function named(offered: readonly OfferedFunction[], name: string, param: 'tool_choice' | 'function_call'): Chosen {
-  const found = offered.find((one) => one.name === name);
-  if (found === undefined) throw toolChoiceNotFound(param, name);
-  return { offered: [found], choice: 'named' };
+/** The tool that an object such as `{type, function: {name}}` chooses: names of functions and of custom tools may be the same. */
+function chosenTool(offered: readonly OfferedTool[], chosen: JsonObject, param: string): OfferedTool {
+  const kind = chosen.type === 'custom' ? 'custom' : 'function';
+  const name = nameIn(chosen[kind], `${param}.${kind}`);
+  const found = offered.find((one) => one.kind === kind && one.name === name);
+  if (found === undefined) throw toolChoiceNotFound('tool_choice', name);
+  return found;
 }
 
 function nameIn(holder: Json | undefined, param: string): string {

@@ -1,0 +1,163 @@
+import { isPending } from './awaitable.js';
+import type { Call } from './call.js';
+import { abortSignalOf } from './cancellation.js';
+import { shuttingDown } from './errors.js';
+import { type ForwardBody, readForwardBody, watchedBody } from './forward-body.js';
+import { type Target, targetOf } from './forward-target.js';
+import { forwardedObject, listPath } from './forwarded-object.js';
+import { forwardedStream } from './forwarded-stream.js';
+import { debugHeaders } from './http/debug.js';
+import type { GatewayRequest, GatewayResponse } from './http/exchange.js';
+import { limitHeaders } from './http/limit-headers.js';
+import { respondForwarded } from './http/respond.js';
+import type { ForwardRule } from './http/routes.js';
+import {
+  type Attempt,
+  checkRoom,
+  type KeyedExchange,
+  newAttempt,
+  openMetered,
+  respondFailed,
+  type Shared,
+} from './metered-call.js';
+import { unsupportedOperation } from './object-errors.js';
+import { checkOwned, checkReferences } from './owned-objects.js';
+import { ownerOf } from './owner.js';
+import { finishedFacts, remainingAfter } from './relay-chat.js';
+import { orAborted } from './upstreams/abortable.js';
+import type { ForwardCall, ForwardReply } from './upstreams/upstream.js';
+
+/** A route that is passed on. */
+export interface Forwarding {
+  readonly rule: ForwardRule;
+  /** Of the object that the path names; empty when it names none. */
+  readonly id: string;
+  /** Below `/v1`, with its query. */
+  readonly path: string;
+  /** Of the model whose upstream is meant, where neither path nor body tells. */
+  readonly modelName?: string;
+}
+
+/** What says something about a body or the wanted answer. Everything else that a client sends stays here. */
+const PASSED_HEADERS = ['content-type', 'content-length', 'accept', 'openai-beta', 'idempotency-key'];
+
+/** One request that an upstream answers itself: passed on as it comes, and its answer likewise. */
+export async function forwardCall(
+  exchange: KeyedExchange,
+  shared: Shared,
+  { rule, id, path, modelName }: Forwarding,
+): Promise<GatewayResponse> {
+  const { request, requestId, key, phases } = exchange;
+  const { config } = shared;
+  const owner = ownerOf(key);
+  const attempt = newAttempt(exchange, config);
+  const { facts, limits } = attempt;
+  let refusal: (() => unknown) | undefined;
+  try {
+    checkRoom(shared);
+    if (rule.owned !== undefined) await checkOwned(config, { owner, kind: rule.owned, id });
+    const body = await readForwardBody(request, config);
+    if (body.kind === 'json') await checkReferences(config, owner, body.body);
+    // The body may have taken its time: once `close()` has resolved, nothing may begin.
+    if (shared.closing()) throw shuttingDown();
+    const target = targetOf(exchange, config, { rule, body, modelName });
+    if (target.upstream.forward === undefined) throw unsupportedOperation(rule.operation);
+    phases.mark('parse');
+
+    const order = { ...target, operation: rule.operation, inputTokens: 0, maxOutputTokens: 0, n: 1 };
+    const call = await openMetered(attempt, exchange, shared, order);
+    const passed = passedBody(body, target, { exchange, config, call, attempt });
+    refusal = passed.refusal;
+    const ask = (askedPath: string): Promise<ForwardReply> =>
+      askUpstream(target, call, {
+        operation: rule.operation,
+        method: request.method,
+        path: askedPath,
+        headers: { ...passedHeaders(request.headers), ...passed.headers },
+        body: passed.pieces,
+        keyId: key.id,
+        tier: attempt.tier,
+        requestId,
+      });
+    facts.attempts = 1;
+    const reply = await ask(rule.answer === 'list' ? listPath(path) : path);
+    phases.mark('upstream');
+
+    if (rule.answer === 'bytes') {
+      const headers = limitHeaders({ limits, remaining: call.admission.verdict.remaining });
+      headers['x-request-id'] = requestId;
+      if (exchange.showsDebug) Object.assign(headers, debugHeaders(facts, phases));
+      return respondForwarded(reply, forwardedStream(reply, { call, exchange, config, facts }), headers);
+    }
+    const answer = await forwardedObject({ reply, rule, id, path, owner, config, again: ask });
+    call.firstByte();
+    const settling = call.settle({ outcome: 'ok', usage: undefined, deliveredTokens: undefined });
+    const record = isPending(settling) ? await settling : settling;
+    phases.mark('settle');
+    const headers = limitHeaders({ limits, remaining: remainingAfter(call.admission, record) });
+    headers['x-request-id'] = requestId;
+    if (exchange.showsDebug) Object.assign(headers, debugHeaders(finishedFacts(facts, call.admission, record), phases));
+    return respondForwarded(reply, answer, headers);
+  } catch (error) {
+    return respondFailed(attempt, exchange, config, refusal?.() ?? error);
+  }
+}
+
+async function askUpstream(
+  { upstream }: Target,
+  call: Call,
+  forwarded: Omit<ForwardCall, 'signal'>,
+): Promise<ForwardReply> {
+  if (upstream.forward === undefined) throw unsupportedOperation(forwarded.operation);
+  const asked = upstream.forward({ ...forwarded, signal: abortSignalOf(call.cancellation) });
+  return orAborted(asked, call.cancellation);
+}
+
+function passedHeaders(headers: GatewayRequest['headers']): Record<string, string> {
+  const passed: Record<string, string> = {};
+  for (const name of PASSED_HEADERS) {
+    const value = headers[name];
+    if (typeof value === 'string') passed[name] = value;
+  }
+  return passed;
+}
+
+interface Passed {
+  readonly pieces: ForwardCall['body'];
+  readonly headers: Readonly<Record<string, string>>;
+  /** Why the body was broken off on its way, if it was. */
+  readonly refusal: () => unknown;
+}
+
+/** What goes to the upstream, and what is to be known of it as it passes. */
+function passedBody(
+  body: ForwardBody,
+  target: Target,
+  {
+    exchange,
+    config,
+    call,
+    attempt,
+  }: { exchange: KeyedExchange; config: Shared['config']; call: Call; attempt: Attempt },
+): Passed {
+  const refusal = (): unknown => undefined;
+  if (body.kind === 'none') return { pieces: undefined, headers: {}, refusal };
+  if (body.kind === 'json') {
+    const bytes = target.renamedBody ?? body.bytes;
+    return { pieces: onePiece(bytes), headers: { 'content-length': String(bytes.byteLength) }, refusal };
+  }
+  const watched = watchedBody(body, {
+    config,
+    key: exchange.key,
+    needsModel: target.needsModel,
+    onModel(model, name) {
+      call.nameModel(model);
+      attempt.facts.model = name;
+    },
+  });
+  return { pieces: watched.pieces, headers: {}, refusal: () => watched.refusal };
+}
+
+async function* onePiece(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}

@@ -1,0 +1,77 @@
+import { modelNotAllowed, modelNotFound } from './errors.js';
+import type { ForwardBody } from './forward-body.js';
+import type { ForwardRule } from './http/routes.js';
+import type { ApiKey } from './keys/key-store.js';
+import type { KeyedExchange, OrderedModel } from './metered-call.js';
+import { mayCall } from './models/model-table.js';
+import type { Config } from './options.js';
+import type { Upstream } from './upstreams/upstream.js';
+
+/** Where a request is passed on to, and as what it is metered. */
+export interface Target {
+  readonly upstream: Upstream;
+  readonly model: OrderedModel;
+  readonly modelName: string;
+  /** The body with the upstream's own id of the model, where that is another. */
+  readonly renamedBody: Buffer | undefined;
+  /** Whether a body that is still on its way must name a model that the key may call. */
+  readonly needsModel: boolean;
+}
+
+/** Requests that are answered by a model. */
+const OF_MODELS: ReadonlySet<string> = new Set(['images', 'audio']);
+
+/**
+ * The upstream of the model that the body names, else the gateway's own. What names no model is metered under the name of
+ * its operation.
+ * @throws {GatewayError} 403 or 404 for a model that the key may not call or that is not there.
+ */
+export function targetOf(
+  { key }: KeyedExchange,
+  config: Config,
+  {
+    rule,
+    body,
+    modelName,
+  }: { readonly rule: ForwardRule; readonly body: ForwardBody; readonly modelName: string | undefined },
+): Target {
+  const { operation } = rule;
+  if (modelName !== undefined) return ofModel(modelName, { key, config, body });
+  const isOfModel = OF_MODELS.has(operation);
+  // Nobody can tell which models a batch's file names.
+  const isHidden = operation === 'batches' && body.kind !== 'none';
+  if (key.models !== undefined && (isHidden || (isOfModel && body.kind === 'none'))) throw modelNotAllowed(operation);
+  const unnamed = {
+    upstream: config.upstream,
+    model: { id: operation, price: undefined, maxOutputTokens: undefined },
+    modelName: operation,
+    renamedBody: undefined,
+    needsModel: isOfModel && key.models !== undefined,
+  };
+  if (!isOfModel || body.kind !== 'json') return unnamed;
+  const { model: name } = body.body;
+  if (typeof name !== 'string') {
+    if (unnamed.needsModel) throw modelNotAllowed(operation);
+    return unnamed;
+  }
+  return ofModel(name, { key, config, body });
+}
+
+function ofModel(
+  name: string,
+  { key, config, body }: { readonly key: ApiKey; readonly config: Config; readonly body: ForwardBody },
+): Target {
+  const model = config.models.find(name);
+  if (model === undefined) throw modelNotFound(name.slice(0, 256));
+  if (!mayCall(key, model, name)) throw modelNotAllowed(name);
+  const { upstreamModel } = model;
+  const isRenamed = body.kind === 'json' && upstreamModel !== name && 'model' in body.body;
+  const renamed = isRenamed ? JSON.stringify({ ...body.body, model: upstreamModel }) : undefined;
+  return {
+    upstream: model.upstream ?? config.upstream,
+    model,
+    modelName: name,
+    renamedBody: renamed === undefined ? undefined : Buffer.from(renamed),
+    needsModel: false,
+  };
+}

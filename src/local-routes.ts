@@ -1,0 +1,53 @@
+import { modelIdNotFound, unknownUrl } from './errors.js';
+import type { LocalAction } from './http/routes.js';
+import type { JsonObject } from './json.js';
+import type { ApiKey } from './keys/key-store.js';
+import type { KeyedExchange } from './metered-call.js';
+import { type Model, mayCall, modelNamed } from './models/model-table.js';
+import type { Config } from './options.js';
+import {
+  deleteCompletion,
+  listCompletionMessages,
+  listCompletions,
+  retrieveCompletion,
+  updateCompletion,
+} from './stored-completions.js';
+import { modelList, modelObject } from './wire/models.js';
+import { usageReport } from './wire/usage-report.js';
+
+/** What a route that asks no upstream is called with. */
+export interface LocalCall {
+  readonly exchange: KeyedExchange;
+  readonly config: Config;
+  /** What stood in the path for `{id}` and `*`. */
+  readonly id: string;
+  readonly rest: string;
+  readonly query: URLSearchParams;
+}
+
+/** Answers of the gateway itself, by route. */
+export const LOCAL_ROUTES: Readonly<Record<LocalAction, (call: LocalCall) => Promise<JsonObject>>> = {
+  listModels: async ({ exchange: { key }, config }) =>
+    modelList(config.models.listed.flatMap((model) => namesFor(key, model))),
+  async retrieveModel({ exchange: { key }, config, rest }) {
+    const model = config.models.findListed(rest);
+    if (model === undefined || !mayCall(key, model, rest)) throw modelIdNotFound(rest.slice(0, 256));
+    return modelObject(modelNamed(model, rest));
+  },
+  async reportUsage({ exchange: { key }, config }) {
+    const totals = await config.usage.totals?.(key.id);
+    if (totals === undefined) throw unknownUrl('GET', '/v1/usage');
+    return usageReport(totals);
+  },
+  listCompletions,
+  retrieveCompletion,
+  updateCompletion,
+  deleteCompletion,
+  listCompletionMessages,
+};
+
+/** The model under its id; for a key that may only call it by other names, under these. */
+function namesFor(key: ApiKey, model: Model): Model[] {
+  if (mayCall(key, model, model.id)) return [model];
+  return model.aliases.filter((alias) => mayCall(key, model, alias)).map((alias) => modelNamed(model, alias));
+}

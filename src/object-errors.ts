@@ -1,0 +1,59 @@
+import { GatewayError } from './errors.js';
+
+// 404, 500: what is passed on, and kept.
+
+/** What each kind of object is called in OpenAI's words for one that is not there, and the parameter they blame. */
+const MISSING_OBJECTS = {
+  file: (id: string) => ({ message: `No such File object: ${id}`, param: 'id' }),
+  response: (id: string) => ({ message: `Response with id '${id}' not found.` }),
+  'chat.completion': (id: string) => ({
+    message: `Completion ${id} not found`,
+    param: 'completion_id',
+    code: 'not_found',
+  }),
+  upload: (id: string) => ({ message: `No such Upload object: ${id}`, param: 'id' }),
+  batch: (id: string) => ({ message: `No batch found with id '${id}'.` }),
+  vector_store: (id: string) => ({ message: `Vector store with id '${id}' not found.` }),
+};
+
+/** An object that is not there, or another's: nobody can tell which. */
+export const objectNotFound = (kind: keyof typeof MISSING_OBJECTS, id: string): GatewayError =>
+  new GatewayError({ status: 404, ...MISSING_OBJECTS[kind](id), shouldRetry: false });
+
+/** The model's upstream has nothing of the kind. */
+export const unsupportedOperation = (operation: string): GatewayError =>
+  new GatewayError({
+    status: 404,
+    message: `This model, or the upstream behind it, does not offer ${operation}.`,
+    code: 'unsupported_operation',
+    shouldRetry: false,
+  });
+
+/** The host's own parser took a body that was to be passed on as it comes. */
+export const bodyReadByHost = (): GatewayError =>
+  new GatewayError({
+    status: 500,
+    message:
+      'A body parser of this server (such as multer) read the upload before megallm could pass it on. Mount megallm before that parser.',
+    code: 'body_read_by_host',
+    shouldRetry: false,
+    cause: new Error('A multipart body was read before it reached megallm. Mount megallm before the parser.'),
+  });
+
+/** A response to go on from that is not there, or another's. */
+export const previousResponseNotFound = (id: string): GatewayError =>
+  new GatewayError({
+    status: 400,
+    message: `Previous response with id '${id}' not found.`,
+    param: 'previous_response_id',
+    code: 'previous_response_not_found',
+    shouldRetry: false,
+  });
+
+/** Only what goes on in the background can be cancelled. */
+export const responseNotCancellable = (isBackground: boolean): GatewayError =>
+  new GatewayError({
+    status: 400,
+    message: isBackground ? 'Cannot cancel a completed response.' : 'Cannot cancel a synchronous response.',
+    shouldRetry: false,
+  });

@@ -1,0 +1,46 @@
+import { type Awaitable, guarded, whenReady } from './awaitable.js';
+import { errorBody } from './errors.js';
+import { isJsonObject, type JsonObject } from './json.js';
+import type { KeyedExchange } from './metered-call.js';
+import type { Config } from './options.js';
+import { ownerOf } from './owner.js';
+import type { Presentation } from './presentation.js';
+import { claimResponse } from './stored-responses.js';
+import { failureEvents } from './wire/responses-failure.js';
+import type { ResponsesStream } from './wire/responses-passthrough-stream.js';
+import type { ResponsesRequest } from './wire/responses-request.js';
+
+/** Presents a response as the upstream made it. It is the caller's before the caller knows of it. */
+export function passedResponse(
+  exchange: KeyedExchange,
+  config: Config,
+  { model, store }: ResponsesRequest,
+): Presentation {
+  const { requestId, key } = exchange;
+  let watched: ResponsesStream | undefined;
+  let isClaimed = false;
+
+  function claim(response: JsonObject | undefined): Awaitable<void> {
+    if (!store || typeof response?.id !== 'string') return;
+    isClaimed = true;
+    return guarded(
+      () => claimResponse(config, ownerOf(key), response, model),
+      (error) => config.hooks.onError(error, { requestId, keyId: key.id }),
+    );
+  }
+
+  return {
+    begin(stream) {
+      if ('lastSequenceNumber' in stream) watched = stream as ResponsesStream;
+    },
+    whole(body) {
+      const response: unknown = JSON.parse(Buffer.from(body).toString('utf8'));
+      return whenReady(claim(isJsonObject(response) ? response : undefined), () => body);
+    },
+    piece: (piece) => (isClaimed ? piece : whenReady(claim(watched?.response), () => piece)),
+    // Once more, now that its items are known.
+    end: () => whenReady(claim(watched?.response), () => ''),
+    error: (error) =>
+      failureEvents((watched?.lastSequenceNumber ?? -1) + 1, watched?.response ?? {}, errorBody(error).error).text,
+  };
+}

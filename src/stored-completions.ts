@@ -1,0 +1,127 @@
+import { type Awaitable, guarded, whenReady } from './awaitable.js';
+import { readJsonBody } from './http/read-body.js';
+import { isJsonObject, type JsonObject } from './json.js';
+import type { LocalCall } from './local-routes.js';
+import type { KeyedExchange } from './metered-call.js';
+import type { Config } from './options.js';
+import { checkOwned, disown, put, storeFailure } from './owned-objects.js';
+import { ownerOf } from './owner.js';
+import { AS_IT_IS, type Presentation } from './presentation.js';
+import type { UsageRecord } from './usage/usage-store.js';
+import { chatCompletion, chatHead, usageBody } from './wire/chat-answer.js';
+import { collectChunks } from './wire/collect-chunks.js';
+import { listPage, metadataFilter } from './wire/list-page.js';
+import { objectsIn } from './wire/sse.js';
+import { readMetadata, storedCompletion, storedMessages } from './wire/stored-completion.js';
+
+const KIND = 'chat.completion';
+
+/** Presents a completion as it is, and keeps it for its owner before the client has the end of it. */
+export function storingCompletion(exchange: KeyedExchange, config: Config, requestBytes: Uint8Array): Presentation {
+  const { requestId, key } = exchange;
+  const pieces: Buffer[] = [];
+  let size = 0;
+
+  /** The answer is there and paid for: what goes wrong here costs the client only its being kept. */
+  function keep(completion: () => Awaitable<JsonObject>): Awaitable<void> {
+    return guarded(
+      () =>
+        whenReady(completion(), (body) => put(config, { owner: ownerOf(key), kind: KIND, id: String(body.id) }, body)),
+      (error) => config.hooks.onError(error, { requestId, keyId: key.id }),
+    );
+  }
+
+  function stored(completion: unknown): JsonObject {
+    const request = parsed(requestBytes);
+    const object = isJsonObject(completion) ? completion : {};
+    const messages = storedMessages(request, String(object.id));
+    return { id: object.id ?? requestId, completion: storedCompletion(request, object, requestId), messages };
+  }
+
+  async function collected({
+    model,
+    inputTokens,
+    outputTokens,
+    reasoningTokens = 0,
+  }: UsageRecord): Promise<JsonObject> {
+    const head = chatHead(requestId, model, config.clock.wallMs());
+    const chunks = objectsIn(Buffer.concat(pieces).toString('utf8'));
+    const answer = await collectChunks(chunks, head, config.maxResponseBytes);
+    const usage =
+      inputTokens === undefined || outputTokens === undefined
+        ? undefined
+        : usageBody({ inputTokens, outputTokens, reasoningTokens });
+    return stored(chatCompletion({ ...answer, usage: answer.usage ?? usage }));
+  }
+
+  return {
+    ...AS_IT_IS,
+    whole: (body) =>
+      whenReady(
+        keep(() => stored(parsed(body))),
+        () => body,
+      ),
+    piece(piece) {
+      size += piece.length;
+      if (size <= config.maxResponseBytes) pieces.push(Buffer.from(piece));
+      return piece;
+    },
+    end: (record) =>
+      whenReady(
+        keep(() => collected(record)),
+        () => AS_IT_IS.end(record),
+      ),
+  };
+}
+
+function parsed(json: string | Uint8Array): JsonObject {
+  const object: unknown = JSON.parse(Buffer.from(json).toString('utf8'));
+  return isJsonObject(object) ? object : {};
+}
+
+/** `GET /chat/completions`: newest last, as OpenAI does. */
+export async function listCompletions({ exchange, config, query }: LocalCall): Promise<JsonObject> {
+  const owned = await guarded(() => config.objects.list(ownerOf(exchange.key), KIND), storeFailure);
+  const hasMetadata = metadataFilter(query);
+  const model = query.get('model');
+  const completions = owned
+    .map(({ body }) => body.completion)
+    .filter(isJsonObject)
+    .filter((completion) => hasMetadata(completion) && (model === null || completion.model === model));
+  return listPage(completions, query, { defaultOrder: 'asc', maxLimit: 100 });
+}
+
+/** `GET /chat/completions/{id}` */
+export async function retrieveCompletion(call: LocalCall): Promise<JsonObject> {
+  const { completion } = await find(call);
+  return isJsonObject(completion) ? completion : {};
+}
+
+/** `POST /chat/completions/{id}`: new metadata. */
+export async function updateCompletion(call: LocalCall): Promise<JsonObject> {
+  const { exchange, config, id } = call;
+  const metadata = readMetadata(await readJsonBody(exchange.request, config));
+  const found = await find(call);
+  const completion = { ...(isJsonObject(found.completion) ? found.completion : {}), metadata };
+  await put(config, { owner: ownerOf(exchange.key), kind: KIND, id }, { ...found, completion });
+  return completion;
+}
+
+/** `DELETE /chat/completions/{id}` */
+export async function deleteCompletion(call: LocalCall): Promise<JsonObject> {
+  const { exchange, config, id } = call;
+  await find(call);
+  await disown(config, { owner: ownerOf(exchange.key), kind: KIND, id });
+  return { object: 'chat.completion.deleted', id, deleted: true };
+}
+
+/** `GET /chat/completions/{id}/messages` */
+export async function listCompletionMessages(call: LocalCall): Promise<JsonObject> {
+  const { messages } = await find(call);
+  const items = Array.isArray(messages) ? messages.filter(isJsonObject) : [];
+  return listPage(items, call.query, { defaultOrder: 'asc', maxLimit: 100 });
+}
+
+async function find({ exchange, config, id }: LocalCall): Promise<JsonObject> {
+  return (await checkOwned(config, { owner: ownerOf(exchange.key), kind: KIND, id })).body;
+}

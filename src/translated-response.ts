@@ -1,0 +1,82 @@
+import { type Awaitable, guarded, whenReady } from './awaitable.js';
+import { errorBody } from './errors.js';
+import { isJsonObject, type JsonObject } from './json.js';
+import type { KeyedExchange } from './metered-call.js';
+import type { Config } from './options.js';
+import { ownerOf } from './owner.js';
+import type { Presentation } from './presentation.js';
+import { keepResponse } from './stored-responses.js';
+import type { UsageRecord } from './usage/usage-store.js';
+import { failedResponse } from './wire/responses-failure.js';
+import { completedResponse, inProgressResponse, type ResponseHead } from './wire/responses-object.js';
+import { responsesEvents } from './wire/responses-stream.js';
+import { objectsIn } from './wire/sse.js';
+
+/** A response that a chat completion is to become. */
+export interface Translated {
+  readonly head: ResponseHead;
+  /** The items of its input, as they are kept with it. */
+  readonly input: readonly JsonObject[];
+}
+
+/** Presents a chat completion as a response, and keeps it for its owner before the client has the end of it. */
+export function translatedResponse(exchange: KeyedExchange, config: Config, { head, input }: Translated): Presentation {
+  const { requestId, key } = exchange;
+  const events = responsesEvents(head);
+  let isStarted = false;
+
+  /** The answer is there and paid for: what goes wrong here costs the client only its being kept. */
+  function keep(response: JsonObject): Awaitable<void> {
+    if (!head.request.store) return;
+    return guarded(
+      () => keepResponse(config, ownerOf(key), { response, input }),
+      (error) => config.hooks.onError(error, { requestId, keyId: key.id }),
+    );
+  }
+
+  function start(): string {
+    const text = isStarted ? '' : events.start();
+    isStarted = true;
+    return text;
+  }
+
+  return {
+    whole(body) {
+      const completion: unknown = JSON.parse(Buffer.from(body).toString('utf8'));
+      const response = completedResponse(head, isJsonObject(completion) ? completion : {}, config.clock.wallMs());
+      return whenReady(keep(response), () => JSON.stringify(response));
+    },
+    piece(piece) {
+      let text = start();
+      for (const chunk of objectsIn(Buffer.from(piece).toString('utf8'))) text += events.take(chunk);
+      return text === '' ? undefined : text;
+    },
+    end(record) {
+      const { text, response } = events.end(usageOf(record), config.clock.wallMs());
+      return whenReady(keep(response), () => start() + text);
+    },
+    error(error) {
+      const { text, response } = events.fail(errorBody(error).error);
+      return whenReady(keep(response), () => start() + text);
+    },
+    queued: keep,
+    failed: (error) => keep(failedResponse(inProgressResponse(head), errorBody(error).error)),
+  };
+}
+
+/** In the words of chat completions. */
+function usageOf({
+  inputTokens,
+  cachedInputTokens,
+  outputTokens,
+  reasoningTokens,
+}: UsageRecord): JsonObject | undefined {
+  if (inputTokens === undefined || outputTokens === undefined) return undefined;
+  return {
+    prompt_tokens: inputTokens,
+    completion_tokens: outputTokens,
+    total_tokens: inputTokens + outputTokens,
+    prompt_tokens_details: { cached_tokens: cachedInputTokens ?? 0 },
+    completion_tokens_details: { reasoning_tokens: reasoningTokens ?? 0 },
+  };
+}
