@@ -1,4 +1,5 @@
 import { modelNotAllowed, modelNotFound } from './errors.js';
+import type { FormModel } from './forward-target.js';
 import type { GatewayRequest } from './http/exchange.js';
 import { boundaryOf, multipartModels } from './http/multipart-model.js';
 import { parseBody, readBody } from './http/read-body.js';
@@ -7,13 +8,23 @@ import type { ApiKey } from './keys/key-store.js';
 import { type Model, mayCall } from './models/model-table.js';
 import { bodyReadByHost } from './object-errors.js';
 import type { Config } from './options.js';
-import { bodyTooLarge, unsupportedContentType } from './request-errors.js';
+import { bodyTooLarge, invalidRequest, unsupportedContentEncoding, unsupportedContentType } from './request-errors.js';
+import { referencesIn } from './wire/references.js';
 
 /** The body of a request that is passed on. */
 export type ForwardBody =
   | { readonly kind: 'none' }
   | { readonly kind: 'json'; readonly bytes: Uint8Array; readonly body: JsonObject }
-  | { readonly kind: 'stream'; readonly contentType: string; readonly pieces: AsyncIterable<Uint8Array> };
+  | FormBody;
+
+/** A form that passes as it comes. */
+export interface FormBody {
+  readonly kind: 'form';
+  readonly boundary: string;
+  /** As a header has it; `undefined`: it comes in chunks. */
+  readonly contentLength: string | undefined;
+  readonly pieces: AsyncIterable<Uint8Array>;
+}
 
 /**
  * What is to be passed on: JSON is read and checked, a multipart body passes as it comes.
@@ -24,35 +35,46 @@ export async function readForwardBody(request: GatewayRequest, config: Config): 
   if (method === 'GET' || method === 'DELETE') return { kind: 'none' };
   const contentType = headers['content-type']?.toString() ?? '';
   if (/^multipart\//i.test(contentType)) {
-    if (boundaryOf(contentType) === undefined) throw unsupportedContentType(contentType.slice(0, 200));
-    return { kind: 'stream', contentType, pieces: multipartPieces(request, config.maxUploadBytes) };
+    const boundary = boundaryOf(contentType);
+    if (boundary === undefined) throw unsupportedContentType(contentType.slice(0, 200));
+    return formBody(request, boundary, config.maxUploadBytes);
   }
-  const isParsed = 'parsed' in request.body;
-  if (isParsed && isEmpty(request.body)) return { kind: 'none' };
+  if (isEmpty(request)) return { kind: 'none' };
   const bytes = await readBody(request, config);
   if (bytes.byteLength === 0) return { kind: 'none' };
   const { document } = parseBody(bytes);
   const body: unknown = JSON.parse(document.bytes.toString('utf8'));
-  return { kind: 'json', bytes: document.bytes, body: isJsonObject(body) ? body : {} };
+  const object = isJsonObject(body) ? body : {};
+  // Of members standing twice inside, the upstream gets the ones that are looked at.
+  const passed = referencesIn(object).length > 0 ? Buffer.from(JSON.stringify(object)) : document.bytes;
+  return { kind: 'json', bytes: passed, body: object };
 }
 
-/** Body parsers leave nothing, or an empty object, of a request without a body. */
-function isEmpty(body: GatewayRequest['body']): boolean {
+/** Body parsers leave nothing, or an empty object, of a request without a body; `{}` can be a body, too. */
+function isEmpty({ body, headers }: GatewayRequest): boolean {
   if (!('parsed' in body)) return false;
   const { parsed } = body;
-  return parsed === undefined || (isJsonObject(parsed) && Object.keys(parsed).length === 0);
+  const isAnnounced = Number(headers['content-length'] ?? 0) > 0 || headers['transfer-encoding'] !== undefined;
+  return !isAnnounced && (parsed === undefined || (isJsonObject(parsed) && Object.keys(parsed).length === 0));
 }
 
-function multipartPieces({ body, headers }: GatewayRequest, maxBytes: number): AsyncIterable<Uint8Array> {
-  if (Number(headers['content-length'] ?? 0) > maxBytes) throw bodyTooLarge(maxBytes);
-  if (!('parsed' in body)) return bounded(body, maxBytes);
-  // What `express.raw()` reads is whole.
-  if (!Buffer.isBuffer(body.parsed)) throw bodyReadByHost();
-  const whole = body.parsed;
-  if (whole.byteLength > maxBytes) throw bodyTooLarge(maxBytes);
-  return (async function* () {
-    yield whole;
-  })();
+function formBody({ body, headers }: GatewayRequest, boundary: string, maxBytes: number): FormBody {
+  if ('parsed' in body) {
+    // What `express.raw()` reads is whole, and inflated.
+    const { parsed } = body;
+    if (!Buffer.isBuffer(parsed)) throw bodyReadByHost();
+    if (parsed.byteLength > maxBytes) throw bodyTooLarge(maxBytes);
+    return { kind: 'form', boundary, contentLength: String(parsed.byteLength), pieces: onePiece(parsed) };
+  }
+  const encoding = headers['content-encoding']?.toString() ?? '';
+  if (!/^(?:identity)?$/i.test(encoding)) throw unsupportedContentEncoding(encoding.slice(0, 100));
+  const contentLength = headers['content-length']?.toString();
+  if (Number(contentLength ?? 0) > maxBytes) throw bodyTooLarge(maxBytes);
+  return { kind: 'form', boundary, contentLength, pieces: bounded(body, maxBytes) };
+}
+
+export async function* onePiece(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }
 
 async function* bounded(pieces: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Uint8Array> {
@@ -64,50 +86,31 @@ async function* bounded(pieces: AsyncIterable<Uint8Array>, maxBytes: number): As
   }
 }
 
-/** A multipart body on its way, and what is wrong with it as soon as that is known. */
-export interface WatchedBody {
+/** A form on its way, and what is wrong with it as soon as that is known. */
+export interface WatchedForm {
   readonly pieces: AsyncIterable<Uint8Array>;
-  /** Why the body was broken off. */
+  /** Why it was broken off. */
   readonly refusal: unknown;
 }
 
-/** Whose body it is, and what is to be told of it. */
+/** Whose form it is, and what is to be told of it. */
 export interface Watcher {
   readonly config: Config;
   readonly key: ApiKey;
-  /** A key that may only call some models must name one. */
-  readonly needsModel: boolean;
-  /** The body names this model. */
+  /** What a key without access to it is told. */
+  readonly operation: string;
+  readonly formModel: FormModel;
+  /** The form names this model. */
   onModel(model: Model, name: string): void;
 }
 
-/** The same body, broken off where it names a model that the key may not call, or that other rules apply to. */
-export function watchedBody(
-  { contentType, pieces }: Extract<ForwardBody, { kind: 'stream' }>,
-  { config, key, needsModel, onModel }: Watcher,
-): WatchedBody {
-  const models = multipartModels(boundaryOf(contentType) ?? '');
+/** The same form, broken off where it names a model that the key may not call, or that other rules apply to. */
+export function watchedForm({ boundary, pieces }: FormBody, watcher: Watcher): WatchedForm {
   const watched = { pieces: watch(), refusal: undefined as unknown };
 
-  function check(name: string): void {
-    const model = config.models.find(name);
-    // Another upstream or another name cannot be given to a body that is on its way.
-    if (model === undefined || model.upstream !== undefined || model.upstreamModel !== name) throw modelNotFound(name);
-    if (!mayCall(key, model, name)) throw modelNotAllowed(name);
-    onModel(model, name);
-  }
-
   async function* watch(): AsyncGenerator<Uint8Array> {
-    let isNamed = false;
     try {
-      for await (const piece of pieces) {
-        for (const name of models.take(piece)) {
-          isNamed = true;
-          check(name);
-        }
-        yield piece;
-      }
-      if (needsModel && (!isNamed || models.isOpaque)) throw modelNotAllowed('');
+      yield* watcher.formModel === 'ignored' ? pieces : checkedPieces(pieces, boundary, watcher);
     } catch (error) {
       watched.refusal = error;
       throw error;
@@ -115,3 +118,42 @@ export function watchedBody(
   }
   return watched;
 }
+
+async function* checkedPieces(
+  pieces: AsyncIterable<Uint8Array>,
+  boundary: string,
+  { config, key, operation, formModel, onModel }: Watcher,
+): AsyncGenerator<Uint8Array> {
+  const models = multipartModels(boundary);
+  let isNamed = false;
+  // Without its last piece no upstream has a whole request: that one waits until all is known.
+  let last: Uint8Array | undefined;
+  for await (const piece of pieces) {
+    if (piece.byteLength === 0) continue;
+    for (const name of models.take(piece)) {
+      isNamed = true;
+      onModel(formModelOf(name, config, key), name);
+    }
+    if (models.state === 'broken') throw unreadableForm();
+    if (last !== undefined) yield last;
+    last = piece;
+  }
+  if (models.state !== 'closed') throw unreadableForm();
+  if (formModel === 'required' && !isNamed) throw modelNotAllowed(operation);
+  if (last !== undefined) yield last;
+}
+
+/** @throws {GatewayError} 403, 404 */
+function formModelOf(name: string, config: Config, key: ApiKey): Model {
+  const model = config.models.find(name);
+  // Another upstream or another name cannot be given to a body that is on its way.
+  const isOthers = model === undefined || model.upstream !== undefined || model.upstreamModel !== name;
+  if (isOthers) throw modelNotFound(name.slice(0, 256));
+  if (!mayCall(key, model, name)) throw modelNotAllowed(name.slice(0, 256));
+  return model;
+}
+
+const unreadableForm = (): Error =>
+  invalidRequest(
+    'The multipart form cannot be read. Each part needs a plain `Content-Disposition: form-data; name="…"`, lines end in CRLF, and `model` may be given once.',
+  );

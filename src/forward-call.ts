@@ -2,9 +2,10 @@ import { isPending } from './awaitable.js';
 import type { Call } from './call.js';
 import { abortSignalOf } from './cancellation.js';
 import { shuttingDown } from './errors.js';
-import { type ForwardBody, readForwardBody, watchedBody } from './forward-body.js';
+import { type ForwardBody, onePiece, readForwardBody, watchedForm } from './forward-body.js';
 import { type Target, targetOf } from './forward-target.js';
-import { forwardedObject, listPath } from './forwarded-object.js';
+import { ownListOf } from './forwarded-list.js';
+import { forwardedObject } from './forwarded-object.js';
 import { forwardedStream } from './forwarded-stream.js';
 import { debugHeaders } from './http/debug.js';
 import type { GatewayRequest, GatewayResponse } from './http/exchange.js';
@@ -24,7 +25,7 @@ import { unsupportedOperation } from './object-errors.js';
 import { checkOwned, checkReferences } from './owned-objects.js';
 import { ownerOf } from './owner.js';
 import { finishedFacts, remainingAfter } from './relay-chat.js';
-import { orAborted } from './upstreams/abortable.js';
+import { abortable, orAborted } from './upstreams/abortable.js';
 import type { ForwardCall, ForwardReply } from './upstreams/upstream.js';
 
 /** A route that is passed on. */
@@ -38,8 +39,11 @@ export interface Forwarding {
   readonly modelName?: string;
 }
 
-/** What says something about a body or the wanted answer. Everything else that a client sends stays here. */
-const PASSED_HEADERS = ['content-type', 'content-length', 'accept', 'openai-beta', 'idempotency-key'];
+/**
+ * What says something about the wanted answer. Everything else that a client sends stays here: an `idempotency-key`, too,
+ * which would give one owner's answer to another one who uses the same.
+ */
+const PASSED_HEADERS = ['accept', 'openai-beta'];
 
 /** One request that an upstream answers itself: passed on as it comes, and its answer likewise. */
 export async function forwardCall(
@@ -56,6 +60,7 @@ export async function forwardCall(
   try {
     checkRoom(shared);
     if (rule.owned !== undefined) await checkOwned(config, { owner, kind: rule.owned, id });
+    const list = rule.answer === 'list' ? await ownListOf(path, { rule, owner, config }) : undefined;
     const body = await readForwardBody(request, config);
     if (body.kind === 'json') await checkReferences(config, owner, body.body);
     // The body may have taken its time: once `close()` has resolved, nothing may begin.
@@ -73,14 +78,14 @@ export async function forwardCall(
         operation: rule.operation,
         method: request.method,
         path: askedPath,
-        headers: { ...passedHeaders(request.headers), ...passed.headers },
+        headers: { ...passedHeaders(request.headers, PASSED_HEADERS), ...passed.headers },
         body: passed.pieces,
         keyId: key.id,
         tier: attempt.tier,
         requestId,
       });
     facts.attempts = 1;
-    const reply = await ask(rule.answer === 'list' ? listPath(path) : path);
+    const reply = await ask(list?.path ?? path);
     phases.mark('upstream');
 
     if (rule.answer === 'bytes') {
@@ -89,7 +94,7 @@ export async function forwardCall(
       if (exchange.showsDebug) Object.assign(headers, debugHeaders(facts, phases));
       return respondForwarded(reply, forwardedStream(reply, { call, exchange, config, facts }), headers);
     }
-    const answer = await forwardedObject({ reply, rule, id, path, owner, config, again: ask });
+    const answer = await forwardedObject({ reply, rule, id, owner, config, list, again: ask });
     call.firstByte();
     const settling = call.settle({ outcome: 'ok', usage: undefined, deliveredTokens: undefined });
     const record = isPending(settling) ? await settling : settling;
@@ -110,12 +115,14 @@ async function askUpstream(
 ): Promise<ForwardReply> {
   if (upstream.forward === undefined) throw unsupportedOperation(forwarded.operation);
   const asked = upstream.forward({ ...forwarded, signal: abortSignalOf(call.cancellation) });
-  return orAborted(asked, call.cancellation);
+  const reply = await orAborted(asked, call.cancellation);
+  // Whoever reads it waits no longer than the call lasts, even where the upstream is stuck.
+  return { ...reply, body: abortable(reply.body, call.cancellation) };
 }
 
-function passedHeaders(headers: GatewayRequest['headers']): Record<string, string> {
+function passedHeaders(headers: GatewayRequest['headers'], names: readonly string[]): Record<string, string> {
   const passed: Record<string, string> = {};
-  for (const name of PASSED_HEADERS) {
+  for (const name of names) {
     const value = headers[name];
     if (typeof value === 'string') passed[name] = value;
   }
@@ -124,6 +131,7 @@ function passedHeaders(headers: GatewayRequest['headers']): Record<string, strin
 
 interface Passed {
   readonly pieces: ForwardCall['body'];
+  /** What describes the pieces. */
   readonly headers: Readonly<Record<string, string>>;
   /** Why the body was broken off on its way, if it was. */
   readonly refusal: () => unknown;
@@ -142,22 +150,22 @@ function passedBody(
 ): Passed {
   const refusal = (): unknown => undefined;
   if (body.kind === 'none') return { pieces: undefined, headers: {}, refusal };
+  const type = passedHeaders(exchange.request.headers, ['content-type']);
   if (body.kind === 'json') {
     const bytes = target.renamedBody ?? body.bytes;
-    return { pieces: onePiece(bytes), headers: { 'content-length': String(bytes.byteLength) }, refusal };
+    const headers = { 'content-type': 'application/json', ...type, 'content-length': String(bytes.byteLength) };
+    return { pieces: onePiece(bytes), headers, refusal };
   }
-  const watched = watchedBody(body, {
+  const watched = watchedForm(body, {
     config,
     key: exchange.key,
-    needsModel: target.needsModel,
+    operation: call.start.operation,
+    formModel: target.formModel,
     onModel(model, name) {
       call.nameModel(model);
       attempt.facts.model = name;
     },
   });
-  return { pieces: watched.pieces, headers: {}, refusal: () => watched.refusal };
-}
-
-async function* onePiece(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
+  const length = body.contentLength === undefined ? {} : { 'content-length': body.contentLength };
+  return { pieces: watched.pieces, headers: { ...type, ...length }, refusal: () => watched.refusal };
 }

@@ -5,6 +5,7 @@ import type { ApiKey } from './keys/key-store.js';
 import type { KeyedExchange, OrderedModel } from './metered-call.js';
 import { mayCall } from './models/model-table.js';
 import type { Config } from './options.js';
+import { duplicateMember } from './request-errors.js';
 import type { Upstream } from './upstreams/upstream.js';
 
 /** Where a request is passed on to, and as what it is metered. */
@@ -14,9 +15,11 @@ export interface Target {
   readonly modelName: string;
   /** The body with the upstream's own id of the model, where that is another. */
   readonly renamedBody: Buffer | undefined;
-  /** Whether a body that is still on its way must name a model that the key may call. */
-  readonly needsModel: boolean;
+  readonly formModel: FormModel;
 }
+
+/** Whether a form that is still on its way may name a model, must do so because its key may not call all, or is not looked at. */
+export type FormModel = 'ignored' | 'optional' | 'required';
 
 /** Requests that are answered by a model. */
 const OF_MODELS: ReadonlySet<string> = new Set(['images', 'audio']);
@@ -41,17 +44,20 @@ export function targetOf(
   // Nobody can tell which models a batch's file names.
   const isHidden = operation === 'batches' && body.kind !== 'none';
   if (key.models !== undefined && (isHidden || (isOfModel && body.kind === 'none'))) throw modelNotAllowed(operation);
-  const unnamed = {
+  const unnamed: Target = {
     upstream: config.upstream,
     model: { id: operation, price: undefined, maxOutputTokens: undefined },
     modelName: operation,
     renamedBody: undefined,
-    needsModel: isOfModel && key.models !== undefined,
+    formModel: !isOfModel ? 'ignored' : key.models === undefined ? 'optional' : 'required',
   };
   if (!isOfModel || body.kind !== 'json') return unnamed;
   const { model: name } = body.body;
+  // Servers in Go take names in any case, and the last one of them.
+  const other = Object.keys(body.body).find((member) => member !== 'model' && member.toLowerCase() === 'model');
+  if (other !== undefined) throw duplicateMember(other.slice(0, 64));
   if (typeof name !== 'string') {
-    if (unnamed.needsModel) throw modelNotAllowed(operation);
+    if (key.models !== undefined) throw modelNotAllowed(operation);
     return unnamed;
   }
   return ofModel(name, { key, config, body });
@@ -72,6 +78,6 @@ function ofModel(
     model,
     modelName: name,
     renamedBody: renamed === undefined ? undefined : Buffer.from(renamed),
-    needsModel: false,
+    formModel: 'ignored',
   };
 }

@@ -7,10 +7,10 @@ import type { AnswerStream } from './http/exchange.js';
 import type { KeyedExchange } from './metered-call.js';
 import type { Config } from './options.js';
 import { iterableOf, type StepSource, stepsOf } from './step-source.js';
-import { abortable } from './upstreams/abortable.js';
 import type { ForwardReply } from './upstreams/upstream.js';
 import { sseEvent } from './wire/sse.js';
 import { usageInTail } from './wire/usage-tail.js';
+import { wholeEvents } from './wire/whole-events.js';
 
 /** What a passing answer needs besides itself. */
 export interface Passing {
@@ -20,30 +20,50 @@ export interface Passing {
   readonly facts: DebugFacts;
 }
 
+/** Requests whose answers say what they cost. What others tell of usage is somebody's text, or was charged before. */
+const OF_MODELS: ReadonlySet<string> = new Set(['images', 'audio']);
+
 /**
  * An answer's bytes on their way to the client, unread but for the usage at their end. One that breaks off does not look
  * complete: events end with an error, anything else breaks off too.
+ * @param body which ends when the call is cancelled.
  */
 export function forwardedStream(
   { headers, body }: ForwardReply,
   { call, exchange, config, facts }: Passing,
 ): AnswerStream {
-  const isEvents = /^text\/event-stream/i.test(headers['content-type'] ?? '');
-  const usage = usageInTail(headers['content-type'] ?? '');
-  const steps = stepsOf(abortable(body, call.cancellation));
+  const contentType = headers['content-type'] ?? '';
+  const isEvents = /^text\/event-stream/i.test(contentType);
+  const usage = usageInTail(OF_MODELS.has(call.start.operation) ? contentType : '');
+  const steps = stepsOf(body);
+  const events = isEvents ? wholeEvents() : undefined;
   let isOver = false;
+
+  // A client that leaves once the usage has passed pays for it.
+  call.watch({
+    get usage() {
+      return usage.read();
+    },
+    deliveredTokens: () => undefined,
+  });
 
   function leave(): void {
     isOver = true;
     steps.leave();
   }
 
-  function breakOff(reason: unknown): GatewayError {
-    leave();
+  function shownError(reason: unknown): GatewayError {
     const error = toGatewayError(reason);
-    const shown = error.status < 500 || error.code !== 'upstream_error' ? error : upstreamInterrupted(error.cause);
-    reportCause(shown, config.hooks, facts);
-    return shown;
+    const isCut = error.code === 'upstream_error' || error.code === 'internal_error';
+    return isCut ? upstreamInterrupted(error.cause) : error;
+  }
+
+  function finish(onStep: (step: Uint8Array | undefined) => void): void {
+    isOver = true;
+    exchange.phases.mark('stream');
+    const rest = events?.rest();
+    const end = (): void => onStep(rest === undefined || rest.byteLength === 0 ? undefined : rest);
+    whenReady(call.settle({ outcome: 'ok', usage: usage.read(), deliveredTokens: undefined }), end);
   }
 
   const source: StepSource<string | Uint8Array> = {
@@ -57,21 +77,21 @@ export function forwardedStream(
       steps.read(
         (piece) => {
           call.firstByte();
-          if (piece !== undefined) {
-            usage.take(piece);
-            onStep(piece);
-            return;
-          }
-          isOver = true;
-          exchange.phases.mark('stream');
-          whenReady(call.settle({ outcome: 'ok', usage: usage.read(), deliveredTokens: undefined }), () =>
-            onStep(undefined),
-          );
+          if (piece === undefined) return finish(onStep);
+          usage.take(piece);
+          const shown = events?.take(piece) ?? piece;
+          if (shown.byteLength > 0) onStep(shown);
+          else source.read(onStep, onFailure);
         },
         (reason) => {
-          const error = breakOff(reason);
-          const ending = { outcome: 'error', usage: usage.read(), deliveredTokens: undefined } as const;
-          whenReady(call.settle(ending), () => (isEvents ? onStep(sseEvent(errorBody(error))) : onFailure(error)));
+          leave();
+          // It was settled when it left, and nobody is there to be told.
+          if (exchange.request.signal.aborted) return onStep(undefined);
+          const error = shownError(reason);
+          reportCause(error, config.hooks, facts);
+          const end = (): void =>
+            events === undefined ? onFailure(error) : onStep(events.separator() + sseEvent(errorBody(error)));
+          whenReady(call.settle(call.failed()), end);
         },
       );
     },

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { isPending } from './awaitable.js';
+import { noBackground } from './background.js';
 import type { Call } from './call.js';
 import { callModel } from './call-model.js';
 import { shuttingDown, unknownUrl } from './errors.js';
@@ -13,7 +14,7 @@ import { findRoute, ownPath } from './http/routes.js';
 import { authenticate } from './keys/authenticate.js';
 import { LOCAL_ROUTES } from './local-routes.js';
 import type { Shared } from './metered-call.js';
-import { type Config, type GatewayOptions, resolveOptions } from './options.js';
+import { type GatewayOptions, resolveOptions } from './options.js';
 import { answerAboutResponse, countResponseInput } from './response-routes.js';
 import { callSender } from './upstreams/send.js';
 import { MODEL_ENDPOINTS } from './wire/model-endpoint.js';
@@ -43,7 +44,7 @@ export function createGateway(options?: GatewayOptions): Gateway {
     config,
     sendCall: callSender(),
     running,
-    background: new Map(),
+    background: noBackground(),
     closing: () => closed !== undefined,
   };
 
@@ -88,7 +89,7 @@ export function createGateway(options?: GatewayOptions): Gateway {
   return {
     handle,
     close({ graceMs = DEFAULT_GRACE_MS } = {}) {
-      closed ??= drain(config, running, graceMs);
+      closed ??= drain(shared, graceMs);
       return closed;
     },
   };
@@ -114,13 +115,15 @@ function withQuery(path: string, { url }: GatewayRequest): string {
   return query === -1 ? path : path + url.slice(query);
 }
 
-/** Waits until every call is settled; at the end of the grace the rest is ended. */
-async function drain({ clock }: Config, running: ReadonlySet<Call>, graceMs: number): Promise<void> {
-  const cancelTimer = clock.setTimer(() => {
+/** Waits until every call is settled and kept; at the end of the grace the rest is ended. */
+async function drain({ config, running, background }: Shared, graceMs: number): Promise<void> {
+  const cancelTimer = config.clock.setTimer(() => {
     for (const call of running) call.giveUp(shuttingDown());
   }, graceMs);
-  while (running.size > 0) {
-    await Promise.all([...running].map((call) => new Promise<void>((resolve) => call.onSettled(resolve))));
+  while (running.size > 0 || background.all().length > 0) {
+    const settled = [...running].map((call) => new Promise<void>((resolve) => call.onSettled(resolve)));
+    // What was made in the background is kept after it is settled.
+    await Promise.all([...settled, ...background.all().map(({ over }) => over)]);
   }
   cancelTimer();
 }

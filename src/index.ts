@@ -17,6 +17,8 @@ export type { Limits } from './limiter/limits.js';
 export { memoryLimiter } from './limiter/memory.js';
 export { type Capabilities, defaultModels, type ModelOptions } from './models/model-table.js';
 export type { Pricing } from './models/pricing.js';
+export { type MemoryObjectsOptions, memoryObjects } from './objects/memory.js';
+export type { ObjectKind, ObjectStore, StoredObject } from './objects/object-store.js';
 export { type Environment, type GatewayOptions, readEnvironment } from './options.js';
 export { demo } from './upstreams/demo/demo.js';
 export { fromFunction } from './upstreams/function.js';

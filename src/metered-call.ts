@@ -1,4 +1,5 @@
 import { type Awaitable, guarded, isPending } from './awaitable.js';
+import type { Background } from './background.js';
 import { type Call, openCall, priced } from './call.js';
 import { causeOf, type GatewayError, shuttingDown, toGatewayError, unavailable } from './errors.js';
 import { type Exchange, respondFailure } from './failure.js';
@@ -26,8 +27,7 @@ export interface Shared {
   readonly config: Config;
   readonly sendCall: SendCall;
   readonly running: Set<Call>;
-  /** Calls whose clients were answered before them, by the id of the response they make. */
-  readonly background: Map<string, Call>;
+  readonly background: Background;
   /** Whether the gateway takes no new calls any more. */
   readonly closing: () => boolean;
 }
@@ -197,7 +197,7 @@ function recordStart({ usage }: Config, call: Call): Awaitable<void> {
 }
 
 /** A call whose answer did not begin. */
-async function settleFailed(call: Call, error: unknown): Promise<UsageRecord> {
+export async function settleFailed(call: Call, error: unknown): Promise<UsageRecord> {
   const refused = { outcome: 'error', usage: undefined, deliveredTokens: undefined } as const;
   const ending = call.cancellation.aborted ? call.failed() : refused;
   // An answer that was refused half read would hold its connection, and the upstream its work.

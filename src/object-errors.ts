@@ -13,6 +13,7 @@ const MISSING_OBJECTS = {
   }),
   upload: (id: string) => ({ message: `No such Upload object: ${id}`, param: 'id' }),
   batch: (id: string) => ({ message: `No batch found with id '${id}'.` }),
+  container: (id: string) => ({ message: `Container with id '${id}' not found.` }),
   vector_store: (id: string) => ({ message: `Vector store with id '${id}' not found.` }),
 };
 
@@ -57,3 +58,7 @@ export const responseNotCancellable = (isBackground: boolean): GatewayError =>
     message: isBackground ? 'Cannot cancel a completed response.' : 'Cannot cancel a synchronous response.',
     shouldRetry: false,
   });
+
+/** What ends the work on a response whose client does not want it any more. */
+export const responseWithdrawn = (how: 'cancelled' | 'deleted'): GatewayError =>
+  new GatewayError({ status: 400, message: `The response was ${how}.`, code: `response_${how}`, shouldRetry: false });

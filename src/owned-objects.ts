@@ -18,7 +18,18 @@ export async function findOwned(
   { objects }: Config,
   { owner, kind, id }: ObjectName,
 ): Promise<StoredObject | undefined> {
-  return guarded(() => objects.find(owner, kind, id), storeFailure);
+  const found = await guarded(() => objects.find(owner, kind, id), storeFailure);
+  // Stores without types say `null` for what is not there.
+  return found ?? undefined;
+}
+
+/** The ids of everything of a kind that is this owner's. @throws {GatewayError} 503 when the store fails. */
+export async function ownedIds(
+  { objects }: Config,
+  { owner, kind }: Pick<ObjectName, 'owner' | 'kind'>,
+): Promise<ReadonlySet<string>> {
+  const owned = await guarded(() => objects.list(owner, kind), storeFailure);
+  return new Set(owned.map(({ id }) => id));
 }
 
 /** @throws {GatewayError} 404 for what is another's, as for what is not there at all. */

@@ -14,7 +14,7 @@ import type { ResponsesRequest } from './wire/responses-request.js';
 export function passedResponse(
   exchange: KeyedExchange,
   config: Config,
-  { model, store }: ResponsesRequest,
+  { model, store, background, stream }: Pick<ResponsesRequest, 'model' | 'store' | 'background' | 'stream'>,
 ): Presentation {
   const { requestId, key } = exchange;
   let watched: ResponsesStream | undefined;
@@ -25,7 +25,11 @@ export function passedResponse(
     isClaimed = true;
     return guarded(
       () => claimResponse(config, ownerOf(key), response, model),
-      (error) => config.hooks.onError(error, { requestId, keyId: key.id }),
+      (error) => {
+        // Only its owner could come back for it.
+        if (background && !stream) throw error;
+        config.hooks.onError(error, { requestId, keyId: key.id });
+      },
     );
   }
 

@@ -3,19 +3,21 @@ import { isJsonObject, type JsonObject } from './json.js';
 import { type JsonDocument, memberValue } from './json-document.js';
 import type { KeyedExchange } from './metered-call.js';
 import type { Model } from './models/model-table.js';
-import { unsupportedOperation } from './object-errors.js';
+import { previousResponseNotFound, unsupportedOperation } from './object-errors.js';
 import type { Config } from './options.js';
-import { checkOwned, checkReferences } from './owned-objects.js';
+import { checkReferences } from './owned-objects.js';
 import { ownerOf } from './owner.js';
 import { passedResponse } from './passed-response.js';
 import { AS_IT_IS, type Presentation } from './presentation.js';
-import { unsupportedParameter } from './request-errors.js';
+import { duplicateMember, unsupportedParameter } from './request-errors.js';
 import { storingCompletion } from './stored-completions.js';
-import { conversationUpTo, itemsById } from './stored-responses.js';
+import { conversationUpTo, findResponse, itemsById } from './stored-responses.js';
 import { translatedResponse } from './translated-response.js';
 import { DEFAULT_OPERATIONS, type Upstream } from './upstreams/upstream.js';
+import { readMetadata } from './wire/metadata.js';
 import { MODEL_ENDPOINTS, type ModelEndpoint } from './wire/model-endpoint.js';
 import type { ModelRequest } from './wire/model-request.js';
+import { referencesIn } from './wire/references.js';
 import { chatBodyOf } from './wire/responses-chat-body.js';
 import { itemNotFound } from './wire/responses-errors.js';
 import { inputItemsOf, itemReferences } from './wire/responses-items.js';
@@ -28,30 +30,43 @@ export interface ReadCall {
   readonly document: JsonDocument;
   readonly asks: ModelRequest;
   readonly inputTokens: number;
+  /** Whether the body speaks of files or other objects that somebody owns. */
+  readonly hasReferences: boolean;
 }
 
 /** A call as it is to be made, and how its answer is to be shown. */
 export interface PreparedCall extends ReadCall {
   readonly presentation: Presentation;
-  /** What the client is answered at once, where the work is done afterwards. */
+  /** Whether the call goes on when its client leaves. */
+  readonly isBackground: boolean;
+  /** The response before anybody works on it, where the gateway makes it in the background. */
   readonly queued: JsonObject | undefined;
 }
+
+/** Members of whose values something depends here. */
+const ACTED_ON = new Set(
+  `model stream stream_options n best_of max_tokens max_completion_tokens max_output_tokens store background
+   previous_response_id conversation`.split(/\s+/),
+);
 
 /** What the bytes ask for. What was parsed of them is let go here: only the bytes live as long as the call. */
 export function readCall(endpoint: ModelEndpoint, bytes: Uint8Array): ReadCall {
   const { document, outline } = parseBody(bytes);
+  checkSpelling(document);
+  const isOfTexts = endpoint.operation !== 'chat.completions' && endpoint.operation !== 'responses';
   return {
     endpoint,
     document,
     asks: endpoint.read(outline),
     inputTokens: endpoint.estimateInput(outline, document),
+    hasReferences: !isOfTexts && referencesIn(outline.body).length > 0,
   };
 }
 
 /** Whether a call needs more than its bytes: an ordinary completion is prepared without waiting for anything. */
-export function isPlain({ endpoint, document }: ReadCall, { forward }: Upstream): boolean {
+export function isPlain({ endpoint, document, hasReferences }: ReadCall, { forward }: Upstream): boolean {
   if (endpoint.operation === 'responses' || document.members.has('store')) return false;
-  return forward === undefined || !document.bytes.includes('file_id') || endpoint.operation !== 'chat.completions';
+  return forward === undefined || !hasReferences;
 }
 
 /**
@@ -59,20 +74,23 @@ export function isPlain({ endpoint, document }: ReadCall, { forward }: Upstream)
  * @throws {GatewayError} 400 or 404 for what the call refers to and its owner does not have, 404 for what the model does not offer.
  */
 export async function prepareCall(
-  read: ReadCall,
+  given: ReadCall,
   exchange: KeyedExchange,
   config: Config,
   { model, upstream }: { readonly model: Model; readonly upstream: Upstream },
 ): Promise<PreparedCall> {
-  const { operation } = read.endpoint;
+  const { operation } = given.endpoint;
   const owner = ownerOf(exchange.key);
-  const body = objectOf(read.document);
+  const body = objectOf(given.document);
   // What an upstream keeps for all is somebody's here.
   if (upstream.forward !== undefined) await checkReferences(config, owner, body);
+  // Of members standing twice inside, the upstream gets the ones that were looked at.
+  const read = given.hasReferences ? { ...given, document: documentOf(body) } : given;
   if (operation !== 'responses') {
     const isStored = operation === 'chat.completions' && memberValue(read.document, 'store') === true;
+    if (isStored) readMetadata(body.metadata);
     const presentation = isStored ? storingCompletion(exchange, config, read.document.bytes) : AS_IT_IS;
-    return { ...read, presentation, queued: undefined };
+    return { ...read, presentation, isBackground: false, queued: undefined };
   }
   const request = readResponsesRequest(body);
   if (passesResponses(model, upstream)) return passed(read, exchange, config, request);
@@ -89,12 +107,14 @@ export function passesResponses(
 }
 
 /** @throws {GatewayError} 404 when the upstream was never made for it. */
-export function checkOffered(endpoint: ModelEndpoint, { operations = DEFAULT_OPERATIONS }: Upstream): void {
-  const { operation } = endpoint;
-  const isOffered = operations.includes(operation);
-  if (!isOffered && !(operation === 'responses' && operations.includes('chat.completions'))) {
-    throw unsupportedOperation(operation);
-  }
+export function checkOffered(
+  { operation }: Pick<ModelEndpoint, 'operation'>,
+  model: Pick<Model, 'responses'>,
+  upstream: Upstream,
+): void {
+  const { operations = DEFAULT_OPERATIONS } = upstream;
+  const isTranslated = operation === 'responses' && !passesResponses(model, upstream);
+  if (!operations.includes(isTranslated ? 'chat.completions' : operation)) throw unsupportedOperation(operation);
 }
 
 async function passed(
@@ -108,12 +128,17 @@ async function passed(
   if (body.conversation !== undefined && body.conversation !== null) {
     throw unsupportedParameter("Unsupported parameter: 'conversation'. Use 'previous_response_id'.", 'conversation');
   }
-  if (previousResponseId !== undefined) await checkOwned(config, { owner, kind: 'response', id: previousResponseId });
+  if (previousResponseId !== undefined) {
+    const previous = await findResponse(config, owner, previousResponseId);
+    // What was made here, the upstream knows as little as another's.
+    if (previous?.kind !== 'passed') throw previousResponseNotFound(previousResponseId);
+  }
   const referred = itemReferences(request);
   const own = new Set((await itemsById(config, owner, referred)).map(({ id }) => id));
   const foreign = referred.find((id) => !own.has(id));
   if (foreign !== undefined) throw itemNotFound(foreign);
-  return { ...read, presentation: passedResponse(exchange, config, request), queued: undefined };
+  const presentation = passedResponse(exchange, config, request);
+  return { ...read, presentation, isBackground: request.background, queued: undefined };
 }
 
 async function translated(exchange: KeyedExchange, config: Config, request: ResponsesRequest): Promise<PreparedCall> {
@@ -126,8 +151,21 @@ async function translated(exchange: KeyedExchange, config: Config, request: Resp
   const read = readCall(MODEL_ENDPOINTS['chat.completions'], Buffer.from(JSON.stringify(chatBody)));
   const head = responseHead(exchange.requestId, request, config.clock.wallMs());
   const input = inputItemsOf(request, head.id, known);
-  const queued = request.background && !request.stream ? queuedResponse(head) : undefined;
-  return { ...read, presentation: translatedResponse(exchange, config, { head, input }), queued };
+  const { background: isBackground } = request;
+  const queued = isBackground ? queuedResponse(head) : undefined;
+  return { ...read, presentation: translatedResponse(exchange, config, { head, input }), isBackground, queued };
+}
+
+/** Servers in Go take names in any case, and the last of them: what the gateway acts on may be spelt in one way only. */
+function checkSpelling({ members }: JsonDocument): void {
+  for (const name of members.keys()) {
+    const plain = name.toLowerCase();
+    if (plain !== name && ACTED_ON.has(plain)) throw duplicateMember(name.slice(0, 64));
+  }
+}
+
+function documentOf(body: JsonObject): JsonDocument {
+  return parseBody(Buffer.from(JSON.stringify(body))).document;
 }
 
 function objectOf({ bytes }: JsonDocument): JsonObject {

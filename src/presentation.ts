@@ -12,17 +12,22 @@ export interface Presentation {
   /** The stream has begun: what is known of it grows as its pieces come. */
   begin?(stream: ChatStream): void;
   /** A whole answer, before it is given away. */
-  whole(body: Piece, record: UsageRecord): Awaitable<Piece>;
+  whole(body: Piece): Awaitable<Piece>;
   /** Some whole events of a stream; `undefined` when nothing is to be shown of them. */
   piece(piece: Piece): Awaitable<Piece | undefined>;
   /** What ends a good stream. */
   end(record: UsageRecord): Awaitable<string>;
   /** What ends any other. @param debug what `X-Debug` shows */
   error(error: GatewayError, debug: object | undefined): Awaitable<string>;
-  /** The client has been answered with this, and the call is made in the background. */
+  /**
+   * The call is made in the background, and the client is answered with this.
+   * @throws {GatewayError} 503 when it could not come back for it.
+   */
   queued?(body: JsonObject): Awaitable<void>;
   /** There is no answer, and nobody waits for it: the call was made in the background. */
   failed?(error: GatewayError): Awaitable<void>;
+  /** Nothing more is to be kept of the call; resolves when nothing is. */
+  drop?(): Awaitable<void>;
 }
 
 /** Chat completions and their like as they are. */

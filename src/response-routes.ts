@@ -1,15 +1,16 @@
-import { modelNotFound } from './errors.js';
-import { type Forwarding, forwardCall } from './forward-call.js';
+import { askAboutResponse } from './asked-response.js';
+import { findModel } from './call-model.js';
+import { forwardCall } from './forward-call.js';
 import type { GatewayResponse } from './http/exchange.js';
 import { readBody } from './http/read-body.js';
 import { respondJson } from './http/respond.js';
-import type { ForwardRule, ResponseAction } from './http/routes.js';
+import type { ResponseAction } from './http/routes.js';
 import type { JsonObject } from './json.js';
 import type { KeyedExchange, Shared } from './metered-call.js';
-import { objectNotFound, responseNotCancellable } from './object-errors.js';
+import { objectNotFound, responseNotCancellable, responseWithdrawn } from './object-errors.js';
 import { disown } from './owned-objects.js';
 import { ownerOf } from './owner.js';
-import { passesResponses, prepareCall, readCall } from './prepare-call.js';
+import { checkOffered, passesResponses, prepareCall, readCall } from './prepare-call.js';
 import { unsupportedParameter } from './request-errors.js';
 import { findResponse, type KeptResponse, keepResponse } from './stored-responses.js';
 import { listPage } from './wire/list-page.js';
@@ -24,13 +25,6 @@ export interface ResponseCall {
   readonly query: URLSearchParams;
 }
 
-const FORWARD: Readonly<Record<ResponseAction, ForwardRule>> = {
-  retrieve: { kind: 'forward', operation: 'responses', answer: 'bytes', owned: 'response' },
-  delete: { kind: 'forward', operation: 'responses', answer: 'delete', owned: 'response', makes: 'response' },
-  cancel: { kind: 'forward', operation: 'responses', answer: 'bytes', owned: 'response' },
-  listInput: { kind: 'forward', operation: 'responses', answer: 'bytes', owned: 'response' },
-};
-
 /** Answers about a response: what is kept here from here, what an upstream keeps by passing the request on. */
 export async function answerAboutResponse(
   exchange: KeyedExchange,
@@ -40,10 +34,7 @@ export async function answerAboutResponse(
   const { config } = shared;
   const known = await findResponse(config, ownerOf(exchange.key), call.id);
   if (known === undefined) throw objectNotFound('response', call.id);
-  if (known.kind === 'passed') {
-    const forwarding: Forwarding = { rule: FORWARD[call.action], id: call.id, path: call.path, modelName: known.model };
-    return forwardCall(exchange, shared, forwarding);
-  }
+  if (known.kind === 'passed') return askAboutResponse(exchange, shared, { ...call, modelName: known.model });
   const body = await LOCAL[call.action]({ exchange, shared, call, known });
   return respondJson(JSON.stringify(body), { 'x-request-id': exchange.requestId });
 }
@@ -63,19 +54,24 @@ const LOCAL: Readonly<Record<ResponseAction, (call: LocalCall) => Promise<JsonOb
     return known.response;
   },
   async delete({ exchange, shared, call: { id } }) {
-    shared.background.get(id)?.giveUp(new Error('The response was deleted.'));
-    await disown(shared.config, { owner: ownerOf(exchange.key), kind: 'response', id });
+    const owner = ownerOf(exchange.key);
+    await shared.background.find(owner, id)?.drop(responseWithdrawn('deleted'));
+    await disown(shared.config, { owner, kind: 'response', id });
     return { id, object: 'response.deleted', deleted: true };
   },
   async cancel({ exchange, shared, call: { id }, known }) {
-    const { response, input } = known;
-    if (response.status === 'cancelled') return response;
-    const running = shared.background.get(id);
-    if (running === undefined) throw responseNotCancellable(response.background === true);
-    shared.background.delete(id);
-    running.giveUp(new Error('The response was cancelled.'));
+    const owner = ownerOf(exchange.key);
+    const { status, background } = known.response;
+    if (status === 'cancelled') return known.response;
+    const running = shared.background.find(owner, id);
+    if (running === undefined) throw responseNotCancellable(background === true);
+    await running.drop(responseWithdrawn('cancelled'));
+    // It may have been completed just before.
+    const latest = await findResponse(shared.config, owner, id);
+    const { response, input } = latest?.kind === 'kept' ? latest : known;
+    if (response.status !== 'queued') throw responseNotCancellable(true);
     const cancelled = { ...response, status: 'cancelled' };
-    await keepResponse(shared.config, ownerOf(exchange.key), { response: cancelled, input });
+    await keepResponse(shared.config, owner, { response: cancelled, input });
     return cancelled;
   },
   listInput: async ({ call, known }) => listPage(known.input, call.query, { defaultOrder: 'desc', maxLimit: 100 }),
@@ -90,15 +86,16 @@ export async function countResponseInput(
   const { config } = shared;
   const bytes = await readBody(exchange.request, config);
   const read = readCall(MODEL_ENDPOINTS.responses, bytes);
-  const model = config.models.find(read.asks.model);
-  if (model === undefined) throw modelNotFound(read.asks.model);
+  const model = findModel(config, exchange.key, read.asks.model);
   const upstream = model.upstream ?? config.upstream;
+  checkOffered(MODEL_ENDPOINTS.responses, model, upstream);
+  // Whose the responses are that it goes on from is checked here, whoever counts.
+  const { inputTokens } = await prepareCall(read, exchange, config, { model, upstream });
   if (passesResponses(model, upstream) && upstream.forward !== undefined) {
     const request = { ...exchange.request, body: { parsed: Buffer.from(bytes) } };
     const rule = { kind: 'forward', operation: 'responses', answer: 'bytes' } as const;
     return forwardCall({ ...exchange, request }, shared, { rule, id: '', path, modelName: read.asks.model });
   }
-  const { inputTokens } = await prepareCall(read, exchange, config, { model, upstream });
   const body = { object: 'response.input_tokens', input_tokens: inputTokens };
   return respondJson(JSON.stringify(body), { 'x-request-id': exchange.requestId });
 }

@@ -7,12 +7,14 @@ import type { Config } from './options.js';
 import { checkOwned, disown, put, storeFailure } from './owned-objects.js';
 import { ownerOf } from './owner.js';
 import { AS_IT_IS, type Presentation } from './presentation.js';
+import { missingParameter } from './request-errors.js';
 import type { UsageRecord } from './usage/usage-store.js';
 import { chatCompletion, chatHead, usageBody } from './wire/chat-answer.js';
 import { collectChunks } from './wire/collect-chunks.js';
 import { listPage, metadataFilter } from './wire/list-page.js';
+import { readMetadata } from './wire/metadata.js';
 import { objectsIn } from './wire/sse.js';
-import { readMetadata, storedCompletion, storedMessages } from './wire/stored-completion.js';
+import { storedCompletion, storedMessages } from './wire/stored-completion.js';
 
 const KIND = 'chat.completion';
 
@@ -41,6 +43,7 @@ export function storingCompletion(exchange: KeyedExchange, config: Config, reque
   async function collected({
     model,
     inputTokens,
+    cachedInputTokens,
     outputTokens,
     reasoningTokens = 0,
   }: UsageRecord): Promise<JsonObject> {
@@ -50,7 +53,7 @@ export function storingCompletion(exchange: KeyedExchange, config: Config, reque
     const usage =
       inputTokens === undefined || outputTokens === undefined
         ? undefined
-        : usageBody({ inputTokens, outputTokens, reasoningTokens });
+        : usageBody({ inputTokens, cachedInputTokens, outputTokens, reasoningTokens });
     return stored(chatCompletion({ ...answer, usage: answer.usage ?? usage }));
   }
 
@@ -100,7 +103,9 @@ export async function retrieveCompletion(call: LocalCall): Promise<JsonObject> {
 /** `POST /chat/completions/{id}`: new metadata. */
 export async function updateCompletion(call: LocalCall): Promise<JsonObject> {
   const { exchange, config, id } = call;
-  const metadata = readMetadata(await readJsonBody(exchange.request, config));
+  const body = await readJsonBody(exchange.request, config);
+  if (body.metadata === undefined) throw missingParameter('metadata');
+  const metadata = readMetadata(body.metadata);
   const found = await find(call);
   const completion = { ...(isJsonObject(found.completion) ? found.completion : {}), metadata };
   await put(config, { owner: ownerOf(exchange.key), kind: KIND, id }, { ...found, completion });

@@ -24,14 +24,17 @@ export function translatedResponse(exchange: KeyedExchange, config: Config, { he
   const { requestId, key } = exchange;
   const events = responsesEvents(head);
   let isStarted = false;
+  let isDropped = false;
+  let keeping: Awaitable<void>;
 
   /** The answer is there and paid for: what goes wrong here costs the client only its being kept. */
   function keep(response: JsonObject): Awaitable<void> {
-    if (!head.request.store) return;
-    return guarded(
+    if (!head.request.store || isDropped) return;
+    keeping = guarded(
       () => keepResponse(config, ownerOf(key), { response, input }),
       (error) => config.hooks.onError(error, { requestId, keyId: key.id }),
     );
+    return keeping;
   }
 
   function start(): string {
@@ -52,15 +55,21 @@ export function translatedResponse(exchange: KeyedExchange, config: Config, { he
       return text === '' ? undefined : text;
     },
     end(record) {
+      const begun = start();
       const { text, response } = events.end(usageOf(record), config.clock.wallMs());
-      return whenReady(keep(response), () => start() + text);
+      return whenReady(keep(response), () => begun + text);
     },
     error(error) {
+      const begun = start();
       const { text, response } = events.fail(errorBody(error).error);
-      return whenReady(keep(response), () => start() + text);
+      return whenReady(keep(response), () => begun + text);
     },
-    queued: keep,
+    queued: (response) => keepResponse(config, ownerOf(key), { response, input }),
     failed: (error) => keep(failedResponse(inProgressResponse(head), errorBody(error).error)),
+    drop() {
+      isDropped = true;
+      return keeping;
+    },
   };
 }
 

@@ -34,7 +34,7 @@ export function checkedCors(cors: CorsOptions | undefined): CorsOptions | undefi
     if (typeof origin === 'string' && URL.canParse(origin) && new URL(origin).origin === origin) continue;
     throw unexpected('cors.origins', "to hold origins such as 'https://app.example.com'", origin);
   }
-  return cors;
+  return { origins: [...origins] };
 }
 
 /** Answers what a browser asks before it sends a call: no key is needed for that, as none can be sent. */

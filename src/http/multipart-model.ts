@@ -1,67 +1,154 @@
-/** What is to be known of a multipart body while it passes, unread. */
+import { parametersOf } from './parameters.js';
+
+/** What is to be known of a form while it passes. */
 export interface MultipartModels {
   /** Takes the next piece of the body; gives the values of the `model` fields that became complete with it. */
   take(piece: Uint8Array): string[];
-  /** Whether a part was found whose fields cannot be told: its headers are too long or in a form that nobody uses. */
-  readonly isOpaque: boolean;
+  /**
+   * What the form is so far. `closed`: its end was found. `broken`: it is in a form that parsers read in different ways,
+   * so that an upstream might find another model in it.
+   */
+  readonly state: 'open' | 'closed' | 'broken';
 }
 
-/** A part's headers and a model's name together have less. */
+/** A part's headers, and a model's name, have less. */
 const MAX_PART_HEAD = 4_096;
 
-/** RFC 2046 allows 70 characters. */
-const BOUNDARY = /^multipart\/form-data\s*;(?:.*;)?\s*boundary=(?:"([^"\r\n]{1,70})"|([^\s;"]{1,70}))\s*(?:;|$)/i;
+/** RFC 2046 allows 70 of these. */
+const BOUNDARY = /^[\w'()+,./:=?-]{1,70}$/;
 
-/** The boundary that a content type names; `undefined` for what is no such multipart body. */
+/** No header with a boundary is longer. */
+const MAX_CONTENT_TYPE = 512;
+
+const CRLF = '\r\n';
+
+/** The boundary that a content type names; `undefined` for what is no form, or names it in a way that can be read as another. */
 export function boundaryOf(contentType: string): string | undefined {
-  const [, quoted, plain] = BOUNDARY.exec(contentType.slice(0, 512)) ?? [];
-  return quoted ?? plain;
+  if (contentType.length > MAX_CONTENT_TYPE) return undefined;
+  const { value, parameters } = parametersOf(contentType) ?? {};
+  if (value?.toLowerCase() !== 'multipart/form-data') return undefined;
+  const boundary = parameters?.get('boundary');
+  return boundary !== undefined && BOUNDARY.test(boundary) ? boundary : undefined;
 }
 
 /**
  * Watches for the `model` field. The bytes pass on as they are, and no more of them is kept than the head of one part: a
- * file may be of any size.
+ * file may be of any size. Only forms in the strict form that every client writes are read at all: what one parser takes for
+ * a part and another for text could name one model here and another one to the upstream.
  */
 export function multipartModels(boundary: string): MultipartModels {
   const delimiter = `--${boundary}`;
-  let held = '';
-  const state = {
-    isOpaque: false,
-    take(piece: Uint8Array): string[] {
-      const text = held + Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength).toString('latin1');
-      const models: string[] = [];
-      let from = 0;
-      for (;;) {
-        const at = text.indexOf(delimiter, from);
-        if (at === -1) {
-          held = text.slice(Math.max(from, text.length - delimiter.length + 1));
-          return models;
-        }
-        const head = text.slice(at + delimiter.length, at + delimiter.length + MAX_PART_HEAD);
-        const part = readPart(head);
-        if (part === 'incomplete') {
-          held = text.slice(at);
-          return models;
-        }
-        if (part === 'opaque') state.isOpaque = true;
-        else if (part !== undefined) models.push(part.model);
-        from = at + delimiter.length;
+  /** What was not looked at yet, and the two bytes before it. */
+  let held: Buffer = Buffer.from(CRLF);
+  let state: MultipartModels['state'] = 'open';
+  let isFirst = true;
+  let hasModel = false;
+
+  function nextPart(bytes: Buffer, from: number): Found {
+    const at = bytes.indexOf(delimiter, from, 'latin1');
+    if (isFirst && at !== 2 && !(at === 4 && bytes.toString('latin1', 2, 4) === CRLF)) {
+      const isUndecided = at === -1 && bytes.length < 4 + delimiter.length;
+      return isUndecided ? { kind: 'wait', from } : { kind: 'broken' };
+    }
+    if (at === -1) return { kind: 'wait', from: Math.max(from, bytes.length - delimiter.length + 1) };
+    const before = bytes.toString('latin1', at - 2, at);
+    if (before !== CRLF && /[\r\n]$/.test(before)) return { kind: 'broken' };
+    // In the middle of a line it is content.
+    if (before !== CRLF) return { kind: 'content', from: at + 1 };
+    return state === 'closed' ? { kind: 'broken' } : readPart(bytes, at, delimiter);
+  }
+
+  /** Looks at all that can be told; gives where to look on when there is more. */
+  function lookThrough(bytes: Buffer, found: string[]): number {
+    let from = 2;
+    for (;;) {
+      const part = nextPart(bytes, from);
+      if (part.kind === 'wait') return part.from;
+      // Of two models one parser takes the first, another the last.
+      if (part.kind === 'broken' || (part.kind === 'model' && hasModel)) {
+        state = 'broken';
+        return bytes.length;
       }
+      if (part.kind === 'closed') state = 'closed';
+      if (part.kind === 'model') {
+        hasModel = true;
+        found.push(part.model);
+      }
+      isFirst = false;
+      from = part.from;
+    }
+  }
+
+  return {
+    get state() {
+      return state;
+    },
+    take(piece: Uint8Array): string[] {
+      if (state === 'broken') return [];
+      const bytes = Buffer.concat([held, piece]);
+      const found: string[] = [];
+      const seen = lookThrough(bytes, found);
+      held = bytes.subarray(Math.max(0, seen - 2));
+      return found;
     },
   };
-  return state;
 }
 
-/** What a part is, from what follows its delimiter: the model, something else, or not to be told (yet). */
-function readPart(head: string): { readonly model: string } | 'incomplete' | 'opaque' | undefined {
-  if (head.startsWith('--')) return undefined;
-  const end = head.indexOf('\r\n\r\n');
-  if (end === -1) return head.length < MAX_PART_HEAD ? 'incomplete' : 'opaque';
-  const disposition = /\r\ncontent-disposition:([^\r\n]*)/i.exec(head.slice(0, end))?.[1] ?? '';
-  if (/;\s*name\*/i.test(disposition)) return 'opaque';
-  if (!/;\s*name="?model"?\s*(?:;|$)/i.test(disposition)) return undefined;
-  const value = head.slice(end + 4);
-  const valueEnd = value.indexOf('\r\n');
-  if (valueEnd === -1) return head.length < MAX_PART_HEAD ? 'incomplete' : 'opaque';
-  return { model: Buffer.from(value.slice(0, valueEnd), 'latin1').toString('utf8') };
+/** What stands at a place of a form, and where to look on. */
+type Found =
+  | { readonly kind: 'content' | 'closed'; readonly from: number }
+  | { readonly kind: 'model'; readonly model: string; readonly from: number }
+  /** There is too little to tell. */
+  | { readonly kind: 'wait'; readonly from: number }
+  | { readonly kind: 'broken' };
+
+/** The part whose delimiter stands there. */
+function readPart(bytes: Buffer, at: number, delimiter: string): Found {
+  const start = at + delimiter.length;
+  const wait = { kind: 'wait', from: at } as const;
+  const next = bytes.toString('latin1', start, start + 2);
+  if (next === '--') return { kind: 'closed', from: start + 2 };
+  if (next.length < 2 && (CRLF.startsWith(next) || next === '-')) return wait;
+  if (next !== CRLF) return { kind: 'broken' };
+  const head = bytes.toString('latin1', start + 2, start + 2 + MAX_PART_HEAD);
+  const end = head.indexOf(CRLF + CRLF);
+  if (end === -1) return head.length < MAX_PART_HEAD ? wait : { kind: 'broken' };
+  const name = fieldName(head.slice(0, end));
+  if (name === undefined) return { kind: 'broken' };
+  const content = start + 2 + end + 4;
+  if (bytes.length < content + delimiter.length) return wait;
+  // Some parsers end an empty part there, others do not.
+  if (bytes.toString('latin1', content, content + delimiter.length) === delimiter) return { kind: 'broken' };
+  if (name !== 'model') return { kind: 'content', from: content };
+  const text = bytes.toString('latin1', content, content + MAX_PART_HEAD);
+  const valueEnd = text.indexOf(CRLF + delimiter);
+  if (valueEnd === -1) return text.length < MAX_PART_HEAD ? wait : { kind: 'broken' };
+  const model = Buffer.from(text.slice(0, valueEnd), 'latin1').toString('utf8');
+  return hasControls(model) ? { kind: 'broken' } : { kind: 'model', model, from: content + valueEnd + 2 };
+}
+
+/** The name of a part's field; `undefined` where another parser could find another one, or another value. */
+function fieldName(head: string): string | undefined {
+  const headers = new Map<string, string>();
+  for (const line of head.split(CRLF)) {
+    const [, name, value] = /^([\w-]+):[ \t]*(.*)$/s.exec(line) ?? [];
+    if (name === undefined || value === undefined || /[\r\n\0]/.test(value)) return undefined;
+    if (headers.has(name.toLowerCase())) return undefined;
+    headers.set(name.toLowerCase(), value);
+  }
+  if (!/^(?:7bit|8bit|binary)?$/i.test(headers.get('content-transfer-encoding') ?? '')) return undefined;
+  const { value, parameters } = parametersOf(headers.get('content-disposition') ?? '') ?? {};
+  const name = parameters?.get('name');
+  if (value?.toLowerCase() !== 'form-data' || name === undefined || !/^[\w .:[\]-]{1,256}$/.test(name))
+    return undefined;
+  const isModel = /^ *model *(?:\[|$)/i.test(name);
+  // A file of that name is a model to some; `model[]` and `Model` are to others.
+  return isModel && (name !== 'model' || parameters?.has('filename') || parameters?.has('filename*'))
+    ? undefined
+    : name;
+}
+
+function hasControls(text: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+  return /[\x00-\x1f\x7f]/.test(text);
 }

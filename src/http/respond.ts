@@ -6,8 +6,14 @@ import type { AnswerStream, GatewayResponse } from './exchange.js';
 /** OpenAI's clients send these on to people who report problems; the SDKs show them as `requestID`. */
 const COMMON_HEADERS = { 'x-content-type-options': 'nosniff' };
 
+/** A page that somebody uploaded is not run by a browser that downloads it from the host's own origin. */
+const FOREIGN_HEADERS = { 'content-security-policy': "default-src 'none'; sandbox" };
+
 /** Headers that describe a body, its size last. */
 const DESCRIBING = ['content-type', 'content-disposition', 'content-length'];
+
+/** What Node writes as a header; it throws for anything else. */
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 type Headers = Readonly<Record<string, string>>;
 
@@ -28,13 +34,15 @@ export function respondForwarded(
   ours: Headers,
 ): GatewayResponse {
   const isWhole = typeof body === 'string' || body instanceof Uint8Array;
-  const described: Record<string, string> = {};
-  for (const name of isWhole ? DESCRIBING.slice(0, -1) : DESCRIBING) {
-    const value = headers[name];
-    if (value !== undefined) described[name] = value;
-  }
   const isEvents = /^text\/event-stream/i.test(headers['content-type'] ?? '');
-  return { status, headers: { ...(isEvents ? STREAM_HEADERS : {}), ...described, ...COMMON_HEADERS, ...ours }, body };
+  const described: Record<string, string> = {};
+  // Events that break off get an event more.
+  for (const name of isWhole || isEvents ? DESCRIBING.slice(0, -1) : DESCRIBING) {
+    const value = headers[name];
+    if (value !== undefined && HEADER_VALUE.test(value)) described[name] = value;
+  }
+  const common = { ...COMMON_HEADERS, ...FOREIGN_HEADERS };
+  return { status, headers: { ...(isEvents ? STREAM_HEADERS : {}), ...described, ...common, ...ours }, body };
 }
 
 /** An error in OpenAI's shape. @param debug what `X-Debug` shows, as `error.debug` */

@@ -163,7 +163,7 @@ export function ownPath(url: string, { basePath, unversionedPaths }: PathOptions
   if (!path.startsWith(basePath)) return undefined;
   const below = path.slice(basePath.length);
   if (below === '/v1' || below.startsWith('/v1/')) return below.slice('/v1'.length);
-  if (!unversionedPaths || !RESOURCES.has(below.split('/', 2)[1] ?? '')) return undefined;
+  if (!unversionedPaths || !below.startsWith('/') || !RESOURCES.has(below.split('/', 2)[1] ?? '')) return undefined;
   return below;
 }
 
@@ -189,6 +189,9 @@ function isVariable(segment: string): boolean {
   return segment === '{id}' || segment === '*';
 }
 
+/** Ids and what follows them go into paths of upstreams: nothing that could lead elsewhere, however often it is decoded. */
+const SAFE_SEGMENT = /^[\w-][\w.:-]{0,255}$/;
+
 /** What stands in place of the variables; `undefined` when the path is another. */
 function variablesOf(
   pattern: readonly string[],
@@ -200,14 +203,12 @@ function variablesOf(
     if (value === undefined || value === '') return undefined;
     if (segment === '*') {
       const rest = decoded(given.slice(at).join('/'));
-      // What could lead elsewhere in an upstream's paths is no path of ours.
-      const isSafe = rest !== undefined && !rest.split(/[/\\]/).some((part) => part === '.' || part === '..');
-      return isSafe ? { id, rest } : undefined;
+      if (rest === undefined) return undefined;
+      return id === '' || rest.split('/').every((part) => SAFE_SEGMENT.test(part)) ? { id, rest } : undefined;
     }
     if (segment === '{id}') {
       const name = decoded(value);
-      // Ids go into paths of upstreams: nothing that could lead elsewhere.
-      if (name === undefined || !/^[\w-][\w.:-]{0,255}$/.test(name)) return undefined;
+      if (name === undefined || !SAFE_SEGMENT.test(name)) return undefined;
       id = name;
     } else if (segment !== value) return undefined;
   }

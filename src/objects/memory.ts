@@ -21,27 +21,38 @@ export function memoryObjects(options: MemoryObjectsOptions = {}): ObjectStore {
   const maxBytes = positiveInteger('maxBytes', options.maxBytes ?? 134_217_728);
   /** By owner, the names of its objects in the order in which they were first put. */
   const names = new Map<string, Set<string>>();
+  /** The same in the order of their use: to look for an owner's oldest among everybody's would take ever longer. */
+  const uses = new Map<string, Set<string>>();
   const objects = new LRUCache<string, StoredObject>({
     maxSize: maxBytes,
     sizeCalculation: ({ body }) => OVERHEAD_BYTES + JSON.stringify(body).length,
-    dispose(object, name, reason) {
-      if (reason === 'set') return;
-      const owned = names.get(object.owner);
-      owned?.delete(name);
-      if (owned?.size === 0) names.delete(object.owner);
+    dispose({ owner }, name) {
+      for (const byOwner of [names, uses]) {
+        const owned = byOwner.get(owner);
+        owned?.delete(name);
+        if (owned?.size === 0) byOwner.delete(owner);
+      }
     },
+    // What is put again is where it was; only what is gone leaves its place.
+    noDisposeOnSet: true,
   });
 
-  function dropUnused(owned: ReadonlySet<string>): void {
-    // From the one unused for longest on.
-    for (const name of objects.rkeys()) {
-      if (owned.size <= maxObjects) return;
-      if (owned.has(name)) objects.delete(name);
-    }
+  function use(owner: string, name: string): void {
+    const used = uses.get(owner) ?? new Set<string>();
+    uses.set(owner, used);
+    used.delete(name);
+    used.add(name);
+    const [oldest] = used;
+    if (used.size > maxObjects && oldest !== undefined) objects.delete(oldest);
   }
 
   return {
-    find: (owner, kind, id) => objects.get(nameOf(owner, kind, id)),
+    find(owner, kind, id) {
+      const name = nameOf(owner, kind, id);
+      const object = objects.get(name);
+      if (object !== undefined) use(owner, name);
+      return object;
+    },
     list(owner, kind) {
       const owned = [...(names.get(owner) ?? [])];
       return owned.flatMap((name) => {
@@ -50,13 +61,14 @@ export function memoryObjects(options: MemoryObjectsOptions = {}): ObjectStore {
       });
     },
     put(object) {
-      const name = nameOf(object.owner, object.kind, object.id);
+      const { owner, kind, id } = object;
+      const name = nameOf(owner, kind, id);
       objects.set(name, object);
-      // What is larger than the whole store is not kept at all.
+      // What is larger than the whole store is not kept at all, nor what it was to replace.
       if (!objects.has(name)) return;
-      const owned = names.get(object.owner) ?? new Set<string>();
-      names.set(object.owner, owned.add(name));
-      dropUnused(owned);
+      const owned = names.get(owner) ?? new Set<string>();
+      names.set(owner, owned.add(name));
+      use(owner, name);
     },
     remove(owner, kind, id) {
       objects.delete(nameOf(owner, kind, id));

@@ -2,7 +2,7 @@ import type { Awaitable } from '../awaitable.js';
 import type { JsonObject } from '../json.js';
 
 /** What owners make here and come back to. */
-export type ObjectKind = 'response' | 'chat.completion' | 'file' | 'upload' | 'batch' | 'vector_store';
+export type ObjectKind = 'response' | 'chat.completion' | 'file' | 'upload' | 'batch' | 'vector_store' | 'container';
 
 /** Something that belongs to one owner, who alone may see it. */
 export interface StoredObject {

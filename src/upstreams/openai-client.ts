@@ -46,7 +46,7 @@ export function openaiClient(client: OpenAIClient, options: { readonly name?: st
         const resource = resourceOf(client, operation) ?? client.chat.completions;
         const answer = await resource.create(body, { signal, maxRetries: 0, fetchOptions });
         if (body.stream === true) return await beginStream(answer, signal);
-        return { kind: 'whole', body: checked(answer) };
+        return { kind: 'whole', body: asAnswered(checked(answer)) };
       } catch (error) {
         throw signal.aborted ? signal.reason : failureOf(error);
       }
@@ -98,6 +98,13 @@ async function beginStream(answer: unknown, signal: UpstreamCall['signal']): Pro
     }),
   };
   return { kind: 'chunks', chunks };
+}
+
+/** The SDK adds its own summary to a response; OpenAI's API has no such member. */
+function asAnswered(body: JsonObject): JsonObject {
+  if (body.object !== 'response') return body;
+  const { output_text: _, ...response } = body;
+  return response;
 }
 
 function checked(value: unknown): JsonObject {

@@ -12,22 +12,14 @@ import {
 import { answerTextBytes } from '../wire/answer-text.js';
 import { estimateTokens } from '../wire/estimate.js';
 import { readUsage } from '../wire/usage.js';
-import {
-  type BegunAnswer,
-  checkNoError,
-  collect,
-  estimatedUsage,
-  type ModelSend,
-  sourceOf,
-  type WholeAnswer,
-} from './answer.js';
+import { checkNoError, collect, estimatedUsage, type ModelSend, sourceOf, type WholeAnswer } from './answer.js';
 import type { DirectReply } from './direct.js';
 import type { UpstreamReply } from './upstream.js';
 
 const OPENING_BRACKET = 0x5b;
 
 /** Reads a whole answer to its end and makes sure that it is one. */
-export function readWhole(send: ModelSend, reply: UpstreamReply | DirectReply): Awaitable<BegunAnswer> {
+export function readWhole(send: ModelSend, reply: UpstreamReply | DirectReply): Awaitable<WholeAnswer> {
   if (reply.kind === 'chunks') throw upstreamBadResponse('The upstream streamed an answer that was to be whole.');
   if (reply.kind === 'whole') return wholeObject(send, reply.body);
   if (!/^application\/(?:[\w.+-]+\+)?json/i.test(reply.contentType)) {
@@ -43,7 +35,7 @@ function wholeObject(send: ModelSend, body: JsonObject): WholeAnswer {
   if (body.output === undefined) checkNoError(send, body.error);
   if (!Array.isArray(body[send.endpoint.answerMember])) throw noAnswer(send);
   const usage = readUsage(body.usage);
-  const outputBytes = usage === undefined ? answerTextBytes(body.choices) : 0;
+  const outputBytes = usage === undefined ? answerTextBytes(body.choices ?? body.output) : 0;
   const text = JSON.stringify({
     ...body,
     ...(send.upstreamModel === send.asks.model ? {} : { model: send.asks.model }),
@@ -61,7 +53,8 @@ function wholeBytes(send: ModelSend, bytes: Uint8Array): WholeAnswer {
   const answer = document.members.get(send.endpoint.answerMember);
   if (answer === undefined || document.bytes[answer.start] !== OPENING_BRACKET) throw noAnswer(send);
   const usage = readUsage(memberValue(document, 'usage'));
-  const outputBytes = usage === undefined ? answerTextBytes(memberValue(document, 'choices')) : 0;
+  const written = document.members.has('choices') ? 'choices' : 'output';
+  const outputBytes = usage === undefined ? answerTextBytes(memberValue(document, written)) : 0;
   const renames = send.upstreamModel !== send.asks.model;
   const body = renames ? replaceMembers(document, { model: send.asks.model }) : withoutByteOrderMark(bytes);
   return { kind: 'whole', body, usage, outputBytes };

@@ -1,23 +1,37 @@
-import { isJsonObject, type Json } from '../json.js';
+import { isJsonObject, type Json, type JsonObject } from '../json.js';
 
-/** UTF-8 bytes of what the model wrote into the choices of a whole answer: text, refusals, thoughts and arguments of calls. */
-export function answerTextBytes(choices: Json | undefined): number {
-  let bytes = 0;
-  const count = (value: Json | undefined): void => {
-    if (typeof value === 'string') bytes += Buffer.byteLength(value);
-  };
-  for (const choice of Array.isArray(choices) ? choices : []) {
-    if (!isJsonObject(choice)) continue;
-    count(choice.text);
-    const message = choice.message ?? null;
-    if (!isJsonObject(message)) continue;
-    for (const name of ['content', 'refusal', 'reasoning_content']) count(message[name]);
-    for (const call of Array.isArray(message.tool_calls) ? message.tool_calls : []) {
-      if (!isJsonObject(call)) continue;
-      if (isJsonObject(call.function)) count(call.function.arguments);
-      if (isJsonObject(call.custom)) count(call.custom.input);
-    }
-    if (isJsonObject(message.function_call)) count(message.function_call.arguments);
-  }
-  return bytes;
+/**
+ * UTF-8 bytes of what the model wrote into a whole answer: text, refusals, thoughts and arguments of calls.
+ * @param written the choices of a completion, or the items of a response.
+ */
+export function answerTextBytes(written: Json | undefined): number {
+  return sum(objectsOf(written).map((one) => choiceBytes(one) + itemBytes(one)));
 }
+
+function choiceBytes({ text, message }: JsonObject): number {
+  if (!isJsonObject(message)) return size(text);
+  const { content, refusal, reasoning_content, tool_calls, function_call } = message;
+  const calls = objectsOf(tool_calls).map((call) => member(call.function, 'arguments') + member(call.custom, 'input'));
+  return sum([
+    size(text),
+    size(content),
+    size(refusal),
+    size(reasoning_content),
+    member(function_call, 'arguments'),
+    ...calls,
+  ]);
+}
+
+function itemBytes({ content, summary, arguments: args, input }: JsonObject): number {
+  const parts = [...objectsOf(content), ...objectsOf(summary)].map(({ text, refusal }) => size(text) + size(refusal));
+  return sum([size(args), size(input), ...parts]);
+}
+
+const objectsOf = (value: Json | undefined): readonly JsonObject[] =>
+  Array.isArray(value) ? value.filter(isJsonObject) : [];
+
+const member = (value: Json | undefined, name: string): number => (isJsonObject(value) ? size(value[name]) : 0);
+
+const size = (value: Json | undefined): number => (typeof value === 'string' ? Buffer.byteLength(value) : 0);
+
+const sum = (sizes: readonly number[]): number => sizes.reduce((total, one) => total + one, 0);

@@ -53,6 +53,8 @@ export interface ToolCall extends NamedCall {
 /** Token counts of an answer whose maker knows them all. */
 export interface TokenCounts {
   readonly inputTokens: number;
+  /** @default 0 */
+  readonly cachedInputTokens?: number | undefined;
   /** Reasoning included. */
   readonly outputTokens: number;
   readonly reasoningTokens: number;
@@ -84,12 +86,17 @@ export function chatCompletion(answer: ChatAnswer): JsonObject {
 }
 
 /** Usage in OpenAI's shape with both of its details. */
-export function usageBody({ inputTokens, outputTokens, reasoningTokens }: TokenCounts): JsonObject {
+export function usageBody({
+  inputTokens,
+  cachedInputTokens = 0,
+  outputTokens,
+  reasoningTokens,
+}: TokenCounts): JsonObject {
   return {
     prompt_tokens: inputTokens,
     completion_tokens: outputTokens,
     total_tokens: inputTokens + outputTokens,
-    prompt_tokens_details: { cached_tokens: 0, audio_tokens: 0 },
+    prompt_tokens_details: { cached_tokens: cachedInputTokens, audio_tokens: 0 },
     completion_tokens_details: {
       reasoning_tokens: reasoningTokens,
       audio_tokens: 0,

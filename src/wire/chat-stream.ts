@@ -171,8 +171,8 @@ export function watchChatStream(options: ChatStreamOptions): ChatStream {
   function inspectEvent(given: string): string {
     const event = given.startsWith(BYTE_ORDER_MARK) ? given.slice(BYTE_ORDER_MARK.length) : given;
     const data = eventData(event);
-    // A comment may tell the upstream's name of the model.
-    if (data === undefined) return event.startsWith(':') && options.showModel === undefined ? event : '';
+    // A comment may tell the upstream's name of the model; many, or one before an error, break go-openai (wire.md §2.2).
+    if (data === undefined) return '';
     if (data === '[DONE]') {
       stream.done = true;
       return '';
@@ -193,13 +193,13 @@ export function watchChatStream(options: ChatStreamOptions): ChatStream {
 
   function takeChunk(chunk: JsonObject): string | undefined {
     if (observe(chunk) === 'hidden') return undefined;
-    const { usage, ...rest } = chunk;
-    const hidesUsage = options.hideUsage && usage === null;
+    const hidden = (name: string): boolean =>
+      chunk[name] === null && (name === 'error' || (name === 'usage' && options.hideUsage));
+    const isWhole = !hidden('error') && !hidden('usage');
+    const shown = isWhole ? chunk : Object.fromEntries(Object.entries(chunk).filter(([name]) => !hidden(name)));
     const renamed = options.showModel !== undefined && 'model' in chunk;
-    stream.lastChunk = renamed ? { ...chunk, model: options.showModel } : chunk;
-    const event = sseEvent(
-      hidesUsage ? { ...rest, ...(renamed ? { model: options.showModel } : {}) } : stream.lastChunk,
-    );
+    stream.lastChunk = renamed ? { ...shown, model: options.showModel } : shown;
+    const event = sseEvent(stream.lastChunk);
     count(event);
     return event;
   }

@@ -8,30 +8,45 @@ export interface Reference {
 }
 
 /** Members that bear an id, or a list of them. */
-const KINDS: Readonly<Record<string, ObjectKind>> = {
-  file_id: 'file',
-  file_ids: 'file',
-  input_file_id: 'file',
-  vector_store_id: 'vector_store',
-  vector_store_ids: 'vector_store',
-  upload_id: 'upload',
-  batch_id: 'batch',
-};
+const KINDS: ReadonlyMap<string, ObjectKind> = new Map(
+  Object.entries({
+    file_id: 'file',
+    file_ids: 'file',
+    input_file_id: 'file',
+    vector_store_id: 'vector_store',
+    vector_store_ids: 'vector_store',
+    upload_id: 'upload',
+    batch_id: 'batch',
+  } satisfies Record<string, ObjectKind>),
+);
 
 /** Members whose insides are the client's own: what looks like an id there is text. */
 const OPAQUE = new Set(['metadata', 'parameters', 'schema', 'json_schema', 'attributes']);
 
-/** Every object that a body speaks of, wherever it does. Ids in no known member are the upstream's to judge. */
-export function referencesIn(value: Json): Reference[] {
-  if (Array.isArray(value)) return value.flatMap(referencesIn);
-  if (!isJsonObject(value)) return [];
-  return Object.entries(value).flatMap(([name, member = null]) => {
-    if (OPAQUE.has(name)) return [];
-    const kind = Object.hasOwn(KINDS, name) ? KINDS[name] : undefined;
-    return kind === undefined ? referencesIn(member) : idsOf(member).map((id) => ({ kind, id }));
-  });
+/** Every object that a body speaks of, once, wherever it does. Ids in no known member are the upstream's to judge. */
+export function referencesIn(body: Json): Reference[] {
+  const found = new Map<string, Reference>();
+  collect(body, undefined, found);
+  return [...found.values()];
 }
 
-function idsOf(member: Json): string[] {
-  return (Array.isArray(member) ? member : [member]).filter((id) => typeof id === 'string');
+/** @param kind of what a text means here. */
+function collect(value: Json, kind: ObjectKind | undefined, found: Map<string, Reference>): void {
+  if (typeof value === 'string') {
+    if (kind !== undefined) found.set(`${kind} ${value}`, { kind, id: value });
+  } else if (Array.isArray(value)) {
+    for (const item of value) collect(item, kind, found);
+  } else if (isJsonObject(value)) {
+    for (const [name, member = null] of Object.entries(value)) {
+      if (OPAQUE.has(name)) continue;
+      // A container is named by its id, or described by an object whose texts are no ids.
+      const isContainer = name.toLowerCase() === 'container' && typeof member === 'string';
+      collect(member, isContainer ? 'container' : (kindOf(name) ?? kind), found);
+    }
+  }
+}
+
+/** Servers in Go take names in any case, and some letters for others. */
+function kindOf(name: string): ObjectKind | undefined {
+  return KINDS.get(name) ?? KINDS.get(name.toUpperCase().toLowerCase());
 }

@@ -1,7 +1,8 @@
 import type { Json, JsonObject } from '../json.js';
 import { emptyArray, invalidType, invalidValue, missingParameter } from '../request-errors.js';
+import { readMetadata } from './metadata.js';
 import { checkDecimals, readCeiling, readModel, readStream } from './model-request.js';
-import { backgroundWithoutStore, objectAboveMaxProperties } from './responses-errors.js';
+import { backgroundWithoutStore } from './responses-errors.js';
 import {
   objectsIn,
   optionalBoolean,
@@ -28,8 +29,6 @@ export interface ResponsesRequest {
 
 /** OpenAI's own bound. */
 const MIN_OUTPUT_TOKENS = 16;
-/** OpenAI's own bounds: what we store, and give back with each answer, must not grow. */
-const METADATA = { maxPairs: 16, maxNameLength: 64, maxValueLength: 512 };
 const MAX_TOP_LOGPROBS = 20;
 const MAX_ID_LENGTH = 256;
 
@@ -48,7 +47,7 @@ export function readResponsesRequest(body: JsonObject): ResponsesRequest {
   for (const name of TEXTS) optionalString(name, body[name]);
   optionalString('safety_identifier', body.safety_identifier, 64);
   checkDecimals(body);
-  checkMetadata(body.metadata);
+  readMetadata(body.metadata);
   checkTools(body);
   checkText(body.text);
   checkReasoning(body.reasoning);
@@ -74,16 +73,6 @@ function checkInput({ input, previous_response_id, conversation, prompt }: JsonO
   if (!Array.isArray(input)) throw invalidType('input', 'one of a string or array of objects', input);
   if (input.length === 0 && !goesOn) throw emptyArray('input');
   objectsIn('input', input);
-}
-
-function checkMetadata(value: Json | undefined): void {
-  const pairs = Object.entries(optionalObject('metadata', value) ?? {});
-  if (pairs.length > METADATA.maxPairs) throw objectAboveMaxProperties('metadata', METADATA.maxPairs, pairs.length);
-  for (const [name, text] of pairs) {
-    optionalString('metadata', name, METADATA.maxNameLength);
-    if (typeof text !== 'string') throw invalidType(`metadata.${name}`, 'a string', text);
-    optionalString(`metadata.${name}`, text, METADATA.maxValueLength);
-  }
 }
 
 function checkTools({ tools, tool_choice, parallel_tool_calls, max_tool_calls }: JsonObject): void {

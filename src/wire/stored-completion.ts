@@ -1,5 +1,4 @@
 import { isJsonObject, type Json, type JsonObject } from '../json.js';
-import { invalidType, missingParameter } from '../request-errors.js';
 
 /** What OpenAI keeps of a request beside the completion it led to. */
 const KEPT = [
@@ -38,18 +37,4 @@ export function storedMessages({ messages }: JsonObject, completionId: string): 
 
 function textOf(content: Json | undefined): string | null {
   return typeof content === 'string' ? content : null;
-}
-
-/**
- * New metadata for something stored.
- * @throws {GatewayError} 400 for anything but an object of texts.
- */
-export function readMetadata({ metadata }: JsonObject): JsonObject {
-  if (metadata === undefined) throw missingParameter('metadata');
-  if (metadata === null) return {};
-  if (!isJsonObject(metadata)) throw invalidType('metadata', 'an object', metadata);
-  for (const [name, value] of Object.entries(metadata)) {
-    if (typeof value !== 'string') throw invalidType(`metadata.${name}`, 'a string', value);
-  }
-  return metadata;
 }

@@ -3,8 +3,9 @@ import { after, describe, it } from 'node:test';
 import { GatewayError } from '../../src/errors.js';
 import { isJsonObject, type JsonObject } from '../../src/json.js';
 import type { Upstream, UpstreamCall, UpstreamReply } from '../../src/upstreams/upstream.js';
+import { specChecker, specIsMissing } from '../conformance/description.js';
 import { within } from '../helpers/deadline.js';
-import { joinedChunks, specChecker, specIsMissing } from '../helpers/openai-shapes.js';
+import { joinedChunks } from '../helpers/openai-shapes.js';
 
 /**
  * What the source behind an upstream does: repeat what comes after `Say: ` in the last message; begin a stream with it

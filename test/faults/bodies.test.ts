@@ -58,7 +58,12 @@ const CASES: Record<string, Record<string, Case>> = {
     'twice, once with escapes': { body: withMember('"n":1,"\\u006e":2'), ...INVALID, param: 'n' },
     'model twice': { body: withMember('"model":"other"'), ...INVALID, param: 'model' },
     'twice, but not at the top': { body: withMember('"x":{"a":1,"a":2}'), ...GOOD },
-    'another case is another name': { body: withMember('"Model":"other"'), ...GOOD },
+    'in another case, which servers in Go take for the same': {
+      body: withMember('"Model":"other"'),
+      ...INVALID,
+      param: 'Model',
+    },
+    'another name in whatever case': { body: withMember('"Modelling":"other"'), ...GOOD },
   },
   'C10 encodings': {
     gzip: { body: gzipSync(TEXT), headers: { 'content-encoding': 'gzip' }, ...ENCODED },

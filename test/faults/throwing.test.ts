@@ -121,6 +121,8 @@ describe('C19 when an upstream’s stream fails in the middle, the client is tol
       const chunk = {
         id: 'x',
         object: 'chat.completion.chunk',
+        created: 1_770_950_813,
+        model: CALL.model,
         choices: [{ index: 0, delta: { content: 'Hello' }, finish_reason: null }],
       };
       const upstream: Upstream = {

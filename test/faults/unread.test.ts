@@ -9,6 +9,7 @@ import {
   memoryLimiter,
 } from 'megallm-middleware';
 import { megallm } from 'megallm-middleware/node';
+import { everyAnswer } from '../conformance/every-answer.js';
 import { gate, within } from '../helpers/deadline.js';
 import { SECRET, SMALL_SECRET, testSetup } from '../helpers/gateway-options.js';
 import { listen } from '../helpers/hosts/listen.js';
@@ -165,7 +166,10 @@ onBareHost(
       send: async () => ({
         kind: 'chunks',
         chunks: (async function* () {
-          yield { ...text('a'), choices: [{ index: 0, delta: { content: 'a' }, finish_reason: '' }] };
+          yield everyAnswer.upstreamSays({
+            ...text('a'),
+            choices: [{ index: 0, delta: { content: 'a' }, finish_reason: '' }],
+          });
         })(),
       }),
     },

@@ -1,44 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
-import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import { isJsonObject, type JsonObject } from '../../src/json.js';
-
-const SPEC = new URL('../../../shared/data/openai-openapi.json', import.meta.url);
-const RECORDINGS = new URL('../../../shared/data/openai-recordings.json', import.meta.url);
-
-/** Why tests against OpenAI's own description are skipped; `false`: they are not. */
-export const specIsMissing: string | false = existsSync(SPEC) ? false : `no ${SPEC.pathname}`;
-
-/** Why tests against recorded traffic are skipped; `false`: they are not. */
-export const recordingsAreMissing: string | false = existsSync(RECORDINGS) ? false : `no ${RECORDINGS.pathname}`;
-
-/** Asserts that a value is what OpenAI's own description says of that schema. Formats are ignored. */
-export function specChecker(): (schema: string, value: unknown) => void {
-  const ajv = new Ajv2020({ strict: false, validateFormats: false, logger: false });
-  ajv.addSchema(JSON.parse(readFileSync(SPEC, 'utf8'), withNull), 'openai');
-  const validators = new Map<string, ValidateFunction>();
-  return (schema, value) => {
-    const validate = validators.get(schema) ?? ajv.compile({ $ref: `openai#/components/schemas/${schema}` });
-    validators.set(schema, validate);
-    const plain = JSON.parse(JSON.stringify(value));
-    assert.ok(validate(plain), `${schema}: ${ajv.errorsText(validate.errors)} in ${JSON.stringify(plain)}`);
-  };
-}
-
-/** OpenAPI 3.0's `nullable`, which is not in JSON Schema, said in JSON Schema. */
-function withNull(_: string, value: unknown): unknown {
-  if (!isJsonObject(value) || value.nullable !== true) return value;
-  const { nullable, ...schema } = value;
-  return { anyOf: [schema, { type: 'null' }] };
-}
-
-/** The recorded answers to that call, such as `POST /v1/chat/completions 200 application/json`. */
-export function recordedAnswers(call: string): readonly unknown[] {
-  const { examples }: { examples: Record<string, { response: unknown }[]> } = JSON.parse(
-    readFileSync(RECORDINGS, 'utf8'),
-  );
-  return (examples[call] ?? []).map(({ response }) => response);
-}
 
 /** The names of all members in their order, lists by their first item: two values of one shape have the same. */
 export function shapeOf(value: unknown): unknown {

@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import { everyAnswer } from '../conformance/every-answer.js';
 import { settleSockets } from './deadline.js';
 import { incomingRequests, type ParsedRequest } from './incoming-requests.js';
 
@@ -69,8 +70,10 @@ export async function scriptedUpstream(firstScript: Script): Promise<ScriptedUps
       const seen: SeenRequest = { ...parsed, connection, closed, json: () => JSON.parse(parsed.body) };
       const index = requests.push(seen) - 1;
       for (const waiter of waiting.filter((one) => one.index === index)) waiter.resolve(seen);
+      const said = everyAnswer.upstreamAnswers();
       for await (const step of script(seen, index)) {
         if (socket.destroyed) break;
+        if (step.kind === 'send') said(step.bytes);
         await perform(step, socket, closed);
       }
     }

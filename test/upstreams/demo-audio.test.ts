@@ -1,14 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { JsonObject } from '../../src/json.js';
+import { specChecker, specIsMissing } from '../conformance/description.js';
+import { recordedAnswers, recordingsAreMissing } from '../conformance/recordings.js';
 import { type Answer, eventsOf, type FormValue, forwardClient, jsonOf, refuses } from '../helpers/demo-forward.js';
-import {
-  recordedAnswers,
-  recordingsAreMissing,
-  shapeOf,
-  specChecker,
-  specIsMissing,
-} from '../helpers/openai-shapes.js';
+import { shapeOf } from '../helpers/openai-shapes.js';
 
 const client = forwardClient();
 

@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Json, JsonObject } from '../../src/json.js';
 import { composeCompletion } from '../../src/upstreams/demo/compose-completion.js';
+import { specChecker, specIsMissing } from '../conformance/description.js';
 import { demoContext, longestBlock, wholeBody } from '../helpers/demo-context.js';
-import { specChecker, specIsMissing } from '../helpers/openai-shapes.js';
 
 interface Logprobs {
   readonly tokens: readonly string[];

@@ -5,8 +5,8 @@ import { GatewayError } from '../../src/errors.js';
 import { isJsonObject, type Json, type JsonObject } from '../../src/json.js';
 import { demo } from '../../src/upstreams/demo/demo.js';
 import { watchChatStream } from '../../src/wire/chat-stream.js';
+import { specChecker, specIsMissing } from '../conformance/description.js';
 import { SECRET } from '../helpers/gateway-options.js';
-import { specChecker, specIsMissing } from '../helpers/openai-shapes.js';
 import { onBareHost } from '../helpers/scene.js';
 
 interface Call {
@@ -331,6 +331,7 @@ describe('the demo refuses of custom tools', () => {
     ['regex', 'a'.repeat(5_000), /pattern/],
     ['lark', '', /no rule 'start'/],
     ['lark', 'a: "x"', /no rule 'start'/],
+    ['lark', 'start: a\na: \n %import .. ( {', /closing bracket/],
     ['lark', 'start: nope', /'nope'/],
     ['lark', 'start: constructor', /'constructor'/],
     ['lark', 'start: start "x"', /end/],

@@ -3,14 +3,10 @@ import { describe, it } from 'node:test';
 import { crc32, inflateSync } from 'node:zlib';
 import type { JsonObject } from '../../src/json.js';
 import { drawPng } from '../../src/upstreams/demo/forward/draw-png.js';
+import { specChecker, specIsMissing } from '../conformance/description.js';
+import { recordedAnswers, recordingsAreMissing } from '../conformance/recordings.js';
 import { eventsOf, forwardClient, jsonOf, refuses } from '../helpers/demo-forward.js';
-import {
-  recordedAnswers,
-  recordingsAreMissing,
-  shapeOf,
-  specChecker,
-  specIsMissing,
-} from '../helpers/openai-shapes.js';
+import { shapeOf } from '../helpers/openai-shapes.js';
 
 interface Png {
   readonly width: number;

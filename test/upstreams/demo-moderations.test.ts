@@ -3,14 +3,10 @@ import { describe, it } from 'node:test';
 import type { Json, JsonObject } from '../../src/json.js';
 import { composeModeration } from '../../src/upstreams/demo/compose-moderation.js';
 import { MODERATION_CATEGORIES } from '../../src/upstreams/demo/moderation-words.js';
+import { specChecker, specIsMissing } from '../conformance/description.js';
+import { recordedAnswers, recordingsAreMissing } from '../conformance/recordings.js';
 import { demoContext, longestBlock, wholeBody } from '../helpers/demo-context.js';
-import {
-  recordedAnswers,
-  recordingsAreMissing,
-  shapeOf,
-  specChecker,
-  specIsMissing,
-} from '../helpers/openai-shapes.js';
+import { shapeOf } from '../helpers/openai-shapes.js';
 
 interface Result {
   readonly flagged: boolean;

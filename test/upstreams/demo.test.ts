@@ -8,14 +8,9 @@ import type { Json, JsonObject } from '../../src/json.js';
 import { demo } from '../../src/upstreams/demo/demo.js';
 import { estimatingTokenizer, tokenizers } from '../../src/upstreams/demo/tokenizer.js';
 import type { UpstreamReply } from '../../src/upstreams/upstream.js';
-import {
-  joinedChunks,
-  recordedAnswers,
-  recordingsAreMissing,
-  shapeOf,
-  specChecker,
-  specIsMissing,
-} from '../helpers/openai-shapes.js';
+import { specChecker, specIsMissing } from '../conformance/description.js';
+import { recordedAnswers, recordingsAreMissing } from '../conformance/recordings.js';
+import { joinedChunks, shapeOf } from '../helpers/openai-shapes.js';
 
 type Call = { id: string; type: string; function: { name: string; arguments: string } };
 type Token = { token: string; logprob: number; bytes: number[] };

@@ -5,14 +5,9 @@ import { GatewayError } from '../../src/errors.js';
 import type { JsonObject } from '../../src/json.js';
 import { fromFunction } from '../../src/upstreams/function.js';
 import type { Upstream, UpstreamReply } from '../../src/upstreams/upstream.js';
-import {
-  joinedChunks,
-  recordedAnswers,
-  recordingsAreMissing,
-  shapeOf,
-  specChecker,
-  specIsMissing,
-} from '../helpers/openai-shapes.js';
+import { specChecker, specIsMissing } from '../conformance/description.js';
+import { recordedAnswers, recordingsAreMissing } from '../conformance/recordings.js';
+import { joinedChunks, shapeOf } from '../helpers/openai-shapes.js';
 
 type Fn = Parameters<typeof fromFunction>[0];
 

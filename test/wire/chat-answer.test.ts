@@ -5,14 +5,9 @@ import { asksForUsage, chatChunks } from '../../src/wire/chat-chunks.js';
 import { chatCompletionId, toolCallId } from '../../src/wire/chat-ids.js';
 import { collectChunks } from '../../src/wire/collect-chunks.js';
 import { readAnswer } from '../../src/wire/read-answer.js';
-import {
-  joinedChunks,
-  recordedAnswers,
-  recordingsAreMissing,
-  shapeOf,
-  specChecker,
-  specIsMissing,
-} from '../helpers/openai-shapes.js';
+import { specChecker, specIsMissing } from '../conformance/description.js';
+import { recordedAnswers, recordingsAreMissing } from '../conformance/recordings.js';
+import { joinedChunks, shapeOf } from '../helpers/openai-shapes.js';
 
 const head = { ...chatHead('seed', 'gpt-4o', 1_770_950_813_999), serviceTier: 'default', systemFingerprint: 'fp_1' };
 const usage = usageBody({ inputTokens: 11, outputTokens: 9, reasoningTokens: 4 });

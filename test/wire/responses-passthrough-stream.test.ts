@@ -7,7 +7,7 @@ import { inProgressResponse, responseHead } from '../../src/wire/responses-objec
 import { type ResponsesStreamOptions, watchResponsesStream } from '../../src/wire/responses-passthrough-stream.js';
 import { readResponsesRequest } from '../../src/wire/responses-request.js';
 import { responsesEvents } from '../../src/wire/responses-stream.js';
-import { readEvents } from './responses-spec.js';
+import { readEvents } from './read-events.js';
 
 const HEAD = responseHead('req_1', readResponsesRequest({ model: 'up-1', input: 'Hi' }), 0);
 const USAGE = { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7, prompt_tokens_details: { cached_tokens: 1 } };

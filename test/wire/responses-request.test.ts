@@ -5,8 +5,7 @@ import type { Json, JsonObject } from '../../src/json.js';
 import { chatBodyOf } from '../../src/wire/responses-chat-body.js';
 import { inputItemsOf, itemReferences, type KnownItems } from '../../src/wire/responses-items.js';
 import { readResponsesRequest } from '../../src/wire/responses-request.js';
-import { specIsMissing } from '../helpers/openai-shapes.js';
-import { responsesChecker } from './responses-spec.js';
+import { specChecker, specIsMissing } from '../conformance/description.js';
 
 const NOTHING: KnownItems = { priorItems: [] };
 const PIXEL = 'data:image/png;base64,AAAA';
@@ -316,7 +315,7 @@ describe('chatBodyOf', () => {
   }
 
   it('says no more than OpenAI describes of a chat completion', { skip: specIsMissing }, () => {
-    const check = responsesChecker();
+    const check = specChecker();
     for (const [, input] of forms)
       check('CreateChatCompletionRequest', chat({ input, tools: [FUNCTION], stream: true }));
   });
@@ -477,7 +476,7 @@ describe('chatBodyOf', () => {
   }
 
   it('names only members that OpenAI describes of a chat completion', { skip: specIsMissing }, () => {
-    const check = responsesChecker();
+    const check = specChecker();
     for (const [, body] of members) check('CreateChatCompletionRequest', chat(body));
   });
 
@@ -595,7 +594,7 @@ describe('inputItemsOf', () => {
   });
 
   it('is what OpenAI describes', { skip: specIsMissing }, () => {
-    const check = responsesChecker();
+    const check = specChecker();
     for (const item of inputItemsOf(read({ input }), 'resp_1')) check('ItemResource', item);
   });
 

@@ -17,8 +17,9 @@ import {
 } from '../../src/wire/responses-object.js';
 import { readResponsesRequest } from '../../src/wire/responses-request.js';
 import { responsesEvents } from '../../src/wire/responses-stream.js';
-import { recordedAnswers, recordingsAreMissing, specIsMissing } from '../helpers/openai-shapes.js';
-import { type ReadEvent, readEvents, responsesChecker } from './responses-spec.js';
+import { specChecker, specIsMissing } from '../conformance/description.js';
+import { recordedAnswers, recordingsAreMissing } from '../conformance/recordings.js';
+import { type ReadEvent, readEvents } from './read-events.js';
 
 const NOW = 1_770_000_000_000;
 const USAGE = {
@@ -228,7 +229,7 @@ describe('completedResponse', () => {
   });
 
   it('is what OpenAI describes, in each state', { skip: specIsMissing }, () => {
-    const check = responsesChecker();
+    const check = specChecker();
     for (const response of [queuedResponse(HEAD), inProgressResponse(HEAD), cancelledResponse(HEAD)]) {
       check('Response', response);
       assert.deepEqual([response.output, response.usage], [[], null]);
@@ -329,7 +330,7 @@ describe('responsesEvents', () => {
     it(`is in order: ${name}`, () => assertOrdered(stream(chunks)));
 
     it(`is what OpenAI describes: ${name}`, { skip: specIsMissing }, () => {
-      const check = responsesChecker();
+      const check = specChecker();
       for (const { data } of stream(chunks).events) check('ResponseStreamEvent', data);
     });
 
@@ -370,7 +371,7 @@ describe('responsesEvents', () => {
   });
 
   it('fails with the error in both shapes, and keeps what was said', { skip: specIsMissing }, () => {
-    const check = responsesChecker();
+    const check = specChecker();
     const encoder = responsesEvents(HEAD);
     const before = encoder.start() + encoder.take(chunk({ content: 'Hel' }));
     const { text, response } = encoder.fail(FAILURE);

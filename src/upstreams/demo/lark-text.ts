@@ -56,8 +56,10 @@ export function textOfLark(definition: string, budget: GrammarBudget): GrammarTe
 
   function imports(): void {
     const path = next();
-    const names = taken('.') ? [next()] : tokens.slice(at + 1, tokens.indexOf(')', at)).filter((name) => name !== ',');
-    if (taken('(')) at = tokens.indexOf(')', at) + 1;
+    const end = tokens.indexOf(')', at);
+    if (tokens[at] === '(' && end === -1) fail('an %import without its closing bracket');
+    const names = taken('.') ? [next()] : tokens.slice(at + 1, end).filter((name) => name !== ',');
+    if (taken('(')) at = end + 1;
     const alias = taken('->') ? next() : undefined;
     for (const name of names) {
       const text = texts.get(`${path}.${name}`);

@@ -1,5 +1,6 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { Gateway } from 'megallm-middleware';
+import { everyAnswer } from '../../conformance/every-answer.js';
 import { within } from '../deadline.js';
 import type { RunningHost } from '../hosts.js';
 
@@ -14,9 +15,9 @@ interface Application {
   readonly mountPath: string;
 }
 
-/** Serves the application on a free port of the loopback interface. */
+/** Serves the application on a free port of the loopback interface. What the gateway answers is validated at the end. */
 export async function listen({ listener, gateway, hostErrors, mountPath }: Application): Promise<RunningHost> {
-  const server = createServer(listener);
+  const server = createServer(everyAnswer.watched(listener, mountPath));
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(0, '127.0.0.1', resolve);

@@ -1,0 +1,180 @@
+import type { Call } from './call.js';
+import { findModel } from './call-model.js';
+import { abortSignalOf } from './cancellation.js';
+import { upstreamBadResponse } from './errors.js';
+import { debugHeaders } from './http/debug.js';
+import type { GatewayResponse } from './http/exchange.js';
+import { limitHeaders } from './http/limit-headers.js';
+import { respondJson, respondStream } from './http/respond.js';
+import type { ResponseAction } from './http/routes.js';
+import { isJsonObject, type JsonObject } from './json.js';
+import {
+  type Attempt,
+  checkRoom,
+  type KeyedExchange,
+  newAttempt,
+  openMetered,
+  respondFailed,
+  type Shared,
+} from './metered-call.js';
+import { responseWithdrawn, unsupportedOperation } from './object-errors.js';
+import type { Config } from './options.js';
+import { disown } from './owned-objects.js';
+import { ownerOf } from './owner.js';
+import { passedResponse } from './passed-response.js';
+import { finishedFacts, relay, remainingAfter } from './relay-chat.js';
+import { orAborted } from './upstreams/abortable.js';
+import { collect, type ModelSend, namesOf, sourceOf } from './upstreams/answer.js';
+import { beginStream } from './upstreams/begin-stream.js';
+import { readWhole } from './upstreams/read-whole.js';
+import type { UpstreamReply } from './upstreams/upstream.js';
+import { MODEL_ENDPOINTS } from './wire/model-endpoint.js';
+
+/** What is asked about a response that an upstream keeps. Whose it is was checked. */
+export interface AskedResponse {
+  readonly action: ResponseAction;
+  readonly id: string;
+  /** Below `/v1`, with its query. */
+  readonly path: string;
+  /** Under which the response was asked for. */
+  readonly modelName: string;
+}
+
+const NOT_JSON = 'The upstream answered with something other than JSON.';
+
+/** Passes the question on. Tokens were paid for when the response was made: a question costs none. */
+export async function askAboutResponse(
+  exchange: KeyedExchange,
+  shared: Shared,
+  asked: AskedResponse,
+): Promise<GatewayResponse> {
+  const { key, phases, requestId } = exchange;
+  const { config } = shared;
+  const { modelName } = asked;
+  const attempt = askedAttempt(exchange, config);
+  try {
+    checkRoom(shared);
+    const model = findModel(config, key, modelName);
+    const upstream = model.upstream ?? config.upstream;
+    if (upstream.forward === undefined) throw unsupportedOperation('responses');
+    const order = { model, modelName, upstream, inputTokens: 0, maxOutputTokens: 0, n: 1 };
+    const call = unpaid(await openMetered(attempt, exchange, shared, { ...order, operation: 'responses' }));
+    attempt.facts.attempts = 1;
+    const send: ModelSend = {
+      endpoint: MODEL_ENDPOINTS.responses,
+      upstream,
+      call: { keyId: key.id, tier: attempt.tier, requestId },
+      cancellation: call.cancellation,
+      document: { bytes: Buffer.alloc(0), members: new Map() },
+      asks: { model: modelName, stream: true, includeUsage: false, maxOutputTokens: undefined, n: 1 },
+      upstreamModel: model.upstreamModel,
+      outputCeiling: undefined,
+      estimatedInputTokens: 0,
+      maxResponseBytes: config.maxResponseBytes,
+    };
+    const reply = await replyTo(exchange, asked, send);
+    phases.mark('upstream');
+    return await answerOf(exchange, shared, { asked, send, reply, call, attempt });
+  } catch (error) {
+    return respondFailed(attempt, exchange, config, error);
+  }
+}
+
+/** Whoever has as many calls running as he may must still be able to ask about them, and to cancel them. */
+function askedAttempt(exchange: KeyedExchange, config: Config): Attempt {
+  const attempt = newAttempt(exchange, config);
+  const { concurrency: _, ...limits } = attempt.limits;
+  return { ...attempt, limits };
+}
+
+/** What passes here was counted before. */
+function unpaid(call: Call): Call {
+  return {
+    ...call,
+    watch() {},
+    settle: ({ outcome }) => call.settle({ outcome, usage: undefined, deliveredTokens: undefined }),
+  };
+}
+
+async function replyTo(
+  { request }: KeyedExchange,
+  { path }: AskedResponse,
+  { upstream, call, cancellation }: ModelSend,
+): Promise<UpstreamReply> {
+  if (upstream.forward === undefined) throw unsupportedOperation('responses');
+  const forwarding = upstream.forward({
+    ...call,
+    operation: 'responses',
+    method: request.method,
+    path,
+    headers: {},
+    body: undefined,
+    signal: abortSignalOf(cancellation),
+  });
+  const { headers, body } = await orAborted(forwarding, cancellation);
+  return { kind: 'bytes', contentType: headers['content-type'] ?? '', body };
+}
+
+/** The upstream's reply, and what has to be known of it. */
+interface Replied {
+  readonly asked: AskedResponse;
+  readonly send: ModelSend;
+  readonly reply: UpstreamReply;
+  readonly call: Call;
+  readonly attempt: Attempt;
+}
+
+async function answerOf(exchange: KeyedExchange, shared: Shared, replied: Replied): Promise<GatewayResponse> {
+  const { send, reply, call, attempt } = replied;
+  const { config } = shared;
+  const { facts, limits } = attempt;
+  const headers = { 'x-request-id': exchange.requestId };
+  if (reply.kind === 'bytes' && /^text\/event-stream/i.test(reply.contentType)) {
+    const begun = await beginStream(send, reply, false);
+    if (begun.kind !== 'stream') return respondJson(begun.body, headers);
+    const told = { model: send.asks.model, store: false, background: false, stream: true };
+    const presentation = passedResponse(exchange, config, told);
+    const shown = relay(begun, { names: namesOf(send), presentation, call, exchange, config, facts });
+    if (exchange.showsDebug) Object.assign(headers, debugHeaders(facts, exchange.phases));
+    return respondStream(shown, {
+      ...limitHeaders({ limits, remaining: call.admission.verdict.remaining }),
+      ...headers,
+    });
+  }
+  const body = await bodyOf(exchange, shared, replied);
+  call.firstByte();
+  const record = await call.settle({ outcome: 'ok', usage: undefined, deliveredTokens: undefined });
+  exchange.phases.mark('settle');
+  if (exchange.showsDebug) {
+    Object.assign(headers, debugHeaders(finishedFacts(facts, call.admission, record), exchange.phases));
+  }
+  return respondJson(body, {
+    ...limitHeaders({ limits, remaining: remainingAfter(call.admission, record) }),
+    ...headers,
+  });
+}
+
+/** What the client is told, once the gateway has done its own part. */
+async function bodyOf(
+  { key }: KeyedExchange,
+  { config, background }: Shared,
+  { asked: { action, id }, send, reply }: Replied,
+): Promise<Uint8Array | string> {
+  const owner = ownerOf(key);
+  if (action === 'listInput' || action === 'delete') {
+    if (reply.kind !== 'bytes' || !/json/i.test(reply.contentType)) throw upstreamBadResponse(NOT_JSON);
+    const bytes = await collect(sourceOf(send, reply), send);
+    if (action === 'listInput') return bytes;
+    await background.find(owner, id)?.drop(responseWithdrawn('deleted'));
+    await disown(config, { owner, kind: 'response', id });
+    return bytes;
+  }
+  const { body } = await readWhole(send, reply);
+  background.find(owner, id)?.saw(responseOf(body));
+  return body;
+}
+
+function responseOf(body: string | Uint8Array): JsonObject {
+  const response: unknown = JSON.parse(Buffer.from(body).toString('utf8'));
+  return isJsonObject(response) ? response : {};
+}

@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import { demo, memoryObjects } from 'megallm-middleware';
+import { isJsonObject } from '../../src/json.js';
+import { specChecker } from '../conformance/description.js';
+import { recordedAnswers } from '../conformance/recordings.js';
+import { reply, streamEvents, streamReply, wholeChat } from '../helpers/chat-answers.js';
+import { SMALL_SECRET } from '../helpers/gateway-options.js';
+import { ask } from '../helpers/response-client.js';
+import { MESSAGES, MODEL, onBareHost, onEveryHost, type Scene } from '../helpers/scene.js';
+
+const check = specChecker();
+
+const CALL = { model: MODEL, messages: MESSAGES, store: true };
+
+/** The SDK's types do not know of it. */
+const metadataOf = (completion: object): unknown => ('metadata' in completion ? completion.metadata : undefined);
+
+/** Makes stored completions with these topics, the oldest first. */
+async function store({ client }: Scene, topics: readonly string[], model = MODEL): Promise<string[]> {
+  const ids: string[] = [];
+  for (const topic of topics) {
+    const messages = [{ role: 'user' as const, content: `About ${topic}` }];
+    ids.push((await client().chat.completions.create({ model, messages, store: true, metadata: { topic } })).id);
+  }
+  return ids;
+}
+
+onEveryHost(
+  'a stored completion is retrieved, changed, listed with its messages, and deleted',
+  () => ({ upstream: demo(), small: {} }),
+  async (scene) => {
+    const { completions } = scene.client().chat;
+    const made = await completions.create({ ...CALL, metadata: { a: '1' }, temperature: 0.5 });
+    const stored = await completions.retrieve(made.id);
+    assert.deepEqual(stored.choices, made.choices);
+    assert.deepEqual(stored.usage, made.usage);
+    assert.deepEqual(metadataOf(stored), { a: '1' });
+    const raw: unknown = await (await ask(scene, `/chat/completions/${made.id}`)).json();
+    check('CreateChatCompletionResponse', raw);
+    const [recorded] = recordedAnswers('GET /v1/chat/completions/{chatcmpl_id} 200 application/json');
+    assert.ok(isJsonObject(recorded) && isJsonObject(raw));
+    for (const name of Object.keys(recorded)) assert.ok(name in raw, name);
+    assert.equal(raw.temperature, 0.5);
+
+    const updated = await completions.update(made.id, { metadata: { b: '2' } });
+    assert.deepEqual(metadataOf(updated), { b: '2' });
+    assert.deepEqual(metadataOf(await completions.retrieve(made.id)), { b: '2' });
+    const listed = await completions.list();
+    assert.deepEqual(
+      listed.data.map(({ id }) => id),
+      [made.id],
+    );
+    const { data } = await completions.messages.list(made.id);
+    assert.deepEqual(
+      data.map(({ id, content }) => [id, content]),
+      [[`${made.id}-0`, MESSAGES[0]?.content]],
+    );
+
+    const others = scene.client({ apiKey: SMALL_SECRET }).chat.completions;
+    const unknown = {
+      status: 404,
+      code: 'not_found',
+      param: 'completion_id',
+      message: `404 Completion ${made.id} not found`,
+    };
+    await assert.rejects(others.retrieve(made.id), unknown);
+    await assert.rejects(others.update(made.id, { metadata: {} }), unknown);
+    await assert.rejects(others.delete(made.id), unknown);
+    await assert.rejects(Promise.resolve(others.messages.list(made.id)), unknown);
+    assert.deepEqual((await others.list()).data, []);
+
+    assert.deepEqual(await completions.delete(made.id), {
+      object: 'chat.completion.deleted',
+      id: made.id,
+      deleted: true,
+    });
+    await assert.rejects(completions.retrieve(made.id), unknown);
+    assert.equal(scene.setup.records.length, 1);
+  },
+);
+
+onEveryHost(
+  'a streamed completion is stored as it was said, with its usage though nobody asked for it',
+  () => ({ script: () => streamReply(streamEvents(['Hel', 'lo'])) }),
+  async (scene) => {
+    const text = await (await ask(scene, '/chat/completions', { body: { ...CALL, stream: true } })).text();
+    assert.ok(!text.includes('prompt_tokens'));
+    const { data } = await scene.client().chat.completions.list();
+    const [stored] = data;
+    assert.equal(stored?.choices[0]?.message.content, 'Hello');
+    assert.equal(stored?.choices[0]?.finish_reason, 'stop');
+    assert.deepEqual(
+      [stored?.usage?.prompt_tokens, stored?.usage?.prompt_tokens_details?.cached_tokens, stored?.usage?.total_tokens],
+      [11, 4, 20],
+    );
+    check('CreateChatCompletionResponse', stored);
+  },
+);
+
+onBareHost(
+  'stored completions are listed by order, page, model and metadata',
+  () => ({ upstream: demo() }),
+  async (scene) => {
+    const ids = await store(scene, ['a', 'b', 'a', 'c']);
+    const [other] = await store(scene, ['a'], 'gpt-4.1-mini');
+    const all = [...ids, other];
+    const { completions } = scene.client().chat;
+    const idsOf = async (query: Parameters<typeof completions.list>[0]): Promise<string[]> => {
+      const found: string[] = [];
+      for await (const { id } of completions.list(query)) found.push(id);
+      return found;
+    };
+    assert.deepEqual(await idsOf({}), all);
+    assert.deepEqual(await idsOf({ limit: 2 }), all);
+    assert.deepEqual(await idsOf({ order: 'desc', limit: 3 }), all.toReversed());
+    assert.deepEqual(await idsOf({ model: 'gpt-4.1-mini' }), [other]);
+    assert.deepEqual(await idsOf({ metadata: { topic: 'a' } }), [ids[0], ids[2], other]);
+    assert.deepEqual(await idsOf({ metadata: { topic: 'a', more: 'x' } }), []);
+    const page = await completions.list({ limit: 2, after: ids[1] ?? '' });
+    assert.deepEqual(
+      page.data.map(({ id }) => id),
+      [ids[2], ids[3]],
+    );
+    assert.equal(page.has_more, true);
+    const raw = await (await ask(scene, '/chat/completions?limit=1')).json();
+    check('ChatCompletionList', raw);
+    await assert.rejects(Promise.resolve(completions.list({ limit: 0 })), { status: 400, param: 'limit' });
+    await assert.rejects(Promise.resolve(completions.list({ order: 'up' as 'asc' })), { status: 400, param: 'order' });
+  },
+);
+
+onBareHost(
+  'what is not to be stored is not, and what went wrong neither',
+  () => ({
+    broken: true,
+    script: (request) =>
+      request.json().stream === true ? streamReply(streamEvents(['a']).slice(0, 2)) : reply(wholeChat('a')),
+  }),
+  async (scene) => {
+    const { completions } = scene.client().chat;
+    await completions.create({ ...CALL, store: false });
+    await completions.create({ ...CALL, store: null });
+    await (await ask(scene, '/chat/completions', { body: { ...CALL, stream: true } })).text();
+    assert.deepEqual((await completions.list()).data, []);
+  },
+);
+
+onBareHost(
+  'the upstream’s name of a model is not stored, whole or streamed',
+  () => ({
+    script: (request) =>
+      request.json().stream === true
+        ? streamReply(streamEvents(['a'], { model: 'secret-7' }))
+        : reply(wholeChat('a', { model: 'secret-7' })),
+    models: { public: { upstreamModel: 'secret-7', aliases: ['nick'] } },
+  }),
+  async (scene) => {
+    for (const stream of [false, true]) {
+      await (await ask(scene, '/chat/completions', { body: { ...CALL, model: 'nick', stream } })).text();
+      const text = await (await ask(scene, '/chat/completions')).text();
+      assert.ok(!text.includes('secret'), text);
+      assert.ok(text.includes('"model":"nick"'), text);
+    }
+  },
+);
+
+onBareHost(
+  'metadata is texts within OpenAI’s bounds',
+  () => ({ upstream: demo() }),
+  async (scene) => {
+    const [id = ''] = await store(scene, ['a']);
+    const update = async (metadata: unknown): Promise<number> =>
+      (await ask(scene, `/chat/completions/${id}`, { body: { metadata } })).status;
+    assert.equal(await update(undefined), 400);
+    assert.equal(await update('text'), 400);
+    assert.equal(await update({ a: 1 }), 400);
+    assert.equal(await update({ a: 'x'.repeat(513) }), 400);
+    assert.equal(await update({ ['x'.repeat(65)]: 'a' }), 400);
+    assert.equal(await update(Object.fromEntries(Array.from({ length: 17 }, (_, at) => [`k${at}`, 'v']))), 400);
+    assert.equal(await update(null), 200);
+    assert.deepEqual(metadataOf(await scene.client().chat.completions.retrieve(id)), {});
+  },
+);
+
+onBareHost(
+  'a store that fails costs an answer nothing but its being kept; what is to be looked up is a 503',
+  () => ({
+    broken: true,
+    script: () => reply(wholeChat('Hello')),
+    objects: {
+      ...memoryObjects(),
+      put: () => Promise.reject(new Error('away')),
+      find: () => Promise.reject(new Error('away')),
+      list: () => Promise.reject(new Error('away')),
+    },
+  }),
+  async ({ client, setup }) => {
+    const { completions } = client().chat;
+    assert.equal((await completions.create(CALL)).choices[0]?.message.content, 'Hello');
+    assert.equal(setup.errors.length, 1);
+    await assert.rejects(Promise.resolve(completions.list()), { status: 503, code: 'objects_unavailable' });
+    await assert.rejects(completions.retrieve('chatcmpl-1'), { status: 503 });
+  },
+);
