@@ -1,4 +1,4 @@
-import { isPending } from './awaitable.js';
+import { type Awaitable, isPending, whenReady } from './awaitable.js';
 import type { Call } from './call.js';
 import { followedResponse } from './followed-response.js';
 import { debugHeaders } from './http/debug.js';
@@ -72,22 +72,22 @@ function sendOf(
   };
 }
 
-async function respondWhole(
+function respondWhole(
   { usage, outputBytes, body }: WholeAnswer,
   exchange: KeyedExchange,
   { presentation }: PreparedCall,
   { call, attempt: { facts, limits } }: Target,
-): Promise<GatewayResponse> {
+): Awaitable<GatewayResponse> {
   const settling = call.settle({ outcome: 'ok', usage, deliveredTokens: estimateTokens(outputBytes) });
-  const record = isPending(settling) ? await settling : settling;
-  exchange.phases.mark('settle');
-  const headers = limitHeaders({ limits, remaining: remainingAfter(call.admission, record) });
-  headers['x-request-id'] = exchange.requestId;
-  if (exchange.showsDebug) {
-    Object.assign(headers, debugHeaders(finishedFacts(facts, call.admission, record), exchange.phases));
-  }
-  const shown = presentation.whole(body);
-  return respondJson(isPending(shown) ? await shown : shown, headers);
+  return whenReady(settling, (record) => {
+    exchange.phases.mark('settle');
+    const headers = limitHeaders({ limits, remaining: remainingAfter(call.admission, record) });
+    headers['x-request-id'] = exchange.requestId;
+    if (exchange.showsDebug) {
+      Object.assign(headers, debugHeaders(finishedFacts(facts, call.admission, record), exchange.phases));
+    }
+    return whenReady(presentation.whole(body), (shown) => respondJson(shown, headers));
+  });
 }
 
 /** The headers of an answer that goes out before its call is settled. */

@@ -40,8 +40,10 @@ export async function callModel(
     // What is made in the background does not end with its client.
     const asked = isBackground ? { ...exchange, request: { ...request, signal: createCancellation() } } : exchange;
     const { maxOutputTokens, n } = asks;
-    const order = { model, modelName: asks.model, upstream, inputTokens, maxOutputTokens, n };
-    const call = await openMetered(attempt, asked, shared, { ...order, operation: endpoint.operation });
+    const { operation } = endpoint;
+    const order = { operation, model, modelName: asks.model, upstream, inputTokens, maxOutputTokens, n };
+    const opening = openMetered(attempt, asked, shared, order);
+    const call = isPending(opening) ? await opening : opening;
     call.asked();
     const target = { model, upstream, call, attempt };
     const answer = isBackground ? answerInBackground : answerCall;

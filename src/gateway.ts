@@ -6,7 +6,7 @@ import { callModel } from './call-model.js';
 import { shuttingDown, unknownUrl } from './errors.js';
 import { type Exchange, respondFailure } from './failure.js';
 import { forwardCall } from './forward-call.js';
-import { crossOrigin, preflight } from './http/cors.js';
+import { type CorsOptions, crossOrigin, preflight } from './http/cors.js';
 import { debugHeaders, NO_PHASES, startPhases } from './http/debug.js';
 import type { GatewayRequest, GatewayResponse } from './http/exchange.js';
 import { respondError, respondJson } from './http/respond.js';
@@ -48,11 +48,14 @@ export function createGateway(options?: GatewayOptions): Gateway {
     closing: () => closed !== undefined,
   };
 
-  async function handle(request: GatewayRequest): Promise<GatewayResponse | undefined> {
+  function handle(request: GatewayRequest): Promise<GatewayResponse | undefined> {
     const path = ownPath(request.url, config);
-    if (path === undefined) return undefined;
-    if (config.cors === undefined) return answer(request, path);
-    return crossOrigin(preflight(request) ?? (await answer(request, path)), request, config.cors);
+    if (path === undefined) return Promise.resolve(undefined);
+    return config.cors === undefined ? answer(request, path) : answerCrossOrigin(request, path, config.cors);
+  }
+
+  async function answerCrossOrigin(request: GatewayRequest, path: string, cors: CorsOptions): Promise<GatewayResponse> {
+    return crossOrigin(preflight(request) ?? (await answer(request, path)), request, cors);
   }
 
   async function answer(request: GatewayRequest, path: string): Promise<GatewayResponse> {

