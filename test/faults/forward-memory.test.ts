@@ -10,8 +10,10 @@ import { SECRET } from '../helpers/gateway-options.js';
 const MB = 1_048_576;
 const WARM_UP = 40 * MB;
 const SIZE = 200 * MB;
-/** Of the process, once compiled code and the heap are as large as traffic makes them; 2 to 9 as a rule, 19 at worst. */
-const MOST_GROWTH = 30 * MB;
+/** Of the process, once compiled code and the heap are as large as traffic makes them. */
+const MOST_GROWTH = 20 * MB;
+/** When the garbage is collected is chance, which may add 20 MB to one peak; what is held in memory shows in each. */
+const ROUNDS = 3;
 /** On their way, and garbage of a few milliseconds. */
 const MOST_BUFFERS = 40 * MB;
 const B = 'the-boundary';
@@ -108,17 +110,20 @@ for (const host of ['node', 'express']) {
               : (size: number) => upload(port, path, size);
             // The first times code is loaded and compiled, which costs 25 MB for a moment.
             for (let times = 0; times < 3; times += 1) await run(WARM_UP);
-            await ask<Measured>(child, 'measure');
-            await run(WARM_UP);
-            const before = await ask<Measured>(child, 'measure');
-            await run(SIZE);
-            const after = await ask<Measured>(child, 'measure');
-            const growth = after.peakRss - before.peakRss;
-            context.diagnostic(
-              `peak RSS with ${mb(WARM_UP)} ${mb(before.peakRss)}, with ${mb(SIZE)} ${mb(after.peakRss)}: ${mb(growth)} more; at most ${mb(after.peakBuffers)} in buffers`,
-            );
+            let growth = Number.POSITIVE_INFINITY;
+            for (let round = 1; round <= ROUNDS && growth >= MOST_GROWTH; round += 1) {
+              await ask<Measured>(child, 'measure');
+              await run(WARM_UP);
+              const before = await ask<Measured>(child, 'measure');
+              await run(SIZE);
+              const after = await ask<Measured>(child, 'measure');
+              growth = after.peakRss - before.peakRss;
+              context.diagnostic(
+                `peak RSS with ${mb(WARM_UP)} ${mb(before.peakRss)}, with ${mb(SIZE)} ${mb(after.peakRss)}: ${mb(growth)} more; at most ${mb(after.peakBuffers)} in buffers`,
+              );
+              assert.ok(after.peakBuffers < MOST_BUFFERS, `${mb(after.peakBuffers)} in buffers`);
+            }
             assert.ok(growth < MOST_GROWTH, `grew by ${mb(growth)}`);
-            assert.ok(after.peakBuffers < MOST_BUFFERS, `${mb(after.peakBuffers)} in buffers`);
           } finally {
             child.disconnect();
             upstream.close();
