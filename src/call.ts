@@ -1,5 +1,5 @@
 import { type Awaitable, guarded, isPending, whenReady } from './awaitable.js';
-import { type Cancellation, createCancellation } from './cancellation.js';
+import { type Cancellation, createCancellation, reasonOf } from './cancellation.js';
 import { upstreamTimeout } from './errors.js';
 import { type Admission, settledAmounts } from './limiter/admit.js';
 import type { Model } from './models/model-table.js';
@@ -80,7 +80,7 @@ export function openCall({ config, admission, metered: given, clientSignal, runn
 
   const cancelDeadline = config.startCallDeadline(() => call.giveUp(upstreamTimeout()));
   const onClientGone = (): void => {
-    cancellation.abort(clientSignal.reason);
+    cancellation.abort(reasonOf(clientSignal));
     void call.settle({ outcome: 'aborted', usage: progress?.usage, deliveredTokens: progress?.deliveredTokens() });
   };
 

@@ -5,8 +5,7 @@
 export interface Cancellation {
   readonly aborted: boolean;
   /** An `Error` once aborted. */
-  // biome-ignore lint/suspicious/noExplicitAny: as AbortSignal has it, which is one of these.
-  readonly reason: any;
+  readonly reason: unknown;
   addEventListener(type: 'abort', listener: () => void): void;
   removeEventListener(type: 'abort', listener: () => void): void;
 }
@@ -38,6 +37,11 @@ export function createCancellation(): CancellationSource {
     },
   };
   return source;
+}
+
+/** Why it was cancelled, as an `Error` even where a host's own signal gives none. */
+export function reasonOf({ reason }: Cancellation): Error {
+  return reason instanceof Error ? reason : new Error('The call was cancelled.', { cause: reason });
 }
 
 /** The same as an `AbortSignal`, for code that wants a real one. */

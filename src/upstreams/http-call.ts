@@ -1,17 +1,27 @@
 import type { Dispatcher } from 'undici';
+import { reasonOf } from '../cancellation.js';
 import { upstreamBadResponse, upstreamError, upstreamTimeout } from '../errors.js';
 import type { DirectCall, DirectReply } from './direct.js';
 import { type ResponseBody, responseBody } from './response-body.js';
 import { retryAfterMsOf, upstreamFailure } from './upstream-failure.js';
 
-export interface HttpTarget {
+/** One request as undici takes it. */
+export interface HttpRequest {
+  readonly method: Dispatcher.HttpMethod;
   readonly path: string;
   /** Names and values in turn. */
   readonly headers: string[];
+  readonly body: NonNullable<Dispatcher.DispatchOptions['body']> | null;
 }
 
+/** How its answer is to be taken. */
+export type HttpReading = Pick<DirectCall, 'stream' | 'maxBytes' | 'cancellation'>;
+
+/** The head of an answer beside what it bears. */
+export type HttpReply = DirectReply & { readonly status: number; readonly headers: ResponseHeaders };
+
 /** Enough for any error message. */
-export const MAX_ERROR_BYTES = 65_536;
+const MAX_ERROR_BYTES = 65_536;
 
 /**
  * Sends the call. Resolves at the head of a good stream and at the end of a good whole answer; rejects with what the
@@ -19,10 +29,12 @@ export const MAX_ERROR_BYTES = 65_536;
  */
 export function callOverHttp(
   dispatcher: Dispatcher,
-  { path, headers }: HttpTarget,
-  { bytes, stream, maxBytes, cancellation }: DirectCall,
-): Promise<DirectReply> {
+  request: HttpRequest,
+  { stream, maxBytes, cancellation }: HttpReading,
+): Promise<HttpReply> {
   return new Promise((resolve, reject) => {
+    let status = 0;
+    let headers: ResponseHeaders = {};
     let contentType = '';
     let streamed: ResponseBody | undefined;
     let refusal: ((text: Buffer) => Error) | undefined;
@@ -31,7 +43,7 @@ export function callOverHttp(
     let size = 0;
 
     const abort = (): void => {
-      const reason: Error = cancellation.reason;
+      const reason = reasonOf(cancellation);
       // Not left to undici, which tells nobody before the call has a connection.
       reject(reason);
       streamed?.fail(reason);
@@ -45,48 +57,47 @@ export function callOverHttp(
 
     if (cancellation.aborted) return reject(cancellation.reason);
     cancellation.addEventListener('abort', abort);
-    dispatcher.dispatch(
-      { path, method: 'POST', headers, body: bytes },
-      {
-        onRequestStart(started) {
-          controller = started;
-          if (cancellation.aborted) abort();
-        },
-        onResponseStart(started, status, responseHeaders) {
-          if (status < 200) return;
-          const verdict = judge(status, responseHeaders);
-          if (verdict.kind === 'refused') {
-            refusal = verdict.error;
-            return;
-          }
-          contentType = verdict.contentType;
-          if (!stream) return;
-          streamed = responseBody(started);
-          resolve({ kind: 'steps', contentType, steps: streamed });
-        },
-        onResponseData(started, piece) {
-          if (streamed !== undefined) return streamed.push(piece);
-          size += piece.length;
-          pieces.push(piece);
-          if (refusal !== undefined && size > MAX_ERROR_BYTES) giveUp(started, refusal(Buffer.alloc(0)));
-          else if (size > maxBytes) giveUp(started, upstreamBadResponse('The upstream answered with too much.'));
-        },
-        onResponseEnd() {
-          release();
-          if (streamed !== undefined) return streamed.end();
-          const [only] = pieces;
-          const read = pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces);
-          if (refusal === undefined) resolve({ kind: 'read', contentType, bytes: read });
-          else reject(refusal(read));
-        },
-        onResponseError(_controller, error) {
-          release();
-          const thrown = cancellation.aborted ? cancellation.reason : transportError(error);
-          streamed?.fail(thrown);
-          reject(refusal === undefined ? thrown : refusal(Buffer.alloc(0)));
-        },
+    dispatcher.dispatch(request, {
+      onRequestStart(started) {
+        controller = started;
+        if (cancellation.aborted) abort();
       },
-    );
+      onResponseStart(started, given, responseHeaders) {
+        if (given < 200) return;
+        const verdict = judge(given, responseHeaders);
+        if (verdict.kind === 'refused') {
+          refusal = verdict.error;
+          return;
+        }
+        status = given;
+        headers = responseHeaders;
+        contentType = verdict.contentType;
+        if (!stream) return;
+        streamed = responseBody(started);
+        resolve({ kind: 'steps', status, headers, contentType, steps: streamed });
+      },
+      onResponseData(started, piece) {
+        if (streamed !== undefined) return streamed.push(piece);
+        size += piece.length;
+        pieces.push(piece);
+        if (refusal !== undefined && size > MAX_ERROR_BYTES) giveUp(started, refusal(Buffer.alloc(0)));
+        else if (size > maxBytes) giveUp(started, upstreamBadResponse('The upstream answered with too much.'));
+      },
+      onResponseEnd() {
+        release();
+        if (streamed !== undefined) return streamed.end();
+        const [only] = pieces;
+        const read = pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces);
+        if (refusal === undefined) resolve({ kind: 'read', status, headers, contentType, bytes: read });
+        else reject(refusal(read));
+      },
+      onResponseError(_controller, error) {
+        release();
+        const thrown = cancellation.aborted ? cancellation.reason : transportError(error);
+        streamed?.fail(thrown);
+        reject(refusal === undefined ? thrown : refusal(Buffer.alloc(0)));
+      },
+    });
   });
 }
 
@@ -96,8 +107,7 @@ type Judgement =
   | { readonly kind: 'good'; readonly contentType: string }
   | { readonly kind: 'refused'; readonly error: (text: Buffer) => Error };
 
-/** Whether an answer is one that can be passed on. */
-export function judge(status: number, headers: ResponseHeaders): Judgement {
+function judge(status: number, headers: ResponseHeaders): Judgement {
   if (status >= 300 && status < 400) {
     const error = upstreamBadResponse('The upstream answered with a redirect, which is not followed.');
     return { kind: 'refused', error: () => error };
@@ -131,7 +141,7 @@ function parsed(text: Buffer): unknown {
 }
 
 /** What undici throws, in our words: its messages name addresses. */
-export function transportError(error: Error): Error {
+function transportError(error: Error): Error {
   const code: unknown = Reflect.get(error, 'code');
   switch (code) {
     case 'UND_ERR_HEADERS_TIMEOUT':

@@ -1,11 +1,11 @@
 import type { Pool } from 'undici';
+import type { Cancellation } from '../cancellation.js';
 import { positiveInteger } from '../checks.js';
 import { jsonBytes } from '../json-document.js';
 import { iterableOf } from '../step-source.js';
 import { type DirectCall, type DirectReply, withDirect } from './direct.js';
-import { callOverHttp } from './http-call.js';
-import { forwardOverHttp } from './http-forward.js';
-import type { ModelOperation, Upstream } from './upstream.js';
+import { callOverHttp, type HttpReading, type HttpReply, type HttpRequest } from './http-call.js';
+import { MODEL_OPERATIONS, type ModelOperation, type Upstream } from './upstream.js';
 
 export interface HttpOptions {
   /** Address up to and with the version, such as `https://api.openai.com/v1`. */
@@ -36,14 +36,6 @@ const PATHS: Readonly<Record<ModelOperation, string>> = {
   responses: '/responses',
 };
 
-const OPERATIONS: readonly ModelOperation[] = [
-  'chat.completions',
-  'completions',
-  'embeddings',
-  'moderations',
-  'responses',
-];
-
 /**
  * Any OpenAI-compatible server, over undici. Answers pass through as the bytes they are. Redirects are not followed, and
  * nothing a client says can change where a call goes or which key it bears.
@@ -62,26 +54,50 @@ export function http(options: HttpOptions): Upstream {
     () => {},
   );
   function sendDirect(call: DirectCall): Promise<DirectReply> {
-    const target = { path: path + PATHS[call.operation], headers };
-    if (pool instanceof Promise) return pool.then((opened) => callOverHttp(opened, target, call));
-    return callOverHttp(pool, target, call);
+    const request = { method: 'POST', path: path + PATHS[call.operation], headers, body: call.bytes } as const;
+    if (pool instanceof Promise) return pool.then((opened) => callOverHttp(opened, request, call));
+    return callOverHttp(pool, request, call);
   }
 
   const upstream: Upstream = {
     name: options.name ?? 'http',
-    operations: OPERATIONS,
+    operations: MODEL_OPERATIONS,
     async send({ operation, body, signal }) {
-      const call = { operation, bytes: jsonBytes(body), cancellation: signal };
-      const reply = await sendDirect({ ...call, stream: true, maxBytes: Number.POSITIVE_INFINITY });
-      if (reply.kind === 'read') throw new TypeError('Expected an answer that was not read yet');
-      return { kind: 'bytes', contentType: reply.contentType, body: iterableOf(reply.steps) };
+      const reply = await sendDirect({ operation, bytes: jsonBytes(body), ...unread(signal) });
+      return { kind: 'bytes', contentType: reply.contentType, body: stepsOf(reply) };
     },
     async forward({ method, path: below, headers: passed, body, signal }) {
-      const target = { path: path + below, headers: requestHeaders(options, passed) };
-      return forwardOverHttp(await pool, target, { method, body, cancellation: signal });
+      const request = {
+        method: method as HttpRequest['method'],
+        path: path + below,
+        headers: requestHeaders(options, passed),
+        // undici takes iterables too; its types do not say so.
+        body: (body ?? null) as HttpRequest['body'],
+      };
+      const reply = await callOverHttp(await pool, request, unread(signal));
+      return { status: reply.status, headers: singleHeaders(reply.headers), body: stepsOf(reply) };
     },
   };
   return withDirect(upstream, sendDirect);
+}
+
+/** An answer to be read no faster than its reader takes it. */
+const unread = (cancellation: Cancellation): HttpReading => ({
+  stream: true,
+  maxBytes: Number.POSITIVE_INFINITY,
+  cancellation,
+});
+
+function stepsOf(reply: DirectReply): AsyncIterable<Uint8Array> {
+  if (reply.kind === 'read') throw new TypeError('Expected an answer that was not read yet');
+  return iterableOf(reply.steps);
+}
+
+/** What stands there once; which of it is passed on is not for an upstream to say. */
+function singleHeaders(headers: HttpReply['headers']): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).flatMap(([name, value]) => (typeof value === 'string' ? [[name, value]] : [])),
+  );
 }
 
 /** undici takes 160 ms to load: in the background, and only where it is used. */

@@ -1,7 +1,10 @@
 import type { JsonObject } from '../json.js';
 
 /** Calls to a model, with JSON in and JSON or events out. Named as OpenAI's SDKs name their methods. */
-export type ModelOperation = 'chat.completions' | 'completions' | 'embeddings' | 'moderations' | 'responses';
+export const MODEL_OPERATIONS = ['chat.completions', 'completions', 'embeddings', 'moderations', 'responses'] as const;
+
+/** One of them. */
+export type ModelOperation = (typeof MODEL_OPERATIONS)[number];
 
 /** Requests that are passed on as they are: bodies of any type, streamed both ways. */
 export type ForwardOperation = 'images' | 'audio' | 'files' | 'uploads' | 'batches' | 'vector_stores' | 'responses';
