@@ -1,24 +1,20 @@
+import { type Answered, headersOfBegun, headersOfSettled } from './answer-headers.js';
 import { type Awaitable, isPending, whenReady } from './awaitable.js';
-import type { Call } from './call.js';
 import { followedResponse } from './followed-response.js';
-import { debugHeaders } from './http/debug.js';
 import type { GatewayResponse } from './http/exchange.js';
-import { limitHeaders } from './http/limit-headers.js';
 import { respondJson, respondStream } from './http/respond.js';
-import type { Attempt, KeyedExchange, Shared } from './metered-call.js';
+import type { KeyedExchange, Shared } from './metered-call.js';
 import type { Model } from './models/model-table.js';
 import type { PreparedCall } from './prepare-call.js';
-import { finishedFacts, relay, remainingAfter } from './relay-chat.js';
+import { relay } from './relay-chat.js';
 import { type ModelSend, namesOf, type WholeAnswer } from './upstreams/answer.js';
 import type { Upstream } from './upstreams/upstream.js';
 import { estimateTokens } from './wire/estimate.js';
 
 /** A call that was admitted. */
-export interface Target {
+export interface Target extends Answered {
   readonly model: Model;
   readonly upstream: Upstream;
-  readonly call: Call;
-  readonly attempt: Attempt;
 }
 
 /** Asks the upstream, and answers as soon as its answer has begun, or is there in full. */
@@ -76,25 +72,12 @@ function respondWhole(
   { usage, outputBytes, body }: WholeAnswer,
   exchange: KeyedExchange,
   { presentation }: PreparedCall,
-  { call, attempt: { facts, limits } }: Target,
+  target: Target,
 ): Awaitable<GatewayResponse> {
-  const settling = call.settle({ outcome: 'ok', usage, deliveredTokens: estimateTokens(outputBytes) });
-  return whenReady(settling, (record) => {
+  const ending = { outcome: 'ok', usage, deliveredTokens: estimateTokens(outputBytes) } as const;
+  return whenReady(target.call.settle(ending), (record) => {
     exchange.phases.mark('settle');
-    const headers = limitHeaders({ limits, remaining: remainingAfter(call.admission, record) });
-    headers['x-request-id'] = exchange.requestId;
-    if (exchange.showsDebug) {
-      Object.assign(headers, debugHeaders(finishedFacts(facts, call.admission, record), exchange.phases));
-    }
+    const headers = headersOfSettled(exchange, target, record);
     return whenReady(presentation.whole(body), (shown) => respondJson(shown, headers));
   });
-}
-
-/** The headers of an answer that goes out before its call is settled. */
-export function headersOfBegun(exchange: KeyedExchange, { call, attempt }: Target): Record<string, string> {
-  const { limits, facts } = attempt;
-  const headers = limitHeaders({ limits, remaining: call.admission.verdict.remaining });
-  headers['x-request-id'] = exchange.requestId;
-  if (exchange.showsDebug) Object.assign(headers, debugHeaders(facts, exchange.phases));
-  return headers;
 }

@@ -1,10 +1,9 @@
+import { type Answered, headersOfBegun, headersOfSettled } from './answer-headers.js';
 import type { Call } from './call.js';
 import { findModel } from './call-model.js';
 import { abortSignalOf } from './cancellation.js';
 import { upstreamBadResponse } from './errors.js';
-import { debugHeaders } from './http/debug.js';
 import type { GatewayResponse } from './http/exchange.js';
-import { limitHeaders } from './http/limit-headers.js';
 import { respondJson, respondStream } from './http/respond.js';
 import type { ResponseAction } from './http/routes.js';
 import { isJsonObject, type JsonObject } from './json.js';
@@ -22,7 +21,7 @@ import type { Config } from './options.js';
 import { disown } from './owned-objects.js';
 import { ownerOf } from './owner.js';
 import { passedResponse } from './passed-response.js';
-import { finishedFacts, relay, remainingAfter } from './relay-chat.js';
+import { relay } from './relay-chat.js';
 import { orAborted } from './upstreams/abortable.js';
 import { collect, type ModelSend, namesOf, sourceOf } from './upstreams/answer.js';
 import { beginStream } from './upstreams/begin-stream.js';
@@ -116,42 +115,29 @@ async function replyTo(
 }
 
 /** The upstream's reply, and what has to be known of it. */
-interface Replied {
+interface Replied extends Answered {
   readonly asked: AskedResponse;
   readonly send: ModelSend;
   readonly reply: UpstreamReply;
-  readonly call: Call;
-  readonly attempt: Attempt;
 }
 
 async function answerOf(exchange: KeyedExchange, shared: Shared, replied: Replied): Promise<GatewayResponse> {
   const { send, reply, call, attempt } = replied;
   const { config } = shared;
-  const { facts, limits } = attempt;
-  const headers = { 'x-request-id': exchange.requestId };
+  const { facts } = attempt;
   if (reply.kind === 'bytes' && /^text\/event-stream/i.test(reply.contentType)) {
     const begun = await beginStream(send, reply, false);
-    if (begun.kind !== 'stream') return respondJson(begun.body, headers);
+    if (begun.kind !== 'stream') return respondJson(begun.body, headersOfBegun(exchange, replied));
     const told = { model: send.asks.model, store: false, background: false, stream: true };
     const presentation = passedResponse(exchange, config, told);
     const shown = relay(begun, { names: namesOf(send), presentation, call, exchange, config, facts });
-    if (exchange.showsDebug) Object.assign(headers, debugHeaders(facts, exchange.phases));
-    return respondStream(shown, {
-      ...limitHeaders({ limits, remaining: call.admission.verdict.remaining }),
-      ...headers,
-    });
+    return respondStream(shown, headersOfBegun(exchange, replied));
   }
   const body = await bodyOf(exchange, shared, replied);
   call.firstByte();
   const record = await call.settle({ outcome: 'ok', usage: undefined, deliveredTokens: undefined });
   exchange.phases.mark('settle');
-  if (exchange.showsDebug) {
-    Object.assign(headers, debugHeaders(finishedFacts(facts, call.admission, record), exchange.phases));
-  }
-  return respondJson(body, {
-    ...limitHeaders({ limits, remaining: remainingAfter(call.admission, record) }),
-    ...headers,
-  });
+  return respondJson(body, headersOfSettled(exchange, replied, record));
 }
 
 /** What the client is told, once the gateway has done its own part. */

@@ -1,4 +1,5 @@
-import { answerCall, headersOfBegun, type Target } from './answer-call.js';
+import { answerCall, type Target } from './answer-call.js';
+import { headersOfBegun } from './answer-headers.js';
 import { toGatewayError } from './errors.js';
 import { reportCause } from './failure.js';
 import type { GatewayResponse } from './http/exchange.js';

@@ -1,3 +1,4 @@
+import { headersOfBegun, headersOfSettled } from './answer-headers.js';
 import { isPending } from './awaitable.js';
 import type { Call } from './call.js';
 import { abortSignalOf } from './cancellation.js';
@@ -7,9 +8,7 @@ import { type Target, targetOf } from './forward-target.js';
 import { ownListOf } from './forwarded-list.js';
 import { forwardedObject } from './forwarded-object.js';
 import { forwardedStream } from './forwarded-stream.js';
-import { debugHeaders } from './http/debug.js';
 import type { GatewayRequest, GatewayResponse } from './http/exchange.js';
-import { limitHeaders } from './http/limit-headers.js';
 import { respondForwarded } from './http/respond.js';
 import type { ForwardRule } from './http/routes.js';
 import {
@@ -24,7 +23,6 @@ import {
 import { unsupportedOperation } from './object-errors.js';
 import { checkOwned, checkReferences } from './owned-objects.js';
 import { ownerOf } from './owner.js';
-import { finishedFacts, remainingAfter } from './relay-chat.js';
 import { abortable, orAborted } from './upstreams/abortable.js';
 import type { ForwardCall, ForwardReply } from './upstreams/upstream.js';
 
@@ -55,7 +53,7 @@ export async function forwardCall(
   const { config } = shared;
   const owner = ownerOf(key);
   const attempt = newAttempt(exchange, config);
-  const { facts, limits } = attempt;
+  const { facts } = attempt;
   let refusal: (() => unknown) | undefined;
   try {
     checkRoom(shared);
@@ -89,20 +87,15 @@ export async function forwardCall(
     phases.mark('upstream');
 
     if (rule.answer === 'bytes') {
-      const headers = limitHeaders({ limits, remaining: call.admission.verdict.remaining });
-      headers['x-request-id'] = requestId;
-      if (exchange.showsDebug) Object.assign(headers, debugHeaders(facts, phases));
-      return respondForwarded(reply, forwardedStream(reply, { call, exchange, config, facts }), headers);
+      const stream = forwardedStream(reply, { call, exchange, config, facts });
+      return respondForwarded(reply, stream, headersOfBegun(exchange, { call, attempt }));
     }
     const answer = await forwardedObject({ reply, rule, id, owner, config, list, again: ask });
     call.firstByte();
     const settling = call.settle({ outcome: 'ok', usage: undefined, deliveredTokens: undefined });
     const record = isPending(settling) ? await settling : settling;
     phases.mark('settle');
-    const headers = limitHeaders({ limits, remaining: remainingAfter(call.admission, record) });
-    headers['x-request-id'] = requestId;
-    if (exchange.showsDebug) Object.assign(headers, debugHeaders(finishedFacts(facts, call.admission, record), phases));
-    return respondForwarded(reply, answer, headers);
+    return respondForwarded(reply, answer, headersOfSettled(exchange, { call, attempt }, record));
   } catch (error) {
     return respondFailed(attempt, exchange, config, refusal?.() ?? error);
   }

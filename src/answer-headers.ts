@@ -1,0 +1,39 @@
+import type { Call } from './call.js';
+import { type DebugFacts, debugHeaders } from './http/debug.js';
+import { limitHeaders } from './http/limit-headers.js';
+import type { Attempt, KeyedExchange } from './metered-call.js';
+import { finishedFacts, remainingAfter } from './relay-chat.js';
+import type { UsageRecord } from './usage/usage-store.js';
+
+/** A call whose answer is to go out. */
+export interface Answered {
+  readonly call: Call;
+  readonly attempt: Attempt;
+}
+
+/** The headers of an answer that goes out before its call is settled. */
+export function headersOfBegun(exchange: KeyedExchange, { call, attempt }: Answered): Record<string, string> {
+  return headersOf(exchange, attempt, { remaining: call.admission.verdict.remaining, facts: attempt.facts });
+}
+
+/** The headers of an answer that goes out when its call is settled. */
+export function headersOfSettled(
+  exchange: KeyedExchange,
+  { call, attempt }: Answered,
+  record: UsageRecord,
+): Record<string, string> {
+  const remaining = remainingAfter(call.admission, record);
+  const facts = exchange.showsDebug ? finishedFacts(attempt.facts, call.admission, record) : attempt.facts;
+  return headersOf(exchange, attempt, { remaining, facts });
+}
+
+function headersOf(
+  { requestId, showsDebug, phases }: KeyedExchange,
+  { limits }: Attempt,
+  { remaining, facts }: { readonly remaining: readonly number[]; readonly facts: DebugFacts },
+): Record<string, string> {
+  const headers = limitHeaders({ limits, remaining });
+  headers['x-request-id'] = requestId;
+  if (showsDebug) Object.assign(headers, debugHeaders(facts, phases));
+  return headers;
+}
