@@ -1,11 +1,12 @@
 import { whenReady } from './awaitable.js';
 import type { Call } from './call.js';
-import { errorBody, type GatewayError, toGatewayError, upstreamInterrupted } from './errors.js';
+import { errorBody } from './errors.js';
 import { reportCause } from './failure.js';
 import type { DebugFacts } from './http/debug.js';
 import type { AnswerStream } from './http/exchange.js';
 import type { KeyedExchange } from './metered-call.js';
 import type { Config } from './options.js';
+import { brokenStream } from './relay-chat.js';
 import { iterableOf, type StepSource, stepsOf } from './step-source.js';
 import type { ForwardReply } from './upstreams/upstream.js';
 import { sseEvent } from './wire/sse.js';
@@ -52,12 +53,6 @@ export function forwardedStream(
     steps.leave();
   }
 
-  function shownError(reason: unknown): GatewayError {
-    const error = toGatewayError(reason);
-    const isCut = error.code === 'upstream_error' || error.code === 'internal_error';
-    return isCut ? upstreamInterrupted(error.cause) : error;
-  }
-
   function finish(onStep: (step: Uint8Array | undefined) => void): void {
     isOver = true;
     exchange.phases.mark('stream');
@@ -87,7 +82,7 @@ export function forwardedStream(
           leave();
           // It was settled when it left, and nobody is there to be told.
           if (exchange.request.signal.aborted) return onStep(undefined);
-          const error = shownError(reason);
+          const error = brokenStream(reason);
           reportCause(error, config.hooks, facts);
           const end = (): void =>
             events === undefined ? onFailure(error) : onStep(events.separator() + sseEvent(errorBody(error)));

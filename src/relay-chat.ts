@@ -130,7 +130,7 @@ function joined(last: string | Uint8Array | undefined, end: string): string | Ui
 }
 
 /** What broke a stream off, in the words for streams: the client already has a status of 200. */
-function brokenStream(thrown: unknown): GatewayError {
+export function brokenStream(thrown: unknown): GatewayError {
   const error = toGatewayError(thrown);
   if (error.code === 'upstream_timeout') return upstreamStalled(error.cause);
   return error.code === 'upstream_error' || error.code === 'internal_error' ? upstreamInterrupted(error.cause) : error;

@@ -4,7 +4,8 @@ import { ANSWER_BOUNDS, type JsonDocument, memberValue, parseDocument } from '..
 import { closingQuote } from '../json-scan.js';
 import { type ChunkTemplate, chunkTemplate } from './chunk-template.js';
 import { estimateTokens } from './estimate.js';
-import { endOfEvent, endOfLastEvent, eventData, sseEvent } from './sse.js';
+import { eventBuffer } from './event-buffer.js';
+import { BLANK_LINE, BYTE_ORDER_MARK, endOfEvent, eventData, sseEvent } from './sse.js';
 import { readUsage, type TokenUsage } from './usage.js';
 import { visibleEvent } from './visible-event.js';
 
@@ -56,9 +57,6 @@ const MAX_TEMPLATES = 4;
 /** A stream whose chunks are all different, as with log probabilities, is read chunk by chunk. */
 const MAX_VAIN = 16;
 
-/** In latin1. Parsers skip it; a field name that began with it would be one that nobody knows. */
-const BYTE_ORDER_MARK = '\u00ef\u00bb\u00bf';
-
 export function watchChatStream(options: ChatStreamOptions): ChatStream {
   // Plain fields: V8 gives every object with a getter a shape of its own, and reading them costs several times as much.
   const stream: { -readonly [Field in keyof ChatStream]: ChatStream[Field] } = {
@@ -72,9 +70,7 @@ export function watchChatStream(options: ChatStreamOptions): ChatStream {
     takeEnd,
     deliveredTokens: () => Math.max(textEvents, estimateTokens(textBytes)),
   };
-  let held: Uint8Array[] = [];
-  let heldBytes = 0;
-  let heldTail = '';
+  const buffer = eventBuffer();
   /** Indexes of the choices that have their reason: some upstreams say one twice. */
   const finished = new Set<Json>();
   let textEvents = 0;
@@ -85,39 +81,14 @@ export function watchChatStream(options: ChatStreamOptions): ChatStream {
   /** Templates learnt since one matched. */
   let vain = 0;
 
-  function takeBytes(bytes: Uint8Array): Uint8Array | undefined {
-    const piece = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const text = heldTail + piece.toString('latin1');
-    const end = endOfLastEvent(text) - heldTail.length;
-    if (end <= 0) {
-      hold(piece, text);
-      return undefined;
-    }
-    if (held.length === 0 && end === piece.length) return inspect(piece, text);
-    const complete = Buffer.concat([...held, piece.subarray(0, end)]);
-    release();
-    if (end < piece.length) hold(piece.subarray(end), text.slice(end));
-    return inspect(complete, complete.toString('latin1'));
+  function takeBytes(piece: Uint8Array): Uint8Array | undefined {
+    const complete = buffer.take(piece);
+    if (buffer.heldBytes > options.maxEventBytes) stream.failure = { kind: 'malformed' };
+    return complete === undefined ? undefined : inspect(complete, buffer.text);
   }
 
   function takeEnd(): Uint8Array | undefined {
-    if (heldBytes === 0) return undefined;
-    const last = Buffer.concat([...held, Buffer.from('\n\n')]);
-    release();
-    return inspect(last, last.toString('latin1'));
-  }
-
-  function hold(piece: Uint8Array, text: string): void {
-    held.push(piece);
-    heldBytes += piece.byteLength;
-    heldTail = text.slice(-3);
-    if (heldBytes > options.maxEventBytes) stream.failure = { kind: 'malformed' };
-  }
-
-  function release(): void {
-    held = [];
-    heldBytes = 0;
-    heldTail = '';
+    return buffer.heldBytes === 0 ? undefined : takeBytes(BLANK_LINE);
   }
 
   /** The events as they are to be shown: the bytes themselves where nothing is changed. */

@@ -9,8 +9,9 @@ import {
 } from '../json-document.js';
 import type { ChatStream, StreamFailure } from './chat-stream.js';
 import { estimateTokens } from './estimate.js';
+import { eventBuffer } from './event-buffer.js';
 import { readResponsesUsage } from './responses-usage.js';
-import { endOfEvent, endOfLastEvent, eventData } from './sse.js';
+import { BLANK_LINE, BYTE_ORDER_MARK, endOfEvent, eventData } from './sse.js';
 
 /** How a stream of a response is to be watched that an upstream sends itself. */
 export interface ResponsesStreamOptions {
@@ -33,9 +34,6 @@ export interface ResponsesStream extends ChatStream {
 /** Events with which a response has ended, well or not. */
 const LAST_EVENTS = new Set(['response.completed', 'response.incomplete', 'response.failed', 'response.cancelled']);
 
-/** In latin1. */
-const BYTE_ORDER_MARK = '\u00ef\u00bb\u00bf';
-
 /**
  * Watches a response's stream on its way to the client: whole events, as the bytes they came as. An upstream's `error`
  * event is not passed on, for it may tell what the client must not know; `response.failed` is a proper end.
@@ -52,36 +50,17 @@ export function watchResponsesStream(options: ResponsesStreamOptions): Responses
     responseId: undefined,
     response: undefined,
     take: (piece) => (piece instanceof Uint8Array ? takeBytes(piece) : takeObject(piece)),
-    takeEnd: () => (held.length === 0 ? undefined : takeBytes(Buffer.from('\n\n'))),
+    takeEnd: () => (buffer.heldBytes === 0 ? undefined : takeBytes(BLANK_LINE)),
     deliveredTokens: () => Math.max(textEvents, estimateTokens(textBytes)),
   };
-  /** The beginning of an event: pieces that are joined once it is whole, for a snapshot comes in many. */
-  let held: Uint8Array[] = [];
-  let heldBytes = 0;
-  let heldTail = '';
+  const buffer = eventBuffer();
   let textEvents = 0;
   let textBytes = 0;
 
   function takeBytes(piece: Uint8Array): Uint8Array | undefined {
-    const text = heldTail + Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength).toString('latin1');
-    const end = endOfLastEvent(text) - heldTail.length;
-    if (end <= 0) {
-      hold(piece, text);
-      return undefined;
-    }
-    const complete = Buffer.concat([...held, piece.subarray(0, end)]);
-    held = [];
-    heldBytes = 0;
-    hold(piece.subarray(end), text.slice(heldTail.length + end));
-    return inspect(complete, complete.toString('latin1'));
-  }
-
-  function hold(piece: Uint8Array, text: string): void {
-    if (piece.byteLength > 0) held.push(piece);
-    heldBytes += piece.byteLength;
-    // An end of lines may be cut in the middle.
-    heldTail = text.slice(-3);
-    if (heldBytes > options.maxEventBytes) fail({ kind: 'malformed' });
+    const complete = buffer.take(piece);
+    if (buffer.heldBytes > options.maxEventBytes) fail({ kind: 'malformed' });
+    return complete === undefined ? undefined : inspect(complete, buffer.text);
   }
 
   /** The events as they are to be shown: the bytes themselves where nothing is changed. */
@@ -100,8 +79,8 @@ export function watchResponsesStream(options: ResponsesStreamOptions): Responses
   function inspectEvent(given: string): string {
     const event = given.startsWith(BYTE_ORDER_MARK) ? given.slice(BYTE_ORDER_MARK.length) : given;
     const data = eventData(event);
-    // A comment may tell the upstream's name of the model.
-    if (data === undefined) return event.startsWith(':') && options.showModel === undefined ? event : '';
+    // A comment may tell the upstream's name of the model, and breaks go-openai as in chat (wire.md §2.2).
+    if (data === undefined) return '';
     if (data === '[DONE]') {
       stream.done = true;
       return '';

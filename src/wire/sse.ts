@@ -3,6 +3,12 @@ import { isJsonObject, type JsonObject } from '../json.js';
 /** What ends a good stream of chat completions. */
 export const DONE_EVENT = 'data: [DONE]\n\n';
 
+/** What ends an event whose stream ended before its blank line. */
+export const BLANK_LINE = Buffer.from('\n\n');
+
+/** In latin1. Parsers skip it; a field name that began with it would be one that nobody knows. */
+export const BYTE_ORDER_MARK = '\u00ef\u00bb\u00bf';
+
 /** Headers of an event stream. `no-transform` keeps `compression()`, `x-accel-buffering` keeps nginx from holding events back. */
 export const STREAM_HEADERS: Readonly<Record<string, string>> = {
   'content-type': 'text/event-stream; charset=utf-8',

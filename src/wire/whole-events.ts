@@ -1,4 +1,4 @@
-import { endOfLastEvent } from './sse.js';
+import { eventBuffer } from './event-buffer.js';
 
 /** Events on their way, untouched, none given before it is whole: one that breaks off in the middle is no event. */
 export interface WholeEvents {
@@ -16,23 +16,17 @@ const MAX_EVENT_BYTES = 1_048_576;
 const NOTHING = new Uint8Array(0);
 
 export function wholeEvents(): WholeEvents {
-  let held: Uint8Array = NOTHING;
+  const buffer = eventBuffer();
   let isInside = false;
-
-  function give(bytes: Uint8Array, end: number): Uint8Array {
-    held = bytes.subarray(end);
-    return bytes.subarray(0, end);
-  }
-
   return {
     take(piece) {
-      const bytes = held.byteLength === 0 ? piece : Buffer.concat([held, piece]);
-      const end = endOfLastEvent(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1'));
-      const isTooLong = bytes.byteLength - end > MAX_EVENT_BYTES;
-      if (isTooLong || end > 0) isInside = isTooLong;
-      return give(bytes, isTooLong ? bytes.byteLength : end);
+      const complete = buffer.take(piece);
+      const isTooLong = buffer.heldBytes > MAX_EVENT_BYTES;
+      if (isTooLong || complete !== undefined) isInside = isTooLong;
+      if (!isTooLong) return complete ?? NOTHING;
+      return complete === undefined ? buffer.rest() : Buffer.concat([complete, buffer.rest()]);
     },
-    rest: () => give(held, held.byteLength),
+    rest: buffer.rest,
     separator: () => (isInside ? '\n\n' : ''),
   };
 }
