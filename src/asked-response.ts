@@ -1,8 +1,8 @@
 import { type Answered, headersOfBegun, headersOfSettled } from './answer-headers.js';
 import type { Call } from './call.js';
-import { findModel } from './call-model.js';
 import { abortSignalOf } from './cancellation.js';
 import { upstreamBadResponse } from './errors.js';
+import { findModel } from './find-model.js';
 import type { GatewayResponse } from './http/exchange.js';
 import { respondJson, respondStream } from './http/respond.js';
 import type { ResponseAction } from './http/routes.js';

@@ -2,13 +2,11 @@ import { answerCall } from './answer-call.js';
 import { isPending } from './awaitable.js';
 import { answerInBackground } from './background-call.js';
 import { createCancellation } from './cancellation.js';
-import { modelNotAllowed, modelNotFound, shuttingDown } from './errors.js';
+import { shuttingDown } from './errors.js';
+import { findModel } from './find-model.js';
 import type { GatewayResponse } from './http/exchange.js';
 import { readBody } from './http/read-body.js';
-import type { ApiKey } from './keys/key-store.js';
 import { checkRoom, type KeyedExchange, newAttempt, openMetered, respondFailed, type Shared } from './metered-call.js';
-import { type Model, mayCall } from './models/model-table.js';
-import type { Config } from './options.js';
 import { checkOffered, isPlain, prepareCall, readCall } from './prepare-call.js';
 import { AS_IT_IS } from './presentation.js';
 import type { ModelEndpoint } from './wire/model-endpoint.js';
@@ -51,12 +49,4 @@ export async function callModel(
   } catch (error) {
     return respondFailed(attempt, exchange, config, error);
   }
-}
-
-/** @throws {GatewayError} 404 or 403. */
-export function findModel(config: Config, key: ApiKey, name: string): Model {
-  const model = config.models.find(name);
-  if (model === undefined) throw modelNotFound(name);
-  if (!mayCall(key, model, name)) throw modelNotAllowed(name);
-  return model;
 }

@@ -1,11 +1,12 @@
-import { modelNotAllowed, modelNotFound } from './errors.js';
+import { modelNotAllowed } from './errors.js';
+import { findUnrouted } from './find-model.js';
 import type { FormModel } from './forward-target.js';
 import type { GatewayRequest } from './http/exchange.js';
 import { boundaryOf, multipartModels } from './http/multipart-model.js';
 import { parseBody, readBody } from './http/read-body.js';
 import { isJsonObject, type JsonObject } from './json.js';
 import type { ApiKey } from './keys/key-store.js';
-import { type Model, mayCall } from './models/model-table.js';
+import type { Model } from './models/model-table.js';
 import { bodyReadByHost } from './object-errors.js';
 import type { Config } from './options.js';
 import { bodyTooLarge, invalidRequest, unsupportedContentEncoding, unsupportedContentType } from './request-errors.js';
@@ -132,7 +133,7 @@ async function* checkedPieces(
     if (piece.byteLength === 0) continue;
     for (const name of models.take(piece)) {
       isNamed = true;
-      onModel(formModelOf(name, config, key), name);
+      onModel(findUnrouted(config, key, name), name);
     }
     if (models.state === 'broken') throw unreadableForm();
     if (last !== undefined) yield last;
@@ -141,16 +142,6 @@ async function* checkedPieces(
   if (models.state !== 'closed') throw unreadableForm();
   if (formModel === 'required' && !isNamed) throw modelNotAllowed(operation);
   if (last !== undefined) yield last;
-}
-
-/** @throws {GatewayError} 403, 404 */
-function formModelOf(name: string, config: Config, key: ApiKey): Model {
-  const model = config.models.find(name);
-  // Another upstream or another name cannot be given to a body that is on its way.
-  const isOthers = model === undefined || model.upstream !== undefined || model.upstreamModel !== name;
-  if (isOthers) throw modelNotFound(name.slice(0, 256));
-  if (!mayCall(key, model, name)) throw modelNotAllowed(name.slice(0, 256));
-  return model;
 }
 
 const unreadableForm = (): Error =>

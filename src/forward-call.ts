@@ -1,5 +1,6 @@
 import { headersOfBegun, headersOfSettled } from './answer-headers.js';
 import { isPending } from './awaitable.js';
+import { checkBatchLines } from './batch-lines.js';
 import type { Call } from './call.js';
 import { abortSignalOf } from './cancellation.js';
 import { shuttingDown } from './errors.js';
@@ -71,31 +72,36 @@ export async function forwardCall(
     const call = await openMetered(attempt, exchange, shared, order);
     const passed = passedBody(body, target, { exchange, config, call, attempt });
     refusal = passed.refusal;
-    const ask = (askedPath: string): Promise<ForwardReply> =>
-      askUpstream(target, call, {
-        operation: rule.operation,
-        method: request.method,
-        path: askedPath,
-        headers: { ...passedHeaders(request.headers, PASSED_HEADERS), ...passed.headers },
-        body: passed.pieces,
-        keyId: key.id,
-        tier: attempt.tier,
-        requestId,
-      });
+    const context = { operation: rule.operation, keyId: key.id, tier: attempt.tier, requestId };
+    const wanted = passedHeaders(request.headers, PASSED_HEADERS);
+    const get = (asked: string): Promise<ForwardReply> =>
+      askUpstream(target, call, { ...context, method: 'GET', path: asked, headers: wanted, body: undefined });
     facts.attempts = 1;
-    const reply = await ask(list?.path ?? path);
+    const input = rule.operation === 'batches' && body.kind === 'json' ? body.body.input_file_id : undefined;
+    if (typeof input === 'string') {
+      const file = await get(`/files/${encodeURIComponent(input)}/content`);
+      await checkBatchLines(file.body, { config, key });
+    }
+    const reply = await askUpstream(target, call, {
+      ...context,
+      method: request.method,
+      path: list?.path ?? path,
+      headers: { ...wanted, ...passed.headers },
+      body: passed.pieces,
+    });
     phases.mark('upstream');
 
     if (rule.answer === 'bytes') {
       const stream = forwardedStream(reply, { call, exchange, config, facts });
       return respondForwarded(reply, stream, headersOfBegun(exchange, { call, attempt }));
     }
-    const answer = await forwardedObject({ reply, rule, id, owner, config, list, again: ask });
+    const { batches } = shared;
+    const answer = await forwardedObject({ reply, rule, id, owner, config, batches, list, again: get });
     call.firstByte();
-    const settling = call.settle({ outcome: 'ok', usage: undefined, deliveredTokens: undefined });
+    const settling = call.settle({ outcome: 'ok', usage: answer.usage, deliveredTokens: undefined });
     const record = isPending(settling) ? await settling : settling;
     phases.mark('settle');
-    return respondForwarded(reply, answer, headersOfSettled(exchange, { call, attempt }, record));
+    return respondForwarded(reply, answer.body, headersOfSettled(exchange, { call, attempt }, record));
   } catch (error) {
     return respondFailed(attempt, exchange, config, refusal?.() ?? error);
   }

@@ -1,9 +1,9 @@
-import { modelNotAllowed, modelNotFound } from './errors.js';
+import { modelNotAllowed } from './errors.js';
+import { findModel } from './find-model.js';
 import type { ForwardBody } from './forward-body.js';
 import type { ForwardRule } from './http/routes.js';
 import type { ApiKey } from './keys/key-store.js';
 import type { KeyedExchange, OrderedModel } from './metered-call.js';
-import { mayCall } from './models/model-table.js';
 import type { Config } from './options.js';
 import { duplicateMember } from './request-errors.js';
 import type { Upstream } from './upstreams/upstream.js';
@@ -41,9 +41,7 @@ export function targetOf(
   const { operation } = rule;
   if (modelName !== undefined) return ofModel(modelName, { key, config, body });
   const isOfModel = OF_MODELS.has(operation);
-  // Nobody can tell which models a batch's file names.
-  const isHidden = operation === 'batches' && body.kind !== 'none';
-  if (key.models !== undefined && (isHidden || (isOfModel && body.kind === 'none'))) throw modelNotAllowed(operation);
+  if (key.models !== undefined && isOfModel && body.kind === 'none') throw modelNotAllowed(operation);
   const unnamed: Target = {
     upstream: config.upstream,
     model: { id: operation, price: undefined, maxOutputTokens: undefined },
@@ -67,9 +65,7 @@ function ofModel(
   name: string,
   { key, config, body }: { readonly key: ApiKey; readonly config: Config; readonly body: ForwardBody },
 ): Target {
-  const model = config.models.find(name);
-  if (model === undefined) throw modelNotFound(name.slice(0, 256));
-  if (!mayCall(key, model, name)) throw modelNotAllowed(name);
+  const model = findModel(config, key, name);
   const { upstreamModel } = model;
   const isRenamed = body.kind === 'json' && upstreamModel !== name && 'model' in body.body;
   const renamed = isRenamed ? JSON.stringify({ ...body.body, model: upstreamModel }) : undefined;

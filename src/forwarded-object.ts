@@ -1,3 +1,4 @@
+import type { BatchMeter } from './batch-usage.js';
 import { upstreamBadResponse } from './errors.js';
 import { type OwnList, ownPage } from './forwarded-list.js';
 import type { ForwardRule } from './http/routes.js';
@@ -6,6 +7,7 @@ import { ANSWER_BOUNDS, parseDocument } from './json-document.js';
 import type { Config } from './options.js';
 import { disown, put } from './owned-objects.js';
 import type { ForwardReply } from './upstreams/upstream.js';
+import type { TokenUsage } from './wire/usage.js';
 
 /** An answer about objects, and whose they are. */
 export interface ObjectAnswer {
@@ -15,10 +17,17 @@ export interface ObjectAnswer {
   readonly id: string;
   readonly owner: string;
   readonly config: Config;
+  readonly batches: BatchMeter;
   /** What is to be listed. */
   readonly list: OwnList | undefined;
   /** Asks the same upstream for another page. */
   again(path: string): Promise<ForwardReply>;
+}
+
+/** An answer as it is shown, and what it says was used. */
+export interface ShownObject {
+  readonly body: Uint8Array | string;
+  readonly usage: TokenUsage | undefined;
 }
 
 /** Objects are told of in less. */
@@ -28,29 +37,31 @@ const MAX_BYTES = 16_777_216;
  * What the client may see of the answer. What was made with it belongs to the caller before it is told of.
  * @throws {GatewayError} 502 for an answer that is no object, 503 when the store fails.
  */
-export async function forwardedObject(answer: ObjectAnswer): Promise<Uint8Array | string> {
+export async function forwardedObject(answer: ObjectAnswer): Promise<ShownObject> {
   const { reply, rule, id, owner, config, list } = answer;
   const { bytes, body } = await readObject(reply);
   if (list !== undefined) {
     const page = await ownPage(list, body, async (path) => (await readObject(await answer.again(path))).body);
-    await takeFiles(config, owner, page.data);
-    return JSON.stringify(page);
+    return { body: JSON.stringify(page), usage: await take(answer, page.data) };
   }
   const { makes, owned } = rule;
   if (rule.answer === 'delete') {
     if (body.deleted === true && makes !== undefined) await disown(config, { owner, kind: makes, id });
-    return bytes;
+    return { body: bytes, usage: undefined };
   }
   // Only what is new: an answer that comes after somebody deleted the object must not bring it back.
   const isNew = makes !== undefined && owned === undefined;
   if (isNew && typeof body.id === 'string') await put(config, { owner, kind: makes, id: body.id });
-  await takeFiles(config, owner, [body]);
-  return bytes;
+  return { body: bytes, usage: await take(answer, [body]) };
 }
 
-/** What batches and uploads became is their owner's. */
-async function takeFiles(config: Config, owner: string, made: readonly JsonObject[]): Promise<void> {
-  for (const file of made.flatMap(filesMadeIn)) await put(config, { owner, kind: 'file', id: file });
+/** What batches and uploads became is their owner's, and what they used is on the owner's account. */
+async function take(
+  { rule, owner, config, batches }: ObjectAnswer,
+  told: readonly JsonObject[],
+): Promise<TokenUsage | undefined> {
+  for (const file of told.flatMap(filesMadeIn)) await put(config, { owner, kind: 'file', id: file });
+  return rule.operation === 'batches' ? batches.uncounted(owner, told) : undefined;
 }
 
 /** The files that a batch or an upload became. */

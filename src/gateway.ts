@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { isPending } from './awaitable.js';
 import { noBackground } from './background.js';
+import { batchMeter } from './batch-usage.js';
 import type { Call } from './call.js';
 import { callModel } from './call-model.js';
 import { shuttingDown, unknownUrl } from './errors.js';
@@ -43,6 +44,7 @@ export function createGateway(options?: GatewayOptions): Gateway {
   const shared: Shared = {
     config,
     sendCall: callSender(),
+    batches: batchMeter(config),
     running,
     background: noBackground(),
     closing: () => closed !== undefined,

@@ -1,5 +1,6 @@
 import { type Awaitable, guarded, isPending, whenReady } from './awaitable.js';
 import type { Background } from './background.js';
+import type { BatchMeter } from './batch-usage.js';
 import { type Call, openCall, priced } from './call.js';
 import { causeOf, type GatewayError, shuttingDown, toGatewayError, unavailable } from './errors.js';
 import { type Exchange, respondFailure } from './failure.js';
@@ -27,6 +28,7 @@ export interface Shared {
   readonly config: Config;
   readonly sendCall: SendCall;
   readonly running: Set<Call>;
+  readonly batches: BatchMeter;
   readonly background: Background;
   /** Whether the gateway takes no new calls any more. */
   readonly closing: () => boolean;

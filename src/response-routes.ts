@@ -1,5 +1,5 @@
 import { askAboutResponse } from './asked-response.js';
-import { findModel } from './call-model.js';
+import { findModel } from './find-model.js';
 import { forwardCall } from './forward-call.js';
 import type { GatewayResponse } from './http/exchange.js';
 import { readBody } from './http/read-body.js';

@@ -20,6 +20,7 @@ const KINDS: Readonly<Record<string, { readonly prefix: string; readonly object:
 
 export async function objectUpstream(): Promise<ObjectUpstream> {
   const collections = new Map<string, Member[]>(Object.keys(KINDS).map((name) => [name, []]));
+  const contents = new Map<string, Buffer>();
   let made = 0;
   const all = (name: string): Member[] => collections.get(name) ?? [];
 
@@ -53,10 +54,16 @@ export async function objectUpstream(): Promise<ObjectUpstream> {
     const [, , name = '', id, action] = pathname.split('/');
     if (!collections.has(name)) return errorAnswer(res, 404, `Invalid URL (${method} ${pathname})`);
     const given = headers['content-type'] === 'application/json' && body().length > 0 ? JSON.parse(String(body())) : {};
-    if (id === undefined) return jsonAnswer(res, method === 'GET' ? page(name, searchParams) : create(name, given));
+    if (id === undefined && method === 'GET') return jsonAnswer(res, page(name, searchParams));
+    if (id === undefined) {
+      const made = create(name, given);
+      contents.set(String(made.id), fileIn(body()));
+      return jsonAnswer(res, made);
+    }
     const found = all(name).find((object) => object.id === id);
     if (found === undefined) return errorAnswer(res, 404, `Upstream has no ${id}`);
-    if (action === 'content') return res.writeHead(200, { 'content-type': 'text/plain' }).end(`content of ${id}`);
+    if (action === 'content')
+      return res.writeHead(200, { 'content-type': 'text/plain' }).end(contents.get(id) ?? `content of ${id}`);
     if (action === 'complete') found.file = create('files');
     else if (action === 'finish') found.output_file_id = create('files').id;
     else if (action !== undefined && action !== 'cancel') return jsonAnswer(res, { object: 'list', data: [] });
@@ -71,4 +78,10 @@ export async function objectUpstream(): Promise<ObjectUpstream> {
     objects: all,
     plant: (name, object) => void all(name).push(object),
   };
+}
+
+/** The file of a form, as clients write it. */
+function fileIn(form: Buffer): Buffer {
+  const head = form.indexOf('\r\n\r\n', form.indexOf('filename='));
+  return form.subarray(head + 4, form.indexOf('\r\n--', head + 4));
 }

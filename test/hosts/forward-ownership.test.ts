@@ -10,7 +10,8 @@ import { CALL } from '../helpers/scene.js';
 const owned = () => ({ start: objectUpstream, keys: ownersKeys() });
 
 async function upload(openai: OpenAI, name = 'a.txt'): Promise<string> {
-  return (await openai.files.create({ file: await toFile(Buffer.from(name), name), purpose: 'assistants' })).id;
+  const file = await toFile(Buffer.from(JSON.stringify({ custom_id: name })), name);
+  return (await openai.files.create({ file, purpose: 'assistants' })).id;
 }
 
 interface Page {
@@ -78,7 +79,7 @@ forwardsOnEveryHost(
 
     const too = client(SECRETS.annToo);
     assert.equal((await too.files.retrieve(file)).id, file);
-    assert.equal(await (await too.files.content(file)).text(), `content of ${file}`);
+    assert.equal(await (await too.files.content(file)).text(), '{"custom_id":"a.txt"}');
     assert.equal((await too.files.delete(file)).deleted, true);
     const gone = await told(await ask(`/files/${file}`, { secret: SECRETS.ann }), file);
     const never = await told(await ask('/files/file-99999999', { secret: SECRETS.ann }), 'file-99999999');

@@ -1,0 +1,56 @@
+import type { JsonObject } from './json.js';
+import type { Config } from './options.js';
+import { findOwned, put } from './owned-objects.js';
+import { readUsage, type TokenUsage } from './wire/usage.js';
+
+/** Statuses after which a batch uses no more. */
+const ENDED = new Set<unknown>(['completed', 'failed', 'expired', 'cancelled']);
+
+/** Tells what batches have used. */
+export interface BatchMeter {
+  /**
+   * What the batches of this owner used that have ended and were not counted before; `undefined` when there are none. Its
+   * output is not to be had before the batch was seen: then it is counted.
+   */
+  uncounted(owner: string, batches: readonly JsonObject[]): Promise<TokenUsage | undefined>;
+}
+
+export function batchMeter(config: Config): BatchMeter {
+  /** Being counted now: two who ask at once must not both pay. */
+  const counting = new Set<string>();
+
+  async function takeOnce(owner: string, id: string): Promise<boolean> {
+    const name = JSON.stringify([owner, id]);
+    if (counting.has(name)) return false;
+    counting.add(name);
+    try {
+      const found = await findOwned(config, { owner, kind: 'batch', id });
+      if (found === undefined || found.body.counted === true) return false;
+      await put(config, { owner, kind: 'batch', id }, { counted: true });
+      return true;
+    } finally {
+      counting.delete(name);
+    }
+  }
+
+  return {
+    async uncounted(owner, batches) {
+      let sum: TokenUsage | undefined;
+      for (const { id, status, usage } of batches) {
+        const used = readUsage(usage);
+        if (used === undefined || typeof id !== 'string' || !ENDED.has(status)) continue;
+        if (await takeOnce(owner, id)) sum = sum === undefined ? used : added(sum, used);
+      }
+      return sum;
+    },
+  };
+}
+
+function added(one: TokenUsage, other: TokenUsage): TokenUsage {
+  return {
+    inputTokens: one.inputTokens + other.inputTokens,
+    cachedInputTokens: (one.cachedInputTokens ?? 0) + (other.cachedInputTokens ?? 0),
+    outputTokens: one.outputTokens + other.outputTokens,
+    reasoningTokens: (one.reasoningTokens ?? 0) + (other.reasoningTokens ?? 0),
+  };
+}
