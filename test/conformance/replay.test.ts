@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { http, memoryObjects, type ObjectKind } from 'megallm-middleware';
+import { memoryObjects, type ObjectKind } from 'megallm-middleware';
 import { isJsonObject, type Json, type JsonObject } from '../../src/json.js';
 import { reply, streamReply } from '../helpers/chat-answers.js';
-import { SECRET, testSetup } from '../helpers/gateway-options.js';
+import { SECRET } from '../helpers/gateway-options.js';
 import { BARE_HOST } from '../helpers/hosts.js';
 import { type RawResponse, rawExchange, rawRequest } from '../helpers/raw-client.js';
-import { UPSTREAM_KEY } from '../helpers/scene.js';
+import { withHost } from '../helpers/scene.js';
 import { type SeenRequest, type Step, scriptedUpstream } from '../helpers/scripted-upstream.js';
 import { everyAnswer } from './every-answer.js';
 import {
+  itForEachRecording,
   type RecordedGroup,
   type Recording,
   recordedEvents,
@@ -262,41 +263,33 @@ describe('what OpenAI said once, a client gets as it was said', { skip: recordin
         .sort(),
     );
   });
-  for (const group of recordedGroups()) {
-    for (const [index, recording] of group.examples.entries()) {
-      it(`${group.name}, ${index + 1}`, { timeout: 30_000 }, () => replay(group, recording));
-    }
-  }
+  itForEachRecording(replay);
 });
 
 async function replay(group: RecordedGroup, recording: Recording): Promise<void> {
   const plan = PLANS[group.name];
   assert.ok(plan !== undefined);
   const sent = recordedBody(group, recording);
-  const upstream = await scriptedUpstream(() => answerSteps(group, recording, sent));
   const objects = memoryObjects();
   for (const { kind, id, body = {} } of plan.owned?.(recording) ?? [])
     await objects.put({ owner: 'key:key_test', kind, id, createdAt: 1_700_000_000_000, body });
-  const setup = testSetup({
-    upstream: http({ baseUrl: upstream.baseUrl, apiKey: UPSTREAM_KEY }),
-    objects,
-    broken: group.status === 401,
-  });
-  const host = await BARE_HOST.start(setup.options);
-  try {
+  const start = () =>
+    scriptedUpstream(({ path }) => (isLookAtLines(group, path) ? reply(LINE) : answerSteps(group, recording, sent)));
+  await withHost(BARE_HOST, { start, objects, broken: group.status === 401 }, async ({ host, upstream }) => {
     const path = `/v1${group.path.replace(/\{\w+\}/, plan.id?.(recording) ?? '')}${plan.query ?? ''}`;
     const { headers, body } = requestBody(group, recording);
     const request = rawRequest(group.method, path, { authorization: `Bearer ${SECRET}`, ...headers }, body);
     const answer = await rawExchange(host.origin, request);
     checkHead(answer);
-    plan.check({ group, recording, answer, sent, requests: upstream.requests });
-    await setup.finish();
-    assert.deepEqual(host.hostErrors, []);
-  } finally {
-    await host.close();
-    await upstream.close();
-  }
+    const requests = upstream.requests.filter(({ path: asked }) => !isLookAtLines(group, asked));
+    plan.check({ group, recording, answer, sent, requests });
+  });
 }
+
+/** A batch's lines, of which the recordings have none, are looked at before it is made. */
+const LINE = { custom_id: '1', method: 'POST', url: '/v1/chat/completions', body: { model: 'gpt-4o-mini' } };
+const isLookAtLines = ({ path }: RecordedGroup, asked: string): boolean =>
+  path === '/batches' && /\/files\/[^/]+\/content$/.test(asked);
 
 /** What every answer has, and what of the upstream's head nobody sees. */
 function checkHead({ headers }: RawResponse): void {
