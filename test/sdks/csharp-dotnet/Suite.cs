@@ -1,6 +1,4 @@
 using System.Net;
-using System.Text;
-using System.Text.Json;
 using System.Text.Json.Serialization;
 using OpenAI;
 using OpenAI.Chat;
@@ -17,15 +15,7 @@ public sealed class Suite
     private const string Model = "gpt-4o-mini";
     private const string EmbeddingModel = "text-embedding-3-small";
 
-    private const string RedPixel = "data:image/png;base64,"
-        + "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
-
     private static readonly OpenAIClient Client = ClientWith(Scenario.Variable("OPENAI_API_KEY"));
-
-    private static readonly JsonSerializerOptions Strict = new()
-    {
-        UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
-    };
 
     [Fact]
     public Task Models() => Scenario.Run("models", async () =>
@@ -72,44 +62,10 @@ public sealed class Suite
         Assert.Single(chunks.Select(chunk => chunk.Id).Distinct());
     });
 
-    private sealed record WeatherQuestion
-    {
-        [JsonPropertyName("city")] public required string City { get; init; }
-        [JsonPropertyName("unit")] public required string Unit { get; init; }
-    }
-
-    private sealed record FlightQuestion
-    {
-        [JsonPropertyName("destination")] public required string Destination { get; init; }
-        [JsonPropertyName("passengers")] public required int Passengers { get; init; }
-        [JsonPropertyName("direct")] public required bool Direct { get; init; }
-    }
-
     private static readonly List<Tool> Offered =
     [
-        new Function("get_weather", "The weather of a city", """
-            {
-              "type": "object",
-              "properties": {
-                "city": { "type": "string" },
-                "unit": { "type": "string", "enum": ["celsius", "fahrenheit"] }
-              },
-              "required": ["city", "unit"],
-              "additionalProperties": false
-            }
-            """),
-        new Function("find_flights", "Flights to a city", """
-            {
-              "type": "object",
-              "properties": {
-                "destination": { "type": "string" },
-                "passengers": { "type": "integer" },
-                "direct": { "type": "boolean" }
-              },
-              "required": ["destination", "passengers", "direct"],
-              "additionalProperties": false
-            }
-            """),
+        new Function("get_weather", "The weather of a city", Given.WeatherSchema),
+        new Function("find_flights", "Flights to a city", Given.FlightSchema),
     ];
 
     [Fact]
@@ -134,7 +90,8 @@ public sealed class Suite
             Assert.Equal(calls.Count, calls.Select(call => call.Id).Distinct().Count());
             called.Add([.. calls.Select(call => call.Function.Name).Order(StringComparer.Ordinal)]);
             messages.Add(whole.FirstChoice.Message);
-            messages.AddRange(calls.Select(call => new Message(call, AnswerTo(call.Function))));
+            messages.AddRange(calls.Select(call => new Message(
+                call, Given.AnswerTo(call.Function.Name, call.Function.Arguments.ToString()))));
         }
         Assert.Fail("the loop did not end with words");
     });
@@ -172,9 +129,9 @@ public sealed class Suite
         Assert.True(answer.Usage.PromptTokens > 0);
         var few = await embeddings.CreateEmbeddingAsync(texts[0], EmbeddingModel, dimensions: 256);
         var again = await embeddings.CreateEmbeddingAsync(texts[0], EmbeddingModel);
-        AssertUnitVector(answer.Data[0].Embedding, 1536);
-        AssertUnitVector(answer.Data[1].Embedding, 1536);
-        AssertUnitVector(few.Data[0].Embedding, 256);
+        Expect.UnitVector(answer.Data[0].Embedding, 1536);
+        Expect.UnitVector(answer.Data[1].Embedding, 1536);
+        Expect.UnitVector(few.Data[0].Embedding, 256);
         Assert.NotEqual(answer.Data[0].Embedding, answer.Data[1].Embedding);
         Assert.Equal(answer.Data[0].Embedding, again.Data[0].Embedding);
     });
@@ -220,7 +177,8 @@ public sealed class Suite
     [Fact]
     public Task Vision() => Scenario.Run("vision", async () =>
     {
-        List<Content> question = ["Which colour is this?", new ImageUrl(RedPixel, ImageDetail.Low)];
+        var picture = new ImageUrl($"data:image/png;base64,{Given.RedPixel}", ImageDetail.Low);
+        List<Content> question = ["Which colour is this?", picture];
         var response = await Client.ChatEndpoint.GetCompletionAsync(
             new ChatRequest([new Message(Role.User, question)], model: Model));
         Assert.NotEmpty(response.FirstChoice.ToString());
@@ -230,8 +188,7 @@ public sealed class Suite
     public Task Files() => Scenario.Run("files", async () =>
     {
         var files = Client.FilesEndpoint;
-        var content = Encoding.UTF8.GetBytes(Scenario.UpTo100Kilobytes(
-            """{"custom_id":"привет 🌍","url":"/v1/chat/completions","body":{"model":"gpt-4o-mini"}}""" + "\n"));
+        var content = Given.FileContent();
         var folder = Directory.CreateTempSubdirectory();
         try
         {
@@ -326,20 +283,13 @@ public sealed class Suite
             if (deltas == 3) break;
         }
         Assert.Equal(3, deltas);
-        var deadline = DateTime.UtcNow.AddSeconds(5);
-        while (await Scenario.Count("slow-stream", "cancelled") == before)
-        {
-            Assert.True(DateTime.UtcNow < deadline, "not cancelled within 5 s");
-            await Task.Delay(50);
-        }
+        await Expect.Stopped("slow-stream", before);
     });
 
     [Fact]
     public Task LongPrompt() => Scenario.Run("long-prompt", async () =>
     {
-        var text = Scenario.UpTo100Kilobytes(
-            "Съешь же ещё этих мягких французских булок. 敏捷的棕色狐狸跳过了懒狗。 🦊🌍👩‍👩‍👧‍👦\n");
-        Message[] messages = [new Message(Role.User, text), new Message(Role.User, "Say nothing")];
+        Message[] messages = [new Message(Role.User, Given.LongText()), new Message(Role.User, "Say nothing")];
         var response = await Client.ChatEndpoint.GetCompletionAsync(new ChatRequest(messages, model: Model));
         Assert.NotEmpty(response.FirstChoice.ToString());
         Assert.True(response.Usage.PromptTokens >= 10_000, $"{response.Usage.PromptTokens} prompt tokens");
@@ -382,44 +332,14 @@ public sealed class Suite
             .OfType<ResponseText>()
             .Select(part => part.Text));
 
-    private static string AnswerTo(Function function)
-    {
-        var arguments = function.Arguments.ToString();
-        switch (function.Name)
-        {
-            case "get_weather":
-                var weather = JsonSerializer.Deserialize<WeatherQuestion>(arguments, Strict);
-                Assert.Contains(weather.Unit, new[] { "celsius", "fahrenheit" });
-                return """{"forecast":"sunny"}""";
-            case "find_flights":
-                Assert.NotNull(JsonSerializer.Deserialize<FlightQuestion>(arguments, Strict));
-                return """{"flight":"TP 1"}""";
-            default:
-                throw new InvalidOperationException($"no such tool: {function.Name}");
-        }
-    }
-
     private static Task<HttpRequestException> FailureOf(OpenAIClient client, string model) =>
         Assert.ThrowsAsync<HttpRequestException>(() => client.ChatEndpoint.GetCompletionAsync(Asking(model, "Hello")));
 
     /// <summary>The SDK puts the whole answer into the message of its exception.</summary>
-    private static string FieldOf(HttpRequestException error, string name)
-    {
-        using var body = JsonDocument.Parse(error.Message[error.Message.IndexOf('{')..]);
-        return body.RootElement.GetProperty("error").GetProperty(name).GetString();
-    }
+    private static string FieldOf(HttpRequestException error, string name) =>
+        Expect.ErrorField(error.Message[error.Message.IndexOf('{')..], name);
 
     /// <summary>The SDK repeats nothing by itself.</summary>
-    private static async Task AssertOneCall(string model, HttpStatusCode status)
-    {
-        var before = await Scenario.Count(model, "calls");
-        Assert.Equal(status, (await FailureOf(Client, model)).StatusCode);
-        Assert.Equal(1, await Scenario.Count(model, "calls") - before);
-    }
-
-    private static void AssertUnitVector(IReadOnlyList<double> vector, int dimension)
-    {
-        Assert.Equal(dimension, vector.Count);
-        Assert.Equal(1, Math.Sqrt(vector.Sum(number => number * number)), tolerance: 1e-3);
-    }
+    private static Task AssertOneCall(string model, HttpStatusCode status) => Expect.Calls(model, 1, async () =>
+        Assert.Equal(status, (await FailureOf(Client, model)).StatusCode));
 }

@@ -1,5 +1,4 @@
 using System.ClientModel;
-using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using OpenAI;
@@ -19,15 +18,7 @@ public sealed class Suite
     /// <summary>The default of System.ClientModel's ClientRetryPolicy.</summary>
     private const int SdkRetries = 3;
 
-    private const string RedPixel =
-        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
-
     private static readonly OpenAIClient Client = ClientWith(Scenario.Variable("OPENAI_API_KEY"));
-
-    private static readonly JsonSerializerOptions Strict = new()
-    {
-        UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
-    };
 
     [Fact]
     public Task Models() => Scenario.Run("models", async () =>
@@ -69,50 +60,16 @@ public sealed class Suite
         Assert.Single(updates.Select(update => update.CompletionId).Distinct());
     });
 
-    private sealed record WeatherQuestion
-    {
-        [JsonPropertyName("city")] public required string City { get; init; }
-        [JsonPropertyName("unit")] public required string Unit { get; init; }
-    }
-
-    private sealed record FlightQuestion
-    {
-        [JsonPropertyName("destination")] public required string Destination { get; init; }
-        [JsonPropertyName("passengers")] public required int Passengers { get; init; }
-        [JsonPropertyName("direct")] public required bool Direct { get; init; }
-    }
-
     private static readonly ChatTool GetWeather = ChatTool.CreateFunctionTool(
         "get_weather",
         "The weather of a city",
-        BinaryData.FromString("""
-            {
-              "type": "object",
-              "properties": {
-                "city": { "type": "string" },
-                "unit": { "type": "string", "enum": ["celsius", "fahrenheit"] }
-              },
-              "required": ["city", "unit"],
-              "additionalProperties": false
-            }
-            """),
+        BinaryData.FromString(Given.WeatherSchema),
         functionSchemaIsStrict: true);
 
     private static readonly ChatTool FindFlights = ChatTool.CreateFunctionTool(
         "find_flights",
         "Flights to a city",
-        BinaryData.FromString("""
-            {
-              "type": "object",
-              "properties": {
-                "destination": { "type": "string" },
-                "passengers": { "type": "integer" },
-                "direct": { "type": "boolean" }
-              },
-              "required": ["destination", "passengers", "direct"],
-              "additionalProperties": false
-            }
-            """),
+        BinaryData.FromString(Given.FlightSchema),
         functionSchemaIsStrict: true);
 
     [Fact]
@@ -138,7 +95,8 @@ public sealed class Suite
             Assert.Equal(calls.Count, calls.Select(call => call.Id).Distinct().Count());
             called.Add([.. calls.Select(call => call.FunctionName).Order(StringComparer.Ordinal)]);
             messages.Add(new AssistantChatMessage(calls));
-            messages.AddRange(calls.Select(call => new ToolChatMessage(call.Id, AnswerTo(call))));
+            messages.AddRange(calls.Select(call => new ToolChatMessage(
+                call.Id, Given.AnswerTo(call.FunctionName, call.FunctionArguments.ToString()))));
         }
         Assert.Fail("the loop did not end with words");
     });
@@ -189,7 +147,7 @@ public sealed class Suite
         };
         ChatCompletion completion =
             (await ChatWith(Model).CompleteChatAsync([new UserChatMessage("A recipe for bread")], options)).Value;
-        var recipe = JsonSerializer.Deserialize<Recipe>(TextOf(completion.Content), Strict);
+        var recipe = JsonSerializer.Deserialize<Recipe>(TextOf(completion.Content), Given.Strict);
         Assert.Contains(recipe.Difficulty, new[] { "easy", "hard" });
         Assert.NotNull(recipe.Ingredients);
     });
@@ -205,9 +163,9 @@ public sealed class Suite
         var few = (await embeddings.GenerateEmbeddingAsync(
             "The first text", new EmbeddingGenerationOptions { Dimensions = 256 })).Value;
         var again = (await embeddings.GenerateEmbeddingAsync("The first text")).Value;
-        AssertUnitVector(answer[0].ToFloats(), 1536);
-        AssertUnitVector(answer[1].ToFloats(), 1536);
-        AssertUnitVector(few.ToFloats(), 256);
+        Expect.UnitVector(Doubles(answer[0]), 1536);
+        Expect.UnitVector(Doubles(answer[1]), 1536);
+        Expect.UnitVector(Doubles(few), 256);
         Assert.NotEqual(answer[0].ToFloats().ToArray(), answer[1].ToFloats().ToArray());
         Assert.Equal(answer[0].ToFloats().ToArray(), again.ToFloats().ToArray());
     });
@@ -251,7 +209,7 @@ public sealed class Suite
         var question = new UserChatMessage(
             ChatMessageContentPart.CreateTextPart("Which colour is this?"),
             ChatMessageContentPart.CreateImagePart(
-                BinaryData.FromBytes(Convert.FromBase64String(RedPixel)), "image/png", ChatImageDetailLevel.Low));
+                BinaryData.FromBytes(Convert.FromBase64String(Given.RedPixel)), "image/png", ChatImageDetailLevel.Low));
         ChatCompletion completion = (await ChatWith(Model).CompleteChatAsync(question)).Value;
         Assert.NotEmpty(TextOf(completion.Content));
     });
@@ -260,8 +218,7 @@ public sealed class Suite
     public Task Files() => Scenario.Run("files", async () =>
     {
         var files = Client.GetOpenAIFileClient();
-        var content = Encoding.UTF8.GetBytes(Scenario.UpTo100Kilobytes(
-            """{"custom_id":"привет 🌍","url":"/v1/chat/completions","body":{"model":"gpt-4o-mini"}}""" + "\n"));
+        var content = Given.FileContent();
         OpenAIFile uploaded = (await files.UploadFileAsync(
             BinaryData.FromBytes(content), "requests.jsonl", FileUploadPurpose.Batch)).Value;
         Assert.Equal(content.Length, uploaded.SizeInBytes);
@@ -344,21 +301,14 @@ public sealed class Suite
             if (deltas == 3) break;
         }
         Assert.Equal(3, deltas);
-        var deadline = DateTime.UtcNow.AddSeconds(5);
-        while (await Scenario.Count("slow-stream", "cancelled") == before)
-        {
-            Assert.True(DateTime.UtcNow < deadline, "not cancelled within 5 s");
-            await Task.Delay(50);
-        }
+        await Expect.Stopped("slow-stream", before);
     });
 
     [Fact]
     public Task LongPrompt() => Scenario.Run("long-prompt", async () =>
     {
-        var text = Scenario.UpTo100Kilobytes(
-            "Съешь же ещё этих мягких французских булок. 敏捷的棕色狐狸跳过了懒狗。 🦊🌍👩‍👩‍👧‍👦\n");
         ChatCompletion completion = (await ChatWith(Model).CompleteChatAsync(
-            new UserChatMessage(text), new UserChatMessage("Say nothing"))).Value;
+            new UserChatMessage(Given.LongText()), new UserChatMessage("Say nothing"))).Value;
         Assert.NotEmpty(TextOf(completion.Content));
         Assert.True(completion.Usage.InputTokenCount >= 10_000, $"{completion.Usage.InputTokenCount} prompt tokens");
     });
@@ -392,38 +342,15 @@ public sealed class Suite
                     string.Concat(pieces.Select(piece => piece.FunctionArgumentsUpdate?.ToString()))))),
     ];
 
-    private static string AnswerTo(ChatToolCall call)
-    {
-        switch (call.FunctionName)
-        {
-            case "get_weather":
-                var weather = JsonSerializer.Deserialize<WeatherQuestion>(call.FunctionArguments.ToString(), Strict);
-                Assert.Contains(weather.Unit, new[] { "celsius", "fahrenheit" });
-                return """{"forecast":"sunny"}""";
-            case "find_flights":
-                Assert.NotNull(JsonSerializer.Deserialize<FlightQuestion>(call.FunctionArguments.ToString(), Strict));
-                return """{"flight":"TP 1"}""";
-            default:
-                throw new InvalidOperationException($"no such tool: {call.FunctionName}");
-        }
-    }
-
     private static Task<ClientResultException> FailureOf(ChatClient chat) =>
         Assert.ThrowsAsync<ClientResultException>(() => chat.CompleteChatAsync(new UserChatMessage("Hello")));
 
     /// <summary>The exception has the status and a message; the rest is in the answer that it carries.</summary>
-    private static string FieldOf(ClientResultException error, string name)
-    {
-        using var body = JsonDocument.Parse(error.GetRawResponse().Content);
-        return body.RootElement.GetProperty("error").GetProperty(name).GetString();
-    }
+    private static string FieldOf(ClientResultException error, string name) =>
+        Expect.ErrorField(error.GetRawResponse().Content.ToString(), name);
 
-    private static async Task AssertRetries(string model, int status)
-    {
-        var before = await Scenario.Count(model, "calls");
-        Assert.Equal(status, (await FailureOf(ChatWith(model))).Status);
-        Assert.Equal(1 + SdkRetries, await Scenario.Count(model, "calls") - before);
-    }
+    private static Task AssertRetries(string model, int status) => Expect.Calls(model, 1 + SdkRetries, async () =>
+        Assert.Equal(status, (await FailureOf(ChatWith(model))).Status));
 
     private static void AssertUsage(ChatTokenUsage usage)
     {
@@ -432,9 +359,6 @@ public sealed class Suite
         Assert.Equal(usage.InputTokenCount + usage.OutputTokenCount, usage.TotalTokenCount);
     }
 
-    private static void AssertUnitVector(ReadOnlyMemory<float> vector, int dimension)
-    {
-        Assert.Equal(dimension, vector.Length);
-        Assert.Equal(1, Math.Sqrt(vector.ToArray().Sum(number => (double)number * number)), tolerance: 1e-3);
-    }
+    private static double[] Doubles(OpenAIEmbedding embedding) =>
+        embedding.ToFloats().ToArray().Select(number => (double)number).ToArray();
 }

@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
-exec go run .
+cd "$(dirname "${BASH_SOURCE[0]}")/../go"
+exec go run ./go-openai

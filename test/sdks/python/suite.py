@@ -11,7 +11,7 @@ import time
 import traceback
 import urllib.request
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import openai
 from openai import OpenAI, Stream
@@ -32,6 +32,7 @@ strict = OpenAI(_strict_response_validation=True)
 client = OpenAI()
 
 Scenario = Callable[[], None]
+Failure = TypeVar("Failure", bound=Exception)
 scenarios: dict[str, Scenario] = {}
 
 
@@ -52,6 +53,19 @@ def user(content: str) -> ChatCompletionMessageParam:
     return {"role": "user", "content": content}
 
 
+def ask(sdk: OpenAI, model: str, **options: Any) -> None:
+    sdk.chat.completions.create(model=model, messages=[user("Hello")], **options)
+
+
+def failure(kind: type[Failure], run: Callable[[], object]) -> Failure:
+    """The error that it ends with, of that class."""
+    try:
+        run()
+    except kind as error:
+        return error
+    raise AssertionError(f"no {kind.__name__}")
+
+
 @scenario("models")
 def models() -> None:
     listed = list(strict.models.list())
@@ -59,12 +73,8 @@ def models() -> None:
     for model in listed:
         assert model.id and model.object == "model" and model.created >= 0, f"not a model: {model}"
     assert strict.models.retrieve(MODEL).id == MODEL
-    try:
-        strict.models.retrieve("no-such-model")
-    except openai.NotFoundError as error:
-        assert error.code == "model_not_found", f"code {error.code}"
-    else:
-        raise AssertionError("no-such-model was found")
+    error = failure(openai.NotFoundError, lambda: strict.models.retrieve("no-such-model"))
+    assert error.code == "model_not_found", f"code {error.code}"
 
 
 @scenario("chat")
@@ -243,56 +253,37 @@ def files() -> None:
     assert strict.files.retrieve(uploaded.id).bytes == len(content)
     assert strict.files.content(uploaded.id).read() == content, "other bytes came back"
     assert strict.files.delete(uploaded.id).deleted, "not deleted"
-    try:
-        strict.files.retrieve(uploaded.id)
-    except openai.NotFoundError:
-        return
-    raise AssertionError("the deleted file was found")
+    failure(openai.NotFoundError, lambda: strict.files.retrieve(uploaded.id))
 
 
 @scenario("error-400")
 def error_400() -> None:
-    try:
-        strict.chat.completions.create(model="fault-400", messages=[user("Hello")], temperature=1)
-    except openai.BadRequestError as error:
-        assert "temperature" in error.message, f"message {error.message}"
-        assert (error.code, error.param) == ("invalid_value", "temperature"), f"{error.code}, {error.param}"
-        assert error.type == "invalid_request_error", f"type {error.type}"
-        assert error.request_id, "no request id"
-    else:
-        raise AssertionError("no error")
+    error = failure(openai.BadRequestError, lambda: ask(strict, "fault-400", temperature=1))
+    assert "temperature" in error.message, f"message {error.message}"
+    assert (error.code, error.param) == ("invalid_value", "temperature"), f"{error.code}, {error.param}"
+    assert error.type == "invalid_request_error", f"type {error.type}"
+    assert error.request_id, "no request id"
 
 
 @scenario("error-401")
 def error_401() -> None:
-    try:
-        strict.with_options(api_key="sk-wrong").chat.completions.create(model=MODEL, messages=[user("Hello")])
-    except openai.AuthenticationError as error:
-        assert error.code == "invalid_api_key", f"code {error.code}"
-    else:
-        raise AssertionError("no error")
+    stranger = strict.with_options(api_key="sk-wrong")
+    error = failure(openai.AuthenticationError, lambda: ask(stranger, MODEL))
+    assert error.code == "invalid_api_key", f"code {error.code}"
 
 
 @scenario("error-404")
 def error_404() -> None:
-    try:
-        strict.chat.completions.create(model="no-such-model", messages=[user("Hello")])
-    except openai.NotFoundError as error:
-        assert error.code == "model_not_found", f"code {error.code}"
-    else:
-        raise AssertionError("no error")
+    error = failure(openai.NotFoundError, lambda: ask(strict, "no-such-model"))
+    assert error.code == "model_not_found", f"code {error.code}"
 
 
 def expect_retries(model: str, kind: type[openai.APIStatusError]) -> None:
     before = counts(model)["calls"]
-    try:
-        strict.chat.completions.create(model=model, messages=[user("Hello")])
-    except kind:
-        calls = counts(model)["calls"] - before
-        expected = 1 + openai.DEFAULT_MAX_RETRIES
-        assert calls == expected, f"{calls} calls, not {expected}"
-    else:
-        raise AssertionError("no error")
+    failure(kind, lambda: ask(strict, model))
+    calls = counts(model)["calls"] - before
+    expected = 1 + openai.DEFAULT_MAX_RETRIES
+    assert calls == expected, f"{calls} calls, not {expected}"
 
 
 @scenario("error-429")
@@ -309,15 +300,16 @@ def error_500() -> None:
 def error_mid_stream() -> None:
     text = ""
     reasons: list[str] = []
-    try:
+
+    def read() -> None:
+        nonlocal text
         for chunk in strict.chat.completions.create(model="fault-mid-stream", messages=[user("Hello")], stream=True):
             for choice in chunk.choices:
                 text += choice.delta.content or ""
-                reasons += [choice.finish_reason] if choice.finish_reason else []
-    except openai.APIError as error:
-        assert error.message, "the error has no message"
-    else:
-        raise AssertionError(f"the stream ended as if complete, after {text!r}")
+                reasons.extend([choice.finish_reason] if choice.finish_reason else [])
+
+    error = failure(openai.APIError, read)
+    assert error.message, "the error has no message"
     assert text.split() == ["one", "two"], f"before the error: {text!r}"
     assert reasons == [], f"finish reasons {reasons}"
 

@@ -61,18 +61,16 @@ pub async fn error_404() -> Outcome {
 }
 
 pub async fn error_429() -> Outcome {
-    let before = count_of("fault-429").await?;
-    expect_error(ask("fault-429").await, 429, Some("rate_limit_exceeded"))?;
-    ensure_calls("fault-429", before.calls).await
+    ensure_retried("fault-429", 429, Some("rate_limit_exceeded")).await
 }
 
 pub async fn error_500() -> Outcome {
-    let before = count_of("fault-500").await?;
-    expect_error(ask("fault-500").await, 500, None)?;
-    ensure_calls("fault-500", before.calls).await
+    ensure_retried("fault-500", 500, None).await
 }
 
-async fn ensure_calls(model: &str, before: u32) -> Outcome {
+async fn ensure_retried(model: &str, status: u16, code: Option<&str>) -> Outcome {
+    let before = count_of(model).await?.calls;
+    expect_error(ask(model).await, status, code)?;
     let calls = count_of(model).await?.calls - before;
     ensure!(
         calls == CALLS_PER_REQUEST,

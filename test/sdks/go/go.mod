@@ -1,10 +1,11 @@
-module megallm.test/openai-go
+module megallm.test/sdks
 
 go 1.26.0
 
 require (
 	github.com/invopop/jsonschema v0.14.0
 	github.com/openai/openai-go/v3 v3.96.0
+	github.com/sashabaranov/go-openai v1.43.0
 )
 
 require (

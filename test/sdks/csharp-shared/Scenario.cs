@@ -39,13 +39,6 @@ internal static class Scenario
     public static string Variable(string name) =>
         Environment.GetEnvironmentVariable(name) ?? throw new InvalidOperationException($"{name} is not set");
 
-    /// <summary>The line as often as it takes to make 100 KB of UTF-8.</summary>
-    public static string UpTo100Kilobytes(string line)
-    {
-        var bytes = System.Text.Encoding.UTF8.GetByteCount(line);
-        return string.Concat(Enumerable.Repeat(line, (100 * 1024 + bytes - 1) / bytes));
-    }
-
     private static void Report(string outcome)
     {
         var line = $"SCENARIO {string.Join(' ', outcome.Split((char[])null, StringSplitOptions.RemoveEmptyEntries))}";

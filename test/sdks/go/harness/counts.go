@@ -1,5 +1,4 @@
-// What runs the scenarios of ../SCENARIOS.md and prints their lines. The same file as in ../go-openai.
-package main
+package harness
 
 import (
 	"context"
@@ -7,54 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 )
 
-const (
-	scenarioDeadline = 30 * time.Second
-	cancelDeadline   = 5 * time.Second
-)
-
-type scenario struct {
-	name string
-	run  func(ctx context.Context) error
-}
-
-// runAll prints a line for each scenario and returns the exit code.
-func runAll(scenarios []scenario) int {
-	code := 0
-	for _, s := range scenarios {
-		if err := runOne(s); err != nil {
-			code = 1
-			fmt.Printf("SCENARIO %s FAILED %s\n", s.name, strings.Join(strings.Fields(describe(err)), " "))
-			continue
-		}
-		fmt.Printf("SCENARIO %s ok\n", s.name)
-	}
-	return code
-}
-
-// runOne gives up even on a scenario that does not listen to its context.
-func runOne(s scenario) error {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), scenarioDeadline, fmt.Errorf("not done within %s", scenarioDeadline))
-	defer cancel()
-	result := make(chan error, 1)
-	go func() {
-		defer func() {
-			if reason := recover(); reason != nil {
-				result <- fmt.Errorf("panic: %v", reason)
-			}
-		}()
-		result <- s.run(ctx)
-	}()
-	select {
-	case err := <-result:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
+const cancelDeadline = 5 * time.Second
 
 // upstreamCount is how often the upstream of a model was asked, and how often its work was stopped early.
 type upstreamCount struct {
