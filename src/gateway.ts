@@ -10,6 +10,7 @@ import { forwardCall } from './forward-call.js';
 import { type CorsOptions, crossOrigin, preflight } from './http/cors.js';
 import { debugHeaders, NO_PHASES, startPhases } from './http/debug.js';
 import type { GatewayRequest, GatewayResponse } from './http/exchange.js';
+import { pathOf, queryOf, searchOf } from './http/query.js';
 import { respondError, respondJson } from './http/respond.js';
 import { findRoute, ownPath } from './http/routes.js';
 import { authenticate } from './keys/authenticate.js';
@@ -75,13 +76,13 @@ export function createGateway(options?: GatewayOptions): Gateway {
       const { rule, id, rest } = findRoute(request.method, path);
       if (rule.kind === 'model') return await callModel(keyed, shared, MODEL_ENDPOINTS[rule.operation]);
       if (rule.kind === 'forward')
-        return await forwardCall(keyed, shared, { rule, id, path: withQuery(path, request) });
+        return await forwardCall(keyed, shared, { rule, id, path: path + searchOf(request.url) });
       if (rule.kind === 'count-response-input') return await countResponseInput(keyed, shared, path);
       if (rule.kind === 'response') {
-        const about = { action: rule.action, id, path: withQuery(path, request), query: queryOf(request) };
+        const about = { action: rule.action, id, path: path + searchOf(request.url), query: queryOf(request.url) };
         return await answerAboutResponse(keyed, shared, about);
       }
-      const body = await LOCAL_ROUTES[rule.action]({ exchange: keyed, config, id, rest, query: queryOf(request) });
+      const body = await LOCAL_ROUTES[rule.action]({ exchange: keyed, config, id, rest, query: queryOf(request.url) });
       return respondJson(JSON.stringify(body), {
         'x-request-id': requestId,
         ...(keyed.showsDebug ? debugHeaders({ requestId, keyId: key.id }, phases) : {}),
@@ -107,17 +108,7 @@ export function gatewayOf(given?: GatewayOptions | Gateway): Gateway {
 
 /** The answer to a path that nobody has, for hosts without routes of their own. */
 export function respondNotFound(request: GatewayRequest): GatewayResponse {
-  return respondError(unknownUrl(request.method, request.url.split('?', 1)[0] ?? ''), {});
-}
-
-function queryOf({ url }: GatewayRequest): URLSearchParams {
-  return new URLSearchParams(url.split('?', 2)[1] ?? '');
-}
-
-/** The path as an upstream is to be asked for it. */
-function withQuery(path: string, { url }: GatewayRequest): string {
-  const query = url.indexOf('?');
-  return query === -1 ? path : path + url.slice(query);
+  return respondError(unknownUrl(request.method, pathOf(request.url)), {});
 }
 
 /** Waits until every call is settled and kept; at the end of the grace the rest is ended. */

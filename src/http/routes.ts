@@ -1,6 +1,7 @@
 import { methodNotAllowed, unknownUrl } from '../errors.js';
 import type { ObjectKind } from '../objects/object-store.js';
 import type { ForwardOperation, ModelOperation } from '../upstreams/upstream.js';
+import { pathOf } from './query.js';
 
 /** What the gateway answers itself. */
 export type LocalAction =
@@ -157,8 +158,7 @@ export interface PathOptions {
  * Doubled slashes are one (some SDKs write `//` for a base URL that ends in a slash).
  */
 export function ownPath(url: string, { basePath, unversionedPaths }: PathOptions): string | undefined {
-  const query = url.indexOf('?');
-  const raw = query === -1 ? url : url.slice(0, query);
+  const raw = pathOf(url);
   const path = raw.includes('//') ? raw.replace(/\/{2,}/g, '/') : raw;
   if (!path.startsWith(basePath)) return undefined;
   const below = path.slice(basePath.length);
