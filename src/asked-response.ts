@@ -6,7 +6,7 @@ import { findModel } from './find-model.js';
 import type { GatewayResponse } from './http/exchange.js';
 import { respondJson, respondStream } from './http/respond.js';
 import type { ResponseAction } from './http/routes.js';
-import { isJsonObject, type JsonObject } from './json.js';
+import { objectOf } from './json.js';
 import {
   type Attempt,
   checkRoom,
@@ -156,11 +156,6 @@ async function bodyOf(
     return bytes;
   }
   const { body } = await readWhole(send, reply);
-  background.find(owner, id)?.saw(responseOf(body));
+  background.find(owner, id)?.saw(objectOf(body));
   return body;
-}
-
-function responseOf(body: string | Uint8Array): JsonObject {
-  const response: unknown = JSON.parse(Buffer.from(body).toString('utf8'));
-  return isJsonObject(response) ? response : {};
 }

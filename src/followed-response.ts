@@ -3,7 +3,7 @@ import type { BackgroundWork } from './background.js';
 import type { Call } from './call.js';
 import { abortSignalOf } from './cancellation.js';
 import { GatewayError } from './errors.js';
-import { isJsonObject, type JsonObject } from './json.js';
+import { type JsonObject, objectOf } from './json.js';
 import type { KeyedExchange, Shared } from './metered-call.js';
 import { unsupportedOperation } from './object-errors.js';
 import { ownerOf } from './owner.js';
@@ -39,7 +39,7 @@ export function followedResponse(
   send: ModelSend,
   { exchange, shared, call }: Following,
 ): FollowedResponse | undefined {
-  const begun = responseOf(body);
+  const begun = objectOf(body);
   const { id } = begun;
   if (isEnded(begun) || typeof id !== 'string') return undefined;
   const { config, background } = shared;
@@ -126,12 +126,7 @@ async function snapshotOf(send: ModelSend, id: string): Promise<JsonObject> {
   });
   const { headers, body } = await orAborted(asked, cancellation);
   const whole = await readWhole(send, { kind: 'bytes', contentType: headers['content-type'] ?? '', body });
-  return responseOf(whole.body);
-}
-
-function responseOf(body: string | Uint8Array): JsonObject {
-  const response: unknown = JSON.parse(Buffer.from(body).toString('utf8'));
-  return isJsonObject(response) ? response : {};
+  return objectOf(whole.body);
 }
 
 /** What names no status is done: nobody could tell when it were. */

@@ -4,7 +4,7 @@ import type { FormModel } from './forward-target.js';
 import type { GatewayRequest } from './http/exchange.js';
 import { boundaryOf, multipartModels } from './http/multipart-model.js';
 import { parseBody, readBody } from './http/read-body.js';
-import { isJsonObject, type JsonObject } from './json.js';
+import { isJsonObject, type JsonObject, objectOf } from './json.js';
 import type { ApiKey } from './keys/key-store.js';
 import type { Model } from './models/model-table.js';
 import { bodyReadByHost } from './object-errors.js';
@@ -44,8 +44,7 @@ export async function readForwardBody(request: GatewayRequest, config: Config): 
   const bytes = await readBody(request, config);
   if (bytes.byteLength === 0) return { kind: 'none' };
   const { document } = parseBody(bytes);
-  const body: unknown = JSON.parse(document.bytes.toString('utf8'));
-  const object = isJsonObject(body) ? body : {};
+  const object = objectOf(document.bytes);
   // Of members standing twice inside, the upstream gets the ones that are looked at.
   const passed = referencesIn(object).length > 0 ? Buffer.from(JSON.stringify(object)) : document.bytes;
   return { kind: 'json', bytes: passed, body: object };

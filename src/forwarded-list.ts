@@ -1,7 +1,9 @@
+import { pathOf, queryOf } from './http/query.js';
 import type { ForwardRule } from './http/routes.js';
 import { isJsonObject, type Json, type JsonObject } from './json.js';
 import type { Config } from './options.js';
 import { ownedIds } from './owned-objects.js';
+import { DEFAULT_LIMIT, MAX_LIMIT, pageBody, pagesBackwards } from './wire/list-page.js';
 
 /** A list of which the caller is to see its own. */
 export interface OwnList {
@@ -13,11 +15,8 @@ export interface OwnList {
   readonly limit: number;
 }
 
-/** The largest page that OpenAI gives of all lists. */
-const PAGE_SIZE = 100;
 /** So many pages of others' objects are skipped for one of the caller's own. */
 const MAX_PAGES = 50;
-const DEFAULT_LIMIT = 20;
 
 /**
  * What is to be asked for: more at once, as others' objects will be left out. A cursor that is not the caller's is none, so
@@ -34,11 +33,11 @@ export async function ownListOf(
   for (const name of ['after', 'before']) {
     if (query.getAll(name).some((id) => !ids.has(id))) query.delete(name);
   }
-  query.set('limit', String(PAGE_SIZE));
+  query.set('limit', String(MAX_LIMIT));
   return {
-    path: `${path.split('?', 1)[0]}?${query}`,
+    path: `${pathOf(path)}?${query}`,
     ids,
-    limit: Number.isSafeInteger(limit) && limit > 0 ? Math.min(limit, PAGE_SIZE) : DEFAULT_LIMIT,
+    limit: Number.isSafeInteger(limit) && limit > 0 ? Math.min(limit, MAX_LIMIT) : DEFAULT_LIMIT,
   };
 }
 
@@ -53,7 +52,7 @@ export async function ownPage(
   ask: (path: string) => Promise<JsonObject>,
 ): Promise<OwnPage> {
   const query = queryOf(path);
-  const isBackwards = query.has('before') && !query.has('after');
+  const isBackwards = pagesBackwards(query);
   const direction = isBackwards ? 'before' : 'after';
   const missing = new Set(ids);
   let own: JsonObject[] = [];
@@ -67,17 +66,13 @@ export async function ownPage(
     // A server that does not know cursors gives the same page again and again.
     if (isLast || own.length > limit || pages === MAX_PAGES || cursor === query.get(direction)) break;
     query.set(direction, cursor);
-    page = await ask(`${path.split('?', 1)[0]}?${query}`);
+    page = await ask(`${pathOf(path)}?${query}`);
   }
   const data = isBackwards ? own.slice(-limit) : own.slice(0, limit);
   const hasMore = own.length > limit || (data.length > 0 && missing.size > 0 && page.has_more === true);
-  return { ...page, data, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null, has_more: hasMore };
+  return { ...page, ...pageBody(data, hasMore) };
 }
 
 function itemsOf(data: Json | undefined): JsonObject[] {
   return Array.isArray(data) ? data.filter(isJsonObject) : [];
-}
-
-function queryOf(path: string): URLSearchParams {
-  return new URLSearchParams(path.split('?', 2)[1] ?? '');
 }

@@ -2,7 +2,7 @@ import type { BatchMeter } from './batch-usage.js';
 import { upstreamBadResponse } from './errors.js';
 import { type OwnList, ownPage } from './forwarded-list.js';
 import type { ForwardRule } from './http/routes.js';
-import { isJsonObject, type JsonObject } from './json.js';
+import { isJsonObject, type JsonObject, objectOf } from './json.js';
 import { ANSWER_BOUNDS, parseDocument } from './json-document.js';
 import type { Config } from './options.js';
 import { disown, put } from './owned-objects.js';
@@ -83,6 +83,5 @@ async function readObject({
   const result = parseDocument(Buffer.concat(read), ANSWER_BOUNDS);
   if (result.kind === 'refused') throw upstreamBadResponse('The upstream answered with JSON that cannot be read.');
   const { bytes } = result.document;
-  const body: unknown = JSON.parse(bytes.toString('utf8'));
-  return { bytes, body: isJsonObject(body) ? body : {} };
+  return { bytes, body: objectOf(bytes) };
 }

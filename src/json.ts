@@ -10,3 +10,13 @@ export interface JsonObject {
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
+
+/**
+ * The JSON object that a text is, `{}` for any other value. For what was checked before: nothing bounds it here.
+ * @throws {SyntaxError} when it is no JSON.
+ */
+export function objectOf(json: string | Uint8Array): JsonObject {
+  const text = typeof json === 'string' ? json : Buffer.from(json.buffer, json.byteOffset, json.byteLength).toString();
+  const value: unknown = JSON.parse(text);
+  return isJsonObject(value) ? value : {};
+}

@@ -1,20 +1,24 @@
 import { GatewayError } from './errors.js';
+import { badRequest } from './request-errors.js';
 
-// 404, 500: what is passed on, and kept.
+// 400, 404, 500: what is passed on, and kept.
+
+const noSuch = (what: string) => (id: string) => ({ message: `No such ${what} object: ${id}`, param: 'id' });
 
 /** What each kind of object is called in OpenAI's words for one that is not there, and the parameter they blame. */
 const MISSING_OBJECTS = {
-  file: (id: string) => ({ message: `No such File object: ${id}`, param: 'id' }),
+  file: noSuch('File'),
   response: (id: string) => ({ message: `Response with id '${id}' not found.` }),
   'chat.completion': (id: string) => ({
     message: `Completion ${id} not found`,
     param: 'completion_id',
     code: 'not_found',
   }),
-  upload: (id: string) => ({ message: `No such Upload object: ${id}`, param: 'id' }),
+  upload: noSuch('Upload'),
+  part: noSuch('Part'),
   batch: (id: string) => ({ message: `No batch found with id '${id}'.` }),
   container: (id: string) => ({ message: `Container with id '${id}' not found.` }),
-  vector_store: (id: string) => ({ message: `Vector store with id '${id}' not found.` }),
+  vector_store: (id: string) => ({ message: `No vector store found with id '${id}'.` }),
 };
 
 /** An object that is not there, or another's: nobody can tell which. */
@@ -43,22 +47,12 @@ export const bodyReadByHost = (): GatewayError =>
 
 /** A response to go on from that is not there, or another's. */
 export const previousResponseNotFound = (id: string): GatewayError =>
-  new GatewayError({
-    status: 400,
-    message: `Previous response with id '${id}' not found.`,
-    param: 'previous_response_id',
-    code: 'previous_response_not_found',
-    shouldRetry: false,
-  });
+  badRequest(`Previous response with id '${id}' not found.`, 'previous_response_not_found', 'previous_response_id');
 
 /** Only what goes on in the background can be cancelled. */
 export const responseNotCancellable = (isBackground: boolean): GatewayError =>
-  new GatewayError({
-    status: 400,
-    message: isBackground ? 'Cannot cancel a completed response.' : 'Cannot cancel a synchronous response.',
-    shouldRetry: false,
-  });
+  badRequest(isBackground ? 'Cannot cancel a completed response.' : 'Cannot cancel a synchronous response.');
 
 /** What ends the work on a response whose client does not want it any more. */
 export const responseWithdrawn = (how: 'cancelled' | 'deleted'): GatewayError =>
-  new GatewayError({ status: 400, message: `The response was ${how}.`, code: `response_${how}`, shouldRetry: false });
+  badRequest(`The response was ${how}.`, `response_${how}`);

@@ -1,6 +1,6 @@
 import { type Awaitable, guarded, whenReady } from './awaitable.js';
 import { errorBody } from './errors.js';
-import { isJsonObject, type JsonObject } from './json.js';
+import { type JsonObject, objectOf } from './json.js';
 import type { KeyedExchange } from './metered-call.js';
 import type { Config } from './options.js';
 import { ownerOf } from './owner.js';
@@ -37,10 +37,7 @@ export function passedResponse(
     begin(stream) {
       if ('lastSequenceNumber' in stream) watched = stream as ResponsesStream;
     },
-    whole(body) {
-      const response: unknown = JSON.parse(Buffer.from(body).toString('utf8'));
-      return whenReady(claim(isJsonObject(response) ? response : undefined), () => body);
-    },
+    whole: (body) => whenReady(claim(objectOf(body)), () => body),
     piece: (piece) => (isClaimed ? piece : whenReady(claim(watched?.response), () => piece)),
     // Once more, now that its items are known.
     end: () => whenReady(claim(watched?.response), () => ''),

@@ -1,5 +1,5 @@
 import { parseBody } from './http/read-body.js';
-import { isJsonObject, type JsonObject } from './json.js';
+import { type JsonObject, objectOf } from './json.js';
 import { type JsonDocument, memberValue } from './json-document.js';
 import type { KeyedExchange } from './metered-call.js';
 import type { Model } from './models/model-table.js';
@@ -81,9 +81,9 @@ export async function prepareCall(
 ): Promise<PreparedCall> {
   const { operation } = given.endpoint;
   const owner = ownerOf(exchange.key);
-  const body = objectOf(given.document);
+  const body = objectOf(given.document.bytes);
   // What an upstream keeps for all is somebody's here.
-  if (upstream.forward !== undefined) await checkReferences(config, owner, body);
+  if (upstream.forward !== undefined && given.hasReferences) await checkReferences(config, owner, body);
   // Of members standing twice inside, the upstream gets the ones that were looked at.
   const read = given.hasReferences ? { ...given, document: documentOf(body) } : given;
   if (operation !== 'responses') {
@@ -166,9 +166,4 @@ function checkSpelling({ members }: JsonDocument): void {
 
 function documentOf(body: JsonObject): JsonDocument {
   return parseBody(Buffer.from(JSON.stringify(body))).document;
-}
-
-function objectOf({ bytes }: JsonDocument): JsonObject {
-  const body: unknown = JSON.parse(bytes.toString('utf8'));
-  return isJsonObject(body) ? body : {};
 }

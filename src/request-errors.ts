@@ -2,14 +2,15 @@ import { GatewayError } from './errors.js';
 
 // 400: the request itself.
 
+/** What is wrong with a request, and will be again. */
+export const badRequest = (message: string, code: string | null = null, param: string | null = null): GatewayError =>
+  new GatewayError({ status: 400, message, code, param, shouldRetry: false });
+
 export const invalidJson = (): GatewayError =>
-  new GatewayError({
-    status: 400,
-    message:
-      "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON.)",
-    code: 'invalid_json',
-    shouldRetry: false,
-  });
+  badRequest(
+    "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON.)",
+    'invalid_json',
+  );
 
 export const jsonTooDeep = (maxDepth: number): GatewayError =>
   badRequest(`The JSON body is nested too deeply. At most ${maxDepth} levels are allowed.`, 'json_too_deep');
@@ -29,7 +30,7 @@ export const unsupportedContentType = (contentType: string): GatewayError =>
     'unsupported_content_type',
   );
 
-export const missingModel = (): GatewayError => badRequest('you must provide a model parameter', null);
+export const missingModel = (): GatewayError => badRequest('you must provide a model parameter');
 
 export const missingParameter = (param: string): GatewayError =>
   badRequest(`Missing required parameter: '${param}'.`, 'missing_required_parameter', param);
@@ -73,18 +74,27 @@ export const arrayAboveMaxLength = (param: string, max: number, got: number): Ga
     param,
   );
 
+/** A text longer than OpenAI takes. */
+export const stringAboveMaxLength = (param: string, max: number, got: number): GatewayError =>
+  badRequest(
+    `Invalid '${param}': string too long. Expected a string with maximum length ${max}, but got a string with length ${got} instead.`,
+    'string_above_max_length',
+    param,
+  );
+
+/** An object with more members than OpenAI takes. */
+export const objectAboveMaxProperties = (param: string, max: number, got: number): GatewayError =>
+  badRequest(
+    `Invalid '${param}': too many properties. Expected an object with at most ${max} properties, but got an object with ${got} properties instead.`,
+    'object_above_max_properties',
+    param,
+  );
+
 export const unsupportedParameter = (message: string, param: string): GatewayError =>
   badRequest(message, 'unsupported_parameter', param);
 
 export const streamOptionsWithoutStream = (): GatewayError =>
   badRequest("The 'stream_options' parameter is only allowed when 'stream' is enabled.", null, 'stream_options');
-
-export const jsonModeWithoutTheWord = (): GatewayError =>
-  badRequest(
-    "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
-    null,
-    'messages',
-  );
 
 /** @param outputTokens the ceiling the client asked for, or `undefined` when it named none. */
 export const contextLengthExceeded = (
@@ -98,13 +108,6 @@ export const contextLengthExceeded = (
       : `This model's maximum context length is ${contextLength} tokens. However, you requested ${inputTokens + outputTokens} tokens (${inputTokens} in the messages, ${outputTokens} in the completion). Please reduce the length of the messages or completion.`,
     'context_length_exceeded',
     'messages',
-  );
-
-export const maxTokensTooLarge = (param: string, max: number, got: number): GatewayError =>
-  badRequest(
-    `${param} is too large: ${got}. This model supports at most ${max} completion tokens, whereas you provided ${got}.`,
-    'invalid_value',
-    param,
   );
 
 // 408, 413, 415: how it was sent.
@@ -134,10 +137,6 @@ export const unsupportedContentEncoding = (encoding: string): GatewayError =>
     shouldRetry: false,
   });
 
-function badRequest(message: string, code: string | null, param: string | null = null): GatewayError {
-  return new GatewayError({ status: 400, message, code, param, shouldRetry: false });
-}
-
 function jsonTypeOf(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'an array';
@@ -152,70 +151,3 @@ function listOf(names: readonly string[]): string {
   if (quoted.length < 2) return quoted.join('');
   return `${quoted.slice(0, -1).join(', ')}, and ${quoted.at(-1)}`;
 }
-
-// 400, of single parameters of chat completions.
-
-/** A value the API has, but this model has not. */
-export const unsupportedValue = (param: string, got: unknown): GatewayError =>
-  badRequest(
-    `Unsupported value: '${param}' does not support ${JSON.stringify(got)} with this model. Only the default (1) value is supported.`,
-    'unsupported_value',
-    param,
-  );
-
-export const patternMismatch = (param: string, pattern: string): GatewayError =>
-  badRequest(
-    `Invalid '${param}': string does not match pattern. Expected a string that matches the pattern '${pattern}'.`,
-    'invalid_value',
-    param,
-  );
-
-/** @param needs the parameter without which this one means nothing. */
-export const onlyAllowedWith = (param: string, needs: string): GatewayError =>
-  badRequest(`Invalid value for '${param}': '${param}' is only allowed when '${needs}' are specified.`, null, param);
-
-export const topLogprobsWithoutLogprobs = (): GatewayError =>
-  badRequest("The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.", null, 'top_logprobs');
-
-export const toolChoiceNotFound = (param: 'tool_choice' | 'function_call', name: string): GatewayError =>
-  badRequest(`Invalid value for '${param}': no function named '${name}' was specified.`, null, param);
-
-/** @param where the schema's parameter. @param what such as `function 'f'`. @param reason from `In context=` on. */
-export const invalidStrictSchema = (where: string, what: string, reason: string): GatewayError =>
-  badRequest(
-    `Invalid schema for ${what}: ${reason}`,
-    where === 'response_format' ? 'invalid_json_schema' : 'invalid_function_parameters',
-    where,
-  );
-
-/** @param index of the message where the answers should have been. */
-export const toolCallsUnanswered = (index: number, ids: readonly string[]): GatewayError =>
-  badRequest(
-    `An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. The following tool_call_ids did not have response messages: ${ids.join(', ')}`,
-    null,
-    `messages.[${index}].role`,
-  );
-
-export const toolMessageWithoutCall = (index: number): GatewayError =>
-  badRequest(
-    "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with 'tool_calls'.",
-    null,
-    `messages.[${index}].role`,
-  );
-
-export const toolCallIdNotFound = (index: number, id: string): GatewayError =>
-  badRequest(
-    `Invalid parameter: 'tool_call_id' of '${id}' not found in 'tool_calls' of previous message.`,
-    null,
-    `messages.[${index}].tool_call_id`,
-  );
-
-export const imageOutsideUserMessage = (index: number, role: string): GatewayError =>
-  badRequest(
-    `Invalid 'messages[${index}]'. Image URLs are only allowed for messages with role 'user', but this message with role '${role}' contains an image URL.`,
-    'invalid_value',
-    `messages[${index}]`,
-  );
-
-export const imagesNotSupported = (param: string): GatewayError =>
-  badRequest('Invalid content type. image_url is only supported by certain models.', null, param);

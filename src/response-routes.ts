@@ -74,7 +74,7 @@ const LOCAL: Readonly<Record<ResponseAction, (call: LocalCall) => Promise<JsonOb
     await keepResponse(shared.config, owner, { response: cancelled, input });
     return cancelled;
   },
-  listInput: async ({ call, known }) => listPage(known.input, call.query, { defaultOrder: 'desc', maxLimit: 100 }),
+  listInput: async ({ call, known }) => listPage(known.input, call.query, { defaultOrder: 'desc' }),
 };
 
 /** `POST /v1/responses/input_tokens`: our estimate, or what the upstream says. */

@@ -1,6 +1,6 @@
 import { type Awaitable, guarded, whenReady } from './awaitable.js';
 import { readJsonBody } from './http/read-body.js';
-import { isJsonObject, type JsonObject } from './json.js';
+import { isJsonObject, type JsonObject, objectOf } from './json.js';
 import type { LocalCall } from './local-routes.js';
 import type { KeyedExchange } from './metered-call.js';
 import type { Config } from './options.js';
@@ -34,7 +34,7 @@ export function storingCompletion(exchange: KeyedExchange, config: Config, reque
   }
 
   function stored(completion: unknown): JsonObject {
-    const request = parsed(requestBytes);
+    const request = objectOf(requestBytes);
     const object = isJsonObject(completion) ? completion : {};
     const messages = storedMessages(request, String(object.id));
     return { id: object.id ?? requestId, completion: storedCompletion(request, object, requestId), messages };
@@ -61,7 +61,7 @@ export function storingCompletion(exchange: KeyedExchange, config: Config, reque
     ...AS_IT_IS,
     whole: (body) =>
       whenReady(
-        keep(() => stored(parsed(body))),
+        keep(() => stored(objectOf(body))),
         () => body,
       ),
     piece(piece) {
@@ -77,11 +77,6 @@ export function storingCompletion(exchange: KeyedExchange, config: Config, reque
   };
 }
 
-function parsed(json: string | Uint8Array): JsonObject {
-  const object: unknown = JSON.parse(Buffer.from(json).toString('utf8'));
-  return isJsonObject(object) ? object : {};
-}
-
 /** `GET /chat/completions`: newest last, as OpenAI does. */
 export async function listCompletions({ exchange, config, query }: LocalCall): Promise<JsonObject> {
   const owned = await guarded(() => config.objects.list(ownerOf(exchange.key), KIND), storeFailure);
@@ -91,7 +86,7 @@ export async function listCompletions({ exchange, config, query }: LocalCall): P
     .map(({ body }) => body.completion)
     .filter(isJsonObject)
     .filter((completion) => hasMetadata(completion) && (model === null || completion.model === model));
-  return listPage(completions, query, { defaultOrder: 'asc', maxLimit: 100 });
+  return listPage(completions, query, { defaultOrder: 'asc' });
 }
 
 /** `GET /chat/completions/{id}` */
@@ -124,7 +119,7 @@ export async function deleteCompletion(call: LocalCall): Promise<JsonObject> {
 export async function listCompletionMessages(call: LocalCall): Promise<JsonObject> {
   const { messages } = await find(call);
   const items = Array.isArray(messages) ? messages.filter(isJsonObject) : [];
-  return listPage(items, call.query, { defaultOrder: 'asc', maxLimit: 100 });
+  return listPage(items, call.query, { defaultOrder: 'asc' });
 }
 
 async function find({ exchange, config, id }: LocalCall): Promise<JsonObject> {

@@ -1,6 +1,6 @@
 import { type Awaitable, guarded, whenReady } from './awaitable.js';
 import { errorBody } from './errors.js';
-import { isJsonObject, type JsonObject } from './json.js';
+import { type JsonObject, objectOf } from './json.js';
 import type { KeyedExchange } from './metered-call.js';
 import type { Config } from './options.js';
 import { ownerOf } from './owner.js';
@@ -45,8 +45,7 @@ export function translatedResponse(exchange: KeyedExchange, config: Config, { he
 
   return {
     whole(body) {
-      const completion: unknown = JSON.parse(Buffer.from(body).toString('utf8'));
-      const response = completedResponse(head, isJsonObject(completion) ? completion : {}, config.clock.wallMs());
+      const response = completedResponse(head, objectOf(body), config.clock.wallMs());
       return whenReady(keep(response), () => JSON.stringify(response));
     },
     piece(piece) {

@@ -1,7 +1,7 @@
 import type { Awaitable } from '../awaitable.js';
 import type { StartDeadline } from '../deadlines.js';
 import { type GatewayError, internalError } from '../errors.js';
-import { isJsonObject, type JsonObject } from '../json.js';
+import { isJsonObject, type JsonObject, objectOf } from '../json.js';
 import { type JsonResult, parseDocument, REQUEST_BOUNDS } from '../json-document.js';
 import type { JsonRefusal } from '../json-scan.js';
 import {
@@ -47,8 +47,7 @@ export function readBody(request: GatewayRequest, bounds: BodyBounds): Awaitable
  */
 export async function readJsonBody(request: GatewayRequest, bounds: BodyBounds): Promise<JsonObject> {
   const { document } = parseBody(await readBody(request, bounds));
-  const body: unknown = JSON.parse(document.bytes.toString('utf8'));
-  return isJsonObject(body) ? body : {};
+  return objectOf(document.bytes);
 }
 
 /**

@@ -1,7 +1,13 @@
 import { unexpected } from '../checks.js';
 import { GatewayError, upstreamBadResponse, upstreamError, upstreamTimeout } from '../errors.js';
 import { isJsonObject, type JsonObject } from '../json.js';
-import type { ModelOperation, Upstream, UpstreamCall, UpstreamReply } from './upstream.js';
+import {
+  MODEL_OPERATIONS,
+  type ModelOperation,
+  type Upstream,
+  type UpstreamCall,
+  type UpstreamReply,
+} from './upstream.js';
 import { retryAfterMsOf, upstreamFailure } from './upstream-failure.js';
 
 /** What is used of a resource of OpenAI's SDK. */
@@ -37,7 +43,7 @@ export function openaiClient(client: OpenAIClient, options: { readonly name?: st
   }
   return {
     name: options.name ?? 'openai',
-    operations: OPERATIONS.filter((operation) => resourceOf(client, operation) !== undefined),
+    operations: MODEL_OPERATIONS.filter((operation) => resourceOf(client, operation) !== undefined),
     async send({ operation, body, signal }) {
       signal.throwIfAborted();
       try {
@@ -53,14 +59,6 @@ export function openaiClient(client: OpenAIClient, options: { readonly name?: st
     },
   };
 }
-
-const OPERATIONS: readonly ModelOperation[] = [
-  'chat.completions',
-  'completions',
-  'embeddings',
-  'moderations',
-  'responses',
-];
 
 /** Instances of older packages, and others' clients of the same shape, lack some. */
 function resourceOf(client: OpenAIClient, operation: ModelOperation): OpenAIResource | undefined {

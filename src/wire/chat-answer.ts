@@ -1,5 +1,6 @@
 import type { Json, JsonObject } from '../json.js';
 import { chatCompletionId } from './chat-ids.js';
+import { type ToolKind, toolCallBody } from './tool-calls.js';
 
 /** Why a choice ended; OpenAI's closed list, which several SDKs refuse to read anything else from. */
 export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter' | 'function_call';
@@ -40,13 +41,16 @@ export interface ChatChoice {
   readonly extra?: JsonObject;
 }
 
-/** A call the model wants made. The pieces of its arguments join to one JSON text. */
+/** A call the model wants made. */
 export interface NamedCall {
   readonly name: string;
-  readonly arguments: readonly string[];
+  /** The pieces in which its arguments stream, or the input of a custom tool. */
+  readonly text: readonly string[];
 }
 
+/** One of any number of calls. */
 export interface ToolCall extends NamedCall {
+  readonly kind: ToolKind;
   readonly id: string;
 }
 
@@ -124,14 +128,14 @@ function messageOf({ text, toolCalls, functionCall, refusal, extra }: ChatChoice
   return {
     role: 'assistant',
     content: text === null ? null : text.join(''),
-    ...(toolCalls.length === 0 ? {} : { tool_calls: toolCalls.map(toolCallBody) }),
-    ...(functionCall === undefined ? {} : { function_call: callBody(functionCall) }),
+    ...(toolCalls.length === 0
+      ? {}
+      : { tool_calls: toolCalls.map((call) => toolCallBody({ ...call, text: call.text.join('') })) }),
+    ...(functionCall === undefined
+      ? {}
+      : { function_call: { name: functionCall.name, arguments: functionCall.text.join('') } }),
     refusal: refusal ?? null,
     annotations: [],
     ...extra,
   };
 }
-
-const toolCallBody = (call: ToolCall): JsonObject => ({ id: call.id, type: 'function', function: callBody(call) });
-
-const callBody = (call: NamedCall): JsonObject => ({ name: call.name, arguments: call.arguments.join('') });

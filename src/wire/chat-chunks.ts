@@ -1,5 +1,6 @@
 import { isJsonObject, type JsonObject } from '../json.js';
 import type { ChatAnswer, ChatChoice, ChatHead, FinishReason } from './chat-answer.js';
+import { laterToolCallBody, toolCallBody } from './tool-calls.js';
 
 /** How the chunks of a stream are written. */
 export interface ChunkOptions {
@@ -94,17 +95,16 @@ function* openingSteps(choice: ChatChoice, index: number): Generator<ChunkStep, 
 
 const beginsWithCall = (choice: ChatChoice): boolean => choice.text === null && choice.refusal === undefined;
 
-/** Id, type and name stand in the first delta of a call only: accumulators concatenate or compare what comes again. */
 function callDeltas({ toolCalls, functionCall }: ChatChoice): readonly JsonObject[] {
   const tools = toolCalls.flatMap((call, index): JsonObject[] => [
-    { tool_calls: [{ index, id: call.id, type: 'function', function: { name: call.name, arguments: '' } }] },
-    ...call.arguments.map((piece) => ({ tool_calls: [{ index, function: { arguments: piece } }] })),
+    { tool_calls: [{ index, ...toolCallBody({ ...call, text: '' }) }] },
+    ...call.text.map((piece) => ({ tool_calls: [{ index, ...laterToolCallBody(call.kind, piece) }] })),
   ]);
   if (functionCall === undefined) return tools;
   return [
     ...tools,
     { function_call: { name: functionCall.name, arguments: '' } },
-    ...functionCall.arguments.map((piece) => ({ function_call: { arguments: piece } })),
+    ...functionCall.text.map((piece) => ({ function_call: { arguments: piece } })),
   ];
 }
 

@@ -1,6 +1,7 @@
 import { isJsonObject, type Json } from '../json.js';
 import type { JsonOutline } from '../json-document.js';
-import { emptyArray, invalidType, missingParameter } from '../request-errors.js';
+import { invalidType, missingParameter } from '../request-errors.js';
+import { optionalArray } from './members.js';
 import { checkDecimals, type ModelRequest, readCeiling, readModel, readN, readStream } from './model-request.js';
 
 /**
@@ -24,10 +25,9 @@ function larger(one: number | undefined, other: number | undefined): number | un
   return one === undefined || other === undefined ? (one ?? other) : Math.max(one, other);
 }
 
-function checkMessages(messages: Json | undefined): void {
-  if (messages === undefined || messages === null) throw missingParameter('messages');
-  if (!Array.isArray(messages)) throw invalidType('messages', 'an array of objects', messages);
-  if (messages.length === 0) throw emptyArray('messages');
+function checkMessages(value: Json | undefined): void {
+  const messages = optionalArray('messages', value, 'objects');
+  if (messages === undefined) throw missingParameter('messages');
   const odd = messages.findIndex((message) => !isJsonObject(message));
   if (odd !== -1) throw invalidType(`messages[${odd}]`, 'an object', messages[odd]);
 }

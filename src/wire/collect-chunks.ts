@@ -1,6 +1,7 @@
 import { isJsonObject, type Json, type JsonObject } from '../json.js';
 import { type ChatAnswer, type ChatChoice, type ChatHead, type FinishReason, readFinishReason } from './chat-answer.js';
 import { completedUsage, defaultFinishReason } from './read-answer.js';
+import { readToolCall, type ToolKind } from './tool-calls.js';
 
 /** One choice while its chunks come in. */
 interface Gathered {
@@ -13,9 +14,10 @@ interface Gathered {
   finishReason: FinishReason | undefined;
 }
 interface GatheredCall {
+  kind: ToolKind;
   id: string;
   name: string;
-  readonly arguments: string[];
+  readonly text: string[];
 }
 
 /**
@@ -48,11 +50,13 @@ export async function collectChunks(
   return { head: { ...head, ...said }, choices: inOrder, usage };
 }
 
+const emptyCall = (): GatheredCall => ({ kind: 'function', id: '', name: '', text: [] });
+
 const emptyChoice = (): Gathered => ({
   text: [],
   refusal: [],
   toolCalls: new Map(),
-  functionCall: { id: '', name: '', arguments: [] },
+  functionCall: emptyCall(),
   logprobs: [],
   extra: new Map(),
   finishReason: undefined,
@@ -80,20 +84,21 @@ function gather(into: Gathered, choice: JsonObject): number {
   for (const call of Array.isArray(tool_calls) ? tool_calls : []) {
     if (!isJsonObject(call)) continue;
     const index = typeof call.index === 'number' ? call.index : 0;
-    const gathered = into.toolCalls.get(index) ?? { id: '', name: '', arguments: [] };
+    const gathered = into.toolCalls.get(index) ?? emptyCall();
     into.toolCalls.set(index, gathered);
-    if (typeof call.id === 'string') gathered.id = call.id;
-    chars += gatherCall(gathered, call.function);
+    chars += gatherCall(gathered, call);
   }
-  chars += gatherCall(into.functionCall, function_call);
+  if (isJsonObject(function_call)) chars += gatherCall(into.functionCall, { function: function_call });
   for (const [name, value] of Object.entries(extra)) chars += gatherExtra(into.extra, name, value);
   return chars;
 }
 
-function gatherCall(into: GatheredCall, call: Json | undefined): number {
-  if (!isJsonObject(call)) return 0;
-  if (typeof call.name === 'string') into.name = call.name;
-  return 1 + push(into.arguments, call.arguments);
+function gatherCall(into: GatheredCall, call: JsonObject): number {
+  const { kind, id, name, text } = readToolCall(call);
+  if (kind === 'custom') into.kind = kind;
+  into.id ||= id;
+  into.name ||= name;
+  return 1 + push(into.text, text);
 }
 
 /** Members we know nothing of: text grows, as a vendor's `reasoning_content` does; of anything else the last counts. */
@@ -117,7 +122,7 @@ function choiceOf({ text, refusal, toolCalls, functionCall, logprobs, extra, fin
   return {
     text: text.length === 0 && hasOther ? null : text,
     toolCalls: calls,
-    ...(calledFunction ? { functionCall } : {}),
+    ...(calledFunction ? { functionCall: { name: functionCall.name, text: functionCall.text } } : {}),
     ...(refusal.length > 0 ? { refusal: refusal.join('') } : {}),
     finishReason: finishReason ?? defaultFinishReason(calls.length > 0, calledFunction),
     ...(logprobs.length > 0 ? { logprobs } : {}),

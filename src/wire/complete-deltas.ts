@@ -2,7 +2,8 @@ import { isJsonObject, type Json, type JsonObject } from '../json.js';
 import { type ChatHead, type FinishReason, readFinishReason } from './chat-answer.js';
 import { type ChunkOptions, chatChunk, openingCallDelta, openingDelta, usageChunk } from './chat-chunks.js';
 import { toolCallId } from './chat-ids.js';
-import { argumentsText, completedUsage, defaultFinishReason, isComplete } from './read-answer.js';
+import { completedUsage, defaultFinishReason, isComplete } from './read-answer.js';
+import { laterToolCallBody, readToolCall, type ToolKind, toolCallBody } from './tool-calls.js';
 
 /** Turns what somebody says piece by piece into the chunks OpenAI would send. */
 export interface DeltaCompleter {
@@ -56,10 +57,11 @@ export function deltaCompleter(head: ChatHead, options: ChunkOptions): DeltaComp
     };
   }
 
-  function completedFunctionCall({ name, arguments: text }: JsonObject): JsonObject {
+  function completedFunctionCall(given: JsonObject): JsonObject {
     const first = !calledFunction;
     calledFunction = true;
-    return { ...(first && typeof name === 'string' ? { name } : {}), arguments: argumentsText(text) };
+    const { name, text } = readToolCall({ function: given });
+    return { ...(first && name !== '' ? { name } : {}), arguments: text };
   }
 
   /** The role comes once, and with it the first call of an answer that begins with one. */
@@ -94,7 +96,7 @@ export function deltaCompleter(head: ChatHead, options: ChunkOptions): DeltaComp
 
 /** Gives each call an index, and an id, type and name in its first delta only. */
 function toolCallCompleter(seed: string): { complete(call: Json): JsonObject; count(): number } {
-  const seen = new Set<number>();
+  const kinds = new Map<number, ToolKind>();
   let last = -1;
 
   function indexOf(call: JsonObject, named: boolean): number {
@@ -105,18 +107,19 @@ function toolCallCompleter(seed: string): { complete(call: Json): JsonObject; co
   return {
     complete(call) {
       const given = isJsonObject(call) ? call : {};
-      const named = isJsonObject(given.function) ? given.function : {};
-      const index = indexOf(given, typeof named.name === 'string');
+      const said = readToolCall(given);
+      const index = indexOf(given, said.name !== '');
       last = index;
-      const text = argumentsText(named.arguments);
-      if (seen.has(index)) return { index, function: { arguments: text } };
-      if (typeof named.name !== 'string') {
-        throw new TypeError('Expected the first delta of each tool call to have a `function` with a `name`.');
+      const kind = kinds.get(index);
+      if (kind !== undefined) return { index, ...laterToolCallBody(kind, said.text) };
+      if (said.name === '') {
+        throw new TypeError(
+          'Expected the first delta of each tool call to have a `function` or a `custom` with a `name`.',
+        );
       }
-      seen.add(index);
-      const id = typeof given.id === 'string' ? given.id : toolCallId(`${seed}/0/${index}`);
-      return { index, id, type: 'function', function: { name: named.name, arguments: text } };
+      kinds.set(index, said.kind);
+      return { index, ...toolCallBody({ ...said, id: said.id === '' ? toolCallId(`${seed}/0/${index}`) : said.id }) };
     },
-    count: () => seen.size,
+    count: () => kinds.size,
   };
 }

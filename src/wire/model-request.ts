@@ -1,12 +1,7 @@
-import { isJsonObject, type Json, type JsonObject } from '../json.js';
+import type { Json, JsonObject } from '../json.js';
 import { type JsonOutline, outlinedText } from '../json-document.js';
-import {
-  invalidType,
-  missingModel,
-  numberAboveMax,
-  numberBelowMin,
-  streamOptionsWithoutStream,
-} from '../request-errors.js';
+import { invalidType, missingModel, streamOptionsWithoutStream } from '../request-errors.js';
+import { optionalBoolean, optionalDecimal, optionalInteger, optionalObject } from './members.js';
 
 /** The few fields of a call to a model that we act on. Everything else is the upstream's to judge. */
 export interface ModelRequest {
@@ -26,13 +21,13 @@ const MAX_N = 128;
 /** Keeps sums of tokens far inside the safe integers. */
 const MAX_OUTPUT_TOKENS = 1_000_000_000;
 
-/** Ranges of OpenAI's description; JSON has no NaN, but `1e400` is read as Infinity. */
-const DECIMALS = [
-  ['temperature', 0, 2],
-  ['top_p', 0, 1],
-  ['frequency_penalty', -2, 2],
-  ['presence_penalty', -2, 2],
-] as const;
+/** Ranges of OpenAI's description. */
+const DECIMALS = Object.entries({
+  temperature: { min: 0, max: 2 },
+  top_p: { min: 0, max: 1 },
+  frequency_penalty: { min: -2, max: 2 },
+  presence_penalty: { min: -2, max: 2 },
+});
 
 /** @throws {GatewayError} 400 when there is none. */
 export function readModel(outline: JsonOutline): string {
@@ -51,45 +46,22 @@ export function readStream({ stream, stream_options }: JsonObject): Pick<ModelRe
 
 /** The ceiling of that name; `undefined`: none is named. */
 export function readCeiling(body: JsonObject, name: string, min = 1): number | undefined {
-  return optionalInteger(name, body[name], min, MAX_OUTPUT_TOKENS);
+  return optionalInteger(name, body[name], { min, max: MAX_OUTPUT_TOKENS });
 }
 
 /** How many answers are asked for. */
 export function readN({ n }: JsonObject): number {
-  return optionalInteger('n', n, 1, MAX_N) ?? 1;
+  return optionalInteger('n', n, { min: 1, max: MAX_N }) ?? 1;
 }
 
 /** @throws {GatewayError} 400 for a temperature and its like beyond what OpenAI takes. */
 export function checkDecimals(body: JsonObject): void {
-  for (const [name, min, max] of DECIMALS) checkDecimal(name, body[name], min, max);
+  for (const [name, range] of DECIMALS) optionalDecimal(name, body[name], range);
 }
 
-function readIncludeUsage(options: Json | undefined, stream: boolean): boolean {
-  if (options === undefined || options === null) return false;
-  if (!isJsonObject(options)) throw invalidType('stream_options', 'an object', options);
+function readIncludeUsage(value: Json | undefined, stream: boolean): boolean {
+  const options = optionalObject('stream_options', value);
+  if (options === undefined) return false;
   if (!stream) throw streamOptionsWithoutStream();
   return optionalBoolean('stream_options.include_usage', options.include_usage) ?? false;
-}
-
-function optionalBoolean(param: string, value: Json | undefined): boolean | undefined {
-  if (value === undefined || value === null) return undefined;
-  if (typeof value !== 'boolean') throw invalidType(param, 'a boolean', value);
-  return value;
-}
-
-function optionalInteger(param: string, value: Json | undefined, min: number, max: number): number | undefined {
-  if (value === undefined || value === null) return undefined;
-  if (typeof value !== 'number' || (Number.isFinite(value) && !Number.isInteger(value))) {
-    throw invalidType(param, 'an integer', value);
-  }
-  if (value < min) throw numberBelowMin(param, 'integer', min, value);
-  if (value > max) throw numberAboveMax(param, 'integer', max, value);
-  return value;
-}
-
-function checkDecimal(param: string, value: Json | undefined, min: number, max: number): void {
-  if (value === undefined || value === null) return;
-  if (typeof value !== 'number') throw invalidType(param, 'a decimal', value);
-  if (value < min) throw numberBelowMin(param, 'decimal', min, value);
-  if (value > max) throw numberAboveMax(param, 'decimal', max, value);
 }

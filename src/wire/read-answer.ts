@@ -1,6 +1,7 @@
 import { isJsonObject, type Json, type JsonObject } from '../json.js';
-import { type ChatAnswer, type ChatChoice, type ChatHead, type NamedCall, readFinishReason } from './chat-answer.js';
+import { type ChatAnswer, type ChatChoice, type ChatHead, readFinishReason } from './chat-answer.js';
 import { toolCallId } from './chat-ids.js';
+import { readToolCall, type SaidCall } from './tool-calls.js';
 import { readUsage } from './usage.js';
 
 /** Whether the object is a whole chat completion or chunk, or an error in place of one, rather than a message or delta. */
@@ -44,12 +45,6 @@ export function completedUsage(usage: Json | undefined): JsonObject | undefined 
   };
 }
 
-/** The arguments of a call as JSON text; functions that give the value itself are helped out. */
-export function argumentsText(value: Json | undefined): string {
-  if (value === undefined || value === null) return '';
-  return typeof value === 'string' ? value : JSON.stringify(value);
-}
-
 function readHead(body: JsonObject): Partial<ChatHead> {
   return {
     ...(typeof body.id === 'string' ? { id: body.id } : {}),
@@ -69,17 +64,17 @@ function readChoice(choice: Json, seed: string): ChatChoice {
     throw new TypeError('Expected an answer to have `choices`, or `content` or `tool_calls` as an assistant message.');
   }
   const { content, tool_calls, function_call, refusal, ...rest } = message;
-  const toolCalls = (Array.isArray(tool_calls) ? tool_calls : []).map((call, index) => ({
-    id: isJsonObject(call) && typeof call.id === 'string' ? call.id : toolCallId(`${seed}/${index}`),
-    ...readCall(isJsonObject(call) ? call.function : undefined),
-  }));
-  const functionCall = isJsonObject(function_call) ? readCall(function_call) : undefined;
+  const toolCalls = (Array.isArray(tool_calls) ? tool_calls : []).map((given, index) => {
+    const { kind, id, name, text } = readNamedCall(given);
+    return { kind, id: id === '' ? toolCallId(`${seed}/${index}`) : id, name, text: [text] };
+  });
+  const functionCall = isJsonObject(function_call) ? readNamedCall({ function: function_call }) : undefined;
   const logprobContent = readLogprobs(choice.logprobs);
   const isCall = toolCalls.length > 0 || functionCall !== undefined;
   return {
     text: readText(content, logprobContent, isCall || typeof refusal === 'string'),
     toolCalls,
-    ...(functionCall === undefined ? {} : { functionCall }),
+    ...(functionCall === undefined ? {} : { functionCall: { name: functionCall.name, text: [functionCall.text] } }),
     ...(typeof refusal === 'string' ? { refusal } : {}),
     finishReason:
       readFinishReason(choice.finish_reason) ?? defaultFinishReason(toolCalls.length > 0, functionCall !== undefined),
@@ -94,11 +89,10 @@ export function defaultFinishReason(hasToolCalls: boolean, hasFunctionCall: bool
   return hasFunctionCall ? 'function_call' : 'stop';
 }
 
-function readCall(call: Json | undefined): NamedCall {
-  if (!isJsonObject(call) || typeof call.name !== 'string') {
-    throw new TypeError('Expected each tool call of an answer to have a `function` with a `name`.');
-  }
-  return { name: call.name, arguments: [argumentsText(call.arguments)] };
+function readNamedCall(call: Json): SaidCall {
+  const said = readToolCall(isJsonObject(call) ? call : {});
+  if (said.name !== '') return said;
+  throw new TypeError('Expected each tool call of an answer to have a `function` or a `custom` with a `name`.');
 }
 
 /** Where there are log probabilities, their tokens are the pieces, provided that they make up the text. */

@@ -60,7 +60,8 @@ export function hasReferences(body: Json): boolean {
   if (!isJsonObject(body)) return false;
   for (const name in body) {
     if (OPAQUE.has(name)) continue;
-    if (kindOf(name) !== undefined || name.toLowerCase() === 'container') return true;
+    // Of an outline's names beyond ASCII nobody can tell what they are.
+    if (kindOf(name) !== undefined || name.toLowerCase() === 'container' || /[^ -~]/.test(name)) return true;
     const member = body[name];
     if (typeof member === 'object' && member !== null && hasReferences(member)) return true;
   }

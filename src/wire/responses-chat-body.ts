@@ -1,7 +1,7 @@
 import type { Json, JsonObject } from '../json.js';
 import { unsupportedParameter } from '../request-errors.js';
+import { optionalObject, withoutNulls } from './members.js';
 import { responsesJsonModeWithoutTheWord } from './responses-errors.js';
-import { optionalObject, withoutNulls } from './responses-fields.js';
 import { conversationOf, type KnownItems } from './responses-items.js';
 import { messagesOf } from './responses-messages.js';
 import type { ResponsesRequest } from './responses-request.js';

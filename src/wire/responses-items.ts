@@ -1,6 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from '../json.js';
+import { requiredString, withoutNulls } from './members.js';
 import { itemNotFound } from './responses-errors.js';
-import { requiredString, withoutNulls } from './responses-fields.js';
 import { itemId } from './responses-ids.js';
 import type { ResponsesRequest } from './responses-request.js';
 

@@ -1,7 +1,7 @@
 import { isJsonObject, type Json, type JsonObject } from '../json.js';
 import { invalidValue } from '../request-errors.js';
+import { requiredString } from './members.js';
 import { toolCallWithoutOutput, toolOutputWithoutCall } from './responses-errors.js';
-import { requiredString } from './responses-fields.js';
 import type { PlacedItem } from './responses-items.js';
 import { heardContent, spokenContent } from './responses-parts.js';
 

@@ -1,6 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from '../json.js';
 import { type FinishReason, readFinishReason } from './chat-answer.js';
-import { objectsIn, optionalObject } from './responses-fields.js';
+import { objectsIn, optionalObject } from './members.js';
 import { responseId } from './responses-ids.js';
 import { outputItem, type SaidItem, saidItems, textPart } from './responses-output.js';
 import type { ResponsesRequest } from './responses-request.js';

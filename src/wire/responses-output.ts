@@ -1,6 +1,7 @@
 import { isJsonObject, type Json, type JsonObject } from '../json.js';
 import { toolCallId } from './chat-ids.js';
 import { itemId } from './responses-ids.js';
+import { readToolCall, type SaidCall } from './tool-calls.js';
 
 /** How far an item of a response is. */
 export type ItemStatus = 'in_progress' | 'completed' | 'incomplete';
@@ -8,16 +9,7 @@ export type ItemStatus = 'in_progress' | 'completed' | 'incomplete';
 /** What a model said, as one item of a response. */
 export type SaidItem =
   | { readonly kind: 'reasoning' | 'message'; readonly parts: readonly JsonObject[] }
-  | ({ readonly kind: 'call' } & SaidCall);
-
-/** A call the model wants made. */
-export interface SaidCall {
-  /** A custom tool takes any text, a function JSON. */
-  readonly isCustom: boolean;
-  readonly callId: string;
-  readonly name: string;
-  readonly text: string;
-}
+  | { readonly kind: 'call'; readonly call: SaidCall };
 
 /** Where an item stands; its id follows from it. */
 export interface ItemPlace {
@@ -33,8 +25,8 @@ export function outputItem({ responseId, outputIndex }: ItemPlace, said: SaidIte
     const { kind, parts } = said;
     return { id, type, status, content: parts, ...(kind === 'message' ? { role: 'assistant' } : { summary: [] }) };
   }
-  const { isCustom, callId, name, text } = said;
-  if (isCustom) return { id, type, status, call_id: callId, input: text, name };
+  const { kind, id: callId, name, text } = said.call;
+  if (kind === 'custom') return { id, type, status, call_id: callId, input: text, name };
   return { id, type, status, arguments: text, call_id: callId, name };
 }
 
@@ -73,15 +65,6 @@ export function saidItems(responseId: string, message: JsonObject, logprobs: Jso
   ];
 }
 
-/** The call in a tool call of a chat completion, whole or a delta; texts that are not there are empty. */
-export function readToolCall(call: JsonObject): SaidCall {
-  const isCustom = call.type === 'custom' || isJsonObject(call.custom);
-  const named = isCustom ? call.custom : call.function;
-  const { name, arguments: given, input }: JsonObject = isJsonObject(named) ? named : {};
-  const text = isCustom ? input : given;
-  return { isCustom, callId: textOf(call.id), name: textOf(name), text: textOf(text) };
-}
-
 /** The id of a call whose upstream gave it none. @param index among the calls of the answer. */
 export const ownCallId = (responseId: string, index: number): string => toolCallId(`${responseId}/${index}`);
 
@@ -109,7 +92,7 @@ export function urlCitations(annotations: Json | undefined): readonly JsonObject
 
 function typeOf(said: SaidItem): string {
   if (said.kind !== 'call') return said.kind;
-  return said.isCustom ? 'custom_tool_call' : 'function_call';
+  return said.call.kind === 'custom' ? 'custom_tool_call' : 'function_call';
 }
 
 function saidCalls(responseId: string, calls: Json | undefined): readonly SaidItem[] {
@@ -117,10 +100,8 @@ function saidCalls(responseId: string, calls: Json | undefined): readonly SaidIt
     .filter((call: Json) => isJsonObject(call))
     .map((call, index) => {
       const read = readToolCall(call);
-      return { kind: 'call', ...read, callId: read.callId === '' ? ownCallId(responseId, index) : read.callId };
+      return { kind: 'call', call: { ...read, id: read.id === '' ? ownCallId(responseId, index) : read.id } };
     });
 }
 
 const withBytes = (entry: JsonObject): JsonObject => ({ ...entry, bytes: entry.bytes ?? [] });
-
-const textOf = (value: Json | undefined): string => (typeof value === 'string' ? value : '');

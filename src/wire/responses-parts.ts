@@ -1,6 +1,6 @@
 import type { Json, JsonObject } from '../json.js';
 import { invalidRequest, invalidType, invalidValue, missingParameter } from '../request-errors.js';
-import { objectsIn, optionalString, requiredString, withoutNulls } from './responses-fields.js';
+import { objectsIn, optionalString, requiredString, withoutNulls } from './members.js';
 
 const INPUT_PARTS = ['input_text', 'input_image', 'input_file', 'input_audio', 'output_text'];
 

@@ -1,8 +1,5 @@
 import type { Json, JsonObject } from '../json.js';
 import { emptyArray, invalidType, invalidValue, missingParameter } from '../request-errors.js';
-import { readMetadata } from './metadata.js';
-import { checkDecimals, readCeiling, readModel, readStream } from './model-request.js';
-import { backgroundWithoutStore } from './responses-errors.js';
 import {
   objectsIn,
   optionalBoolean,
@@ -10,7 +7,10 @@ import {
   optionalObject,
   optionalString,
   requiredString,
-} from './responses-fields.js';
+} from './members.js';
+import { readMetadata } from './metadata.js';
+import { checkDecimals, readCeiling, readModel, readStream } from './model-request.js';
+import { backgroundWithoutStore } from './responses-errors.js';
 
 /** The few fields of a call of `/v1/responses` that we act on, and the body they were read from. */
 export interface ResponsesRequest {

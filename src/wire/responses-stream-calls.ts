@@ -1,6 +1,7 @@
 import type { JsonObject } from '../json.js';
-import { ownCallId, readToolCall } from './responses-output.js';
+import { ownCallId } from './responses-output.js';
 import { type StreamedCall, type StreamedItem, type StreamPlace, streamedCall } from './responses-stream-items.js';
+import { readToolCall, type ToolKind } from './tool-calls.js';
 
 /** The parallel calls of one stream. */
 export interface StreamedCalls {
@@ -11,8 +12,8 @@ export interface StreamedCalls {
 }
 
 interface Gathered {
-  isCustom: boolean;
-  callId: string;
+  kind: ToolKind;
+  id: string;
   name: string;
   /** What came before the name. */
   text: string;
@@ -31,9 +32,9 @@ export function streamedCalls(
   const calls = new Map<number, Gathered>();
 
   function announce(call: Gathered, order: number): StreamedCall {
-    const { isCustom, name, text } = call;
-    const callId = call.callId === '' ? ownCallId(responseId, order) : call.callId;
-    const streamed = added(streamedCall(place(), { isCustom, callId, name }));
+    const { kind, name, text } = call;
+    const id = call.id === '' ? ownCallId(responseId, order) : call.id;
+    const streamed = added(streamedCall(place(), { kind, id, name }));
     if (text !== '') streamed.add(text);
     call.text = '';
     call.streamed = streamed;
@@ -43,12 +44,12 @@ export function streamedCalls(
   return {
     take(delta) {
       const index = typeof delta.index === 'number' ? delta.index : 0;
-      const { isCustom, callId, name, text } = readToolCall(delta);
-      const call = calls.get(index) ?? { isCustom, callId, name, text: '', streamed: undefined };
+      const { kind, id, name, text } = readToolCall(delta);
+      const call = calls.get(index) ?? { kind, id, name, text: '', streamed: undefined };
       if (!calls.has(index)) calls.set(index, call);
       if (call.streamed === undefined) {
-        call.isCustom ||= isCustom;
-        call.callId ||= callId;
+        if (kind === 'custom') call.kind = kind;
+        call.id ||= id;
         call.name ||= name;
         call.text += text;
         if (call.name !== '') announce(call, [...calls.values()].indexOf(call));

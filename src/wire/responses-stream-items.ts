@@ -6,10 +6,10 @@ import {
   outputItemId,
   reasoningPart,
   refusalPart,
-  type SaidCall,
   type SaidItem,
   textPart,
 } from './responses-output.js';
+import type { SaidCall } from './tool-calls.js';
 
 /** Writes one event. */
 type Emit = (type: string, members: JsonObject) => void;
@@ -96,16 +96,17 @@ export function streamedMessage(place: StreamPlace): StreamedMessage {
 /** A call of a function or a custom tool. */
 export function streamedCall(place: StreamPlace, call: Omit<SaidCall, 'text'>): StreamedCall {
   const pieces: string[] = [];
-  const said = (): SaidItem => ({ kind: 'call', ...call, text: pieces.join('') });
+  const said = (): SaidItem => ({ kind: 'call', call: { ...call, text: pieces.join('') } });
   const at = { item_id: outputItemId(place, said()), output_index: place.outputIndex };
-  const events = call.isCustom ? 'response.custom_tool_call_input' : 'response.function_call_arguments';
+  const isCustom = call.kind === 'custom';
+  const events = isCustom ? 'response.custom_tool_call_input' : 'response.function_call_arguments';
   const last: StreamedPart = {
     body: () => ({}),
     close() {
       const text = pieces.join('');
       place.emit(`${events}.done`, {
         ...at,
-        ...(call.isCustom ? { input: text } : { arguments: text, name: call.name }),
+        ...(isCustom ? { input: text } : { arguments: text, name: call.name }),
       });
     },
   };

@@ -1,7 +1,7 @@
 import type { Json, JsonObject } from '../json.js';
 import { invalidValue } from '../request-errors.js';
+import { objectsIn, optionalObject, requiredString, withoutNulls } from './members.js';
 import { hostedToolNotSupported, toolChoiceNotAmongTools, toolChoiceWithoutTools } from './responses-errors.js';
-import { objectsIn, optionalObject, requiredString, withoutNulls } from './responses-fields.js';
 import type { ResponsesRequest } from './responses-request.js';
 
 /**

@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { it } from 'node:test';
 import { isJsonObject, type JsonObject } from '../../src/json.js';
 
 const RECORDINGS = new URL('../../../shared/data/openai-recordings.json', import.meta.url);
@@ -35,6 +36,18 @@ export function recordedGroups(): readonly RecordedGroup[] {
     const [method = '', path = '', status = '', mediaType = ''] = name.split(' ');
     return { name, method, path: path.replace(/^\/v1/, ''), status: Number(status), mediaType, examples };
   });
+}
+
+/** One test for each recording, but those that are left out. */
+export function itForEachRecording(
+  test: (group: RecordedGroup, recording: Recording) => Promise<void>,
+  isLeftOut: (name: string) => boolean = () => false,
+): void {
+  for (const group of recordedGroups().filter(({ name }) => !isLeftOut(name))) {
+    for (const [index, recording] of group.examples.entries()) {
+      it(`${group.name}, ${index + 1}`, { timeout: 30_000 }, () => test(group, recording));
+    }
+  }
 }
 
 /** The recorded answers to that call, such as `POST /v1/chat/completions 200 application/json`. */

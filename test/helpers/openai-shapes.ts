@@ -8,11 +8,14 @@ export function shapeOf(value: unknown): unknown {
   return Object.entries(value).map(([name, member]) => [name, shapeOf(member)]);
 }
 
+/** Where the text of a call stands. */
+const TEXT_OF = { function: 'arguments', custom: 'input' };
+
 /** Joins the deltas of choice `index` as a client does. */
 export function joinedChunks(chunks: readonly JsonObject[], index = 0): JsonObject {
   let content: string | null = null;
   let finishReason: unknown = null;
-  const calls: { id: unknown; name: unknown; arguments: string }[] = [];
+  const calls: { id: unknown; kind: 'function' | 'custom'; name: unknown; text: string }[] = [];
   for (const chunk of chunks) {
     for (const choice of Array.isArray(chunk.choices) ? chunk.choices : []) {
       if (choice.index !== index) continue;
@@ -21,13 +24,14 @@ export function joinedChunks(chunks: readonly JsonObject[], index = 0): JsonObje
       for (const call of choice.delta.tool_calls ?? []) {
         assert.ok(Number.isInteger(call.index), 'each tool delta has an index');
         const known = calls[call.index];
+        const kind: 'function' | 'custom' = known?.kind ?? call.type;
+        assert.ok(kind in TEXT_OF, 'the first delta has a type');
         if (known === undefined) {
-          assert.equal(call.type, 'function');
-          calls[call.index] = { id: call.id, name: call.function.name, arguments: call.function.arguments };
+          calls[call.index] = { id: call.id, kind, name: call[kind].name, text: call[kind][TEXT_OF[kind]] };
         } else {
-          assert.deepEqual(Object.keys(call), ['index', 'function'], 'id and type come once');
-          assert.deepEqual(Object.keys(call.function), ['arguments'], 'the name comes once');
-          known.arguments += call.function.arguments;
+          assert.deepEqual(Object.keys(call), ['index', kind], 'id and type come once');
+          assert.deepEqual(Object.keys(call[kind]), [TEXT_OF[kind]], 'the name comes once');
+          known.text += call[kind][TEXT_OF[kind]];
         }
       }
     }
@@ -36,10 +40,10 @@ export function joinedChunks(chunks: readonly JsonObject[], index = 0): JsonObje
     content,
     ...(calls.length > 0
       ? {
-          tool_calls: calls.map((call) => ({
-            id: String(call.id),
-            type: 'function',
-            function: { name: String(call.name), arguments: call.arguments },
+          tool_calls: calls.map(({ id, kind, name, text }) => ({
+            id: String(id),
+            type: kind,
+            [kind]: { name: String(name), [TEXT_OF[kind]]: text },
           })),
         }
       : {}),

@@ -10,42 +10,39 @@ import { type Script, type ScriptedUpstream, scriptedUpstream } from './scripted
 /** The upstream's key; nobody but the upstream may ever see it. */
 export const UPSTREAM_KEY = 'sk-upstream-canary-4711';
 
-export interface SceneOptions extends SetupOptions {
-  /** @default a short whole answer */
-  readonly script?: Script;
+/** An upstream that was started for a scene. */
+interface StartedUpstream {
+  readonly baseUrl: string;
+  close(): Promise<void>;
+}
+
+export interface HostedOptions<U extends StartedUpstream> extends SetupOptions {
+  readonly start: () => Promise<U>;
   /** Further settings of `http`. */
   readonly http?: Partial<Parameters<typeof http>[0]>;
 }
 
-/** A client, a host with a gateway in it, and an upstream that does what it is told. */
-export interface Scene {
+/** A host with a gateway in it, and an upstream behind that. */
+export interface Hosted<U extends StartedUpstream> {
   readonly host: RunningHost;
-  readonly upstream: ScriptedUpstream;
+  readonly upstream: U;
   readonly setup: Setup;
-  /** An official client that does not retry, with the key `SECRET`, unless told otherwise. */
-  client(options?: ClientOptions): OpenAI;
 }
 
-/** Runs `play` in a scene; afterwards everything must be given back, and nothing may have reached the host's error handling. */
-export async function withScene(
+/** Runs `play`; afterwards everything must be given back, and nothing may have reached the host's error handling. */
+export async function withHost<U extends StartedUpstream>(
   kind: HostKind,
-  given: SceneOptions,
-  play: (scene: Scene) => Promise<void>,
+  { start, http: httpOptions, ...setupOptions }: HostedOptions<U>,
+  play: (hosted: Hosted<U>) => Promise<void>,
 ): Promise<void> {
-  const { script, http: httpOptions, ...setupOptions } = given;
-  const upstream = await scriptedUpstream(script ?? (() => reply(wholeChat('Hello'))));
+  const upstream = await start();
   const setup = testSetup({
     upstream: http({ baseUrl: upstream.baseUrl, apiKey: UPSTREAM_KEY, ...httpOptions }),
     ...setupOptions,
   });
   const host = await kind.start(setup.options);
   try {
-    await play({
-      host,
-      upstream,
-      setup,
-      client: (options) => new OpenAI({ baseURL: host.baseUrl, apiKey: SECRET, maxRetries: 0, ...options }),
-    });
+    await play({ host, upstream, setup });
     await setup.finish();
     assert.deepEqual(host.hostErrors, [], 'no error reached the application');
   } finally {
@@ -54,16 +51,53 @@ export async function withScene(
   }
 }
 
-/** One promise, kept by every kind of host. The scene's options are made anew for each. */
-export function onEveryHost(promise: string, given: () => SceneOptions, play: (scene: Scene) => Promise<void>): void {
+/** An official client that does not retry, with the key `SECRET`, unless told otherwise. */
+export function clientOf({ baseUrl }: RunningHost, options?: ClientOptions): OpenAI {
+  return new OpenAI({ baseURL: baseUrl, apiKey: SECRET, maxRetries: 0, ...options });
+}
+
+/** One promise, kept by every kind of host. */
+export function inEveryHost(promise: string, keep: (kind: HostKind) => Promise<void>): void {
   describe(promise, () => {
-    for (const kind of HOSTS) it(`in ${kind.name}`, { timeout: 30_000 }, () => withScene(kind, given(), play));
+    for (const kind of HOSTS) it(`in ${kind.name}`, { timeout: 30_000 }, () => keep(kind));
   });
 }
 
 /** One promise of the core, kept where nothing stands between us and the socket. */
+export function inBareHost(promise: string, keep: (kind: HostKind) => Promise<void>): void {
+  it(promise, { timeout: 60_000 }, () => keep(BARE_HOST));
+}
+
+export interface SceneOptions extends Omit<HostedOptions<ScriptedUpstream>, 'start'> {
+  /** @default a short whole answer */
+  readonly script?: Script;
+}
+
+/** A client, a host with a gateway in it, and an upstream that does what it is told. */
+export interface Scene extends Hosted<ScriptedUpstream> {
+  /** As `clientOf`. */
+  client(options?: ClientOptions): OpenAI;
+}
+
+/** `withHost`, for a scene. */
+export function withScene(
+  kind: HostKind,
+  { script = () => reply(wholeChat('Hello')), ...options }: SceneOptions,
+  play: (scene: Scene) => Promise<void>,
+): Promise<void> {
+  return withHost(kind, { ...options, start: () => scriptedUpstream(script) }, (hosted) =>
+    play({ ...hosted, client: (given) => clientOf(hosted.host, given) }),
+  );
+}
+
+/** `inEveryHost`, in a scene whose options are made anew for each. */
+export function onEveryHost(promise: string, given: () => SceneOptions, play: (scene: Scene) => Promise<void>): void {
+  inEveryHost(promise, (kind) => withScene(kind, given(), play));
+}
+
+/** `inBareHost`, in a scene. */
 export function onBareHost(promise: string, given: () => SceneOptions, play: (scene: Scene) => Promise<void>): void {
-  it(promise, { timeout: 60_000 }, () => withScene(BARE_HOST, given(), play));
+  inBareHost(promise, (kind) => withScene(kind, given(), play));
 }
 
 export const MODEL = 'gpt-4o-mini';

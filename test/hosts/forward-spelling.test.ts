@@ -20,6 +20,8 @@ forwardsOnBareHost(
       ['/chat/completions', chat(`{"file_id":"${theirs}"}`), 404],
       ['/chat/completions', chat(`{"file\\u005fid":"${theirs}"}`), 404],
       ['/chat/completions', chat(`{"FILE_ID":"${theirs}"}`), 404],
+      // To servers in Go the last letter is an `s`.
+      ['/chat/completions', chat(`{"file_id\u017f":["${theirs}"],"é":1}`), 404],
       [
         '/responses',
         `{"model":"gpt-4o-mini","input":"a","tools":[{"type":"code_interpreter","container":"cntr_1"}]}`,

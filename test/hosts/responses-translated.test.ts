@@ -247,6 +247,8 @@ onEveryHost(
     assert.equal(page.data.length, 2);
     assert.equal(page.has_more, true);
     await assert.rejects(responses.inputItems.list(id, { limit: 0 }), { status: 400, param: 'limit' });
+    const gone = { status: 400, param: 'after', message: /there is no object 'msg_gone'/ };
+    await assert.rejects(responses.inputItems.list(id, { after: 'msg_gone' }), gone);
   },
 );
 

@@ -98,6 +98,30 @@ onEveryHost(
 );
 
 onBareHost(
+  'a streamed completion is stored with its calls of custom tools, as if it had not been streamed',
+  () => ({ upstream: demo() }),
+  async (scene) => {
+    const { completions } = scene.client().chat;
+    const tools = [
+      { type: 'custom' as const, custom: { name: 'run_code', description: 'Runs code' } },
+      { type: 'function' as const, function: { name: 'ping' } },
+      { type: 'custom' as const, custom: { name: 'note' } },
+    ];
+    const made = await completions.create({ ...CALL, tools, n: 2 });
+    const calls = made.choices.map(({ message }) => (message.tool_calls ?? []).map(({ type }) => type));
+    assert.deepEqual(calls, Array(2).fill(['custom', 'function', 'custom']));
+    await (await ask(scene, '/chat/completions', { body: { ...CALL, tools, n: 2, stream: true } })).text();
+    const [whole, streamed] = (await completions.list()).data;
+    const withoutIds = (stored: unknown): unknown =>
+      JSON.parse(JSON.stringify(stored), (name, value) => (name === 'id' ? typeof value : value));
+    assert.deepEqual(withoutIds(whole?.choices), withoutIds(made.choices));
+    assert.deepEqual(withoutIds(streamed?.choices), withoutIds(made.choices));
+    assert.deepEqual(streamed?.usage, made.usage);
+    check('CreateChatCompletionResponse', streamed);
+  },
+);
+
+onBareHost(
   'stored completions are listed by order, page, model and metadata',
   () => ({ upstream: demo() }),
   async (scene) => {
@@ -122,10 +146,32 @@ onBareHost(
       [ids[2], ids[3]],
     );
     assert.equal(page.has_more, true);
+    const before = JSON.parse(await (await ask(scene, `/chat/completions?limit=2&before=${ids[3]}`)).text());
+    assert.deepEqual([before.first_id, before.last_id, before.has_more], [ids[1], ids[2], true]);
     const raw = await (await ask(scene, '/chat/completions?limit=1')).json();
     check('ChatCompletionList', raw);
     await assert.rejects(Promise.resolve(completions.list({ limit: 0 })), { status: 400, param: 'limit' });
     await assert.rejects(Promise.resolve(completions.list({ order: 'up' as 'asc' })), { status: 400, param: 'order' });
+  },
+);
+
+onBareHost(
+  'a page does not begin after a completion that is gone, another’s or never was',
+  () => ({ upstream: demo(), small: {} }),
+  async (scene) => {
+    const [first = '', ...others] = await store(scene, ['a', 'b', 'c']);
+    const { completions } = scene.client().chat;
+    await completions.delete(first);
+    const refused = { status: 400, param: 'after', message: /there is no object/ };
+    const list = async (after: string) => completions.list({ after });
+    for (const after of [first, 'chatcmpl-never', '']) await assert.rejects(list(after), refused);
+    const strangers = scene.client({ apiKey: SMALL_SECRET }).chat.completions;
+    await assert.rejects(async () => strangers.list({ after: others[0] ?? '' }), refused);
+    assert.deepEqual(
+      (await list(others[0] ?? '')).data.map(({ id }) => id),
+      others.slice(1),
+    );
+    assert.deepEqual((await list(others[1] ?? '')).data, []);
   },
 );
 

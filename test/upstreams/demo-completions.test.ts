@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import type { Json, JsonObject } from '../../src/json.js';
 import { composeCompletion } from '../../src/upstreams/demo/compose-completion.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';
+import { malformed, type Refusals, refusesEach, stopsWhenTheClientLeaves } from '../helpers/demo-checks.js';
 import { demoContext, longestBlock, wholeBody } from '../helpers/demo-context.js';
 
 interface Logprobs {
@@ -26,8 +27,7 @@ interface Answer {
 }
 
 const context = demoContext();
-const MALFORMED =
-  "'$.prompt' is invalid. Please check the API reference: https://platform.openai.com/docs/api-reference.";
+const MALFORMED = malformed('prompt');
 
 const ask = (rest: JsonObject = {}): JsonObject => ({
   model: 'gpt-3.5-turbo-instruct',
@@ -281,7 +281,7 @@ describe('completions of the demo: refusals', () => {
     code: 'invalid_type',
     param,
   });
-  const refusals: readonly (readonly [string, JsonObject, JsonObject])[] = [
+  const refusals: Refusals = [
     [
       'a chat model',
       { model: 'gpt-4o' },
@@ -394,17 +394,7 @@ describe('completions of the demo: refusals', () => {
       },
     ],
   ];
-  for (const [name, rest, expected] of refusals) {
-    it(name, async () => {
-      await assert.rejects(send(rest), {
-        status: 400,
-        type: 'invalid_request_error',
-        code: null,
-        param: null,
-        ...expected,
-      });
-    });
-  }
+  refusesEach(refusals, send);
 });
 
 describe('completions of the demo: other work', () => {
@@ -419,15 +409,7 @@ describe('completions of the demo: other work', () => {
     }
   });
 
-  it('stops when the client leaves', async () => {
-    const controller = new AbortController();
-    const running = composeCompletion(
-      ask({ model: 'davinci-002', prompt }),
-      demoContext({ signal: controller.signal }),
-    );
-    setImmediate(() => controller.abort(new Error('gone')));
-    await assert.rejects(running, /gone/);
-  });
+  stopsWhenTheClientLeaves((context) => composeCompletion(ask({ model: 'davinci-002', prompt }), context));
 });
 
 describe('completions of the demo against OpenAI', { skip: specIsMissing }, () => {

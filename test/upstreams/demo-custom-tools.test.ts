@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { GatewayError } from '../../src/errors.js';
-import { isJsonObject, type Json, type JsonObject } from '../../src/json.js';
+import type { Json, JsonObject } from '../../src/json.js';
 import { demo } from '../../src/upstreams/demo/demo.js';
 import { watchChatStream } from '../../src/wire/chat-stream.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';
 import { SECRET } from '../helpers/gateway-options.js';
+import { joinedChunks } from '../helpers/openai-shapes.js';
 import { onBareHost } from '../helpers/scene.js';
 
 interface Call {
@@ -107,7 +108,7 @@ describe('custom tools of the demo', () => {
       const options = { stream: true, stream_options: { include_usage: true } };
       const chunks = await answered(ask({ tools, ...model, ...rest, ...options }));
       for (const [index, choice] of choicesOf(whole).entries())
-        assert.deepEqual(joined(chunks, index), choice.message.tool_calls);
+        assert.deepEqual(joinedChunks(chunks, index).tool_calls, choice.message.tool_calls);
       assert.deepEqual(chunks.at(-1)?.usage, whole?.usage);
     });
   }
@@ -189,24 +190,6 @@ describe('custom tools of the demo', () => {
     assert.equal(stream.failure, undefined);
   });
 });
-
-/** The calls of a choice as a client joins them. */
-function joined(chunks: readonly JsonObject[], index: number): Call[] {
-  const calls: { id?: string; type?: string; name?: string; text: string }[] = [];
-  for (const choice of chunks.flatMap((chunk) => (Array.isArray(chunk.choices) ? chunk.choices : []))) {
-    if (!isJsonObject(choice) || choice.index !== index) continue;
-    const [{ delta }] = choicesOf({ choices: [choice] }) as [Choice];
-    for (const { index: place = -1, id, type, custom: input, function: called } of delta.tool_calls ?? []) {
-      const known = calls[place];
-      const text = input?.input ?? called?.arguments ?? '';
-      if (known !== undefined) known.text += text;
-      else calls[place] = { ...(id && { id }), ...(type && { type }), name: input?.name ?? called?.name ?? '', text };
-    }
-  }
-  return calls.map(({ id = '', type = '', name = '', text }) =>
-    type === 'custom' ? { id, type, custom: { name, input: text } } : { id, type, function: { name, arguments: text } },
-  );
-}
 
 describe('the input of a custom tool', () => {
   const patterns: [rust: string, checked?: RegExp][] = [

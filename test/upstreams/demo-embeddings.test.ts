@@ -6,8 +6,14 @@ import { composeEmbeddings } from '../../src/upstreams/demo/compose-embeddings.j
 import { estimatingTokenizer } from '../../src/upstreams/demo/tokenizer.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';
 import { recordedAnswers, recordingsAreMissing } from '../conformance/recordings.js';
+import {
+  hasTheRecordedMembers,
+  malformed,
+  type Refusals,
+  refusesEach,
+  stopsWhenTheClientLeaves,
+} from '../helpers/demo-checks.js';
 import { demoContext, longestBlock, wholeBody } from '../helpers/demo-context.js';
-import { shapeOf } from '../helpers/openai-shapes.js';
 
 interface Answer {
   readonly data: readonly { readonly index: number; readonly embedding: readonly number[] }[];
@@ -15,8 +21,7 @@ interface Answer {
 }
 
 const context = demoContext();
-const MALFORMED =
-  "'$.input' is invalid. Please check the API reference: https://platform.openai.com/docs/api-reference.";
+const MALFORMED = malformed('input');
 
 const ask = (rest: JsonObject = {}): JsonObject => ({ model: 'text-embedding-3-small', input: 'Hello there', ...rest });
 const send = (rest?: JsonObject) => wholeBody(composeEmbeddings(ask(rest), context));
@@ -196,8 +201,12 @@ describe('embeddings of the demo: the answer', () => {
 });
 
 describe('embeddings of the demo: refusals', () => {
-  const refusals: readonly (readonly [string, JsonObject, JsonObject])[] = [
-    ['no input', { input: null }, { message: "Missing required parameter: 'input'.", param: 'input' }],
+  const refusals: Refusals = [
+    [
+      'no input',
+      { input: null },
+      { message: "Missing required parameter: 'input'.", param: 'input', code: 'missing_required_parameter' },
+    ],
     ['an object', { input: {} }, { message: MALFORMED }],
     ['a number', { input: 5 }, { message: MALFORMED }],
     ['an empty array', { input: [] }, { message: MALFORMED }],
@@ -273,17 +282,7 @@ describe('embeddings of the demo: refusals', () => {
       },
     ],
   ];
-  for (const [name, rest, expected] of refusals) {
-    it(name, async () => {
-      await assert.rejects(send(rest), {
-        status: 400,
-        type: 'invalid_request_error',
-        code: name === 'no input' ? 'missing_required_parameter' : null,
-        param: null,
-        ...expected,
-      });
-    });
-  }
+  refusesEach(refusals, send);
 
   it('the words of a refusal are the recorded ones', { skip: recordingsAreMissing }, async () => {
     const recorded = recordedAnswers('POST /v1/embeddings 400 application/json');
@@ -303,13 +302,7 @@ describe('embeddings of the demo: other work', () => {
     assert.ok(block < 200, `stood still for ${block} ms`);
   });
 
-  it('stops when the client leaves', async () => {
-    const controller = new AbortController();
-    const reason = new Error('gone');
-    const running = composeEmbeddings(ask({ input }), demoContext({ signal: controller.signal }));
-    setImmediate(() => controller.abort(reason));
-    await assert.rejects(running, reason);
-  });
+  stopsWhenTheClientLeaves((context) => composeEmbeddings(ask({ input }), context));
 });
 
 describe('embeddings of the demo against OpenAI', () => {
@@ -319,10 +312,5 @@ describe('embeddings of the demo against OpenAI', () => {
     check('CreateEmbeddingResponse', await send({ encoding_format: 'base64' }));
   });
 
-  it('has the members of the recordings', { skip: recordingsAreMissing }, async () => {
-    const recorded = recordedAnswers('POST /v1/embeddings 200 application/json');
-    assert.ok(recorded.length > 0);
-    const answer = await send({ encoding_format: 'base64' });
-    for (const one of recorded) assert.deepEqual(shapeOf(answer), shapeOf(one));
-  });
+  hasTheRecordedMembers('POST /v1/embeddings 200 application/json', () => send({ encoding_format: 'base64' }));
 });

@@ -4,9 +4,14 @@ import type { Json, JsonObject } from '../../src/json.js';
 import { composeModeration } from '../../src/upstreams/demo/compose-moderation.js';
 import { MODERATION_CATEGORIES } from '../../src/upstreams/demo/moderation-words.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';
-import { recordedAnswers, recordingsAreMissing } from '../conformance/recordings.js';
+import {
+  hasTheRecordedMembers,
+  malformed,
+  type Refusals,
+  refusesEach,
+  stopsWhenTheClientLeaves,
+} from '../helpers/demo-checks.js';
 import { demoContext, longestBlock, wholeBody } from '../helpers/demo-context.js';
-import { shapeOf } from '../helpers/openai-shapes.js';
 
 interface Result {
   readonly flagged: boolean;
@@ -15,8 +20,7 @@ interface Result {
   readonly category_applied_input_types?: Readonly<Record<string, readonly string[]>>;
 }
 
-const MALFORMED =
-  "'$.input' is invalid. Please check the API reference: https://platform.openai.com/docs/api-reference.";
+const MALFORMED = malformed('input');
 const IMAGE = { type: 'image_url', image_url: { url: 'https://example.com/a.png' } };
 const text = (of: string): JsonObject => ({ type: 'text', text: of });
 
@@ -144,16 +148,11 @@ describe('moderations of the demo: the answer', () => {
     }
   });
 
-  it('stops when the client leaves', async () => {
-    const controller = new AbortController();
-    const running = composeModeration({ input: 'a '.repeat(4_000_000) }, demoContext({ signal: controller.signal }));
-    setImmediate(() => controller.abort(new Error('gone')));
-    await assert.rejects(running, /gone/);
-  });
+  stopsWhenTheClientLeaves((context) => composeModeration({ input: 'a '.repeat(4_000_000) }, context));
 });
 
 describe('moderations of the demo: refusals', () => {
-  const refusals: readonly (readonly [string, JsonObject, JsonObject])[] = [
+  const refusals: Refusals = [
     [
       'no input',
       {},
@@ -214,17 +213,7 @@ describe('moderations of the demo: refusals', () => {
       },
     ],
   ];
-  for (const [name, body, expected] of refusals) {
-    it(name, async () => {
-      await assert.rejects(send(body), {
-        status: 400,
-        type: 'invalid_request_error',
-        code: null,
-        param: null,
-        ...expected,
-      });
-    });
-  }
+  refusesEach(refusals, send);
 });
 
 describe('moderations of the demo against OpenAI', () => {
@@ -237,12 +226,7 @@ describe('moderations of the demo against OpenAI', () => {
     assert.throws(() => check('CreateModerationResponse', older), /category_applied_input_types/);
   });
 
-  it('has the members of the recordings', { skip: recordingsAreMissing }, async () => {
-    const recorded = recordedAnswers('POST /v1/moderations 200 application/json');
-    assert.ok(recorded.length > 0);
-    const answer = await send({
-      input: [text('I forgot to water my houseplants!'), text('I am killing all my houseplants!')],
-    });
-    for (const one of recorded) assert.deepEqual(shapeOf(answer), shapeOf(one));
-  });
+  hasTheRecordedMembers('POST /v1/moderations 200 application/json', () =>
+    send({ input: [text('I forgot to water my houseplants!'), text('I am killing all my houseplants!')] }),
+  );
 });

@@ -47,6 +47,7 @@ function said(body: JsonObject): JsonObject {
 
 const weather = { id: 'call_1', type: 'function', function: { name: 'weather', arguments: '{"city":"Oslo"}' } };
 const time = { id: 'call_2', type: 'function', function: { name: 'time', arguments: '{}' } };
+const shell = { id: 'call_1', type: 'custom', custom: { name: 'shell', input: 'ls -l' } };
 
 /** Ways of saying the same, and what it comes to. */
 const answers: Record<string, { fn: Fn; said: JsonObject; usage?: JsonObject }> = {
@@ -65,6 +66,10 @@ const answers: Record<string, { fn: Fn; said: JsonObject; usage?: JsonObject }> 
   'a message with a call whose arguments are a value': {
     fn: () => ({ tool_calls: [{ id: 'call_2', function: { name: 'time', arguments: {} } }] }),
     said: { content: null, tool_calls: [time], finish_reason: 'tool_calls' },
+  },
+  'a message with a call of a custom tool beside one of a function': {
+    fn: () => ({ tool_calls: [shell, time] }),
+    said: { content: null, tool_calls: [shell, time], finish_reason: 'tool_calls' },
   },
   'a choice': {
     fn: () => ({ message: { role: 'assistant', content: 'Hello' }, finish_reason: 'content_filter' }),
@@ -124,6 +129,24 @@ const answers: Record<string, { fn: Fn; said: JsonObject; usage?: JsonObject }> 
     },
     said: { content: null, tool_calls: [weather, time], finish_reason: 'tool_calls' },
   },
+  'a generator of calls of custom tools in pieces': {
+    fn: async function* () {
+      yield { tool_calls: [{ index: 0, id: 'call_1', type: 'custom', custom: { name: 'shell', input: '' } }] };
+      yield { tool_calls: [{ index: 1, id: 'call_2', type: 'function', function: { name: 'time', arguments: '{' } }] };
+      yield { tool_calls: [{ index: 0, id: null, type: null, custom: { name: null, input: 'ls ' } }] };
+      yield { tool_calls: [{ index: 0, custom: { input: '-l' } }] };
+      yield { tool_calls: [{ index: 1, function: { arguments: '}' } }] };
+    },
+    said: { content: null, tool_calls: [shell, time], finish_reason: 'tool_calls' },
+  },
+  'a generator of calls of custom tools without an index or a type': {
+    fn: async function* () {
+      yield { tool_calls: [{ id: 'call_1', custom: { name: 'shell', input: 'ls ' } }] };
+      yield { tool_calls: [{ custom: { input: '-l' } }] };
+      yield { tool_calls: [{ id: 'call_2', function: { name: 'time', arguments: '{}' } }] };
+    },
+    said: { content: null, tool_calls: [shell, time], finish_reason: 'tool_calls' },
+  },
   'text and then a call': {
     fn: async function* () {
       yield 'Let me see.';
@@ -141,6 +164,21 @@ const answers: Record<string, { fn: Fn; said: JsonObject; usage?: JsonObject }> 
     },
     said: { content: 'Hello', finish_reason: 'stop' },
     usage: USAGE,
+  },
+  'chunks of its own with a call of a custom tool': {
+    fn: async function* () {
+      const head = { id: 'x', object: 'chat.completion.chunk', created: 1, model: 'theirs' };
+      const chunk = (delta: JsonObject, finish_reason: string | null = null): JsonObject => ({
+        ...head,
+        choices: [{ index: 0, delta, finish_reason }],
+      });
+      const first = { index: 0, id: 'call_1', type: 'custom', custom: { name: 'shell', input: '' } };
+      yield chunk({ role: 'assistant', content: null, tool_calls: [first] });
+      yield chunk({ tool_calls: [{ index: 0, custom: { input: 'ls ' } }] });
+      yield chunk({ tool_calls: [{ index: 0, custom: { input: '-l' } }] });
+      yield chunk({}, 'tool_calls');
+    },
+    said: { content: null, tool_calls: [shell], finish_reason: 'tool_calls' },
   },
 };
 
@@ -312,6 +350,8 @@ describe('a function', () => {
       [() => ({}), /to have `choices`/],
       [() => ({ content: [{ type: 'text' }] }), /`content`/],
       [() => ({ tool_calls: [{ id: 'x' }] }), /with a `name`/],
+      [() => ({ tool_calls: [{ id: 'x', type: 'custom', custom: { input: 'ls' } }] }), /`custom` with a `name`/],
+      [() => [{ tool_calls: [{ id: 'x', type: 'custom', custom: { input: 'ls' } }] }], /`custom` with a `name`/],
     ];
     for (const [fn, message] of nonsense) {
       await assert.rejects(send(fromFunction(fn), {}), { name: 'TypeError', message });

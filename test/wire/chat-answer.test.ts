@@ -15,8 +15,16 @@ const hello: ChatChoice = { text: ['Hel', 'lo', '!'], toolCalls: [], finishReaso
 const calls: ChatChoice = {
   text: null,
   toolCalls: [
-    { id: toolCallId('a'), name: 'first', arguments: ['{"x"', ':1}'] },
-    { id: toolCallId('b'), name: 'second', arguments: ['{}'] },
+    { kind: 'function', id: toolCallId('a'), name: 'first', text: ['{"x"', ':1}'] },
+    { kind: 'function', id: toolCallId('b'), name: 'second', text: ['{}'] },
+  ],
+  finishReason: 'tool_calls',
+};
+const custom: ChatChoice = {
+  text: null,
+  toolCalls: [
+    { kind: 'custom', id: toolCallId('c'), name: 'shell', text: ['ls', ' -l'] },
+    { kind: 'function', id: toolCallId('d'), name: 'last', text: ['{}'] },
   ],
   finishReason: 'tool_calls',
 };
@@ -25,7 +33,7 @@ const withLogprobs: ChatChoice = { ...hello, logprobs: ['Hel', 'lo', '!'].map(en
 const legacy: ChatChoice = {
   text: null,
   toolCalls: [],
-  functionCall: { name: 'f', arguments: ['{', '}'] },
+  functionCall: { name: 'f', text: ['{', '}'] },
   finishReason: 'function_call',
 };
 
@@ -63,9 +71,17 @@ describe('a whole answer', () => {
     });
   });
 
+  it('puts the input of a custom tool where OpenAI does', () => {
+    const [choice] = Object.values(chatCompletion(answer(custom)).choices ?? {});
+    assert.deepEqual(choice.message.tool_calls, [
+      { id: toolCallId('c'), type: 'custom', custom: { name: 'shell', input: 'ls -l' } },
+      { id: toolCallId('d'), type: 'function', function: { name: 'last', arguments: '{}' } },
+    ]);
+  });
+
   it('is what OpenAI describes', { skip: specIsMissing }, () => {
     const check = specChecker();
-    for (const choice of [hello, calls, withLogprobs, legacy, { ...hello, text: null, refusal: 'No.' }]) {
+    for (const choice of [hello, calls, custom, withLogprobs, legacy, { ...hello, text: null, refusal: 'No.' }]) {
       check('CreateChatCompletionResponse', chatCompletion(answer(choice, choice)));
     }
   });
@@ -141,6 +157,17 @@ describe('chunks', () => {
     });
   });
 
+  it('of a call of a custom tool say its input likewise', () => {
+    const deltas = chunksOf(answer({ ...custom, text: ['x'] }))
+      .flatMap(({ choices }) => (Array.isArray(choices) ? choices : []))
+      .map(({ delta }) => delta.tool_calls?.[0]);
+    assert.deepEqual(deltas.slice(2, 5), [
+      { index: 0, id: toolCallId('c'), type: 'custom', custom: { name: 'shell', input: '' } },
+      { index: 0, custom: { input: 'ls' } },
+      { index: 0, custom: { input: ' -l' } },
+    ]);
+  });
+
   it('of several choices take turns', () => {
     const order = chunksOf(answer(hello, { ...hello, text: ['x'] })).map(({ choices }) => {
       return Array.isArray(choices) ? choices[0].index : undefined;
@@ -150,7 +177,7 @@ describe('chunks', () => {
 
   it('are what OpenAI describes', { skip: specIsMissing }, () => {
     const check = specChecker();
-    const all = answer(hello, calls, withLogprobs, legacy, { ...hello, text: null, refusal: 'No.' });
+    const all = answer(hello, calls, custom, withLogprobs, legacy, { ...hello, text: null, refusal: 'No.' });
     for (const chunk of chunksOf(all, true)) check('CreateChatCompletionStreamResponse', chunk);
   });
 
@@ -165,7 +192,7 @@ describe('chunks', () => {
     ]);
   });
 
-  for (const [name, choice] of Object.entries({ hello, calls, withLogprobs, legacy })) {
+  for (const [name, choice] of Object.entries({ hello, calls, custom, withLogprobs, legacy })) {
     it(`join to the whole answer: ${name}`, async () => {
       const whole = answer(choice, { ...hello, text: ['an', 'other'] });
       const collected = await collectChunks(asynchronous(chunksOf(whole, true)), chatHead('other', 'other', 0), 1_000);
@@ -174,10 +201,12 @@ describe('chunks', () => {
   }
 
   it('join as a client joins them', () => {
-    const { choices } = chatCompletion(answer(calls));
-    assert.ok(Array.isArray(choices));
-    const { content, tool_calls } = choices[0].message;
-    assert.deepEqual(joinedChunks(chunksOf(answer(calls))), { content, tool_calls, finish_reason: 'tool_calls' });
+    for (const choice of [calls, custom]) {
+      const { choices } = chatCompletion(answer(choice));
+      assert.ok(Array.isArray(choices));
+      const { content, tool_calls } = choices[0].message;
+      assert.deepEqual(joinedChunks(chunksOf(answer(choice))), { content, tool_calls, finish_reason: 'tool_calls' });
+    }
   });
 });
 
@@ -204,8 +233,8 @@ describe('collecting chunks', () => {
       1_000,
     );
     assert.deepEqual(choices[0]?.toolCalls, [
-      { id: 'early', name: 'a', arguments: ['{', '}'] },
-      { id: 'late', name: 'b', arguments: ['[', ']'] },
+      { kind: 'function', id: 'early', name: 'a', text: ['{', '}'] },
+      { kind: 'function', id: 'late', name: 'b', text: ['[', ']'] },
     ]);
     assert.equal(choices[0]?.finishReason, 'tool_calls');
   });
@@ -217,7 +246,7 @@ describe('collecting chunks', () => {
 
 describe('reading an answer', () => {
   it('gives back the whole answer it was written from', () => {
-    for (const choice of [hello, calls, withLogprobs, legacy]) {
+    for (const choice of [hello, calls, custom, withLogprobs, legacy]) {
       const whole = chatCompletion(answer(choice));
       assert.deepEqual(chatCompletion(readAnswer(whole, chatHead('other', 'other', 0))), whole);
     }

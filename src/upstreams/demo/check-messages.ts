@@ -1,12 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from '../../json.js';
-import {
-  emptyArray,
-  imageOutsideUserMessage,
-  imagesNotSupported,
-  invalidType,
-  invalidValue,
-  missingParameter,
-} from '../../request-errors.js';
+import { emptyArray, invalidType, invalidValue, missingParameter } from '../../request-errors.js';
+import { imageOutsideUserMessage, imagesNotSupported } from '../../wire/chat-errors.js';
 import type { DemoModel } from './demo-models.js';
 import { imagesOf } from './message-content.js';
 

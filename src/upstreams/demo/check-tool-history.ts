@@ -1,5 +1,5 @@
 import { isJsonObject, type JsonObject } from '../../json.js';
-import { toolCallIdNotFound, toolCallsUnanswered, toolMessageWithoutCall } from '../../request-errors.js';
+import { toolCallIdNotFound, toolCallsUnanswered, toolMessageWithoutCall } from '../../wire/chat-errors.js';
 
 /** Every call of an assistant is answered by the tool messages right after it, and nothing else is. @throws {GatewayError} 400 */
 export function checkToolHistory(messages: readonly JsonObject[]): void {

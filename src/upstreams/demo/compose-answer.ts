@@ -73,6 +73,7 @@ function callComposer(request: DemoRequest, tokenizer: Tokenizer): Compose {
   const { offered, parallel, legacy, choice } = request.tools;
   const budget = schemaBudget();
   const wanted = (parallel ? offered : offered.slice(0, 1)).map((tool) => ({
+    kind: tool.kind,
     name: tool.name,
     pieces: tokenizer.pieces(tool.kind === 'custom' ? tool.input : argumentsFor(tool, budget)),
     overhead: TOKENS_PER_CALL + tokenizer.count([tool.name]),
@@ -81,11 +82,11 @@ function callComposer(request: DemoRequest, tokenizer: Tokenizer): Compose {
     const calls: ToolCall[] = [];
     let outputTokens = 0;
     let cut = false;
-    for (const { name, pieces, overhead } of wanted) {
+    for (const { kind, name, pieces, overhead } of wanted) {
       cut = outputTokens + overhead > ceiling;
       if (cut) break;
       const kept = upTo(pieces, ceiling - outputTokens - overhead);
-      calls.push({ id: toolCallId(`${seed}/${calls.length}`), name, arguments: kept.pieces });
+      calls.push({ kind, id: toolCallId(`${seed}/${calls.length}`), name, text: kept.pieces });
       outputTokens += overhead + kept.tokens;
       cut = kept.cut;
       if (cut) break;
@@ -96,7 +97,7 @@ function callComposer(request: DemoRequest, tokenizer: Tokenizer): Compose {
       choice: {
         text: call === undefined ? [] : null,
         toolCalls: legacy ? [] : calls,
-        ...(legacy && call !== undefined ? { functionCall: { name: call.name, arguments: call.arguments } } : {}),
+        ...(legacy && call !== undefined ? { functionCall: { name: call.name, text: call.text } } : {}),
         finishReason: cut ? 'length' : finished,
       },
       outputTokens,

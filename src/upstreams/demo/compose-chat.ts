@@ -7,10 +7,8 @@ import { chatChunks } from '../../wire/chat-chunks.js';
 import { orAborted } from '../abortable.js';
 import { composeAnswer } from './compose-answer.js';
 import { countInput } from './count-input.js';
-import { withCustomCalls } from './custom-calls.js';
 import type { DemoContext, DemoReply } from './demo-context.js';
 import { type DemoRequest, readRequest } from './read-request.js';
-import type { OfferedTool } from './read-tools.js';
 import type { Tokenizer } from './tokenizer.js';
 
 /**
@@ -24,10 +22,8 @@ export async function composeChat(
   const request = readRequest(body);
   const tokenizer = await orAborted(tokenizerOf(request.model.encoding), signal);
   const answer = answerTo(request, { body, requestId }, tokenizer);
-  const { offered } = request.tools;
-  if (!request.stream) return { kind: 'whole', body: withCustomCalls(chatCompletion(answer), offered) };
-  const chunks = chatChunks(answer, { includeUsage: request.includeUsage });
-  return { kind: 'chunks', chunks: reshaped(chunks, offered) };
+  if (!request.stream) return { kind: 'whole', body: chatCompletion(answer) };
+  return { kind: 'chunks', chunks: chatChunks(answer, { includeUsage: request.includeUsage }) };
 }
 
 function answerTo(
@@ -56,11 +52,4 @@ function answerTo(
     choices: composed.choices,
     usage: usageBody({ inputTokens, ...composed }),
   };
-}
-
-function* reshaped(
-  chunks: Iterable<JsonObject>,
-  offered: readonly OfferedTool[],
-): Generator<JsonObject, void, undefined> {
-  for (const chunk of chunks) yield withCustomCalls(chunk, offered);
 }

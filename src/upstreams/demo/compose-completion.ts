@@ -1,7 +1,7 @@
 import { systemClock } from '../../clock.js';
 import type { JsonObject } from '../../json.js';
 import { invalidRequest } from '../../request-errors.js';
-import { chatCompletionId } from '../../wire/chat-ids.js';
+import { completionId } from '../../wire/chat-ids.js';
 import { orAborted } from '../abortable.js';
 import {
   type CompletionAnswer,
@@ -12,10 +12,10 @@ import {
 import { codePoints, completionLogprobs } from './completion-logprobs.js';
 import { untilStop, upTo } from './cut-text.js';
 import type { DemoContext, DemoReply } from './demo-context.js';
-import { fairTurns } from './fair-turns.js';
 import { type CompletionRequest, readCompletion } from './read-completion.js';
 import { promptTooLong } from './text-errors.js';
 import type { Tokenizer } from './tokenizer.js';
+import { fairTurns } from './turns.js';
 
 /** A prompt, its text and what it counts. */
 interface Prompt {
@@ -41,7 +41,7 @@ export async function composeCompletion(body: JsonObject, context: DemoContext):
   const { choices, outputTokens } = await composeChoices(request, prompts, tokenizer, context);
   const inputTokens = prompts.reduce((sum, { tokens }) => sum + tokens, 0);
   const answer: CompletionAnswer = {
-    id: chatCompletionId(context.requestId).replace(/^chat/, ''),
+    id: completionId(context.requestId),
     created: Math.floor(systemClock.wallMs() / 1000),
     model: request.modelId,
     choices,

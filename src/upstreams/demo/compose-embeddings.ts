@@ -2,10 +2,10 @@ import type { JsonObject } from '../../json.js';
 import { orAborted } from '../abortable.js';
 import type { DemoContext, DemoReply } from './demo-context.js';
 import { embedder } from './embed-text.js';
-import { fairTurns } from './fair-turns.js';
 import { type EmbeddingsRequest, readEmbeddings } from './read-embeddings.js';
 import type { TextInput } from './read-text-inputs.js';
 import { inputTooLong, tooManyTokens } from './text-errors.js';
+import { fairTurns } from './turns.js';
 
 /** OpenAI's own bound of all inputs of a call together. */
 const MAX_TOKENS_PER_REQUEST = 300_000;

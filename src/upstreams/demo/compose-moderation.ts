@@ -1,7 +1,6 @@
 import type { Json, JsonObject } from '../../json.js';
-import { chatCompletionId } from '../../wire/chat-ids.js';
+import { moderationId } from '../../wire/chat-ids.js';
 import type { DemoContext, DemoReply } from './demo-context.js';
-import { fairTurns } from './fair-turns.js';
 import { hashText } from './hash-text.js';
 import {
   flaggedCategories,
@@ -10,6 +9,7 @@ import {
   type ModerationCategory,
 } from './moderation-words.js';
 import { type ModerationInput, type ModerationRequest, readModeration } from './read-moderation.js';
+import { fairTurns } from './turns.js';
 
 /** Categories for which OpenAI looks at images too. */
 const IMAGE_CATEGORIES: readonly ModerationCategory[] = [
@@ -43,7 +43,7 @@ export async function composeModeration(body: JsonObject, context: DemoContext):
   return {
     kind: 'whole',
     body: {
-      id: chatCompletionId(context.requestId).replace(/^chatcmpl/, 'modr'),
+      id: moderationId(context.requestId),
       model: request.modelId,
       results,
     },

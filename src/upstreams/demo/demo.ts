@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { JsonObject } from '../../json.js';
 import type { ModelOperation, Upstream, UpstreamCall, UpstreamReply } from '../upstream.js';
 import { composeChat } from './compose-chat.js';
@@ -9,6 +9,7 @@ import { tokenDecoder } from './decode-tokens.js';
 import type { DemoContext, DemoReply } from './demo-context.js';
 import { demoForward } from './forward/demo-forward.js';
 import { tokenizers } from './tokenizer.js';
+import { nextTurn } from './turns.js';
 
 export interface DemoOptions {
   /** Milliseconds before each chunk of a stream. @default 0 */
@@ -53,7 +54,7 @@ async function* paced(
   let sent = 0;
   for (const chunk of chunks) {
     if (delayMs > 0) await wait(delayMs, undefined, { signal }).catch(() => {});
-    else if (sent % CHUNKS_PER_TURN === CHUNKS_PER_TURN - 1) await nextTurn();
+    else if (sent % CHUNKS_PER_TURN === CHUNKS_PER_TURN - 1) await nextTurn(signal);
     signal.throwIfAborted();
     yield chunk;
     sent += 1;

@@ -1,9 +1,9 @@
 import type { JsonObject } from '../../json.js';
 import type { KnownModel } from '../../models/known-models.js';
 import { arrayAboveMaxLength, invalidType } from '../../request-errors.js';
+import { optionalBoolean, optionalInteger, optionalObject, optionalString } from '../../wire/members.js';
 import { checkDecimals, readModel, readN, readStream } from '../../wire/model-request.js';
 import { modelFor } from './model-for.js';
-import { optionalBoolean, optionalInteger, optionalObject, optionalString } from './read-parameter.js';
 import { readStop } from './read-stop.js';
 import { MAX_INPUTS, readTextInputs, type TextInput } from './read-text-inputs.js';
 import { bestOfBelowN, echoWithLogprobs, notACompletionModel, suffixNotSupported } from './text-errors.js';
@@ -50,7 +50,7 @@ export function readCompletion(body: JsonObject): CompletionRequest {
     prompts,
     n,
     bestOf: readBestOf(body, n),
-    maxTokens: optionalInteger(body, 'max_tokens', [0, MAX_TOKENS]) ?? DEFAULT_MAX_TOKENS,
+    maxTokens: optionalInteger('max_tokens', body.max_tokens, { min: 0, max: MAX_TOKENS }) ?? DEFAULT_MAX_TOKENS,
     suffix: readSuffix(body, model),
     stop: readStop(body),
     ...readEcho(body, model),
@@ -60,28 +60,28 @@ export function readCompletion(body: JsonObject): CompletionRequest {
 
 /** Parameters the demo takes and has no use for. */
 function checkUnused(body: JsonObject): void {
-  optionalInteger(body, 'seed', [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER]);
-  optionalString(body, 'user');
-  for (const [token, bias] of Object.entries(optionalObject(body, 'logit_bias') ?? {})) {
+  optionalInteger('seed', body.seed, { min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER });
+  optionalString('user', body.user);
+  for (const [token, bias] of Object.entries(optionalObject('logit_bias', body.logit_bias) ?? {})) {
     if (typeof bias !== 'number') throw invalidType(`logit_bias.${token}`, 'a decimal', bias);
   }
 }
 
 function readBestOf(body: JsonObject, n: number): number {
-  const bestOf = optionalInteger(body, 'best_of', [1, MAX_BEST_OF]) ?? n;
+  const bestOf = optionalInteger('best_of', body.best_of, { min: 1, max: MAX_BEST_OF }) ?? n;
   if (bestOf < n) throw bestOfBelowN(n, bestOf);
   return bestOf;
 }
 
 function readSuffix(body: JsonObject, { id }: KnownModel): string | undefined {
-  const suffix = optionalString(body, 'suffix');
+  const suffix = optionalString('suffix', body.suffix);
   if (suffix !== undefined && id !== 'gpt-3.5-turbo-instruct') throw suffixNotSupported();
   return suffix;
 }
 
 function readEcho(body: JsonObject, { id }: KnownModel): Pick<CompletionRequest, 'echo' | 'logprobs'> {
-  const echo = optionalBoolean(body, 'echo') ?? false;
-  const logprobs = optionalInteger(body, 'logprobs', [0, MAX_LOGPROBS]);
+  const echo = optionalBoolean('echo', body.echo) ?? false;
+  const logprobs = optionalInteger('logprobs', body.logprobs, { min: 0, max: MAX_LOGPROBS });
   if (echo && logprobs !== undefined && id === 'gpt-3.5-turbo-instruct') throw echoWithLogprobs();
   return { echo, logprobs };
 }

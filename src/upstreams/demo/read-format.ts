@@ -1,13 +1,8 @@
 import { isJsonObject, type Json, type JsonObject } from '../../json.js';
-import {
-  invalidType,
-  invalidValue,
-  jsonModeWithoutTheWord,
-  missingParameter,
-  patternMismatch,
-} from '../../request-errors.js';
+import { invalidType, invalidValue, missingParameter } from '../../request-errors.js';
+import { jsonModeWithoutTheWord, patternMismatch } from '../../wire/chat-errors.js';
+import { optionalObject } from '../../wire/members.js';
 import { textOf } from './message-content.js';
-import { optionalObject } from './read-parameter.js';
 import { checkStrictSchema } from './schema/strict-schema.js';
 
 /** What `response_format` asks the text of the answer to be. */
@@ -18,7 +13,7 @@ export type AnswerFormat =
 
 /** Reads `response_format`. @throws {GatewayError} 400 */
 export function readFormat(body: JsonObject, messages: readonly JsonObject[]): AnswerFormat {
-  const format = optionalObject(body, 'response_format');
+  const format = optionalObject('response_format', body.response_format);
   if (format === undefined) return { kind: 'text' };
   if (format.type === undefined) throw missingParameter('response_format.type');
   switch (format.type) {

@@ -1,18 +1,9 @@
 import { modelNotFound } from '../../errors.js';
 import type { JsonObject } from '../../json.js';
 import { findKnownModel } from '../../models/known-models.js';
-import {
-  invalidType,
-  maxTokensTooLarge,
-  topLogprobsWithoutLogprobs,
-  unsupportedParameter,
-  unsupportedValue,
-} from '../../request-errors.js';
+import { invalidType, unsupportedParameter } from '../../request-errors.js';
+import { maxTokensTooLarge, topLogprobsWithoutLogprobs, unsupportedValue } from '../../wire/chat-errors.js';
 import { readChatRequest } from '../../wire/chat-request.js';
-import { readMessages } from './check-messages.js';
-import { checkToolHistory } from './check-tool-history.js';
-import { type DemoModel, findDemoModel } from './demo-models.js';
-import { type AnswerFormat, readFormat } from './read-format.js';
 import {
   optionalArray,
   optionalBoolean,
@@ -20,7 +11,11 @@ import {
   optionalInteger,
   optionalObject,
   optionalString,
-} from './read-parameter.js';
+} from '../../wire/members.js';
+import { readMessages } from './check-messages.js';
+import { checkToolHistory } from './check-tool-history.js';
+import { type DemoModel, findDemoModel } from './demo-models.js';
+import { type AnswerFormat, readFormat } from './read-format.js';
 import { readStop } from './read-stop.js';
 import { readTools, type Tools } from './read-tools.js';
 import { notAChatModel } from './text-errors.js';
@@ -57,7 +52,7 @@ export function readRequest(body: JsonObject): DemoRequest {
   const messages = readMessages(body.messages, model);
   checkToolHistory(messages);
   checkPlainParameters(body);
-  const effort = optionalChoice(body, 'reasoning_effort', EFFORTS) ?? 'medium';
+  const effort = optionalChoice('reasoning_effort', body.reasoning_effort, EFFORTS) ?? 'medium';
   if (model.reasoning) checkReasoningModel(body, modelId, effort);
   return {
     modelId,
@@ -77,18 +72,18 @@ export function readRequest(body: JsonObject): DemoRequest {
 
 /** Parameters the demo takes and has no use for. */
 function checkPlainParameters(body: JsonObject): void {
-  optionalInteger(body, 'seed', [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER]);
-  for (const name of ['user', 'safety_identifier', 'prompt_cache_key']) optionalString(body, name);
-  optionalBoolean(body, 'store');
-  optionalChoice(body, 'service_tier', SERVICE_TIERS);
-  optionalChoice(body, 'verbosity', ['low', 'medium', 'high']);
-  for (const [name, value] of Object.entries(optionalObject(body, 'metadata') ?? {})) {
+  optionalInteger('seed', body.seed, { min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER });
+  for (const name of ['user', 'safety_identifier', 'prompt_cache_key']) optionalString(name, body[name]);
+  optionalBoolean('store', body.store);
+  optionalChoice('service_tier', body.service_tier, SERVICE_TIERS);
+  optionalChoice('verbosity', body.verbosity, ['low', 'medium', 'high']);
+  for (const [name, value] of Object.entries(optionalObject('metadata', body.metadata) ?? {})) {
     if (typeof value !== 'string') throw invalidType(`metadata.${name}`, 'a string', value);
   }
-  for (const [token, bias] of Object.entries(optionalObject(body, 'logit_bias') ?? {})) {
+  for (const [token, bias] of Object.entries(optionalObject('logit_bias', body.logit_bias) ?? {})) {
     if (typeof bias !== 'number') throw invalidType(`logit_bias.${token}`, 'a decimal', bias);
   }
-  for (const modality of optionalArray(body, 'modalities', 'strings') ?? []) {
+  for (const modality of optionalArray('modalities', body.modalities, 'strings') ?? []) {
     if (modality !== 'text') throw unsupportedParameter('The demo model answers with text only.', 'modalities');
   }
 }
@@ -111,7 +106,7 @@ function checkReasoningModel(body: JsonObject, modelId: string, effort: string):
 
 function readCeiling(body: JsonObject, model: DemoModel): number | undefined {
   const ceilings = ['max_tokens', 'max_completion_tokens'].flatMap((param) => {
-    const value = optionalInteger(body, param, [1, MAX_TOKENS]);
+    const value = optionalInteger(param, body[param], { min: 1, max: MAX_TOKENS });
     if (value === undefined) return [];
     if (model.maxOutputTokens !== undefined && value > model.maxOutputTokens) {
       throw maxTokensTooLarge(param, model.maxOutputTokens, value);
@@ -122,8 +117,8 @@ function readCeiling(body: JsonObject, model: DemoModel): number | undefined {
 }
 
 function readTopLogprobs(body: JsonObject): number | undefined {
-  const logprobs = optionalBoolean(body, 'logprobs') ?? false;
-  const top = optionalInteger(body, 'top_logprobs', [0, 20]);
+  const logprobs = optionalBoolean('logprobs', body.logprobs) ?? false;
+  const top = optionalInteger('top_logprobs', body.top_logprobs, { min: 0, max: 20 });
   if (!logprobs && top !== undefined) throw topLogprobsWithoutLogprobs();
   return logprobs ? (top ?? 0) : undefined;
 }

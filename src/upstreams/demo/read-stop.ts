@@ -1,6 +1,6 @@
 import type { JsonObject } from '../../json.js';
 import { arrayAboveMaxLength, invalidType } from '../../request-errors.js';
-import { optionalArray } from './read-parameter.js';
+import { optionalArray } from '../../wire/members.js';
 
 const MAX_STOPS = 4;
 
@@ -9,7 +9,7 @@ export function readStop(body: JsonObject): readonly string[] {
   if (typeof body.stop === 'string') return body.stop === '' ? [] : [body.stop];
   const expected = 'one of a string or array of strings';
   if ((body.stop ?? null) !== null && !Array.isArray(body.stop)) throw invalidType('stop', expected, body.stop);
-  const stops = optionalArray(body, 'stop', 'strings') ?? [];
+  const stops = optionalArray('stop', body.stop, 'strings') ?? [];
   if (stops.length > MAX_STOPS) throw arrayAboveMaxLength('stop', MAX_STOPS, stops.length);
   return stops.flatMap((stop, index) => {
     if (typeof stop !== 'string') throw invalidType(`stop[${index}]`, 'a string', stop);

@@ -1,14 +1,8 @@
 import { isJsonObject, type Json, type JsonObject } from '../../json.js';
-import {
-  arrayAboveMaxLength,
-  invalidType,
-  invalidValue,
-  missingParameter,
-  onlyAllowedWith,
-  toolChoiceNotFound,
-} from '../../request-errors.js';
+import { arrayAboveMaxLength, invalidType, invalidValue, missingParameter } from '../../request-errors.js';
+import { onlyAllowedWith, toolChoiceNotFound } from '../../wire/chat-errors.js';
+import { optionalArray, optionalBoolean } from '../../wire/members.js';
 import { type OfferedCustomTool, readCustomTool } from './read-custom-tool.js';
-import { optionalArray, optionalBoolean } from './read-parameter.js';
 import { type GrammarBudget, grammarBudget } from './regex-text.js';
 import { checkStrictSchema } from './schema/strict-schema.js';
 import { readToolName } from './tool-name.js';
@@ -38,9 +32,9 @@ const MAX_TOOLS = 128;
 
 /** Reads `tools` and `tool_choice`, or `functions` and `function_call`. @throws {GatewayError} 400 */
 export function readTools(body: JsonObject): Tools {
-  const tools = optionalArray(body, 'tools', 'objects');
-  const functions = optionalArray(body, 'functions', 'objects');
-  const parallel = optionalBoolean(body, 'parallel_tool_calls');
+  const tools = optionalArray('tools', body.tools, 'objects');
+  const functions = optionalArray('functions', body.functions, 'objects');
+  const parallel = optionalBoolean('parallel_tool_calls', body.parallel_tool_calls);
   if (tools === undefined && parallel !== undefined) throw onlyAllowedWith('parallel_tool_calls', 'tools');
   if (tools === undefined && (body.tool_choice ?? 'none') !== 'none') throw onlyAllowedWith('tool_choice', 'tools');
   if (functions === undefined && (body.function_call ?? 'none') !== 'none') {

@@ -1,4 +1,5 @@
 import { GatewayError } from '../../errors.js';
+import { badRequest } from '../../request-errors.js';
 
 // What OpenAI says on its endpoints of texts, most of which are older than the wording of chat completions.
 
@@ -55,9 +56,14 @@ export const notAChatModel = (): GatewayError =>
     shouldRetry: false,
   });
 
-/** In the words of JSON Schema, as embeddings have it. @param got as it was sent */
-export const notOneOf = (param: string, got: unknown, choices: readonly string[]): GatewayError =>
-  badRequest(`${quoted(got)} is not one of [${choices.map(quoted).join(', ')}] - '${param}'`);
+/** In the words of JSON Schema, as embeddings and files have it. @param got as it was sent */
+export const notOneOf = (
+  param: string,
+  got: unknown,
+  choices: readonly string[],
+  blamed: string | null = null,
+): GatewayError =>
+  badRequest(`${quoted(got)} is not one of [${choices.map(quoted).join(', ')}] - '${param}'`, null, blamed);
 
 export const notOfType = (param: string, got: unknown, type: string): GatewayError =>
   badRequest(`${quoted(got)} is not of type '${type}' - '${param}'`);
@@ -85,10 +91,6 @@ export const bestOfBelowN = (n: number, bestOf: number): GatewayError =>
   badRequest(
     `You requested that the server return more choices than it will generate (HINT: you must set 'n' (currently ${n}) to be at most 'best_of' (currently ${bestOf}), or omit either parameter if you don't specifically want to use them.)`,
   );
-
-function badRequest(message: string): GatewayError {
-  return new GatewayError({ status: 400, message, shouldRetry: false });
-}
 
 function quoted(value: unknown): string {
   return typeof value === 'string' ? `'${value}'` : JSON.stringify(value);

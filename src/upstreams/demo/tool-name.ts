@@ -1,5 +1,6 @@
 import type { Json, JsonObject } from '../../json.js';
-import { invalidType, missingParameter, patternMismatch } from '../../request-errors.js';
+import { invalidType, missingParameter } from '../../request-errors.js';
+import { patternMismatch } from '../../wire/chat-errors.js';
 
 const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
 

@@ -1,6 +1,5 @@
 import { isJsonObject, type Json, type JsonObject } from '../../../json.js';
-import { invalidType, invalidValue } from '../../../request-errors.js';
-import { refused } from './forward-errors.js';
+import { badRequest, invalidType, invalidValue } from '../../../request-errors.js';
 
 /** Whether attributes pass a filter. */
 export type AttributeFilter = (attributes: JsonObject) => boolean;
@@ -21,7 +20,8 @@ const MAX_DEPTH = 8;
 /** Reads the `filters` of a search. @throws {GatewayError} 400 for what is no filter. */
 export function attributeFilter(filter: Json | undefined, depth = 0): AttributeFilter {
   if (!isJsonObject(filter)) throw invalidType('filters', 'an object', filter);
-  if (depth > MAX_DEPTH) throw refused(`The filters are nested more than ${MAX_DEPTH} levels deep.`, 'filters');
+  if (depth > MAX_DEPTH)
+    throw badRequest(`The filters are nested more than ${MAX_DEPTH} levels deep.`, null, 'filters');
   const { type, key, value, filters } = filter;
   if (typeof type !== 'string' || !TYPES.includes(type)) throw invalidValue('filters.type', String(type), TYPES);
   if (type === 'and' || type === 'or') {

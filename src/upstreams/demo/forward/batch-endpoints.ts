@@ -1,16 +1,17 @@
-import type { JsonObject } from '../../../json.js';
-import { missingParameter } from '../../../request-errors.js';
+import type { Json, JsonObject } from '../../../json.js';
+import { objectNotFound } from '../../../object-errors.js';
+import { badRequest, missingParameter } from '../../../request-errors.js';
+import { listPage } from '../../../wire/list-page.js';
+import { optionalChoice } from '../../../wire/members.js';
+import { readMetadata } from '../../../wire/metadata.js';
 import type { ForwardCall, ModelOperation, Upstream } from '../../upstream.js';
-import { optionalChoice } from '../read-parameter.js';
 import type { DemoStorage } from './demo-storage.js';
 import type { Endpoints } from './endpoints.js';
-import { notFound, refused } from './forward-errors.js';
-import { listPage } from './list-page.js';
-import { expiryOf, optionalMetadata, requiredString } from './read-objects.js';
+import { expiryOf, filledString } from './read-objects.js';
 import { jsonReply } from './replies.js';
 import { readJson } from './request-body.js';
 import { runBatch } from './run-batch.js';
-import { type Shelf, shelf } from './shelf.js';
+import { SHELF_PAGES, type Shelf, shelf } from './shelf.js';
 
 interface Batch {
   readonly id: string;
@@ -28,7 +29,6 @@ const OPERATIONS: Readonly<Record<string, ModelOperation>> = {
 };
 const DAY_SECONDS = 24 * 3_600;
 const MAX_JSON_BYTES = 1024 * 1024;
-const LIST = { defaultLimit: 20, maxLimit: 100, show: ({ body }: Batch) => body };
 
 /**
  * `/batches`. They run one after the other in turns of the event loop, without keeping the process alive.
@@ -66,7 +66,10 @@ export function batchEndpoints(storage: DemoStorage, send: Upstream['send']): En
       enqueue(batch.id, input, call);
       return jsonReply(batch.body);
     },
-    'GET /batches': ({ query }) => jsonReply(listPage(batches.all(), query, LIST)),
+    'GET /batches': ({ query }) => {
+      const bodies = batches.all().map(({ body }) => body);
+      return jsonReply(listPage(bodies, query, SHELF_PAGES));
+    },
     'GET /batches/{id}': ({ ids }) => jsonReply(batchAt(batches, ids).body),
     'POST /batches/{id}/cancel': ({ ids }) => jsonReply(cancel(batches, batchAt(batches, ids), storage)),
   };
@@ -77,21 +80,27 @@ interface BatchInput {
   readonly endpoint: string;
   readonly operation: ModelOperation;
   readonly outputExpiresAt: number | undefined;
-  readonly metadata: JsonObject | undefined;
+  readonly metadata: Json;
 }
 
 function readInput(body: JsonObject, storage: DemoStorage): BatchInput {
-  const inputFileId = requiredString(body, 'input_file_id');
-  const endpoint = optionalChoice(body, 'endpoint', Object.keys(OPERATIONS));
+  const inputFileId = filledString(body, 'input_file_id');
+  const endpoint = optionalChoice('endpoint', body.endpoint, Object.keys(OPERATIONS));
   const operation = OPERATIONS[endpoint ?? ''];
   if (endpoint === undefined || operation === undefined) throw missingParameter('endpoint');
-  if (optionalChoice(body, 'completion_window', ['24h']) === undefined) throw missingParameter('completion_window');
+  if (optionalChoice('completion_window', body.completion_window, ['24h']) === undefined)
+    throw missingParameter('completion_window');
   const file = storage.files.find(inputFileId);
-  if (file === undefined) throw refused(`No such File object: ${inputFileId}`, 'input_file_id');
+  if (file === undefined) throw badRequest(objectNotFound('file', inputFileId).message, null, 'input_file_id');
   if (file.purpose !== 'batch')
-    throw refused(`Expected a file with purpose 'batch', but ${inputFileId} has '${file.purpose}'.`, 'input_file_id');
+    throw badRequest(
+      `Expected a file with purpose 'batch', but ${inputFileId} has '${file.purpose}'.`,
+      null,
+      'input_file_id',
+    );
   const outputExpiresAt = expiryOf(body, storage.nowSeconds(), { param: 'output_expires_after' });
-  return { inputFileId, endpoint, operation, outputExpiresAt, metadata: optionalMetadata(body) };
+  readMetadata(body.metadata);
+  return { inputFileId, endpoint, operation, outputExpiresAt, metadata: body.metadata ?? null };
 }
 
 function newBody(id: string, { endpoint, inputFileId, metadata }: BatchInput, now: number): JsonObject {
@@ -123,13 +132,13 @@ function newBody(id: string, { endpoint, inputFileId, metadata }: BatchInput, no
       input_tokens_details: { cached_tokens: 0 },
       output_tokens_details: { reasoning_tokens: 0 },
     },
-    metadata: metadata ?? null,
+    metadata,
   };
 }
 
 function batchAt(batches: Shelf<Batch>, [id = '']: readonly string[]): Batch {
   const batch = batches.find(id);
-  if (batch === undefined) throw notFound(`No batch found with id '${id}'.`);
+  if (batch === undefined) throw objectNotFound('batch', id);
   return batch;
 }
 
@@ -145,7 +154,7 @@ function change(batches: Shelf<Batch>, id: string, changes: JsonObject): void {
 /** The batch as it is on its way to `cancelled`, which it is once its turn comes. */
 function cancel(batches: Shelf<Batch>, batch: Batch, storage: DemoStorage): JsonObject {
   const { status } = batch.body;
-  if (hasEnded(batch)) throw refused(`Cannot cancel a batch with status '${String(status)}'.`);
+  if (hasEnded(batch)) throw badRequest(`Cannot cancel a batch with status '${String(status)}'.`);
   if (status !== 'cancelling') change(batches, batch.id, { status: 'cancelling', cancelling_at: storage.nowSeconds() });
   batch.abort.abort(new Error('The batch was cancelled'));
   return batchAt(batches, [batch.id]).body;

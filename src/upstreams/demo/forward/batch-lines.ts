@@ -1,5 +1,5 @@
 import { isJsonObject, type Json, type JsonObject } from '../../../json.js';
-import { nextIdleTurn } from './turns.js';
+import { nextIdleTurn } from '../turns.js';
 
 /** One request of a batch. */
 export interface BatchLine {

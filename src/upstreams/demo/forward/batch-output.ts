@@ -1,6 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from '../../../json.js';
+import { badRequest } from '../../../request-errors.js';
 import type { DemoStorage } from './demo-storage.js';
-import { refused } from './forward-errors.js';
 
 /** What a batch's requests were answered, until it is stored. */
 export interface BatchOutput {
@@ -26,7 +26,7 @@ export function batchOutput(batchId: string, expiresAt: number | undefined, stor
     add(status, line) {
       size += Buffer.byteLength(line) + 1;
       const max = storage.bounds.maxFileBytes;
-      if (size > max) throw refused(`The output has more than ${max} bytes.`, null, 'output_too_large');
+      if (size > max) throw badRequest(`The output has more than ${max} bytes.`, 'output_too_large');
       (status < 400 ? good : bad).push(line);
     },
     counts: () => ({ completed: good.length, failed: bad.length }),

@@ -1,14 +1,12 @@
 import { unknownUrl } from '../../../errors.js';
-import type { JsonObject } from '../../../json.js';
 import type { ForwardCall, ForwardReply } from '../../upstream.js';
-import { coerced } from './request-body.js';
 
 /** What an endpoint gets to answer. */
 export interface EndpointRequest {
   readonly call: ForwardCall;
   /** The ids in the path, in their order. */
   readonly ids: readonly string[];
-  readonly query: JsonObject;
+  readonly query: URLSearchParams;
 }
 
 /** Endpoints by method and path, such as `GET /files/{id}`. */
@@ -27,8 +25,7 @@ export function answerAt(endpoints: Endpoints): (call: ForwardCall) => Promise<F
       if (route.method !== call.method) continue;
       const ids = idsIn(segments, route.segments);
       if (ids === undefined) continue;
-      const query = coerced(Object.fromEntries(new URLSearchParams(search)), ['limit']);
-      return route.answer({ call, ids, query });
+      return route.answer({ call, ids, query: new URLSearchParams(search) });
     }
     throw unknownUrl(call.method, `/v1${path}`);
   };

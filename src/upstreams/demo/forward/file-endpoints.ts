@@ -1,13 +1,14 @@
 import type { JsonObject } from '../../../json.js';
-import { missingParameter } from '../../../request-errors.js';
-import { optionalString } from '../read-parameter.js';
+import { objectNotFound } from '../../../object-errors.js';
+import { badRequest, missingParameter } from '../../../request-errors.js';
+import { listPage } from '../../../wire/list-page.js';
+import { notOneOf } from '../text-errors.js';
 import type { DemoStorage, StoredFile } from './demo-storage.js';
 import type { Endpoints } from './endpoints.js';
-import { noSuchObject, notOneOf, refused } from './forward-errors.js';
-import { listPage } from './list-page.js';
-import { expiryOf, requiredString } from './read-objects.js';
+import { expiryOf, filledString } from './read-objects.js';
 import { bytesReply, jsonReply } from './replies.js';
 import { coerced, readForm } from './request-body.js';
+import { SHELF_PAGES } from './shelf.js';
 
 const PURPOSES = ['fine-tune', 'assistants', 'batch', 'user_data', 'vision', 'evals'];
 /** What OpenAI gives a batch's file whose maker names no end. */
@@ -21,17 +22,19 @@ export function fileEndpoints(storage: DemoStorage): Endpoints {
       const form = await readForm(call, bounds.maxFileBytes);
       const [file] = form.files('file');
       if (file === undefined) throw missingParameter('file');
-      const purpose = checkedPurpose(requiredString(form.fields, 'purpose'));
+      const purpose = checkedPurpose(filledString(form.fields, 'purpose'));
       const { filename, bytes } = file;
       if (purpose === 'batch' && !/\.jsonl$/i.test(filename))
-        throw refused('Invalid file format for Batch API. Must be .jsonl');
+        throw badRequest('Invalid file format for Batch API. Must be .jsonl');
       const expiresAt = fileExpiry(form.fields, purpose, storage);
       return jsonReply(fileBody(storage.addFile(call.requestId, { purpose, filename, bytes, expiresAt })));
     },
     'GET /files': ({ query }) => {
-      const purpose = optionalString(query, 'purpose');
-      const wanted = files.all().filter((file) => purpose === undefined || file.purpose === purpose);
-      return jsonReply(listPage(wanted, query, { defaultLimit: 10_000, maxLimit: 10_000, show: fileBody }));
+      const purpose = query.get('purpose');
+      const wanted = files.all().filter((file) => purpose === null || file.purpose === purpose);
+      return jsonReply(
+        listPage(wanted.map(fileBody), query, { ...SHELF_PAGES, defaultLimit: 10_000, maxLimit: 10_000 }),
+      );
     },
     'GET /files/{id}': ({ ids }) => jsonReply(fileBody(fileAt(storage, ids))),
     'DELETE /files/{id}': ({ ids }) => {
@@ -65,7 +68,7 @@ export function fileBody({ id, purpose, filename, bytes, createdAt, expiresAt }:
 /** The purpose, if a file may be uploaded for it. */
 export function checkedPurpose(purpose: string): string {
   if (PURPOSES.includes(purpose)) return purpose;
-  throw notOneOf('purpose', purpose, PURPOSES);
+  throw notOneOf('purpose', purpose, PURPOSES, 'purpose');
 }
 
 /** When a file with these fields expires, in Unix seconds. */
@@ -81,6 +84,6 @@ export function fileExpiry(fields: JsonObject, purpose: string, storage: DemoSto
 
 function fileAt({ files }: DemoStorage, [id = '']: readonly string[]): StoredFile {
   const file = files.find(id);
-  if (file === undefined) throw noSuchObject('File', id);
+  if (file === undefined) throw objectNotFound('file', id);
   return file;
 }

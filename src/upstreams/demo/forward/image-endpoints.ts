@@ -1,11 +1,11 @@
 import type { JsonObject } from '../../../json.js';
 import type { ForwardCall, ForwardReply } from '../../upstream.js';
+import { nextTurn } from '../turns.js';
 import type { DemoStorage } from './demo-storage.js';
 import { drawPng } from './draw-png.js';
 import type { Endpoints } from './endpoints.js';
 import { type ImageRequest, readEdit, readGeneration, readVariation } from './read-image-request.js';
 import { eventsReply, jsonReply } from './replies.js';
-import { nextTurn } from './turns.js';
 
 /** What OpenAI counts for a square image; others count by their area. */
 const OUTPUT_TOKENS = { low: 272, medium: 1_056, high: 4_160 };

@@ -1,11 +1,16 @@
 import { createHash } from 'node:crypto';
 import type { JsonObject } from '../../../json.js';
-import { invalidValue, missingParameter, unsupportedParameter } from '../../../request-errors.js';
+import {
+  arrayAboveMaxLength,
+  badRequest,
+  invalidValue,
+  missingParameter,
+  unsupportedParameter,
+} from '../../../request-errors.js';
 import { estimateTokens } from '../../../wire/estimate.js';
+import { optionalBoolean, optionalChoice, optionalInteger, optionalString } from '../../../wire/members.js';
 import type { ForwardCall } from '../../upstream.js';
-import { optionalBoolean, optionalChoice, optionalInteger, optionalString } from '../read-parameter.js';
-import { refused } from './forward-errors.js';
-import { atMost, objectsOf, requiredString } from './read-objects.js';
+import { filledString, requiredObjects } from './read-objects.js';
 import { coerced, isForm, readForm, readJson } from './request-body.js';
 
 /** How the events of an endpoint are named. */
@@ -44,6 +49,7 @@ const SIZES: readonly (readonly [models: RegExp, sizes: readonly string[]])[] = 
 ];
 const MAX_SIDE = 2_048;
 const MAX_JSON_BYTES = 1024 * 1024;
+const MAX_IMAGES = 16;
 const MAX_PROMPT_LENGTH = 32_000;
 /** What OpenAI was recorded to count for an image of usual size. */
 const TOKENS_PER_IMAGE = 194;
@@ -59,7 +65,7 @@ export async function readGeneration(call: ForwardCall): Promise<ImageRequest> {
 export async function readEdit(call: ForwardCall, maxFileBytes: number): Promise<ImageRequest> {
   if (isForm(call)) return readRequest('image_edit', await readOriginals(call, maxFileBytes));
   const body = await readJson(call, maxFileBytes);
-  const images = objectsOf(body.images, 'images', 16).map((image) => JSON.stringify(image));
+  const images = requiredObjects(body, 'images', MAX_IMAGES).map((image) => JSON.stringify(image));
   if (images.length === 0) throw missingParameter('images');
   return readRequest('image_edit', { body, images });
 }
@@ -74,21 +80,21 @@ async function readOriginals(call: ForwardCall, maxFileBytes: number): Promise<O
   const form = await readForm(call, maxFileBytes);
   const images = form.files('image').map(({ bytes }) => bytes);
   if (images.length === 0) throw missingParameter('image');
-  if (images.length > 16) throw refused("Invalid 'image': at most 16 images are allowed.", 'image');
+  if (images.length > MAX_IMAGES) throw arrayAboveMaxLength('image', MAX_IMAGES, images.length);
   for (const [index, bytes] of images.entries()) {
     if (isImage(bytes)) continue;
     const message = `Invalid image file or mode for image ${index + 1}, please check your image file.`;
-    throw refused(message, 'image', 'invalid_image_file');
+    throw badRequest(message, 'invalid_image_file', 'image');
   }
   return { body: coerced(form.fields, NOT_TEXT), images };
 }
 
 function readRequest(task: ImageTask, { body, images }: Originals): ImageRequest {
-  const model = atMost('model', optionalString(body, 'model') ?? 'gpt-image-1', 256);
-  const prompt = requiredString(body, 'prompt', MAX_PROMPT_LENGTH);
+  const model = optionalString('model', body.model, 256) ?? 'gpt-image-1';
+  const prompt = filledString(body, 'prompt', MAX_PROMPT_LENGTH);
   const [width, height] = readSize(body, model);
-  const background = optionalChoice(body, 'background', ['auto', 'opaque', 'transparent']);
-  if ((optionalChoice(body, 'output_format', ['png', 'jpeg', 'webp']) ?? 'png') !== 'png')
+  const background = optionalChoice('background', body.background, ['auto', 'opaque', 'transparent']);
+  if ((optionalChoice('output_format', body.output_format, ['png', 'jpeg', 'webp']) ?? 'png') !== 'png')
     throw unsupportedParameter("The demo makes PNG images only: use 'output_format': 'png'.", 'output_format');
   const seed = images.reduce((hash, image) => hash.update(image), createHash('sha256').update(prompt)).digest('hex');
   return {
@@ -96,21 +102,21 @@ function readRequest(task: ImageTask, { body, images }: Originals): ImageRequest
     model,
     prompt,
     seed,
-    count: optionalInteger(body, 'n', [1, 10]) ?? 1,
+    count: optionalInteger('n', body.n, { min: 1, max: 10 }) ?? 1,
     width,
     height,
     quality: readQuality(body),
     background: background === 'transparent' ? 'transparent' : 'opaque',
     asUrl: readAsUrl(body, model),
-    stream: (optionalBoolean(body, 'stream') ?? false) && !model.startsWith('dall-e'),
-    partialImages: optionalInteger(body, 'partial_images', [0, 3]) ?? 0,
+    stream: (optionalBoolean('stream', body.stream) ?? false) && !model.startsWith('dall-e'),
+    partialImages: optionalInteger('partial_images', body.partial_images, { min: 0, max: 3 }) ?? 0,
     textTokens: estimateTokens(Buffer.byteLength(prompt)),
     imageTokens: images.length * TOKENS_PER_IMAGE,
   };
 }
 
 function readSize(body: JsonObject, model: string): readonly [width: number, height: number] {
-  const size = optionalString(body, 'size') ?? '1024x1024';
+  const size = optionalString('size', body.size) ?? '1024x1024';
   const sizes = SIZES.find(([models]) => models.test(model))?.[1];
   if (sizes !== undefined && !sizes.includes(size)) throw invalidValue('size', size.slice(0, 64), sizes);
   if (size === 'auto') return [1024, 1024];
@@ -118,18 +124,18 @@ function readSize(body: JsonObject, model: string): readonly [width: number, hei
   const sides = [Number(width), Number(height)] as const;
   if (sides.every((side) => side >= 16 && side <= MAX_SIDE)) return sides;
   const message = `Invalid 'size': expected 'auto' or a width and height from 16 to ${MAX_SIDE}, such as '1024x1024'.`;
-  throw refused(message, 'size', 'invalid_value');
+  throw badRequest(message, 'invalid_value', 'size');
 }
 
 function readQuality(body: JsonObject): ImageRequest['quality'] {
   const choices = ['auto', 'low', 'medium', 'high', 'standard', 'hd'] as const;
-  const quality = optionalChoice(body, 'quality', choices);
+  const quality = optionalChoice('quality', body.quality, choices);
   if (quality === 'hd') return 'high';
   return quality === 'low' || quality === 'high' ? quality : 'medium';
 }
 
 function readAsUrl(body: JsonObject, model: string): boolean {
-  const format = optionalChoice(body, 'response_format', ['url', 'b64_json']);
+  const format = optionalChoice('response_format', body.response_format, ['url', 'b64_json']);
   if (model.startsWith('dall-e')) return format !== 'b64_json';
   if (format !== 'url') return false;
   throw unsupportedParameter(

@@ -49,7 +49,7 @@ export function isForm({ headers }: ForwardCall): boolean {
   return /^multipart\/form-data\s*(?:;|$)/i.test(headers['content-type'] ?? '');
 }
 
-/** Text as it comes in forms and queries, with those members as the numbers and booleans that they look like. */
+/** Text as it comes in forms, with those members as the numbers and booleans that they look like. */
 export function coerced(fields: JsonObject, names: readonly string[]): JsonObject {
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => [name, names.includes(name) ? scalar(value) : value]),

@@ -1,13 +1,12 @@
 import { createHash } from 'node:crypto';
 import { errorBody, toGatewayError } from '../../../errors.js';
 import type { JsonObject } from '../../../json.js';
-import { invalidRequest } from '../../../request-errors.js';
+import { badRequest, invalidRequest } from '../../../request-errors.js';
 import type { CallContext, ModelOperation, Upstream, UpstreamCall } from '../../upstream.js';
+import { nextIdleTurn } from '../turns.js';
 import { type BatchLine, checkLines, readLine, textLines } from './batch-lines.js';
 import { type BatchOutput, batchOutput, usageSum } from './batch-output.js';
 import type { DemoStorage } from './demo-storage.js';
-import { refused } from './forward-errors.js';
-import { nextIdleTurn } from './turns.js';
 
 /** Answers to a line take a millisecond or less, as does a turn. */
 const LINES_PER_TURN = 16;
@@ -93,7 +92,7 @@ async function runLines(
 /** The input, which may have been deleted while the batch waited. */
 function inputOf({ inputFileId }: BatchJob, { files }: DemoStorage): Buffer {
   const file = files.find(inputFileId);
-  if (file === undefined) throw refused(`The input file '${inputFileId}' is gone.`, null, 'file_not_found');
+  if (file === undefined) throw badRequest(`The input file '${inputFileId}' is gone.`, 'file_not_found');
   return file.bytes;
 }
 

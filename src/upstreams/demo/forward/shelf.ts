@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { PageOptions } from '../../../wire/list-page.js';
 import { storageFull } from './forward-errors.js';
 
 /** Objects of one kind by their ids, in the order in which they came, bounded in number. */
@@ -62,11 +63,11 @@ export function shelf<T extends Shelved>(options: ShelfOptions<T>): Shelf<T> {
   };
 }
 
-/**
- * The number of an object among its kind, which its id begins with: a page may begin after an object that was deleted
- * meanwhile. `undefined`: no id of ours.
- */
-export function orderOf(id: string): number | undefined {
+/** How what lies on shelves is listed: newest first, and a page may begin after an object that was deleted meanwhile. */
+export const SHELF_PAGES: PageOptions = { defaultOrder: 'desc', orderOf };
+
+/** The number of an object among its kind, which its id begins with. `undefined`: no id of ours. */
+function orderOf(id: string): number | undefined {
   const digits = /[-_]([0-9a-f]{8})[0-9a-f]{16}$/.exec(id)?.[1];
   return digits === undefined ? undefined : Number.parseInt(digits, 16);
 }

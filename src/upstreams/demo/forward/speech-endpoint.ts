@@ -1,19 +1,13 @@
 import type { JsonObject } from '../../../json.js';
-import {
-  invalidType,
-  missingParameter,
-  numberAboveMax,
-  numberBelowMin,
-  unsupportedParameter,
-} from '../../../request-errors.js';
+import { invalidType, missingParameter, unsupportedParameter } from '../../../request-errors.js';
 import { estimateTokens } from '../../../wire/estimate.js';
-import { optionalChoice } from '../read-parameter.js';
+import { optionalChoice, optionalDecimal } from '../../../wire/members.js';
+import { nextTurn } from '../turns.js';
 import type { Endpoints } from './endpoints.js';
-import { requiredString } from './read-objects.js';
+import { filledString } from './read-objects.js';
 import { eventsReply, streamReply } from './replies.js';
 import { readJson } from './request-body.js';
 import { SAMPLE_RATE, speak, spokenSamples } from './tones.js';
-import { nextTurn } from './turns.js';
 import { wavHeader } from './wav.js';
 
 interface Speech {
@@ -45,26 +39,19 @@ export function speechEndpoint(): Endpoints {
 }
 
 function readSpeech(body: JsonObject): Speech {
-  requiredString(body, 'model', 256);
-  const text = Buffer.from(requiredString(body, 'input', MAX_INPUT_LENGTH));
+  filledString(body, 'model', 256);
+  const text = Buffer.from(filledString(body, 'input', MAX_INPUT_LENGTH));
   const { voice } = body;
   if (voice === undefined || voice === null) throw missingParameter('voice');
   if (typeof voice !== 'string' && typeof voice !== 'object') throw invalidType('voice', 'a string', voice);
-  const format = optionalChoice(body, 'response_format', FORMATS) ?? 'wav';
+  const format = optionalChoice('response_format', body.response_format, FORMATS) ?? 'wav';
   if (format !== 'wav' && format !== 'pcm') {
     const message = `The demo cannot make '${format}'. Use 'response_format': 'wav' or 'pcm'.`;
     throw unsupportedParameter(message, 'response_format');
   }
-  const asEvents = optionalChoice(body, 'stream_format', ['audio', 'sse']) === 'sse';
-  return { text, speed: readSpeed(body), format, asEvents };
-}
-
-function readSpeed(body: JsonObject): number {
-  const speed = body.speed ?? 1;
-  if (typeof speed !== 'number') throw invalidType('speed', 'a decimal number', speed);
-  if (speed < 0.25) throw numberBelowMin('speed', 'decimal', 0.25, speed);
-  if (speed > 4) throw numberAboveMax('speed', 'decimal', 4, speed);
-  return speed;
+  const speed = optionalDecimal('speed', body.speed, { min: 0.25, max: 4 }) ?? 1;
+  const asEvents = optionalChoice('stream_format', body.stream_format, ['audio', 'sse']) === 'sse';
+  return { text, speed, format, asEvents };
 }
 
 async function* soundOf({ text, speed, format }: Speech, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {

@@ -1,7 +1,6 @@
 import { isJsonObject, type JsonObject } from '../../../json.js';
-import { missingParameter } from '../../../request-errors.js';
-import { optionalChoice, optionalInteger, optionalObject } from '../read-parameter.js';
-import { refused } from './forward-errors.js';
+import { badRequest, missingParameter } from '../../../request-errors.js';
+import { optionalChoice, optionalInteger, optionalObject } from '../../../wire/members.js';
 
 /** How a text is cut before it is searched, in tokens. */
 export interface Chunking {
@@ -16,15 +15,18 @@ const CHARACTERS_PER_TOKEN = 4;
 
 /** The `chunking_strategy` of a request. */
 export function readChunking(body: JsonObject): Chunking {
-  const strategy = optionalObject(body, 'chunking_strategy');
-  if (strategy === undefined || optionalChoice(strategy, 'type', ['auto', 'static']) !== 'static') return AUTO;
+  const strategy = optionalObject('chunking_strategy', body.chunking_strategy);
+  if (strategy === undefined || optionalChoice('type', strategy.type, ['auto', 'static']) !== 'static') return AUTO;
   const given = strategy.static;
   if (!isJsonObject(given)) throw missingParameter('chunking_strategy.static');
-  const chunkTokens = optionalInteger(given, 'max_chunk_size_tokens', [100, 4_096]) ?? AUTO.chunkTokens;
-  const overlapTokens = optionalInteger(given, 'chunk_overlap_tokens', [0, 2_048]) ?? AUTO.overlapTokens;
+  const chunkTokens =
+    optionalInteger('max_chunk_size_tokens', given.max_chunk_size_tokens, { min: 100, max: 4_096 }) ?? AUTO.chunkTokens;
+  const overlapTokens =
+    optionalInteger('chunk_overlap_tokens', given.chunk_overlap_tokens, { min: 0, max: 2_048 }) ?? AUTO.overlapTokens;
   if (overlapTokens * 2 <= chunkTokens) return { chunkTokens, overlapTokens };
-  throw refused(
+  throw badRequest(
     "Invalid 'chunk_overlap_tokens': it must not be more than half of 'max_chunk_size_tokens'.",
+    null,
     'chunking_strategy.static.chunk_overlap_tokens',
   );
 }

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { nextTurn } from './turns.js';
+import { nextTurn } from '../turns.js';
 
 /** Samples in a second, as OpenAI's `pcm` has them. */
 export const SAMPLE_RATE = 24_000;

@@ -1,11 +1,10 @@
 import type { JsonObject } from '../../../json.js';
-import { missingParameter } from '../../../request-errors.js';
+import { badRequest, missingParameter } from '../../../request-errors.js';
+import { optionalBoolean, optionalChoice, optionalString, stringsIn } from '../../../wire/members.js';
 import type { ForwardCall, ForwardReply } from '../../upstream.js';
-import { optionalBoolean, optionalChoice, optionalString } from '../read-parameter.js';
 import type { DemoStorage } from './demo-storage.js';
 import type { Endpoints } from './endpoints.js';
-import { refused } from './forward-errors.js';
-import { requiredString, stringsOf } from './read-objects.js';
+import { filledString } from './read-objects.js';
 import { bytesReply, eventsReply, jsonReply } from './replies.js';
 import { coerced, readForm } from './request-body.js';
 import { hear, SAMPLE_RATE } from './tones.js';
@@ -36,7 +35,8 @@ export function transcriptionEndpoints({ bounds }: DemoStorage): Endpoints {
     const [file] = form.files('file');
     if (file === undefined) throw missingParameter('file');
     const task = readTask(kind, coerced(form.fields, ['stream']));
-    if (file.bytes.length === 0) throw refused('Audio file might be corrupted or unsupported', 'file', 'invalid_value');
+    if (file.bytes.length === 0)
+      throw badRequest('Audio file might be corrupted or unsupported', 'invalid_value', 'file');
     return reply(task, await transcriptOf(file.bytes, call.signal), call.signal);
   };
   return {
@@ -46,20 +46,21 @@ export function transcriptionEndpoints({ bounds }: DemoStorage): Endpoints {
 }
 
 function readTask(task: Task['task'], fields: JsonObject): Task {
-  const model = requiredString(fields, 'model', 256);
-  const language = optionalString(fields, 'language');
+  const model = filledString(fields, 'model', 256);
+  const language = optionalString('language', fields.language);
   if (language !== undefined && !/^[a-z]{2,3}(?:-[a-z]{2,4})?$/i.test(language)) {
     const message = `Invalid language '${language.slice(0, 64)}'. Language parameter must be specified in ISO-639-1 format.`;
-    throw refused(message, 'language', 'invalid_language_format');
+    throw badRequest(message, 'invalid_language_format', 'language');
   }
   return {
     task,
     model,
-    format: optionalChoice(fields, 'response_format', FORMATS) ?? 'json',
+    format: optionalChoice('response_format', fields.response_format, FORMATS) ?? 'json',
     language,
-    granularities: stringsOf(fields.timestamp_granularities ?? [], 'timestamp_granularities', 2),
+    granularities: stringsIn('timestamp_granularities', fields.timestamp_granularities, 2),
     // Whisper takes `stream` and does not stream.
-    stream: (optionalBoolean(fields, 'stream') ?? false) && !model.startsWith('whisper') && task === 'transcribe',
+    stream:
+      (optionalBoolean('stream', fields.stream) ?? false) && !model.startsWith('whisper') && task === 'transcribe',
   };
 }
 

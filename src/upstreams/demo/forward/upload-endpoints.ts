@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { JsonObject } from '../../../json.js';
-import { bodyTooLarge, missingParameter } from '../../../request-errors.js';
-import { optionalInteger, optionalString } from '../read-parameter.js';
+import { objectNotFound } from '../../../object-errors.js';
+import { badRequest, bodyTooLarge, missingParameter } from '../../../request-errors.js';
+import { optionalInteger, optionalString } from '../../../wire/members.js';
 import type { DemoStorage } from './demo-storage.js';
 import type { Endpoints } from './endpoints.js';
 import { checkedPurpose, fileBody, fileExpiry } from './file-endpoints.js';
-import { noSuchObject, refused } from './forward-errors.js';
-import { atMost, requiredString, stringsOf } from './read-objects.js';
+import { filledString, requiredStrings } from './read-objects.js';
 import { jsonReply } from './replies.js';
 import { readForm, readJson } from './request-body.js';
 import { type Shelf, shelf } from './shelf.js';
@@ -36,9 +36,9 @@ export function uploadEndpoints(storage: DemoStorage): Endpoints {
   const uploads = uploadShelf(storage);
   const pending = ([id = '']: readonly string[]): Upload => {
     const upload = uploads.find(id);
-    if (upload === undefined) throw noSuchObject('Upload', id);
+    if (upload === undefined) throw objectNotFound('upload', id);
     const current = expired(upload, storage) ? 'expired' : upload.status;
-    if (current !== 'pending') throw refused(`Upload ${id} is ${current}: only a pending one can be changed.`);
+    if (current !== 'pending') throw badRequest(`Upload ${id} is ${current}: only a pending one can be changed.`);
     return upload;
   };
   return {
@@ -114,12 +114,12 @@ function expired({ status, expiresAt }: Upload, storage: DemoStorage): boolean {
 }
 
 function readUpload(body: JsonObject, storage: DemoStorage): Omit<Upload, 'id'> {
-  const filename = atMost('filename', requiredString(body, 'filename'), 255);
-  const purpose = checkedPurpose(requiredString(body, 'purpose'));
-  const bytes = optionalInteger(body, 'bytes', [0, Number.MAX_SAFE_INTEGER]);
+  const filename = filledString(body, 'filename', 255);
+  const purpose = checkedPurpose(filledString(body, 'purpose'));
+  const bytes = optionalInteger('bytes', body.bytes, { min: 0, max: Number.MAX_SAFE_INTEGER });
   if (bytes === undefined) throw missingParameter('bytes');
   if (bytes > storage.bounds.maxFileBytes) throw bodyTooLarge(storage.bounds.maxFileBytes);
-  requiredString(body, 'mime_type');
+  filledString(body, 'mime_type');
   const createdAt = storage.nowSeconds();
   return {
     filename,
@@ -136,25 +136,27 @@ function readUpload(body: JsonObject, storage: DemoStorage): Omit<Upload, 'id'> 
 
 /** The id of the new part, and all parts with it. */
 function withPart({ id, bytes, parts }: Upload, part: Buffer): [string, ReadonlyMap<string, Buffer>] {
-  if (parts.size === MAX_PARTS) throw refused(`An upload has at most ${MAX_PARTS} parts.`);
-  if (part.length > bytes) throw refused(`The upload is to have ${bytes} bytes; this part alone has ${part.length}.`);
+  if (parts.size === MAX_PARTS) throw badRequest(`An upload has at most ${MAX_PARTS} parts.`);
+  if (part.length > bytes)
+    throw badRequest(`The upload is to have ${bytes} bytes; this part alone has ${part.length}.`);
   const digest = createHash('sha256').update(`${id}/${parts.size}`).digest('hex').slice(0, 24);
   return [`part_${digest}`, new Map([...parts, [`part_${digest}`, Buffer.from(part)]])];
 }
 
 function joined({ parts, bytes }: Upload, body: JsonObject): Buffer {
-  const ids = stringsOf(body.part_ids, 'part_ids', MAX_PARTS);
+  const ids = requiredStrings(body, 'part_ids', MAX_PARTS);
   const wanted = ids.map((id) => {
     const part = parts.get(id);
-    if (part === undefined) throw noSuchObject('Part', id);
+    if (part === undefined) throw objectNotFound('part', id);
     return part;
   });
   const sum = wanted.reduce((total, part) => total + part.length, 0);
-  if (sum !== bytes) throw refused(`The upload is to have ${bytes} bytes, but its parts have ${sum}.`, 'part_ids');
+  if (sum !== bytes)
+    throw badRequest(`The upload is to have ${bytes} bytes, but its parts have ${sum}.`, null, 'part_ids');
   const file = Buffer.concat(wanted);
-  const md5 = optionalString(body, 'md5');
+  const md5 = optionalString('md5', body.md5);
   if (md5 === undefined || createHash('md5').update(file).digest('hex') === md5.toLowerCase()) return file;
-  throw refused('The md5 checksum of the file is not the one that was given.', 'md5');
+  throw badRequest('The md5 checksum of the file is not the one that was given.', null, 'md5');
 }
 
 function uploadBody(upload: Upload): JsonObject {

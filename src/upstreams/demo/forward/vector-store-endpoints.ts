@@ -1,13 +1,13 @@
 import type { JsonObject } from '../../../json.js';
-import { missingParameter } from '../../../request-errors.js';
-import { optionalChoice, optionalInteger, optionalObject, optionalString } from '../read-parameter.js';
+import { badRequest, missingParameter } from '../../../request-errors.js';
+import { listPage } from '../../../wire/list-page.js';
+import { optionalChoice, optionalInteger, optionalObject, optionalString, stringsIn } from '../../../wire/members.js';
+import { readMetadata } from '../../../wire/metadata.js';
 import type { DemoStorage } from './demo-storage.js';
 import type { Endpoints } from './endpoints.js';
-import { refused } from './forward-errors.js';
-import { listPage } from './list-page.js';
-import { atMost, optionalMetadata, stringsOf } from './read-objects.js';
 import { jsonReply } from './replies.js';
 import { readJson } from './request-body.js';
+import { SHELF_PAGES } from './shelf.js';
 import { readChunking } from './text-chunks.js';
 import { vectorStoreFileEndpoints } from './vector-store-file-endpoints.js';
 import { searchEntries } from './vector-store-search.js';
@@ -24,8 +24,7 @@ export function vectorStoreEndpoints(storage: DemoStorage): Endpoints {
       const body = await readJson(call, MAX_JSON_BYTES);
       return jsonReply(show(create(body, { stores, storage, requestId: call.requestId })));
     },
-    'GET /vector_stores': ({ query }) =>
-      jsonReply(listPage(stores.shelf.all(), query, { defaultLimit: 20, maxLimit: 100, show })),
+    'GET /vector_stores': ({ query }) => jsonReply(listPage(stores.shelf.all().map(show), query, SHELF_PAGES)),
     'GET /vector_stores/{id}': ({ ids }) => jsonReply(show(stores.at(ids[0]))),
     'POST /vector_stores/{id}': async ({ call, ids }) => {
       const body = await readJson(call, MAX_JSON_BYTES);
@@ -39,7 +38,7 @@ export function vectorStoreEndpoints(storage: DemoStorage): Endpoints {
     'POST /vector_stores/{id}/search': async ({ call, ids }) => {
       const body = await readJson(call, MAX_JSON_BYTES);
       const store = stores.at(ids[0]);
-      if (hasExpired(store, storage.nowSeconds())) throw refused(`Vector store ${store.id} has expired.`);
+      if (hasExpired(store, storage.nowSeconds())) throw badRequest(`Vector store ${store.id} has expired.`);
       return jsonReply(await searchEntries(stores.entriesOf(stores.change(store, {})), body, call.signal));
     },
     ...vectorStoreFileEndpoints(storage, stores),
@@ -54,10 +53,9 @@ interface CreateTools {
 
 function create(body: JsonObject, { stores, storage, requestId }: CreateTools): VectorStore {
   const fields = changesIn(body);
-  const description = optionalString(body, 'description');
-  if (description !== undefined) atMost('description', description, 1_000);
+  const description = optionalString('description', body.description, 1_000);
   const chunking = readChunking(body);
-  const fileIds = stringsOf(body.file_ids ?? [], 'file_ids', 500);
+  const fileIds = stringsIn('file_ids', body.file_ids, 500);
   const now = storage.nowSeconds();
   const { id } = stores.shelf.add(requestId, (id) => ({
     name: null,
@@ -83,19 +81,18 @@ function create(body: JsonObject, { stores, storage, requestId }: CreateTools): 
 
 /** What a body says of a store: absent stays as it is, `null` takes it away. */
 function changesIn(body: JsonObject): Partial<VectorStore> {
-  const name = optionalString(body, 'name');
-  if (name !== undefined) atMost('name', name, 256);
-  const metadata = optionalMetadata(body);
-  const after = optionalObject(body, 'expires_after');
-  const days = after === undefined ? undefined : optionalInteger(after, 'days', [1, 365]);
+  const name = optionalString('name', body.name, 256);
+  const metadata = readMetadata(body.metadata);
+  const after = optionalObject('expires_after', body.expires_after);
+  const days = after === undefined ? undefined : optionalInteger('days', after.days, { min: 1, max: 365 });
   if (after !== undefined) {
-    if (optionalChoice(after, 'anchor', ['last_active_at']) === undefined)
+    if (optionalChoice('anchor', after.anchor, ['last_active_at']) === undefined)
       throw missingParameter('expires_after.anchor');
     if (days === undefined) throw missingParameter('expires_after.days');
   }
   return {
     ...(body.name === undefined ? {} : { name: name ?? null }),
-    ...(body.metadata === undefined ? {} : { metadata: metadata ?? {} }),
+    ...(body.metadata === undefined ? {} : { metadata }),
     ...(body.expires_after === undefined ? {} : { expiresAfterDays: days }),
   };
 }

@@ -1,14 +1,14 @@
 import type { JsonObject } from '../../../json.js';
-import { missingParameter } from '../../../request-errors.js';
-import { optionalChoice } from '../read-parameter.js';
+import { listPage } from '../../../wire/list-page.js';
+import { optionalChoice } from '../../../wire/members.js';
+import { readAttributes } from '../../../wire/metadata.js';
 import type { DemoStorage } from './demo-storage.js';
 import type { Endpoints } from './endpoints.js';
 import { notFound } from './forward-errors.js';
-import { listPage } from './list-page.js';
-import { objectsOf, optionalAttributes, requiredString, stringsOf } from './read-objects.js';
+import { filledString, requiredObjects, requiredStrings } from './read-objects.js';
 import { jsonReply } from './replies.js';
 import { readJson } from './request-body.js';
-import { type Shelf, shelf } from './shelf.js';
+import { SHELF_PAGES, type Shelf, shelf } from './shelf.js';
 import { chunksOf, readChunking, textOf } from './text-chunks.js';
 import {
   entryBody,
@@ -52,7 +52,7 @@ function fileEndpoints(stores: VectorStores): Endpoints {
       return jsonReply(entryBody(store.id, stores.entryAt(store, fileId)));
     },
     'POST /vector_stores/{id}/files/{id}': async ({ call, ids: [storeId, fileId] }) => {
-      const attributes = optionalAttributes(await readJson(call, MAX_JSON_BYTES)) ?? {};
+      const attributes = readAttributes((await readJson(call, MAX_JSON_BYTES)).attributes);
       const { chunking } = stores.entryAt(stores.at(storeId), fileId);
       const store = stores.attach(stores.at(storeId).id, [{ fileId: fileId ?? '', chunking, attributes }]);
       return jsonReply(entryBody(store.id, stores.entryAt(store, fileId)));
@@ -109,20 +109,21 @@ function batchAt(batches: Shelf<FileBatch>, [storeId = '', id = '']: readonly st
   throw notFound(`No file batch found with id '${id}' in vector store '${storeId}'.`);
 }
 
-function entryPage({ id }: VectorStore, entries: readonly StoredEntry[], query: JsonObject): JsonObject {
-  const filter = optionalChoice(query, 'filter', STATUSES);
+function entryPage({ id }: VectorStore, entries: readonly StoredEntry[], query: URLSearchParams): JsonObject {
+  const filter = optionalChoice('filter', query.get('filter'), STATUSES);
   const wanted = entries.filter(({ status }) => filter === undefined || status === filter);
-  return listPage(wanted, query, { defaultLimit: 20, maxLimit: 100, show: (entry) => entryBody(id, entry) });
+  const bodies = wanted.map((entry) => entryBody(id, entry));
+  return listPage(bodies, query, SHELF_PAGES);
 }
 
 function readEntry(body: JsonObject): NewEntry {
-  const fileId = requiredString(body, 'file_id');
-  return { fileId, chunking: readChunking(body), attributes: optionalAttributes(body) ?? {} };
+  const fileId = filledString(body, 'file_id');
+  return { fileId, chunking: readChunking(body), attributes: readAttributes(body.attributes) };
 }
 
 function readEntries(body: JsonObject): readonly NewEntry[] {
-  if (body.files !== undefined) return objectsOf(body.files, 'files', MAX_FILES_IN_BATCH).map(readEntry);
-  if (body.file_ids === undefined) throw missingParameter('file_ids');
-  const rest = { chunking: readChunking(body), attributes: optionalAttributes(body) ?? {} };
-  return stringsOf(body.file_ids, 'file_ids', MAX_FILES_IN_BATCH).map((fileId) => ({ fileId, ...rest }));
+  if ((body.files ?? null) !== null) return requiredObjects(body, 'files', MAX_FILES_IN_BATCH).map(readEntry);
+  const fileIds = requiredStrings(body, 'file_ids', MAX_FILES_IN_BATCH);
+  const rest = { chunking: readChunking(body), attributes: readAttributes(body.attributes) };
+  return fileIds.map((fileId) => ({ fileId, ...rest }));
 }

@@ -1,11 +1,10 @@
 import type { JsonObject } from '../../../json.js';
-import { invalidType, missingParameter, numberAboveMax, numberBelowMin } from '../../../request-errors.js';
-import { optionalInteger, optionalObject } from '../read-parameter.js';
+import { missingParameter } from '../../../request-errors.js';
+import { optionalDecimal, optionalInteger, optionalObject, optionalString, stringsIn } from '../../../wire/members.js';
+import { nextTurn } from '../turns.js';
 import { attributeFilter } from './attribute-filter.js';
-import { atMost, stringsOf } from './read-objects.js';
 import { chunksOf, textOf } from './text-chunks.js';
 import { similarityTo } from './text-similarity.js';
-import { nextTurn } from './turns.js';
 import type { StoredEntry } from './vector-stores.js';
 
 interface Hit {
@@ -24,7 +23,7 @@ export async function searchEntries(
   signal: AbortSignal,
 ): Promise<JsonObject> {
   const queries = readQueries(body);
-  const max = optionalInteger(body, 'max_num_results', [1, 50]) ?? 10;
+  const max = optionalInteger('max_num_results', body.max_num_results, { min: 1, max: 50 }) ?? 10;
   const threshold = readThreshold(body);
   const passes = body.filters === undefined || body.filters === null ? () => true : attributeFilter(body.filters);
   const score = similarityTo(queries.join(' '));
@@ -49,17 +48,14 @@ export async function searchEntries(
 
 function readQueries({ query }: JsonObject): readonly string[] {
   if (query === undefined || query === null) throw missingParameter('query');
-  if (typeof query === 'string') return [atMost('query', query, MAX_QUERY_LENGTH)];
-  return stringsOf(query, 'query', 32).map((text) => atMost('query', text, MAX_QUERY_LENGTH));
+  const queries = typeof query === 'string' ? [query] : stringsIn('query', query, 32);
+  for (const text of queries) optionalString('query', text, MAX_QUERY_LENGTH);
+  return queries;
 }
 
 function readThreshold(body: JsonObject): number {
-  const threshold = optionalObject(body, 'ranking_options')?.score_threshold ?? 0;
-  const param = 'ranking_options.score_threshold';
-  if (typeof threshold !== 'number') throw invalidType(param, 'a decimal number', threshold);
-  if (threshold < 0) throw numberBelowMin(param, 'decimal', 0, threshold);
-  if (threshold > 1) throw numberAboveMax(param, 'decimal', 1, threshold);
-  return threshold;
+  const threshold = optionalObject('ranking_options', body.ranking_options)?.score_threshold;
+  return optionalDecimal('ranking_options.score_threshold', threshold, { min: 0, max: 1 }) ?? 0;
 }
 
 /** Keeps the list sorted and no longer than `max`; of equals the earlier comes first. */

@@ -1,6 +1,8 @@
 import type { JsonObject } from '../../../json.js';
+import { objectNotFound } from '../../../object-errors.js';
+import { badRequest } from '../../../request-errors.js';
 import type { DemoStorage, StoredFile } from './demo-storage.js';
-import { notFound, refused } from './forward-errors.js';
+import { notFound } from './forward-errors.js';
 import { type Shelf, shelf } from './shelf.js';
 import { type Chunking, chunkingBody, textOf } from './text-chunks.js';
 
@@ -66,7 +68,7 @@ export function vectorStores(storage: DemoStorage): VectorStores {
   storage.alsoKeeps(() => stores.all().reduce((sum, { entries }) => sum + weightOf([...entries.values()]), 0));
   const at = (id = ''): VectorStore => {
     const store = stores.find(id);
-    if (store === undefined) throw notFound(`No vector store found with id '${id}'.`);
+    if (store === undefined) throw objectNotFound('vector_store', id);
     return store;
   };
   const entriesOf = ({ entries }: VectorStore): readonly StoredEntry[] =>
@@ -155,7 +157,7 @@ function newEntry(
 ): StoreEntry {
   const file = files.find(fileId);
   if (file === undefined) throw notFound(`File with id '${fileId}' not found.`, 'file_id');
-  if (file.purpose === 'batch') throw refused(`Files with purpose 'batch' cannot be searched.`, 'file_id');
+  if (file.purpose === 'batch') throw badRequest(`Files with purpose 'batch' cannot be searched.`, null, 'file_id');
   const status = textOf(file.bytes) === undefined ? 'failed' : 'completed';
   const weightBytes = ENTRY_BYTES + JSON.stringify(attributes).length;
   const createdAt = entries.get(fileId)?.createdAt ?? nowSeconds();
