@@ -65,6 +65,12 @@ describe('a pattern', () => {
     );
   });
 
+  it('may take something in the round after one that took nothing', () => {
+    const pattern = parsedPattern('(?<!([^a]|\\B){2})');
+    assert.ok(pattern !== undefined);
+    assert.equal(matchesPattern(pattern, '-0', { work: 10_000 }), false);
+  });
+
   it('is matched by the text made of it', () => {
     fc.assert(
       fc.property(anyPattern, (source) => {

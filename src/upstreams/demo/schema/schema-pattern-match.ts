@@ -15,6 +15,8 @@ type Next = (at: number) => boolean;
 const MAX_STEPS = 20_000;
 const STEPS_PER_WORK = 16;
 /** Each level takes a few frames of the stack. */
+/** So many rounds that take nothing are gone through one by one: the next may take something. */
+const MAX_EMPTY_ROUNDS = 16;
 const MAX_DEPTH = 500;
 
 /** Whether the text has what the regular expression looks for; `undefined` when that is not to be found out. */
@@ -129,9 +131,11 @@ function repeat(part: Repeat, at: number, done: number, next: Next, run: Run): b
     if (done >= part.max) return false;
     run.captures = before.slice();
     run.captures.fill(undefined, ...part.groups);
-    const isRound = (end: number): boolean =>
-      // A round that takes nothing gets nowhere.
-      (end > at || done < part.min) && repeat(part, end, end > at ? done + 1 : part.min, next, run);
+    const isRound = (end: number): boolean => {
+      // A round that takes nothing gets nowhere. Of very many that are asked for, all can be like it.
+      const isSkip = end === at && part.min - done > MAX_EMPTY_ROUNDS;
+      return (end > at || done < part.min) && repeat(part, end, isSkip ? part.min : done + 1, next, run);
+    };
     if (matchPart(part.part, at, isRound, run)) return true;
     run.captures = before;
     return false;
