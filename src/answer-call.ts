@@ -3,6 +3,7 @@ import { type Awaitable, isPending, whenReady } from './awaitable.js';
 import { followedResponse } from './followed-response.js';
 import type { GatewayResponse } from './http/exchange.js';
 import { respondJson, respondStream } from './http/respond.js';
+import { hasBudget } from './limiter/levels.js';
 import type { KeyedExchange, Shared } from './metered-call.js';
 import type { Model } from './models/model-table.js';
 import type { PreparedCall } from './prepare-call.js';
@@ -27,6 +28,8 @@ export async function answerCall(
   const { config } = shared;
   const { call, attempt } = target;
   const send = sendOf(exchange, shared, prepared, target);
+  // Until the answer has begun, to read it on is to wait for it.
+  call.onDrain(() => {});
   const sent = await shared.sendCall(send);
   attempt.facts.attempts = sent.attempts;
   exchange.phases.mark('upstream');
@@ -63,6 +66,7 @@ function sendOf(
     asks,
     upstreamModel: model.upstreamModel,
     outputCeiling: call.admission.outputCeiling,
+    requiresCeiling: hasBudget(call.admission.ceilings),
     estimatedInputTokens: inputTokens,
     maxResponseBytes: config.maxResponseBytes,
   };

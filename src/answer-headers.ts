@@ -1,7 +1,8 @@
+import type { Attempt } from './attempt.js';
 import type { Call } from './call.js';
 import { type DebugFacts, debugHeaders } from './http/debug.js';
 import { limitHeaders } from './http/limit-headers.js';
-import type { Attempt, KeyedExchange } from './metered-call.js';
+import type { KeyedExchange } from './metered-call.js';
 import { finishedFacts, remainingAfter } from './relay-chat.js';
 import type { UsageRecord } from './usage/usage-store.js';
 
@@ -29,10 +30,10 @@ export function headersOfSettled(
 
 function headersOf(
   { requestId, showsDebug, phases }: KeyedExchange,
-  { limits }: Attempt,
+  { ceilings }: Attempt,
   { remaining, facts }: { readonly remaining: readonly number[]; readonly facts: DebugFacts },
 ): Record<string, string> {
-  const headers = limitHeaders({ limits, remaining });
+  const headers = limitHeaders({ ceilings, remaining });
   headers['x-request-id'] = requestId;
   if (showsDebug) Object.assign(headers, debugHeaders(facts, phases));
   return headers;

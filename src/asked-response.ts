@@ -1,4 +1,5 @@
 import { type Answered, headersOfBegun, headersOfSettled } from './answer-headers.js';
+import { type Attempt, newAttempt } from './attempt.js';
 import type { Call } from './call.js';
 import { abortSignalOf } from './cancellation.js';
 import { upstreamBadResponse } from './errors.js';
@@ -7,15 +8,7 @@ import type { GatewayResponse } from './http/exchange.js';
 import { respondJson, respondStream } from './http/respond.js';
 import type { ResponseAction } from './http/routes.js';
 import { objectOf } from './json.js';
-import {
-  type Attempt,
-  checkRoom,
-  type KeyedExchange,
-  newAttempt,
-  openMetered,
-  respondFailed,
-  type Shared,
-} from './metered-call.js';
+import { checkRoom, type KeyedExchange, openMetered, respondFailed, type Shared } from './metered-call.js';
 import { responseWithdrawn, unsupportedOperation } from './object-errors.js';
 import type { Config } from './options.js';
 import { disown } from './owned-objects.js';
@@ -56,7 +49,7 @@ export async function askAboutResponse(
     const model = findModel(config, key, modelName);
     const upstream = model.upstream ?? config.upstream;
     if (upstream.forward === undefined) throw unsupportedOperation('responses');
-    const order = { model, modelName, upstream, inputTokens: 0, maxOutputTokens: 0, n: 1 };
+    const order = { model, modelName, upstream, inputTokens: 0, maxOutputTokens: 0, n: 1, asksModel: false };
     const call = unpaid(await openMetered(attempt, exchange, shared, { ...order, operation: 'responses' }));
     attempt.facts.attempts = 1;
     const send: ModelSend = {
@@ -68,6 +61,7 @@ export async function askAboutResponse(
       asks: { model: modelName, stream: true, includeUsage: false, maxOutputTokens: undefined, n: 1 },
       upstreamModel: model.upstreamModel,
       outputCeiling: undefined,
+      requiresCeiling: false,
       estimatedInputTokens: 0,
       maxResponseBytes: config.maxResponseBytes,
     };
@@ -82,8 +76,11 @@ export async function askAboutResponse(
 /** Whoever has as many calls running as he may must still be able to ask about them, and to cancel them. */
 function askedAttempt(exchange: KeyedExchange, config: Config): Attempt {
   const attempt = newAttempt(exchange, config);
-  const { concurrency: _, ...limits } = attempt.limits;
-  return { ...attempt, limits };
+  const levels = attempt.levels.map((level) => {
+    const { concurrency: _, ...limits } = level.limits;
+    return { ...level, limits };
+  });
+  return { ...attempt, levels };
 }
 
 /** What passes here was counted before. */
@@ -91,6 +88,8 @@ function unpaid(call: Call): Call {
   return {
     ...call,
     watch() {},
+    // Nothing more would be known at its end.
+    onDrain() {},
     settle: ({ outcome }) => call.settle({ outcome, usage: undefined, deliveredTokens: undefined }),
   };
 }

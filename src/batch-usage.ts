@@ -47,10 +47,14 @@ export function batchMeter(config: Config): BatchMeter {
 }
 
 function added(one: TokenUsage, other: TokenUsage): TokenUsage {
+  const sum = (part: keyof TokenUsage): number => (one[part] ?? 0) + (other[part] ?? 0);
   return {
-    inputTokens: one.inputTokens + other.inputTokens,
-    cachedInputTokens: (one.cachedInputTokens ?? 0) + (other.cachedInputTokens ?? 0),
-    outputTokens: one.outputTokens + other.outputTokens,
-    reasoningTokens: (one.reasoningTokens ?? 0) + (other.reasoningTokens ?? 0),
+    inputTokens: sum('inputTokens'),
+    cachedInputTokens: sum('cachedInputTokens'),
+    inputAudioTokens: sum('inputAudioTokens'),
+    inputImageTokens: sum('inputImageTokens'),
+    outputTokens: sum('outputTokens'),
+    reasoningTokens: sum('reasoningTokens'),
+    outputAudioTokens: sum('outputAudioTokens'),
   };
 }

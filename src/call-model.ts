@@ -1,4 +1,5 @@
 import { answerCall } from './answer-call.js';
+import { newAttempt } from './attempt.js';
 import { isPending } from './awaitable.js';
 import { answerInBackground } from './background-call.js';
 import { createCancellation } from './cancellation.js';
@@ -6,7 +7,7 @@ import { shuttingDown } from './errors.js';
 import { findModel } from './find-model.js';
 import type { GatewayResponse } from './http/exchange.js';
 import { readBody } from './http/read-body.js';
-import { checkRoom, type KeyedExchange, newAttempt, openMetered, respondFailed, type Shared } from './metered-call.js';
+import { checkRoom, type KeyedExchange, openMetered, respondFailed, type Shared } from './metered-call.js';
 import { checkOffered, isPlain, prepareCall, readCall } from './prepare-call.js';
 import { AS_IT_IS } from './presentation.js';
 import type { ModelEndpoint } from './wire/model-endpoint.js';

@@ -1,10 +1,12 @@
 import { type Awaitable, guarded, isPending, whenReady } from './awaitable.js';
 import { type Cancellation, createCancellation, reasonOf } from './cancellation.js';
+import { priced, settledAmounts } from './charge.js';
 import { upstreamTimeout } from './errors.js';
-import { type Admission, settledAmounts } from './limiter/admit.js';
+import type { Admission } from './limiter/admit.js';
 import type { Model } from './models/model-table.js';
-import { costNanoUsd, type PricedTokens } from './models/pricing.js';
 import type { Config } from './options.js';
+import type { Unsettled } from './unsettled.js';
+import type { DrainBounds } from './upstreams/upstream.js';
 import { type Ending, type Metered, usageRecord } from './usage/meter.js';
 import type { UsageRecord, UsageStart } from './usage/usage-store.js';
 import type { TokenUsage } from './wire/usage.js';
@@ -21,8 +23,8 @@ export interface Call {
   withdraw(): Awaitable<void>;
   /** The model is known, and its price, only now that the body passes. */
   nameModel(model: Pick<Model, 'id' | 'price'>): void;
-  /** From now on tokens are being used: a client that leaves pays for what it asked. */
-  asked(): void;
+  /** From now on tokens are being used: a client that leaves pays for what it asked. @param progress default: none yet */
+  asked(progress?: Progress): void;
   /** The answer has begun: what `progress` tells is what a client that leaves now has got. */
   watch(progress: Progress): void;
   /** Notes that the first byte goes to the client. */
@@ -35,9 +37,30 @@ export interface Call {
   abort(reason: Error): void;
   /** The same, and settles the call even if nobody reads its answer any more. */
   giveUp(reason: Error): void;
-  /** Calls `run` when the call is settled, at once if it is. */
-  onSettled(run: () => void): void;
+  /** Calls `run` when the call is settled, at once if it is: with its record, or without one when it was withdrawn. */
+  onSettled(run: (record?: UsageRecord) => void): void;
+  /**
+   * To be awaited before the client gets more than ever: resolves when the ledger knows that it may have been given that
+   * much.
+   */
+  deliver(outputTokens: number): Awaitable<void>;
+  /**
+   * How much longer the upstream is read for the sake of its usage now that the client is gone; `undefined`: it is cancelled.
+   */
+  readonly drain: DrainBounds | undefined;
+  /** Calls `run` when the client goes away and the upstream is to be read on, at once if it is so already. */
+  onDrain(run: () => void): void;
 }
+
+/** Calls whose clients are gone and whose upstreams are still read. */
+export interface Drains {
+  count: number;
+}
+
+/** Most of them at once; more are cancelled. */
+const MAX_DRAINS = 50;
+/** Output tokens between two notes in the ledger of what was delivered. */
+const TOKENS_PER_CHECKPOINT = 256;
 
 /** How far a stream has come. */
 export interface Progress {
@@ -53,13 +76,18 @@ export interface CallOptions {
   readonly clientSignal: Cancellation;
   /** Calls that are not settled yet. The call takes itself in and out. */
   readonly running: Set<Call>;
+  /** What the upstream is read on for when the client leaves. */
+  readonly drain: DrainBounds | undefined;
+  readonly drains: Drains;
+  readonly unsettled: Unsettled;
 }
 
 /**
  * Takes charge of a granted reservation. A client that leaves cancels the upstream at once and is settled at no less than
  * what was delivered: this hangs on the signal, as a generator's `finally` runs late or never.
  */
-export function openCall({ config, admission, metered: given, clientSignal, running }: CallOptions): Call {
+export function openCall(options: CallOptions): Call {
+  const { config, admission, metered: given, clientSignal, running, drains } = options;
   const { clock, hooks } = config;
   const { start } = given;
   let metered = given;
@@ -70,8 +98,11 @@ export function openCall({ config, admission, metered: given, clientSignal, runn
   let ended: Awaitable<UsageRecord> | undefined;
   let opened: PromiseLike<void> | undefined;
   let isWithdrawn = false;
-  let isSettled = false;
-  const waiting: (() => void)[] = [];
+  let settled: { readonly record: UsageRecord | undefined } | undefined;
+  let isDraining = false;
+  let startDrain: (() => void) | undefined;
+  let checkpointed = 0;
+  const waiting: ((record?: UsageRecord) => void)[] = [];
 
   /** A store that fails to settle costs the client nothing: its answer goes on. */
   function report(error: unknown): void {
@@ -80,9 +111,25 @@ export function openCall({ config, admission, metered: given, clientSignal, runn
 
   const cancelDeadline = config.startCallDeadline(() => call.giveUp(upstreamTimeout()));
   const onClientGone = (): void => {
+    if (begunDrain()) return;
     cancellation.abort(reasonOf(clientSignal));
     void call.settle({ outcome: 'aborted', usage: progress?.usage, deliveredTokens: progress?.deliveredTokens() });
   };
+
+  /** Only what has been asked and can be read on is drained, and not by too many at once. */
+  function begunDrain(): boolean {
+    const { drain } = options;
+    if (drain === undefined || startDrain === undefined || drains.count >= MAX_DRAINS) return false;
+    isDraining = true;
+    drains.count += 1;
+    const cancel = clock.setTimer(() => call.giveUp(upstreamTimeout()), drain.maxMs);
+    call.onSettled(() => {
+      drains.count -= 1;
+      cancel();
+    });
+    startDrain();
+    return true;
+  }
 
   function end(): void {
     cancelDeadline();
@@ -93,26 +140,44 @@ export function openCall({ config, admission, metered: given, clientSignal, runn
     end();
     const { outcome, usage, deliveredTokens } = ending;
     const durationMs = clock.steadyMs() - startedSteadyMs;
-    const made = usageRecord(metered, { outcome, usage, deliveredTokens, firstByteMs, durationMs });
-    const amounts = settledAmounts(admission, tokensToSettle(made, admission));
+    const chargesUnknown = metered.chargesUnknown && progress !== undefined;
+    const ended = { outcome, usage, deliveredTokens, firstByteMs, durationMs };
+    const charged = usageRecord({ ...metered, chargesUnknown }, ended);
+    // Whatever became of the answer, its client was gone.
+    const made: UsageRecord = isDraining ? { ...charged, outcome: 'aborted' } : charged;
+    const amounts = settledAmounts(admission, made);
+    learn(made);
     const limits = guarded(() => config.limiter.settle(admission.reservation, amounts, clock.steadyMs()), report);
-    const write = (): Awaitable<void> => guarded(() => config.usage.settle(made), report);
+    const write = (): Awaitable<void> =>
+      guarded(
+        () => config.usage.settle(made),
+        (error) => {
+          report(error);
+          options.unsettled.add(made);
+        },
+      );
     const written = opened === undefined ? write() : opened.then(write);
     if (isPending(limits)) return limits.then(() => whenReady(written, () => finish(made)));
     return whenReady(written, () => finish(made));
   }
 
+  function learn({ outcome, counted, outputTokens }: UsageRecord): void {
+    const { lessons, outputCeiling } = admission;
+    if (lessons === 0 || outcome !== 'ok' || counted !== 'exact' || outputTokens === undefined) return;
+    config.learned.observe(start.owner, start.model, Math.ceil(outputTokens / lessons), outputCeiling);
+  }
+
   function finish(made: UsageRecord): UsageRecord {
     running.delete(call);
     hooks.onFinish(made);
-    release();
+    release(made);
     return made;
   }
 
-  function release(): void {
-    isSettled = true;
+  function release(made?: UsageRecord): void {
+    settled = { record: made };
     running.delete(call);
-    for (const run of waiting) run();
+    for (const run of waiting) run(made);
   }
 
   const call: Call = {
@@ -130,13 +195,13 @@ export function openCall({ config, admission, metered: given, clientSignal, runn
       const { reservation } = admission;
       const nothing = Array<number>(reservation.draws.length).fill(0);
       const given = guarded(() => config.limiter.settle(reservation, nothing, clock.steadyMs()), report);
-      return whenReady(given, release);
+      return whenReady(given, () => release());
     },
     nameModel(model) {
-      metered = { ...given, start: { ...start, model: model.id }, costNanoUsd: priced(model) };
+      metered = { ...given, start: { ...start, model: model.id, price: model.price }, costNanoUsd: priced(model) };
     },
-    asked() {
-      progress ??= { usage: undefined, deliveredTokens: () => 0 };
+    asked(made = { usage: undefined, deliveredTokens: () => 0 }) {
+      progress ??= made;
     },
     watch(began) {
       progress = began;
@@ -156,24 +221,24 @@ export function openCall({ config, admission, metered: given, clientSignal, runn
       if (!isWithdrawn) void call.settle(call.failed());
     },
     onSettled(run) {
-      if (isSettled) run();
+      if (settled !== undefined) run(settled.record);
       else waiting.push(run);
+    },
+    deliver(outputTokens) {
+      if (outputTokens <= checkpointed || config.usage.checkpoint === undefined) return;
+      checkpointed = outputTokens + TOKENS_PER_CHECKPOINT;
+      return guarded(() => config.usage.checkpoint?.(start.requestId, checkpointed), report);
+    },
+    get drain() {
+      return isDraining ? options.drain : undefined;
+    },
+    onDrain(run) {
+      startDrain = run;
+      if (isDraining) run();
     },
   };
   running.add(call);
   if (clientSignal.aborted) onClientGone();
   else clientSignal.addEventListener('abort', onClientGone);
   return call;
-}
-
-/** What a call is charged: what the upstream said, as it is; what we counted, never more than was reserved. */
-export function tokensToSettle(record: UsageRecord, { reservation }: Admission): number {
-  const tokens = (record.inputTokens ?? 0) + (record.outputTokens ?? 0);
-  if (record.counted === 'exact') return tokens;
-  return Math.min(tokens, ...reservation.draws.slice(-1).map((draw) => draw.amount));
-}
-
-/** What tokens cost at the prices of now: a change in the middle of a call is for the next. */
-export function priced({ price }: Pick<Model, 'price'>): ((tokens: PricedTokens) => number) | undefined {
-  return price && ((tokens) => costNanoUsd(price, tokens));
 }

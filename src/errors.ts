@@ -205,6 +205,7 @@ export const unavailable = (
     | 'limiter_unavailable'
     | 'ledger_unavailable'
     | 'objects_unavailable'
+    | 'idempotency_unavailable'
     | 'upstream_unavailable',
   message: string,
   cause?: unknown,

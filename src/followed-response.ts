@@ -58,7 +58,7 @@ export function followedResponse(
   }
 
   const work: BackgroundWork = {
-    over: new Promise((resolve) => call.onSettled(resolve)),
+    over: new Promise((resolve) => call.onSettled(() => resolve())),
     saw(response) {
       if (!isEnded(response) || call.cancellation.aborted) return;
       claim(response);

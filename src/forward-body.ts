@@ -50,8 +50,8 @@ export async function readForwardBody(request: GatewayRequest, config: Config): 
   return { kind: 'json', bytes: passed, body: object };
 }
 
-/** Body parsers leave nothing, or an empty object, of a request without a body; `{}` can be a body, too. */
-function isEmpty({ body, headers }: GatewayRequest): boolean {
+/** Whether the request has no body. Body parsers leave nothing, or an empty object, of a request without a body; `{}` can be a body, too. */
+export function isEmpty({ body, headers }: GatewayRequest): boolean {
   if (!('parsed' in body)) return false;
   const { parsed } = body;
   const isAnnounced = Number(headers['content-length'] ?? 0) > 0 || headers['transfer-encoding'] !== undefined;

@@ -1,10 +1,12 @@
 import { headersOfBegun, headersOfSettled } from './answer-headers.js';
+import { type Attempt, newAttempt } from './attempt.js';
 import { isPending } from './awaitable.js';
 import { checkBatchLines } from './batch-lines.js';
 import type { Call } from './call.js';
 import { abortSignalOf } from './cancellation.js';
 import { shuttingDown } from './errors.js';
 import { type ForwardBody, onePiece, readForwardBody, watchedForm } from './forward-body.js';
+import { checkPriced, orderOf } from './forward-order.js';
 import { type Target, targetOf } from './forward-target.js';
 import { ownListOf } from './forwarded-list.js';
 import { forwardedObject } from './forwarded-object.js';
@@ -12,15 +14,8 @@ import { forwardedStream } from './forwarded-stream.js';
 import type { GatewayRequest, GatewayResponse } from './http/exchange.js';
 import { respondForwarded } from './http/respond.js';
 import type { ForwardRule } from './http/routes.js';
-import {
-  type Attempt,
-  checkRoom,
-  type KeyedExchange,
-  newAttempt,
-  openMetered,
-  respondFailed,
-  type Shared,
-} from './metered-call.js';
+import { hasBudget } from './limiter/levels.js';
+import { checkRoom, type KeyedExchange, openMetered, respondFailed, type Shared } from './metered-call.js';
 import { unsupportedOperation } from './object-errors.js';
 import { checkOwned, checkReferences } from './owned-objects.js';
 import { ownerOf } from './owner.js';
@@ -68,8 +63,13 @@ export async function forwardCall(
     if (target.upstream.forward === undefined) throw unsupportedOperation(rule.operation);
     phases.mark('parse');
 
-    const order = { ...target, operation: rule.operation, inputTokens: 0, maxOutputTokens: 0, n: 1 };
-    const call = await openMetered(attempt, exchange, shared, order);
+    const call = await openMetered(
+      attempt,
+      exchange,
+      shared,
+      orderOf(attempt, { rule, path, body, target, exchange, config }),
+    );
+    call.asked({ usage: undefined, deliveredTokens: () => undefined });
     const passed = passedBody(body, target, { exchange, config, call, attempt });
     refusal = passed.refusal;
     const context = { operation: rule.operation, keyId: key.id, tier: attempt.tier, requestId };
@@ -159,8 +159,10 @@ function passedBody(
     config,
     key: exchange.key,
     operation: call.start.operation,
-    formModel: target.formModel,
+    // What a form without a model costs is the upstream's to choose.
+    formModel: target.formModel === 'optional' && hasBudget(attempt.ceilings) ? 'required' : target.formModel,
     onModel(model, name) {
+      checkPriced(attempt, model, name);
       call.nameModel(model);
       attempt.facts.model = name;
     },

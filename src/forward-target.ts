@@ -21,8 +21,8 @@ export interface Target {
 /** Whether a form that is still on its way may name a model, must do so because its key may not call all, or is not looked at. */
 export type FormModel = 'ignored' | 'optional' | 'required';
 
-/** Requests that are answered by a model. */
-const OF_MODELS: ReadonlySet<string> = new Set(['images', 'audio']);
+/** Requests that are answered by a model, and cost what it costs. */
+export const OF_MODELS: ReadonlySet<string> = new Set(['images', 'audio']);
 
 /**
  * The upstream of the model that the body names, else the gateway's own. What names no model is metered under the name of

@@ -1,23 +1,28 @@
 import { randomUUID } from 'node:crypto';
+import { answerAdmin } from './admin.js';
+import { answerOnce, isRepeatable } from './answer-once.js';
 import { isPending } from './awaitable.js';
 import { noBackground } from './background.js';
 import { batchMeter } from './batch-usage.js';
 import type { Call } from './call.js';
 import { callModel } from './call-model.js';
 import { shuttingDown, unknownUrl } from './errors.js';
+import { type ExplainedRequest, type Explanation, explain } from './explain.js';
 import { type Exchange, respondFailure } from './failure.js';
 import { forwardCall } from './forward-call.js';
 import { type CorsOptions, crossOrigin, preflight } from './http/cors.js';
 import { debugHeaders, NO_PHASES, startPhases } from './http/debug.js';
 import type { GatewayRequest, GatewayResponse } from './http/exchange.js';
+import { findAdminRoute, findRoute, ownPath } from './http/find-route.js';
 import { pathOf, queryOf, searchOf } from './http/query.js';
 import { respondError, respondJson } from './http/respond.js';
-import { findRoute, ownPath } from './http/routes.js';
 import { authenticate } from './keys/authenticate.js';
+import type { ApiKey } from './keys/key-store.js';
 import { LOCAL_ROUTES } from './local-routes.js';
-import type { Shared } from './metered-call.js';
+import type { KeyedExchange, Shared } from './metered-call.js';
 import { type GatewayOptions, resolveOptions } from './options.js';
 import { answerAboutResponse, countResponseInput } from './response-routes.js';
+import { unsettledRecords } from './unsettled.js';
 import { callSender } from './upstreams/send.js';
 import { MODEL_ENDPOINTS } from './wire/model-endpoint.js';
 
@@ -25,6 +30,8 @@ import { MODEL_ENDPOINTS } from './wire/model-endpoint.js';
 export interface Gateway {
   /** Answers one request, or resolves to `undefined` when the path is not ours. Never rejects. */
   handle(request: GatewayRequest): Promise<GatewayResponse | undefined>;
+  /** Whether a call of that key would be admitted now, and if not, why and when. Nothing is taken. Never rejects for a refusal. */
+  explain(key: ApiKey, request: ExplainedRequest): Promise<Explanation>;
   /**
    * Refuses new calls with 503, lets running ones end, and resolves when all are recorded. `graceMs`: after this,
    * running calls are ended with an error. @default 30_000
@@ -47,6 +54,8 @@ export function createGateway(options?: GatewayOptions): Gateway {
     sendCall: callSender(),
     batches: batchMeter(config),
     running,
+    drains: { count: 0 },
+    unsettled: unsettledRecords(config.usage, config),
     background: noBackground(),
     closing: () => closed !== undefined,
   };
@@ -68,15 +77,25 @@ export function createGateway(options?: GatewayOptions): Gateway {
     let exchange: Exchange = { request, requestId, phases, showsDebug: asksDebug && config.debug };
     try {
       if (closed !== undefined) throw shuttingDown();
+      const action = findAdminRoute(path);
+      if (action !== undefined) {
+        const report = await answerAdmin(request, config, { action, path });
+        return respondJson(JSON.stringify(report), { 'x-request-id': requestId });
+      }
       const authenticated = authenticate(request, config);
       const key = isPending(authenticated) ? await authenticated : authenticated;
       phases.mark('auth');
       const keyed = { request, requestId, phases, showsDebug: asksDebug && (key.debug ?? config.debug), key };
       exchange = keyed;
       const { rule, id, rest } = findRoute(request.method, path);
-      if (rule.kind === 'model') return await callModel(keyed, shared, MODEL_ENDPOINTS[rule.operation]);
-      if (rule.kind === 'forward')
-        return await forwardCall(keyed, shared, { rule, id, path: path + searchOf(request.url) });
+      if (rule.kind === 'model' || rule.kind === 'forward') {
+        const ask = (given: KeyedExchange): Promise<GatewayResponse> =>
+          rule.kind === 'model'
+            ? callModel(given, shared, MODEL_ENDPOINTS[rule.operation])
+            : forwardCall(given, shared, { rule, id, path: path + searchOf(request.url) });
+        if (!isRepeatable(request)) return await ask(keyed);
+        return await answerOnce(keyed, shared, { path: path + searchOf(request.url), answer: ask });
+      }
       if (rule.kind === 'count-response-input') return await countResponseInput(keyed, shared, path);
       if (rule.kind === 'response') {
         const about = { action: rule.action, id, path: path + searchOf(request.url), query: queryOf(request.url) };
@@ -94,6 +113,7 @@ export function createGateway(options?: GatewayOptions): Gateway {
 
   return {
     handle,
+    explain: (key, request) => explain(key, request, shared),
     close({ graceMs = DEFAULT_GRACE_MS } = {}) {
       closed ??= drain(shared, graceMs);
       return closed;
@@ -112,14 +132,16 @@ export function respondNotFound(request: GatewayRequest): GatewayResponse {
 }
 
 /** Waits until every call is settled and kept; at the end of the grace the rest is ended. */
-async function drain({ config, running, background }: Shared, graceMs: number): Promise<void> {
+async function drain({ config, running, background, unsettled }: Shared, graceMs: number): Promise<void> {
+  const endsAt = config.clock.steadyMs() + graceMs;
   const cancelTimer = config.clock.setTimer(() => {
     for (const call of running) call.giveUp(shuttingDown());
   }, graceMs);
   while (running.size > 0 || background.all().length > 0) {
-    const settled = [...running].map((call) => new Promise<void>((resolve) => call.onSettled(resolve)));
+    const settled = [...running].map((call) => new Promise<void>((resolve) => call.onSettled(() => resolve())));
     // What was made in the background is kept after it is settled.
     await Promise.all([...settled, ...background.all().map(({ over }) => over)]);
   }
   cancelTimer();
+  await unsettled.drained(Math.max(0, endsAt - config.clock.steadyMs()));
 }

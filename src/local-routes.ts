@@ -1,4 +1,4 @@
-import { modelIdNotFound, unknownUrl } from './errors.js';
+import { modelIdNotFound } from './errors.js';
 import type { LocalAction } from './http/routes.js';
 import type { JsonObject } from './json.js';
 import type { ApiKey } from './keys/key-store.js';
@@ -12,8 +12,8 @@ import {
   retrieveCompletion,
   updateCompletion,
 } from './stored-completions.js';
+import { reportUsage } from './usage-routes.js';
 import { modelList, modelObject } from './wire/models.js';
-import { usageReport } from './wire/usage-report.js';
 
 /** What a route that asks no upstream is called with. */
 export interface LocalCall {
@@ -34,11 +34,7 @@ export const LOCAL_ROUTES: Readonly<Record<LocalAction, (call: LocalCall) => Pro
     if (model === undefined || !mayCall(key, model, rest)) throw modelIdNotFound(rest.slice(0, 256));
     return modelObject(modelNamed(model, rest));
   },
-  async reportUsage({ exchange: { key }, config }) {
-    const totals = await config.usage.totals?.(key.id);
-    if (totals === undefined) throw unknownUrl('GET', '/v1/usage');
-    return usageReport(totals);
-  },
+  reportUsage,
   listCompletions,
   retrieveCompletion,
   updateCompletion,

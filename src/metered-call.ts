@@ -1,26 +1,34 @@
+import { type Attempt, beginPeriods } from './attempt.js';
 import { type Awaitable, guarded, isPending, whenReady } from './awaitable.js';
 import type { Background } from './background.js';
 import type { BatchMeter } from './batch-usage.js';
-import { type Call, openCall, priced } from './call.js';
-import { causeOf, type GatewayError, shuttingDown, toGatewayError, unavailable } from './errors.js';
+import { type Call, type Drains, openCall } from './call.js';
+import { priced } from './charge.js';
+import { causeOf, GatewayError, shuttingDown, toGatewayError, unavailable } from './errors.js';
 import { type Exchange, respondFailure } from './failure.js';
 import type { DebugFacts } from './http/debug.js';
 import type { GatewayResponse } from './http/exchange.js';
 import { limitHeaders } from './http/limit-headers.js';
 import type { ApiKey } from './keys/key-store.js';
-import { type Admission, type AdmitResult, admit, limitsOf, look, remainingBefore } from './limiter/admit.js';
+import { type Admission, type AdmitResult, admit, type Demand, look, remainingBefore } from './limiter/admit.js';
+import { type Ceiling, hasBudget } from './limiter/levels.js';
 import type { Verdict } from './limiter/limiter-store.js';
-import { DEFAULT_TIER, type Limits } from './limiter/limits.js';
+import { demandOf, limitingOf } from './limiting.js';
 import type { Model } from './models/model-table.js';
 import type { Config } from './options.js';
+import { ownerOf } from './owner.js';
 import { finishedFacts, remainingAfter, reservedTokens } from './relay-chat.js';
+import { reserveShadow } from './shadow-limits.js';
+import type { Unsettled } from './unsettled.js';
 import type { SendCall } from './upstreams/send.js';
-import type { Operation, Upstream } from './upstreams/upstream.js';
+import { drainBounds, type Operation, type Upstream } from './upstreams/upstream.js';
 import type { UsageRecord } from './usage/usage-store.js';
 
 /** An exchange whose caller is known. */
 export interface KeyedExchange extends Exchange {
   readonly key: ApiKey;
+  /** Told of the call as soon as there is one. */
+  readonly onCall?: (call: Call) => void;
 }
 
 /** What all calls of a gateway share. */
@@ -28,23 +36,12 @@ export interface Shared {
   readonly config: Config;
   readonly sendCall: SendCall;
   readonly running: Set<Call>;
+  readonly drains: Drains;
+  readonly unsettled: Unsettled;
   readonly batches: BatchMeter;
   readonly background: Background;
   /** Whether the gateway takes no new calls any more. */
   readonly closing: () => boolean;
-}
-
-/** What comes to be known as a call goes on. */
-type Growing<Facts> = { -readonly [Name in keyof Facts]: Facts[Name] };
-
-/** One request's way to a call: how far it came, for whoever has to tell of its failure. */
-export interface Attempt {
-  readonly limits: Limits;
-  readonly tier: string;
-  readonly facts: Growing<DebugFacts>;
-  remaining: Verdict['remaining'] | undefined;
-  call: Call | undefined;
-  isRecorded: boolean;
 }
 
 /** What has to be known of a model to meter it. */
@@ -58,25 +55,15 @@ export interface Order {
   readonly modelName: string;
   readonly upstream: Upstream;
   readonly inputTokens: number;
+  /** What they may be at most, for money. @default as many as the bytes that they were estimated from */
+  readonly worstInputTokens?: number;
   /** Most output tokens of one answer; `undefined`: the client named none. */
   readonly maxOutputTokens: number | undefined;
   readonly n: number;
-}
-
-/** A little longer than a call may take, so that a reservation is only ever given back when its process is gone. */
-const RESERVATION_GRACE_MS = 30_000;
-
-export function newAttempt({ requestId, key }: KeyedExchange, config: Config): Attempt {
-  const limits = limitsOf(key, config.tiers);
-  const tier = key.tier ?? DEFAULT_TIER;
-  return {
-    limits,
-    tier,
-    facts: { requestId, keyId: key.id, tier },
-    remaining: undefined,
-    call: undefined,
-    isRecorded: false,
-  };
+  /** What to reserve where the client named no ceiling. @default what the gateway has learned */
+  readonly usualOutputTokens?: number;
+  /** Whether tokens of the model are used at all, and so have to be paid for. @default true */
+  readonly asksModel?: boolean;
 }
 
 /** @throws {GatewayError} 503 when there are too many calls already. */
@@ -86,18 +73,19 @@ export function checkRoom({ config, running }: Shared): void {
 
 /**
  * Reserves what the call may use and writes down that it begins. No upstream is asked before that.
- * @throws {GatewayError} 429 or 503, or what ended the call meanwhile.
+ * @throws {GatewayError} 403, 429 or 503, or what ended the call meanwhile.
  */
 export function openMetered(attempt: Attempt, exchange: KeyedExchange, shared: Shared, order: Order): Awaitable<Call> {
   const { config } = shared;
-  const { facts, limits } = attempt;
-  return whenReady(reserve(config, exchange, limits, order), (admitted) => {
-    attempt.remaining =
-      admitted.kind === 'admitted' ? admitted.admission.verdict.remaining : admitted.refusal.remaining;
+  const { facts } = attempt;
+  beginPeriods(attempt, config);
+  return whenReady(reserve(config, demandOf(attempt, exchange, config, order)), (admitted) => {
+    const isAdmitted = admitted.kind === 'admitted';
+    attempt.remaining = isAdmitted ? admitted.admission.verdict.remaining : admitted.refusal.refused.verdict.remaining;
     facts.model = order.modelName;
     facts.estimatedInputTokens = order.inputTokens;
     facts.limitsAfter = attempt.remaining;
-    if (admitted.kind === 'refused') {
+    if (!isAdmitted) {
       facts.limitsBefore = attempt.remaining;
       throw admitted.refusal.error;
     }
@@ -110,28 +98,47 @@ export function openMetered(attempt: Attempt, exchange: KeyedExchange, shared: S
     }
     exchange.phases.mark('admit');
     facts.upstream = order.upstream.name;
-    return recorded(attempt, callOf(exchange, shared, order, admission), config);
+    const call = callOf(attempt, exchange, shared, { order, admission });
+    exchange.onCall?.(call);
+    reserveShadow(attempt.levels, call, config);
+    return recorded(attempt, call, config);
   });
 }
 
 function callOf(
+  { ceilings, tier }: Attempt,
   { request, requestId, key }: KeyedExchange,
-  { config, running }: Shared,
-  { operation, model, upstream, inputTokens }: Order,
-  admission: Admission,
+  { config, running, drains, unsettled }: Shared,
+  { order, admission }: { readonly order: Order; readonly admission: Admission },
 ): Call {
-  const startedAt = config.clock.wallMs();
+  const { operation, model, upstream, inputTokens, n } = order;
+  const { outputCeiling, amounts } = admission;
   return openCall({
     config,
     admission,
     metered: {
-      start: { requestId, keyId: key.id, operation, model: model.id, startedAt },
-      upstream: upstream.name,
+      start: {
+        requestId,
+        keyId: key.id,
+        owner: ownerOf(key),
+        tier,
+        operation,
+        model: model.id,
+        upstream: upstream.name,
+        startedAt: config.clock.wallMs(),
+        reservedInputTokens: inputTokens,
+        reservedOutputTokens: outputCeiling === undefined ? undefined : n * outputCeiling,
+        reservedNanoUsd: outputCeiling === undefined || model.price === undefined ? undefined : amounts.nanoUsd,
+        price: model.price,
+      },
       costNanoUsd: priced(model),
-      estimatedInputTokens: inputTokens,
+      chargesUnknown: hasBudget(ceilings),
     },
     clientSignal: request.signal,
     running,
+    drains,
+    unsettled,
+    drain: drainBounds(upstream.onAbort),
   });
 }
 
@@ -152,7 +159,7 @@ export async function respondFailed(
   config: Config,
   error: unknown,
 ): Promise<GatewayResponse> {
-  const { call, limits } = attempt;
+  const { call, ceilings } = attempt;
   let facts: DebugFacts = attempt.facts;
   let { remaining } = attempt;
   if (call !== undefined && !attempt.isRecorded) {
@@ -163,31 +170,16 @@ export async function respondFailed(
     facts = finishedFacts(facts, call.admission, record);
     remaining = remainingAfter(call.admission, record);
   }
-  remaining ??= await lookQuietly(config, { key: exchange.key, limits });
-  const headers = remaining === undefined ? {} : limitHeaders({ limits, remaining });
+  remaining ??= await lookQuietly(config, ceilings);
+  const headers = remaining === undefined ? {} : limitHeaders({ ceilings, remaining });
   return respondFailure(error, exchange, { hooks: config.hooks, facts, headers });
 }
 
-function reserve(
-  config: Config,
-  { requestId, key }: KeyedExchange,
-  limits: Limits,
-  { model, modelName, inputTokens, maxOutputTokens, n }: Order,
-): Awaitable<AdmitResult> {
-  const demand = {
-    requestId,
-    key,
-    limits,
-    inputTokens,
-    model: modelName,
-    maxOutputTokens,
-    defaultOutputTokens: Math.min(config.defaultMaxOutputTokens, model.maxOutputTokens ?? Number.POSITIVE_INFINITY),
-    n,
-    ttlMs: config.timeoutMs + RESERVATION_GRACE_MS,
-  };
+function reserve(config: Config, demand: Demand): Awaitable<AdmitResult> {
   return guarded(
-    () => admit(config.limiter, demand, config.clock.steadyMs()),
+    () => admit(limitingOf(config), demand),
     (error) => {
+      if (error instanceof GatewayError) throw error;
       throw unavailable('limiter_unavailable', 'Limits cannot be checked right now. Please retry.', causeOf(error));
     },
   );
@@ -220,9 +212,9 @@ async function refund({ limiter, clock }: Config, { reservation }: Admission): P
 }
 
 /** What the buckets hold, for the headers of an error; a store that fails here costs only the headers. */
-async function lookQuietly(config: Config, of: Parameters<typeof look>[1]): Promise<Verdict['remaining'] | undefined> {
+async function lookQuietly(config: Config, ceilings: readonly Ceiling[]): Promise<Verdict['remaining'] | undefined> {
   try {
-    return await look(config.limiter, of, config.clock.steadyMs());
+    return await look(limitingOf(config), ceilings);
   } catch {
     return undefined;
   }

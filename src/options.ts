@@ -1,20 +1,26 @@
+import { type AdminOptions, checkedAdmin } from './admin.js';
 import { positiveInteger, unexpected, withMethod } from './checks.js';
 import { type Clock, systemClock } from './clock.js';
 import { deadlines, type StartDeadline } from './deadlines.js';
+import { type Environment, readEnvironment } from './environment.js';
 import { guardedHooks, type Hooks } from './hooks.js';
 import { type CorsOptions, checkedCors } from './http/cors.js';
+import type { IdempotencyStore } from './idempotency/idempotency-store.js';
+import { memoryIdempotency } from './idempotency/memory.js';
 import type { Identify } from './keys/authenticate.js';
 import { createKey } from './keys/create-key.js';
-import type { ApiKey, KeyStore } from './keys/key-store.js';
+import type { KeyStore } from './keys/key-store.js';
 import { memoryKeys } from './keys/memory.js';
-import { hashSecret } from './keys/secret.js';
+import { type LearnedOutput, learnedOutput } from './limiter/learned-output.js';
+import { NO_LIMITS } from './limiter/levels.js';
 import type { LimiterStore } from './limiter/limiter-store.js';
-import { DEFAULT_TIERS, type Limits } from './limiter/limits.js';
+import { DEFAULT_TIERS, type Limits, type TierLimits } from './limiter/limits.js';
 import { memoryLimiter } from './limiter/memory.js';
+import type { FindPeriod } from './limiter/periods.js';
 import { defaultModels, type ModelOptions, type ModelTable, modelTable } from './models/model-table.js';
 import { memoryObjects } from './objects/memory.js';
 import type { ObjectStore } from './objects/object-store.js';
-import { checkedBasePath, checkedTiers, passesUnlisted } from './option-checks.js';
+import { checkedBasePath, checkedLimits, checkedPeriods, checkedTiers, passesUnlisted } from './option-checks.js';
 import { demo } from './upstreams/demo/demo.js';
 import { http } from './upstreams/http.js';
 import { unconfigured } from './upstreams/unconfigured.js';
@@ -37,14 +43,22 @@ export interface GatewayOptions {
   readonly keys?: KeyStore;
   /** Maps the host's own user to a key; asked before `keys`. */
   readonly identify?: Identify;
+  /** Opens the reports on all keys below `/v1/organization`. @default `MEGALLM_ADMIN_SECRET`; none set: they are not there */
+  readonly admin?: AdminOptions;
   /** Limits by tier, beside and instead of the default tiers `basic`, `pro` and `enterprise`. */
-  readonly tiers?: Readonly<Record<string, Limits>>;
+  readonly tiers?: Readonly<Record<string, TierLimits>>;
+  /** Limits of all calls together. @default none */
+  readonly globalLimits?: Limits;
+  /** Whose days and months budgets run in, such as `Europe/Berlin`. @default 'UTC' */
+  readonly budgetTimeZone?: string;
   /** Where limit counters live. @default memoryLimiter() */
   readonly limiter?: LimiterStore;
   /** Where usage is kept. @default memoryUsage() */
   readonly usage?: UsageStore & Partial<UsageReader>;
   /** Whose responses, stored completions, files and so on are whose. @default memoryObjects() */
   readonly objects?: ObjectStore;
+  /** Where answers are kept for requests with an `Idempotency-Key`, up to 1 MB each, for a day. @default memoryIdempotency() */
+  readonly idempotency?: IdempotencyStore;
   readonly hooks?: Hooks;
   /** Path below which `/v1` stands, where the host does not strip it, such as `/ai`. @default '' */
   readonly basePath?: string;
@@ -58,7 +72,10 @@ export interface GatewayOptions {
   readonly maxUploadBytes?: number;
   /** For a request body to arrive whole. @default 30_000 */
   readonly bodyTimeoutMs?: number;
-  /** Output ceiling of a call whose key has a token limit and whose client named none. @default 4_096 */
+  /**
+   * Output ceiling of a call whose tokens or money are limited and whose client named none, until 20 answers to that owner
+   * and model are known: from then on what 95 of the latest 100 did not exceed, and at least 1,024. @default 4_096
+   */
   readonly defaultMaxOutputTokens?: number;
   /** Longest call, from its admission to the end of its answer. @default 600_000 */
   readonly timeoutMs?: number;
@@ -68,7 +85,7 @@ export interface GatewayOptions {
   readonly maxConcurrentCalls?: number;
   /** Whether keys that do not say so may see what `X-Debug: true` shows. @default false in production, true elsewhere */
   readonly debug?: boolean;
-  /** @default process.env */
+  /** @default the process's own */
   readonly environment?: Readonly<Record<string, string | undefined>>;
   /** @default systemClock */
   readonly clock?: Clock;
@@ -80,10 +97,16 @@ export interface Config {
   readonly models: ModelTable;
   readonly keys: KeyStore;
   readonly identify: Identify | undefined;
-  readonly tiers: ReadonlyMap<string, Limits>;
+  /** The SHA-256 of the admin's secret. */
+  readonly admin: Buffer | undefined;
+  readonly tiers: ReadonlyMap<string, TierLimits>;
+  readonly globalLimits: Limits;
+  readonly findPeriod: FindPeriod;
+  readonly learned: LearnedOutput;
   readonly limiter: LimiterStore;
   readonly usage: UsageStore & Partial<UsageReader>;
   readonly objects: ObjectStore;
+  readonly idempotency: IdempotencyStore;
   readonly hooks: Required<Hooks>;
   readonly basePath: string;
   readonly unversionedPaths: boolean;
@@ -108,10 +131,14 @@ const OPTION_NAMES = new Set([
   'unlistedModels',
   'keys',
   'identify',
+  'admin',
   'tiers',
+  'globalLimits',
+  'budgetTimeZone',
   'limiter',
   'usage',
   'objects',
+  'idempotency',
   'hooks',
   'basePath',
   'unversionedPaths',
@@ -151,10 +178,15 @@ export function resolveOptions(options: GatewayOptions = {}): Config {
     models: modelTable(options.models ?? defaultModels(), passesUnlisted(options), clock.wallMs()),
     keys: withMethod('keys', options.keys, 'find') ?? defaultKeys(environment, options, hooks),
     identify: options.identify,
+    admin: checkedAdmin(options.admin, environment),
     tiers,
-    limiter: withMethod('limiter', options.limiter, 'reserve') ?? memoryLimiter(),
+    globalLimits: options.globalLimits === undefined ? NO_LIMITS : checkedLimits('globalLimits', options.globalLimits),
+    findPeriod: checkedPeriods(options.budgetTimeZone ?? 'UTC'),
+    learned: learnedOutput(),
+    limiter: withMethod('limiter', options.limiter, 'reserve') ?? defaultLimiter(environment, hooks),
     usage: withMethod('usage', options.usage, 'settle') ?? memoryUsage(),
     objects: withMethod('objects', options.objects, 'find') ?? memoryObjects(),
+    idempotency: withMethod('idempotency', options.idempotency, 'claim') ?? memoryIdempotency(),
     hooks,
     basePath: checkedBasePath(options.basePath ?? ''),
     unversionedPaths: options.unversionedPaths ?? false,
@@ -172,54 +204,6 @@ export function resolveOptions(options: GatewayOptions = {}): Config {
   });
 }
 
-/** What the environment says. */
-export interface Environment {
-  /** `NODE_ENV` is `production`. */
-  readonly production: boolean;
-  /** `PORT`, for stand-alone servers; 0 is any free one. @default 3_000 */
-  readonly port: number;
-  /** `MEGALLM_KEYS`: `secret[:tier[:id]]`, separated by commas. */
-  readonly keys: readonly (ApiKey & { readonly secret: string })[];
-  /** `OPENAI_API_KEY`. */
-  readonly openaiApiKey: string | undefined;
-  /** `OPENAI_BASE_URL`. @default 'https://api.openai.com/v1' */
-  readonly openaiBaseUrl: string;
-}
-
-/**
- * Reads the variables we know; the only place that does.
- * @throws {TypeError} for a bad port or key, never showing the key.
- */
-export function readEnvironment(variables: Readonly<Record<string, string | undefined>> = process.env): Environment {
-  return {
-    production: variables.NODE_ENV === 'production',
-    port: portNumber(variables.PORT),
-    keys: (variables.MEGALLM_KEYS ?? '')
-      .split(',')
-      .map((entry) => entry.trim())
-      .filter((entry) => entry !== '')
-      .map(environmentKey),
-    openaiApiKey: variables.OPENAI_API_KEY || undefined,
-    openaiBaseUrl: variables.OPENAI_BASE_URL || 'https://api.openai.com/v1',
-  };
-}
-
-function portNumber(text: string | undefined): number {
-  const port = Number(text || 3_000);
-  if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
-  throw unexpected('PORT', 'to be a port number', text);
-}
-
-function environmentKey(entry: string): ApiKey & { secret: string } {
-  const [secret = '', tier, id] = entry.split(':');
-  return {
-    secret,
-    // Named after the hash, so that usage and limits follow the key when the list is reordered.
-    id: id || `env_${hashSecret(secret).slice(0, 12)}`,
-    ...(tier ? { tier } : {}),
-  };
-}
-
 function defaultUpstream(environment: Environment, hooks: Required<Hooks>): Upstream {
   if (environment.openaiApiKey !== undefined) {
     return http({ baseUrl: environment.openaiBaseUrl, apiKey: environment.openaiApiKey, name: 'openai' });
@@ -227,6 +211,15 @@ function defaultUpstream(environment: Environment, hooks: Required<Hooks>): Upst
   if (!environment.production) return demo();
   hooks.onNotice('No upstream: set OPENAI_API_KEY or the `upstream` option. Until then calls are answered with 503.');
   return unconfigured();
+}
+
+function defaultLimiter({ clusterWorker }: Environment, hooks: Required<Hooks>): LimiterStore {
+  if (clusterWorker) {
+    hooks.onNotice(
+      'Each worker of this cluster has limits of its own: set the `limiter` option to a store they share.',
+    );
+  }
+  return memoryLimiter();
 }
 
 function defaultKeys({ keys, production }: Environment, options: GatewayOptions, hooks: Required<Hooks>): KeyStore {

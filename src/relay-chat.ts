@@ -1,5 +1,6 @@
 import { type Awaitable, whenReady } from './awaitable.js';
-import { type Call, tokensToSettle } from './call.js';
+import type { Call } from './call.js';
+import { settledAmounts } from './charge.js';
 import { type GatewayError, toGatewayError, upstreamInterrupted, upstreamStalled } from './errors.js';
 import { type Exchange, reportCause } from './failure.js';
 import { type DebugFacts, debugComment, debugReport } from './http/debug.js';
@@ -31,12 +32,21 @@ export function relay(
 ): AnswerStream {
   let unsent: string | Uint8Array | undefined = first;
   let isOver = false;
+  let isReading = false;
+  let isDraining = false;
+  let drainedBytes = 0;
   let onStep: (step: Piece | undefined) => void;
   call.watch(stream);
+  call.onDrain(beginDrain);
   presentation.begin?.(stream);
 
   /** What a piece, or the want of one, is to the client. */
   function deliver(piece: Piece | undefined): void {
+    isReading = false;
+    if (isDraining) {
+      drained(piece);
+      return;
+    }
     if (piece === undefined || stream.done || stream.failure !== undefined) {
       finish(piece, streamError(names, stream));
       return;
@@ -45,15 +55,56 @@ export function relay(
   }
 
   function show(shown: Piece | undefined): void {
-    if (shown === undefined) {
-      rest.read(deliver, breakOff);
+    // The client left while it was made: what is still to come is being read already.
+    if (isDraining) {
+      onStep(undefined);
       return;
     }
-    call.firstByte();
-    onStep(shown);
+    if (shown === undefined) {
+      readOn();
+      return;
+    }
+    whenReady(call.deliver(stream.deliveredTokens()), () => {
+      call.firstByte();
+      onStep(shown);
+    });
+  }
+
+  function readOn(): void {
+    isReading = true;
+    rest.read(deliver, breakOff);
+  }
+
+  /** The client is gone: what is still to come is read for its usage alone. */
+  function beginDrain(): void {
+    isDraining = true;
+    if (isOver) return;
+    if (!isReading) readOn();
+    // Whoever waits for the next piece is told at once, and not when the upstream has come to its end.
+    else onStep(undefined);
+  }
+
+  function drained(piece: Piece | undefined): void {
+    drainedBytes += piece?.length ?? 0;
+    const isEnd = piece === undefined || stream.done || stream.failure !== undefined;
+    if (isEnd || drainedBytes > (call.drain?.maxBytes ?? 0)) endDrain();
+    else readOn();
+  }
+
+  function endDrain(): void {
+    leave();
+    const { usage } = stream;
+    void call.settle({ outcome: 'aborted', usage, deliveredTokens: stream.deliveredTokens() });
+    // What is not over by now is for nobody.
+    if (!stream.done) call.abort(new Error('The client is gone'));
   }
 
   function breakOff(reason: unknown): void {
+    isReading = false;
+    if (isDraining) {
+      endDrain();
+      return;
+    }
     finish(undefined, stream.finished ? undefined : brokenStream(reason));
   }
 
@@ -108,7 +159,7 @@ export function relay(
 
   const source: StepSource<Piece> = {
     leave() {
-      if (isOver) return;
+      if (isOver || isDraining) return;
       leave();
       void call.settle({ outcome: 'aborted', usage: stream.usage, deliveredTokens: stream.deliveredTokens() });
     },
@@ -116,9 +167,9 @@ export function relay(
       onStep = given;
       const piece = unsent;
       unsent = undefined;
-      if (isOver) onStep(undefined);
+      if (isOver || isDraining) onStep(undefined);
       else if (piece !== undefined) deliver(piece);
-      else rest.read(deliver, breakOff);
+      else readOn();
     },
   };
   return Object.assign(source, iterableOf(source));
@@ -143,13 +194,13 @@ export function finishedFacts(facts: DebugFacts, admission: Admission, record: U
 
 /** What the buckets hold once the call is settled, less what others did meanwhile. */
 export function remainingAfter(admission: Admission, record: UsageRecord): readonly number[] {
-  const { remaining } = admission.verdict;
-  const reserved = reservedTokens(admission);
-  if (reserved === undefined) return remaining;
-  return [...remaining.slice(0, -1), (remaining.at(-1) ?? 0) + reserved - tokensToSettle(record, admission)];
+  const { verdict, reservation } = admission;
+  const settled = settledAmounts(admission, record);
+  return verdict.remaining.map((left, index) => left + (reservation.draws[index]?.amount ?? 0) - (settled[index] ?? 0));
 }
 
 /** Tokens set aside for a call; `undefined` when tokens are not limited. */
-export function reservedTokens({ limits, reservation }: Admission): number | undefined {
-  return limits.tokensPerMinute === undefined ? undefined : reservation.draws.at(-1)?.amount;
+export function reservedTokens({ ceilings, amounts }: Admission): number | undefined {
+  const isLimited = ceilings.some(({ measure }) => measure !== 'requests' && measure !== 'inputTokens');
+  return isLimited ? amounts.inputTokens + amounts.outputTokens : undefined;
 }

@@ -151,3 +151,21 @@ function listOf(names: readonly string[]): string {
   if (quoted.length < 2) return quoted.join('');
   return `${quoted.slice(0, -1).join(', ')}, and ${quoted.at(-1)}`;
 }
+
+// 409, 422: a request that was sent before.
+
+export const idempotencyConflict = (): GatewayError =>
+  new GatewayError({
+    status: 409,
+    message: 'A request with this Idempotency-Key is still being answered. Please retry.',
+    code: 'idempotency_conflict',
+    shouldRetry: true,
+  });
+
+export const idempotencyKeyReused = (): GatewayError =>
+  new GatewayError({
+    status: 422,
+    message: 'This Idempotency-Key was sent before, with another request. A new request needs a new key.',
+    code: 'idempotency_key_reused',
+    shouldRetry: false,
+  });

@@ -40,20 +40,13 @@ export function storingCompletion(exchange: KeyedExchange, config: Config, reque
     return { id: object.id ?? requestId, completion: storedCompletion(request, object, requestId), messages };
   }
 
-  async function collected({
-    model,
-    inputTokens,
-    cachedInputTokens,
-    outputTokens,
-    reasoningTokens = 0,
-  }: UsageRecord): Promise<JsonObject> {
+  async function collected(record: UsageRecord): Promise<JsonObject> {
+    const { model, inputTokens, outputTokens } = record;
     const head = chatHead(requestId, model, config.clock.wallMs());
     const chunks = objectsIn(Buffer.concat(pieces).toString('utf8'));
     const answer = await collectChunks(chunks, head, config.maxResponseBytes);
-    const usage =
-      inputTokens === undefined || outputTokens === undefined
-        ? undefined
-        : usageBody({ inputTokens, cachedInputTokens, outputTokens, reasoningTokens });
+    const isKnown = inputTokens !== undefined && outputTokens !== undefined;
+    const usage = isKnown ? usageBody({ ...record, inputTokens, outputTokens }) : undefined;
     return stored(chatCompletion({ ...answer, usage: answer.usage ?? usage }));
   }
 

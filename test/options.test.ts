@@ -6,8 +6,11 @@ import {
   type Gateway,
   type GatewayOptions,
   http,
+  openaiClient,
+  queued,
   readEnvironment,
 } from 'megallm-middleware';
+import OpenAI from 'openai';
 
 const SECRET = 'sk-host-secret-0123456789';
 const CALL = { model: 'gpt-4o', messages: [{ role: 'user', content: 'Say hello' }] };
@@ -85,6 +88,40 @@ describe('createGateway', () => {
     assert.throws(make({ basePath: 'ai' }), /`basePath`/);
     assert.throws(make({ models: { a: { aliases: ['b'] }, b: {} } }), /got "b" twice/);
   });
+
+  it('refuses limits, budgets and time zones that cannot be right, naming each', () => {
+    const make = (options: object) => () =>
+      createGateway({ environment: {}, hooks: { onNotice: () => {} }, ...options });
+    const bad: readonly (readonly [options: object, message: RegExp])[] = [
+      [{ tiers: { pro: { requestsPerMin: 1 } } }, /^Unknown limit `tiers\.pro\.requestsPerMin`$/],
+      [{ tiers: { pro: { tokensPerMinute: 0 } } }, /`tiers\.pro\.tokensPerMinute` to be a positive integer, got 0/],
+      [{ tiers: { pro: { inputTokensPerMinute: 1.5 } } }, /`tiers\.pro\.inputTokensPerMinute`/],
+      [{ tiers: { pro: { outputTokensPerMinute: '9' } } }, /`tiers\.pro\.outputTokensPerMinute`/],
+      [{ tiers: { pro: { concurrency: Number.POSITIVE_INFINITY } } }, /`tiers\.pro\.concurrency`/],
+      [{ tiers: { pro: { usdPerDay: 0 } } }, /`tiers\.pro\.usdPerDay` to be US dollars, more than 0/],
+      [{ tiers: { pro: { usdPerDay: Number.NaN } } }, /`tiers\.pro\.usdPerDay`/],
+      [{ globalLimits: { usdPerMonth: 9_000_001 } }, /`globalLimits\.usdPerMonth` .* at most 9000000, got 9000001/],
+      [{ globalLimits: { usdPerMonth: '5' } }, /`globalLimits\.usdPerMonth`/],
+      [{ globalLimits: { shared: {} } }, /^Unknown limit `globalLimits\.shared`$/],
+      [{ globalLimits: 5 }, /`globalLimits` to be limits, got 5/],
+      [{ tiers: { pro: null } }, /`tiers\.pro` to be limits, got \(null\)/],
+      [{ tiers: { pro: { shadow: { shadow: {} } } } }, /^Unknown limit `tiers\.pro\.shadow\.shadow`$/],
+      [{ tiers: { pro: { shared: { shared: {} } } } }, /^Unknown limit `tiers\.pro\.shared\.shared`$/],
+      [{ tiers: { pro: { shadow: { usdPerDay: -1 } } } }, /`tiers\.pro\.shadow\.usdPerDay`/],
+      [{ tiers: { pro: { shared: { shadow: { rpm: 1 } } } } }, /^Unknown limit `tiers\.pro\.shared\.shadow\.rpm`$/],
+      [{ budgetTimeZone: 'Middle/Earth' }, /`budgetTimeZone` to be a time zone such as 'Europe\/Berlin', got "Middle/],
+    ];
+    for (const [options, message] of bad) {
+      assert.throws(make(options), { name: 'TypeError', message }, JSON.stringify(options));
+    }
+    const every = { requestsPerMinute: 1, tokensPerMinute: 1, inputTokensPerMinute: 1, outputTokensPerMinute: 1 };
+    const all = { ...every, concurrency: 1, usdPerDay: 0.01, usdPerMonth: 9_000_000 };
+    make({
+      tiers: { pro: { ...all, shadow: all, shared: { ...all, shadow: all } } },
+      globalLimits: { ...all, shadow: all },
+      budgetTimeZone: 'Asia/Kathmandu',
+    })();
+  });
 });
 
 describe('what an upstream or a key is told wrongly', () => {
@@ -98,6 +135,11 @@ describe('what an upstream or a key is told wrongly', () => {
       { apiKey: 'sk-canary\nx' },
       { headers: { 'a b': 'c' } },
       { timeout: 5 },
+      { onAbort: 'wait' },
+      { onAbort: { maxMs: 0 } },
+      { onAbort: { maxBytes: '1mb' } },
+      { onAbort: { maxSeconds: 5 } },
+      { onAbort: null },
     ];
     for (const options of bad) {
       assert.throws(
@@ -107,6 +149,26 @@ describe('what an upstream or a key is told wrongly', () => {
       );
     }
     assert.throws(() => fromFunction(JSON.parse('null')), TypeError);
+  });
+
+  it('keeps its abort policy in every wrapper', () => {
+    const onAbort = { maxMs: 5_000 };
+    assert.equal(queued(http({ baseUrl: 'http://localhost:1/v1', onAbort }), { concurrency: 1 }).onAbort, onAbort);
+    assert.equal(
+      queued(
+        fromFunction(() => 'x', { onAbort: 'drain' }),
+        { concurrency: 1 },
+      ).onAbort,
+      'drain',
+    );
+    const client = new OpenAI({ apiKey: 'x' });
+    assert.equal(openaiClient(client, { onAbort: 'drain' }).onAbort, 'drain');
+    assert.equal('onAbort' in openaiClient(client), false);
+    for (const make of [
+      () => fromFunction(() => 'x', { onAbort: JSON.parse('"wait"') }),
+      () => openaiClient(client, { onAbort: JSON.parse('"wait"') }),
+    ])
+      assert.throws(make, /Expected `onAbort` to be 'cancel', 'drain' or the bounds of a drain, got "wait"/);
   });
 
   it('such as a tier that there is not', () => {

@@ -1,4 +1,5 @@
-// Runs the test files given, or all of `test/`, on Node's own runner. Node 20's `--test` takes no globs.
+// Runs the test files given, or all of `test/`, on Node's own runner. Node 20's `--test` takes no globs. With `--full`, tests
+// that go on for as long as one likes go on for long.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,7 +8,13 @@ import { join } from 'node:path';
 /** So many distinct answers and events the whole suite receives at least; fewer, and the watching is broken. */
 const LEAST_DISTINCT = 1_000;
 
-const given = process.argv.slice(2);
+/** What `--full` makes of the tests that read it; the environment of the caller goes before. */
+const FULL = { MEGALLM_KILLS: '1000' };
+const TIMEOUT_MS = 120_000;
+const FULL_TIMEOUT_MS = 3_600_000;
+
+const isFull = process.argv.includes('--full');
+const given = process.argv.slice(2).filter((argument) => argument !== '--full');
 const files =
   given.length > 0
     ? given
@@ -18,8 +25,9 @@ const files =
 
 // Each test file notes here which answers it received: see test/conformance/every-answer.ts.
 const ledger = mkdtempSync(join(tmpdir(), 'megallm-conformance-'));
-const env = { ...process.env, MEGALLM_CONFORMANCE_LEDGER: ledger };
-const args = ['--import', 'tsx', '--conditions=@megallm/source', '--test', '--test-timeout=120000', ...files];
+const env = { ...(isFull ? FULL : {}), ...process.env, MEGALLM_CONFORMANCE_LEDGER: ledger };
+const timeout = `--test-timeout=${isFull ? FULL_TIMEOUT_MS : TIMEOUT_MS}`;
+const args = ['--import', 'tsx', '--conditions=@megallm/source', '--test', timeout, ...files];
 spawn(process.execPath, args, { stdio: 'inherit', env }).on('exit', (code) => {
   const conforms = reportConformance();
   rmSync(ledger, { recursive: true, force: true });

@@ -1,34 +1,34 @@
+import type { Ceiling } from '../limiter/levels.js';
 import type { Verdict } from '../limiter/limiter-store.js';
-import type { Limits } from '../limiter/limits.js';
 
 /** SDKs parse these into 32-bit integers (wire.md §1.3). */
 const MAX_HEADER_INTEGER = 2_147_483_647;
 const MINUTE_MS = 60_000;
 
-/** What `limitHeaders` shows: the limits in force and what the buckets hold. */
+/** What `limitHeaders` shows: the ceilings in force and what their buckets hold. */
 export interface LimitState {
-  readonly limits: Limits;
-  /** In the order of the draws: requests, then tokens, each only when limited. */
+  readonly ceilings: readonly Ceiling[];
+  /** In the order of the ceilings. */
   readonly remaining: Verdict['remaining'];
 }
 
-/** `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` as OpenAI writes them; nothing for what has no limit. */
-export function limitHeaders({ limits, remaining }: LimitState): Record<string, string> {
+/**
+ * `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` as OpenAI writes them; nothing for what has no limit. Of several
+ * levels it is the one with the least left.
+ */
+export function limitHeaders({ ceilings, remaining }: LimitState): Record<string, string> {
   const headers: Record<string, string> = {};
-  const { requestsPerMinute, tokensPerMinute } = limits;
-  let draw = 0;
-  if (requestsPerMinute !== undefined) {
-    const left = remaining[draw] ?? 0;
-    draw += 1;
-    headers['x-ratelimit-limit-requests'] = integer(requestsPerMinute);
-    headers['x-ratelimit-remaining-requests'] = integer(left);
-    headers['x-ratelimit-reset-requests'] = untilFull(requestsPerMinute, left);
-  }
-  if (tokensPerMinute !== undefined) {
-    const left = remaining[draw] ?? 0;
-    headers['x-ratelimit-limit-tokens'] = integer(tokensPerMinute);
-    headers['x-ratelimit-remaining-tokens'] = integer(left);
-    headers['x-ratelimit-reset-tokens'] = untilFull(tokensPerMinute, left);
+  for (const measure of ['requests', 'tokens'] as const) {
+    let least: { readonly capacity: number; readonly left: number } | undefined;
+    for (const [index, ceiling] of ceilings.entries()) {
+      if (ceiling.measure !== measure) continue;
+      const left = remaining[index] ?? 0;
+      if (least === undefined || left < least.left) least = { capacity: ceiling.capacity, left };
+    }
+    if (least === undefined) continue;
+    headers[`x-ratelimit-limit-${measure}`] = integer(least.capacity);
+    headers[`x-ratelimit-remaining-${measure}`] = integer(least.left);
+    headers[`x-ratelimit-reset-${measure}`] = untilFull(least.capacity, least.left);
   }
   return headers;
 }

@@ -1,7 +1,5 @@
-import { methodNotAllowed, unknownUrl } from '../errors.js';
 import type { ObjectKind } from '../objects/object-store.js';
 import type { ForwardOperation, ModelOperation } from '../upstreams/upstream.js';
-import { pathOf } from './query.js';
 
 /** What the gateway answers itself. */
 export type LocalAction =
@@ -16,6 +14,20 @@ export type LocalAction =
 
 /** What is asked about a response that was made before. */
 export type ResponseAction = 'retrieve' | 'delete' | 'cancel' | 'listInput';
+
+/** What an administrator may read: OpenAI's reports on an organisation. */
+export type AdminAction =
+  | 'completions'
+  | 'embeddings'
+  | 'moderations'
+  | 'images'
+  | 'audioSpeeches'
+  | 'audioTranscriptions'
+  | 'vectorStores'
+  | 'codeInterpreterSessions'
+  | 'fileSearchCalls'
+  | 'webSearchCalls'
+  | 'costs';
 
 /** A request that is passed on, and whose objects it may touch. */
 export interface ForwardRule {
@@ -34,14 +46,24 @@ export interface ForwardRule {
 
 /**
  * What is done for a route. A `model` or `forward` cannot be but limited and metered, a `local` one asks no upstream, and
- * what is asked about responses is either the one or the other; all of them need a key.
+ * what is asked about responses is either the one or the other; all of them need a key. An `admin` one needs the admin's
+ * secret, and is found by `findAdminRoute` alone.
  */
-export type RouteRule =
+export type RouteRule = KeyedRule | AdminRule;
+
+/** What needs a key. */
+export type KeyedRule =
   | { readonly kind: 'model'; readonly operation: ModelOperation }
   | ForwardRule
   | { readonly kind: 'response'; readonly action: ResponseAction }
   | { readonly kind: 'count-response-input' }
   | { readonly kind: 'local'; readonly action: LocalAction };
+
+/** What needs the admin's secret. */
+interface AdminRule {
+  readonly kind: 'admin';
+  readonly action: AdminAction;
+}
 
 /** One row of the route table. */
 interface Route {
@@ -54,6 +76,7 @@ interface Route {
 const model = (operation: ModelOperation): RouteRule => ({ kind: 'model', operation });
 const response = (action: ResponseAction): RouteRule => ({ kind: 'response', action });
 const local = (action: LocalAction): RouteRule => ({ kind: 'local', action });
+const admin = (action: AdminAction): RouteRule => ({ kind: 'admin', action });
 const bytes = (operation: ForwardOperation, owned?: ObjectKind): RouteRule => ({
   kind: 'forward',
   operation,
@@ -69,7 +92,7 @@ const about = (
 ): RouteRule => ({ kind: 'forward', operation, answer, makes: kind, ...(isOwned ? { owned: kind } : {}) });
 
 /** Every path we answer, in one table. */
-const ROUTES: readonly Route[] = Object.entries({
+export const ROUTES: readonly Route[] = Object.entries({
   'POST /chat/completions': model('chat.completions'),
   'GET /chat/completions': local('listCompletions'),
   'GET /chat/completions/{id}': local('retrieveCompletion'),
@@ -122,103 +145,19 @@ const ROUTES: readonly Route[] = Object.entries({
   'GET /vector_stores/{id}/*': bytes('vector_stores', 'vector_store'),
   'POST /vector_stores/{id}/*': bytes('vector_stores', 'vector_store'),
   'DELETE /vector_stores/{id}/*': bytes('vector_stores', 'vector_store'),
+
+  'GET /organization/usage/completions': admin('completions'),
+  'GET /organization/usage/embeddings': admin('embeddings'),
+  'GET /organization/usage/moderations': admin('moderations'),
+  'GET /organization/usage/images': admin('images'),
+  'GET /organization/usage/audio_speeches': admin('audioSpeeches'),
+  'GET /organization/usage/audio_transcriptions': admin('audioTranscriptions'),
+  'GET /organization/usage/vector_stores': admin('vectorStores'),
+  'GET /organization/usage/code_interpreter_sessions': admin('codeInterpreterSessions'),
+  'GET /organization/usage/file_search_calls': admin('fileSearchCalls'),
+  'GET /organization/usage/web_search_calls': admin('webSearchCalls'),
+  'GET /organization/costs': admin('costs'),
 } satisfies Record<string, RouteRule>).map(([key, rule]) => {
   const [method, path = ''] = key.split(' ');
   return { method: method as Route['method'], segments: path.slice(1).split('/'), rule };
 });
-
-/** A route and what stood in place of its `{id}` and its `*`, decoded. */
-export interface RouteMatch {
-  readonly rule: RouteRule;
-  readonly id: string;
-  readonly rest: string;
-}
-
-/** The routes without variables, found in one step. */
-const EXACT_ROUTES: ReadonlyMap<string, RouteMatch> = new Map(
-  ROUTES.filter(({ segments }) => !segments.some(isVariable)).map(({ method, segments, rule }) => [
-    `${method} /${segments.join('/')}`,
-    { rule, id: '', rest: '' },
-  ]),
-);
-
-/** The first segments of our paths, so that no alias takes a path of the host's. */
-const RESOURCES = new Set(ROUTES.map(({ segments: [first = ''] }) => first));
-
-/** Where paths stand. */
-export interface PathOptions {
-  /** Path below which `/v1` stands. */
-  readonly basePath: string;
-  /** Whether the same paths without `/v1` are ours too. */
-  readonly unversionedPaths: boolean;
-}
-
-/**
- * The path below `/v1`, such as `/models`, without query; `undefined` when it is none of ours and the host may have it.
- * Doubled slashes are one (some SDKs write `//` for a base URL that ends in a slash).
- */
-export function ownPath(url: string, { basePath, unversionedPaths }: PathOptions): string | undefined {
-  const raw = pathOf(url);
-  const path = raw.includes('//') ? raw.replace(/\/{2,}/g, '/') : raw;
-  if (!path.startsWith(basePath)) return undefined;
-  const below = path.slice(basePath.length);
-  if (below === '/v1' || below.startsWith('/v1/')) return below.slice('/v1'.length);
-  if (!unversionedPaths || !below.startsWith('/') || !RESOURCES.has(below.split('/', 2)[1] ?? '')) return undefined;
-  return below;
-}
-
-/**
- * @param path as `ownPath` gives it.
- * @throws {GatewayError} 404 when there is no such path, 405 when it has other methods.
- */
-export function findRoute(method: string, path: string): RouteMatch {
-  const exact = EXACT_ROUTES.get(`${method} ${path}`);
-  if (exact !== undefined) return exact;
-  const given = path.slice(1).split('/');
-  const matches = ROUTES.flatMap((route) => {
-    const variables = variablesOf(route.segments, given);
-    return variables === undefined ? [] : [{ route, variables }];
-  });
-  const match = matches.find(({ route }) => route.method === method);
-  if (match !== undefined) return { rule: match.route.rule, ...match.variables };
-  if (matches.length === 0) throw unknownUrl(method, `/v1${path}`);
-  throw methodNotAllowed(method, `/v1${path}`, [...new Set(matches.map(({ route }) => route.method))].join(', '));
-}
-
-function isVariable(segment: string): boolean {
-  return segment === '{id}' || segment === '*';
-}
-
-/** Ids and what follows them go into paths of upstreams: nothing that could lead elsewhere, however often it is decoded. */
-const SAFE_SEGMENT = /^[\w-][\w.:-]{0,255}$/;
-
-/** What stands in place of the variables; `undefined` when the path is another. */
-function variablesOf(
-  pattern: readonly string[],
-  given: readonly string[],
-): { readonly id: string; readonly rest: string } | undefined {
-  let id = '';
-  for (const [at, segment] of pattern.entries()) {
-    const value = given[at];
-    if (value === undefined || value === '') return undefined;
-    if (segment === '*') {
-      const rest = decoded(given.slice(at).join('/'));
-      if (rest === undefined) return undefined;
-      return id === '' || rest.split('/').every((part) => SAFE_SEGMENT.test(part)) ? { id, rest } : undefined;
-    }
-    if (segment === '{id}') {
-      const name = decoded(value);
-      if (name === undefined || !SAFE_SEGMENT.test(name)) return undefined;
-      id = name;
-    } else if (segment !== value) return undefined;
-  }
-  return pattern.length === given.length ? { id, rest: '' } : undefined;
-}
-
-function decoded(text: string): string | undefined {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return undefined;
-  }
-}

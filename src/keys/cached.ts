@@ -23,6 +23,8 @@ export interface CachedKeys extends KeyStore {
    * moment is not remembered either.
    */
   forget(hash: string): void;
+  /** The same for all secrets of one key, whatever their hashes. */
+  forgetKey(id: string): void;
 }
 
 /**
@@ -75,6 +77,12 @@ export function cachedKeys(store: KeyStore, options: CachedKeysOptions = {}): Ca
       known.delete(hash);
       unknown.delete(hash);
       asking.delete(hash);
+    },
+    forgetKey(id) {
+      const hashes = [...known.entries()].flatMap(([hash, key]) => (key.id === id ? [hash] : []));
+      for (const hash of hashes) known.delete(hash);
+      // Whose they are is not known yet.
+      asking.clear();
     },
   };
 }

@@ -11,6 +11,11 @@ export interface ApiKey {
   readonly tier?: string;
   /** Overrides of the tier's limits, field by field. What is absent stays the tier's; `Infinity` is no ceiling. */
   readonly limits?: Limits;
+  /**
+   * Ceilings of this key alone, beside those that it shares with its owner's other keys: each call is held against both. A
+   * key's own budget is `ownLimits.usdPerDay` or `.usdPerMonth`. Absent: none.
+   */
+  readonly ownLimits?: Limits;
   /** Unix time in milliseconds from which the key is refused. Absent: never. */
   readonly expiresAt?: number;
   /** Public model ids this key may call. Absent: all. */

@@ -9,7 +9,10 @@ export interface Bucket {
   refillPerMs: number;
 }
 
-/** What doubles may be off by at these sizes, far below the least step of a limit by the minute, which is 1/60,000. */
+/**
+ * What doubles may be off by at these sizes, far below the least step of a limit by the minute, which is 1/60,000. Budgets are
+ * whole numbers that nothing flows back to: up to 9e15 they are exact, and this is either nothing beside them or no whole unit.
+ */
 const EPSILON = 1e-6;
 /** Above this, `drawn` is brought down to what is used, before its size costs precision. */
 const MAX_DRAWN = 2 ** 28;
@@ -27,9 +30,13 @@ export function usedOf({ drawn, since, refillPerMs }: Bucket, at: number): numbe
 /** What a bucket holds; below 0 in debt. */
 export function remainingOf(bucket: Bucket | undefined, capacity: number, at: number): number {
   if (bucket === undefined) return capacity;
-  const remaining = capacity - usedOf(bucket, at);
-  const whole = Math.round(remaining);
-  // 58.999999999 is 59, also to who rounds down.
+  return roundIfNear(capacity - usedOf(bucket, at));
+}
+
+/** 58.999999999 is 59, also to who rounds down. */
+export function roundIfNear(remaining: number): number {
+  // Not -0.
+  const whole = Math.round(remaining) + 0;
   return Math.abs(remaining - whole) < EPSILON ? whole : remaining;
 }
 

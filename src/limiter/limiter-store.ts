@@ -8,6 +8,8 @@ export interface Reservation {
   readonly slots: readonly Slot[];
   /** A reservation nobody settles is given back after this long. */
   readonly ttlMs: number;
+  /** Decides, but takes nothing: what would be answered now. @default false */
+  readonly dryRun?: boolean;
 }
 
 /** A token bucket and how much to take. The rule travels with the call, so one store serves all rules. */
@@ -19,6 +21,19 @@ export interface Draw {
   readonly refillPerMs: number;
   /** 0 takes nothing and is always granted: a look at the bucket. */
   readonly amount: number;
+  /** Present: the bucket is a budget, which must not be taken for untouched because a store has lost it. */
+  readonly budget?: Budget;
+}
+
+/** What sets a budget apart from other buckets. Its amounts and capacity are whole numbers. */
+export interface Budget {
+  /** Unix time in milliseconds of the end of its period, after which the store may forget it. */
+  readonly endsAt: number;
+  /**
+   * What the ledger says was drawn already: what a bucket that the store does not know begins with. Absent: nobody has
+   * asked the ledger yet, and a reservation with an unknown budget is refused with `unknownBudgets`, taking nothing.
+   */
+  readonly spent?: number;
 }
 
 /** One of `capacity` places that are held until the call is settled. */
@@ -37,6 +52,11 @@ export interface Verdict {
   readonly retryAfterMs: number;
   /** What each bucket holds now, in the order of the draws. Below 0 after a costly `settle`. */
   readonly remaining: readonly number[];
+  /**
+   * A budget is not known here and its draw names no `spent`: ask the ledger, and reserve again with it. A store that
+   * takes every unknown bucket for full may leave this out.
+   */
+  readonly unknownBudgets?: boolean;
 }
 
 /** Where limit counters live. A store in this process's memory may answer without promises. */

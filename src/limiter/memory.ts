@@ -10,21 +10,35 @@ export interface MemoryLimiterOptions {
    * nothing, or else the very oldest, which is full when next asked for. @default 100_000
    */
   readonly maxBuckets?: number;
+  /**
+   * Most budgets remembered, apart from other buckets. Above it one whose period has ended is forgotten, or else the one
+   * unused for longest, which is then asked of the ledger anew. @default 100_000
+   */
+  readonly maxBudgets?: number;
+}
+
+/** A budget, and when it may be forgotten. */
+interface KeptBudget extends Bucket {
+  readonly endsAt: number;
 }
 
 /** A slot tells nobody when it comes free. */
 const SLOT_RETRY_MS = 1_000;
-/** How far to look for a full bucket. To look through all of them would stop the process for 40 ms. */
+/** How far to look for a bucket that may go. To look through all of them would stop the process for 40 ms. */
 const MAX_EXAMINED = 8;
 
 /**
  * Limit counters in this process's memory: for one process, and gone with it. Each call is one synchronous turn and so
  * atomic. A bucket's refusals say to the millisecond when it would grant. Reservations that draw nothing and hold no
- * slot are not remembered.
- * @throws {TypeError} when `maxBuckets` is not a positive integer; from `reserve` when a reservation of that id is held.
+ * slot are not remembered. Budgets are exact in whole numbers up to 9e15.
+ * @throws {TypeError} when a bound is not a positive integer; from `reserve` when a reservation of that id is held.
  */
-export function memoryLimiter({ maxBuckets = 100_000 }: MemoryLimiterOptions = {}): LimiterStore {
-  const buckets = bucketTable(maxBuckets);
+export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore {
+  const maxBuckets = positiveInteger('maxBuckets', options.maxBuckets ?? 100_000);
+  const maxBudgets = positiveInteger('maxBudgets', options.maxBudgets ?? 100_000);
+  // A full bucket is as good as none; an unknown budget is not.
+  const buckets = bucketTable<Bucket>(maxBuckets, (bucket, at) => usedOf(bucket, at) === 0);
+  const budgets = bucketTable<KeptBudget>(maxBudgets, ({ endsAt }, at) => endsAt <= at);
   const slots = new Map<string, number>();
   const held = heldTable();
   let latest = 0;
@@ -37,6 +51,30 @@ export function memoryLimiter({ maxBuckets = 100_000 }: MemoryLimiterOptions = {
       giveBack(late, undefined);
     }
     return latest;
+  }
+
+  function findBucket({ bucket, budget }: Draw): Bucket | undefined {
+    return budget === undefined ? buckets.get(bucket) : budgets.get(bucket);
+  }
+
+  /** The bucket of every draw; a `dryRun` gets copies, of which nothing is kept. */
+  function findBuckets({ draws, dryRun = false }: Reservation): (Bucket | undefined)[] {
+    const found = draws.map(findBucket);
+    return dryRun ? found.map((bucket) => bucket && { ...bucket }) : found;
+  }
+
+  /** Opens the budgets that are not known at what the ledger says. @returns `false` when it was not asked about one. */
+  function openBudgets({ draws, dryRun = false }: Reservation, found: (Bucket | undefined)[]): boolean {
+    const isUnknown = ({ budget }: Draw, index: number): boolean => budget !== undefined && found[index] === undefined;
+    if (!draws.some(isUnknown)) return true;
+    if (draws.some((draw, index) => isUnknown(draw, index) && draw.budget?.spent === undefined)) return false;
+    for (const [index, { bucket: name, budget, refillPerMs }] of draws.entries()) {
+      if (budget?.spent === undefined || found[index] !== undefined) continue;
+      const opened = { drawn: budget.spent, since: latest, refillPerMs, endsAt: budget.endsAt };
+      if (!dryRun) budgets.add(name, opened, latest);
+      for (const [place, draw] of draws.entries()) if (draw.bucket === name) found[place] ??= opened;
+    }
+    return true;
   }
 
   function drawWaitMs(draw: Draw, bucket: Bucket | undefined, draws: readonly Draw[]): number {
@@ -66,13 +104,18 @@ export function memoryLimiter({ maxBuckets = 100_000 }: MemoryLimiterOptions = {
     return drawsMs === 0 || slotsMs === Number.POSITIVE_INFINITY ? slotsMs : drawsMs;
   }
 
+  /** The draw's bucket, a full one when there is none. */
+  function openBucket({ bucket: name, refillPerMs }: Draw): Bucket {
+    return buckets.get(name) ?? buckets.add(name, fullBucket(refillPerMs, latest), latest);
+  }
+
   function take(reservation: Reservation, found: (Bucket | undefined)[]): void {
     const { draws, slots: wanted } = reservation;
     if (wanted.length === 0 && draws.every(({ amount }) => amount === 0)) return;
     held.add(reservation, latest);
     for (const [index, draw] of draws.entries()) {
       if (draw.amount === 0) continue;
-      const bucket = found[index] ?? buckets.open(draw, latest);
+      const bucket = found[index] ?? openBucket(draw);
       found[index] = bucket;
       drawFrom(bucket, draw.amount, latest);
     }
@@ -85,8 +128,10 @@ export function memoryLimiter({ maxBuckets = 100_000 }: MemoryLimiterOptions = {
     for (const [index, draw] of draws.entries()) {
       const more = amounts === undefined ? -draw.amount : trueAmount(draw, amounts[index]) - draw.amount;
       if (more === 0) continue;
-      const bucket = buckets.get(draw.bucket);
-      if (more > 0) drawFrom(bucket ?? buckets.open(draw, latest), more, latest);
+      const bucket = findBucket(draw);
+      // A budget that was forgotten is the ledger's to tell.
+      if (bucket === undefined && draw.budget !== undefined) continue;
+      if (more > 0) drawFrom(bucket ?? openBucket(draw), more, latest);
       // What is still to be drawn comes first: of two draws on one bucket, a refund must not be cut off at the brim.
       else if (bucket !== undefined) refunds.push(() => drawFrom(bucket, more, latest));
     }
@@ -102,18 +147,18 @@ export function memoryLimiter({ maxBuckets = 100_000 }: MemoryLimiterOptions = {
     reserve(reservation, now) {
       const at = advanceTo(now);
       if (held.has(reservation.id)) throw new TypeError('Expected the id of a reservation to be unique');
-      const { draws } = reservation;
-      const found = draws.map(({ bucket }) => buckets.get(bucket));
-      const waitMs = waitMsOf(reservation, found);
-      const granted = waitMs === 0;
-      if (granted) take(reservation, found);
+      const { draws, dryRun = false } = reservation;
+      const found = findBuckets(reservation);
+      const isKnown = openBudgets(reservation, found);
+      const waitMs = isKnown ? waitMsOf(reservation, found) : 0;
+      const granted = isKnown && waitMs === 0;
+      if (granted && !dryRun) take(reservation, found);
       return {
         granted,
         // From the caller's instant, which may lie before ours.
-        retryAfterMs: granted ? 0 : waitMs + (at - Math.floor(now)),
-        remaining: draws.map(({ bucket, capacity }, index) =>
-          remainingOf(found[index] ?? buckets.get(bucket), capacity, at),
-        ),
+        retryAfterMs: waitMs === 0 ? 0 : waitMs + (at - Math.floor(now)),
+        remaining: draws.map((draw, index) => remainingOf(found[index] ?? findBucket(draw), draw.capacity, at)),
+        ...(isKnown ? {} : { unknownBudgets: true }),
       };
     },
     settle({ id }, amounts, now) {
@@ -129,34 +174,37 @@ function trueAmount(draw: Draw, amount: number | undefined): number {
   return amount !== undefined && amount >= 0 ? amount : draw.amount;
 }
 
-interface BucketTable {
-  get(name: string): Bucket | undefined;
-  /** The draw's bucket, a full one when there is none. */
-  open(draw: Draw, at: number): Bucket;
+interface BucketTable<Kept extends Bucket> {
+  get(name: string): Kept | undefined;
+  /** @returns the bucket. */
+  add(name: string, bucket: Kept, at: number): Kept;
 }
 
-function bucketTable(maxBuckets: number): BucketTable {
-  const table = new LRUCache<string, Bucket>({ max: positiveInteger('maxBuckets', maxBuckets) });
+/** @param isSpare whether a bucket may go. */
+function bucketTable<Kept extends Bucket>(
+  max: number,
+  isSpare: (bucket: Kept, at: number) => boolean,
+): BucketTable<Kept> {
+  // Made when it is needed: it takes room for `max` at once, and 10 ms.
+  let table: LRUCache<string, Kept> | undefined;
 
-  /** One full bucket goes, which changes nothing; where there is none, the table drops the one unused for longest. */
-  function makeRoom(at: number): void {
-    if (table.size < maxBuckets) return;
+  /** One spare bucket goes; where there is none, the table drops the one unused for longest. */
+  function makeRoom(kept: LRUCache<string, Kept>, at: number): void {
+    if (kept.size < max) return;
     let examined = 0;
-    for (const name of table.rkeys()) {
-      const bucket = table.peek(name);
-      if (bucket !== undefined && usedOf(bucket, at) === 0) return void table.delete(name);
+    for (const name of kept.rkeys()) {
+      const bucket = kept.peek(name);
+      if (bucket !== undefined && isSpare(bucket, at)) return void kept.delete(name);
       examined += 1;
       if (examined === MAX_EXAMINED) return;
     }
   }
 
   return {
-    get: (name) => table.get(name),
-    open({ bucket: name, refillPerMs }, at) {
-      const known = table.get(name);
-      if (known !== undefined) return known;
-      makeRoom(at);
-      const bucket = fullBucket(refillPerMs, at);
+    get: (name) => table?.get(name),
+    add(name, bucket, at) {
+      table ??= new LRUCache<string, Kept>({ max });
+      makeRoom(table, at);
       table.set(name, bucket);
       return bucket;
     },

@@ -1,6 +1,6 @@
 import type { ApiKey } from '../keys/key-store.js';
-import type { ModelOperation, Upstream } from '../upstreams/upstream.js';
-import { findKnownModel, KNOWN_MODELS } from './known-models.js';
+import type { Upstream } from '../upstreams/upstream.js';
+import { findKnownModel, KNOWN_MODELS, type ListedOperation } from './known-models.js';
 import { type Price, type Pricing, toPrice } from './pricing.js';
 
 /** One model as the host offers it. What a field leaves out is taken from what is publicly known of the upstream's model. */
@@ -23,7 +23,7 @@ export interface ModelOptions {
   /** @default what is known of the model, else true for function calling and streaming only */
   readonly capabilities?: Partial<Capabilities>;
   /** What it is there for. @default what is known of the model, else 'chat.completions' */
-  readonly operation?: ModelOperation;
+  readonly operation?: ListedOperation;
   /**
    * Whether calls to `/v1/responses` are passed on to the upstream, or translated to chat completions.
    * @default 'pass' where the upstream says that it has `responses`
@@ -55,7 +55,7 @@ export interface Model {
   readonly displayName: string;
   readonly ownedBy: string;
   readonly capabilities: Capabilities;
-  readonly operation: ModelOperation;
+  readonly operation: ListedOperation;
   /** `undefined`: as the upstream says. */
   readonly responses: 'pass' | 'translate' | undefined;
   readonly createdAt: number;
@@ -77,7 +77,7 @@ export function defaultModels(): Record<string, ModelOptions> {
 /**
  * Looks names up in a `Map`: a model called `constructor` is not found.
  * @param passUnlisted names that are not in the table are models too, under their own id.
- * @throws {TypeError} when two models share a name.
+ * @throws {TypeError} when two models share a name, and for a price that is none.
  */
 export function modelTable(
   models: Readonly<Record<string, ModelOptions>>,
@@ -102,7 +102,7 @@ export function modelTable(
 
 function resolveModel(id: string, options: ModelOptions, nowMs: number): Model {
   const known = findKnownModel(options.upstreamModel ?? id) ?? findKnownModel(id);
-  const pricing = options.pricing ?? known;
+  const pricing = options.pricing ?? known?.pricing;
   const operation = options.operation ?? known?.operation ?? 'chat.completions';
   return {
     id,
@@ -112,7 +112,7 @@ function resolveModel(id: string, options: ModelOptions, nowMs: number): Model {
     contextLength: options.contextLength ?? known?.contextLength,
     maxOutputTokens: options.maxOutputTokens ?? known?.maxOutputTokens,
     pricing,
-    price: pricing === undefined ? undefined : toPrice(pricing),
+    price: pricing === undefined ? undefined : toPrice(pricing, `models.${id}.pricing`),
     displayName: options.displayName ?? id,
     ownedBy: options.ownedBy ?? (known === undefined ? 'system' : 'openai'),
     capabilities: {

@@ -1,50 +1,126 @@
+import { unexpected } from '../checks.js';
+
 /** What a model costs, in integers: billionths of a US dollar for a million tokens. */
 export interface Price {
   readonly inputNanoUsdPerMillion: number;
   readonly cachedInputNanoUsdPerMillion: number;
+  readonly inputAudioNanoUsdPerMillion: number;
+  readonly inputImageNanoUsdPerMillion: number;
   readonly outputNanoUsdPerMillion: number;
+  readonly reasoningNanoUsdPerMillion: number;
+  readonly outputAudioNanoUsdPerMillion: number;
 }
 
-/** Prices as people write them: US dollars for a million tokens. */
+/** Prices as people write them: US dollars for a million tokens, each at most 4,500. */
 export interface Pricing {
   readonly inputUsdPerMillion: number;
   /** @default inputUsdPerMillion */
   readonly cachedInputUsdPerMillion?: number;
+  /** @default inputUsdPerMillion */
+  readonly inputAudioUsdPerMillion?: number;
+  /** @default inputUsdPerMillion */
+  readonly inputImageUsdPerMillion?: number;
   readonly outputUsdPerMillion: number;
+  /** @default outputUsdPerMillion */
+  readonly reasoningUsdPerMillion?: number;
+  /** @default outputUsdPerMillion */
+  readonly outputAudioUsdPerMillion?: number;
 }
 
-/** Tokens to be priced; `undefined` cached tokens are none. */
+/** Tokens to be priced: at most a billion of input and of output. Parts of them that are `undefined` are none. */
 export interface PricedTokens {
   readonly inputTokens: number;
   readonly cachedInputTokens: number | undefined;
+  readonly inputAudioTokens: number | undefined;
+  readonly inputImageTokens: number | undefined;
   readonly outputTokens: number;
+  readonly reasoningTokens: number | undefined;
+  readonly outputAudioTokens: number | undefined;
 }
 
 const NANO = 1_000_000_000;
 const MILLION = 1_000_000n;
 /** Below this a double division by a million never rounds up to a whole number. */
 const MAX_EXACT = 2 ** 52;
+/** A billion tokens of input and as many of output still cost a safe integer of billionths. */
+const MAX_USD_PER_MILLION = 4_500;
 
-export function toPrice(pricing: Pricing): Price {
+/**
+ * The price in integers, with its defaults filled in.
+ * @param name of the option, for errors.
+ * @throws {TypeError} for what is no price: negative, not finite, or too much for exact sums.
+ */
+export function toPrice(pricing: Pricing, name = 'pricing'): Price {
+  const read = (field: keyof Pricing, usual?: number): number => {
+    const usd = pricing[field];
+    if (usd === undefined && usual !== undefined) return usual;
+    if (typeof usd === 'number' && usd >= 0 && usd <= MAX_USD_PER_MILLION) return Math.round(usd * NANO);
+    throw unexpected(`${name}.${field}`, `to be US dollars, at least 0 and at most ${MAX_USD_PER_MILLION}`, usd);
+  };
+  const input = read('inputUsdPerMillion');
+  const output = read('outputUsdPerMillion');
   return {
-    inputNanoUsdPerMillion: Math.round(pricing.inputUsdPerMillion * NANO),
-    cachedInputNanoUsdPerMillion: Math.round((pricing.cachedInputUsdPerMillion ?? pricing.inputUsdPerMillion) * NANO),
-    outputNanoUsdPerMillion: Math.round(pricing.outputUsdPerMillion * NANO),
+    inputNanoUsdPerMillion: input,
+    cachedInputNanoUsdPerMillion: read('cachedInputUsdPerMillion', input),
+    inputAudioNanoUsdPerMillion: read('inputAudioUsdPerMillion', input),
+    inputImageNanoUsdPerMillion: read('inputImageUsdPerMillion', input),
+    outputNanoUsdPerMillion: output,
+    reasoningNanoUsdPerMillion: read('reasoningUsdPerMillion', output),
+    outputAudioNanoUsdPerMillion: read('outputAudioUsdPerMillion', output),
   };
 }
 
-/** Billionths of a US dollar, rounded half up once. Exact: where the sum overflows a double it is made of BigInts. */
+/**
+ * Billionths of a US dollar, rounded half up once. Exact: where the sum overflows a double it is made of BigInts. Parts may
+ * overlap, and no token is paid for twice: cached input counts first, then audio and then images, each at most what is left
+ * of the input; of the output reasoning, then audio. What is left over is text.
+ */
 export function costNanoUsd(price: Price, tokens: PricedTokens): number {
-  const cached = tokens.cachedInputTokens ?? 0;
+  const { inputTokens, outputTokens } = tokens;
+  const cached = Math.min(tokens.cachedInputTokens ?? 0, inputTokens);
+  const audio = Math.min(tokens.inputAudioTokens ?? 0, inputTokens - cached);
+  const images = Math.min(tokens.inputImageTokens ?? 0, inputTokens - cached - audio);
+  const reasoning = Math.min(tokens.reasoningTokens ?? 0, outputTokens);
+  const spoken = Math.min(tokens.outputAudioTokens ?? 0, outputTokens - reasoning);
+  return roundedNanoUsd([
+    [inputTokens - cached - audio - images, price.inputNanoUsdPerMillion],
+    [cached, price.cachedInputNanoUsdPerMillion],
+    [audio, price.inputAudioNanoUsdPerMillion],
+    [images, price.inputImageNanoUsdPerMillion],
+    [outputTokens - reasoning - spoken, price.outputNanoUsdPerMillion],
+    [reasoning, price.reasoningNanoUsdPerMillion],
+    [spoken, price.outputAudioNanoUsdPerMillion],
+  ]);
+}
+
+/** The most that so many tokens may cost, whatever they are made up of: all at the dearest price there is for them. */
+export function worstCostNanoUsd(
+  price: Price,
+  { inputTokens, outputTokens }: { readonly inputTokens: number; readonly outputTokens: number },
+): number {
+  const input = Math.max(
+    price.inputNanoUsdPerMillion,
+    price.cachedInputNanoUsdPerMillion,
+    price.inputAudioNanoUsdPerMillion,
+    price.inputImageNanoUsdPerMillion,
+  );
+  const output = Math.max(
+    price.outputNanoUsdPerMillion,
+    price.reasoningNanoUsdPerMillion,
+    price.outputAudioNanoUsdPerMillion,
+  );
+  return roundedNanoUsd([
+    [inputTokens, input],
+    [outputTokens, output],
+  ]);
+}
+
+function roundedNanoUsd(parts: readonly (readonly [tokens: number, nanoUsdPerMillion: number])[]): number {
+  let sum = 0;
+  for (const [tokens, price] of parts) sum += tokens * price;
   // Whole numbers, none of them below 0: where their sum is small, so are they, and doubles are exact.
-  const sum =
-    (tokens.inputTokens - cached) * price.inputNanoUsdPerMillion +
-    cached * price.cachedInputNanoUsdPerMillion +
-    tokens.outputTokens * price.outputNanoUsdPerMillion;
   if (sum < MAX_EXACT) return Math.floor((sum + 500_000) / 1_000_000);
-  const total =
-    BigInt(tokens.inputTokens - cached) * BigInt(price.inputNanoUsdPerMillion) +
-    BigInt(cached) * BigInt(price.cachedInputNanoUsdPerMillion) +
-    BigInt(tokens.outputTokens) * BigInt(price.outputNanoUsdPerMillion);
-  return Number((total + MILLION / 2n) / MILLION);
+  let total = MILLION / 2n;
+  for (const [tokens, price] of parts) total += BigInt(tokens) * BigInt(price);
+  return Number(total / MILLION);
 }

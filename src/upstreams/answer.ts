@@ -25,6 +25,8 @@ export interface ModelSend {
   readonly upstreamModel: string;
   /** Sent under one of the endpoint's names when the client named no ceiling; `undefined` sends none. */
   readonly outputCeiling: number | undefined;
+  /** Whether the call must not be made without the ceiling: money depends on it. */
+  readonly requiresCeiling: boolean;
   /** Said in place of the upstream's own numbers where it has none. */
   readonly estimatedInputTokens: number;
   readonly maxResponseBytes: number;

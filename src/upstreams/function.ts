@@ -8,7 +8,7 @@ import { deltaCompleter } from '../wire/complete-deltas.js';
 import { isWellFormed, readAnswer } from '../wire/read-answer.js';
 import { abortable, orAborted } from './abortable.js';
 import { readPiece, shownValue } from './function-pieces.js';
-import type { Upstream, UpstreamCall, UpstreamReply } from './upstream.js';
+import { type AbortPolicy, abortPolicy, type Upstream, type UpstreamCall, type UpstreamReply } from './upstream.js';
 
 /** What a function is told beside the body of the call. */
 export interface FunctionContext {
@@ -37,14 +37,16 @@ const MAX_ANSWER_CHARS = 16_777_216;
  * `GatewayError` as it is, anything else a 502. Later it ends the stream. Yielding an error is throwing it.
  * When the call is aborted, the `return()` of a generator is called, and nobody waits for it any longer.
  * @param options.name For logs and usage records. @default 'function'
+ * @param options.onAbort What becomes of a call whose client leaves: see `Upstream`. @default 'cancel'
  */
 export function fromFunction(
   fn: (body: JsonObject, context: FunctionContext) => FunctionAnswer | Promise<FunctionAnswer>,
-  options: { readonly name?: string } = {},
+  options: { readonly name?: string; readonly onAbort?: AbortPolicy } = {},
 ): Upstream {
   if (typeof fn !== 'function') throw unexpected('fn', 'to be a function', fn);
   return {
     name: options.name ?? 'function',
+    ...abortPolicy(options.onAbort),
     async send(call) {
       const { body, signal, requestId, keyId } = call;
       signal.throwIfAborted();

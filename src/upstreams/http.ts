@@ -5,7 +5,7 @@ import { jsonBytes } from '../json-document.js';
 import { iterableOf } from '../step-source.js';
 import { type DirectCall, type DirectReply, withDirect } from './direct.js';
 import { callOverHttp, type HttpReading, type HttpReply, type HttpRequest } from './http-call.js';
-import { MODEL_OPERATIONS, type ModelOperation, type Upstream } from './upstream.js';
+import { type AbortPolicy, abortPolicy, MODEL_OPERATIONS, type ModelOperation, type Upstream } from './upstream.js';
 
 export interface HttpOptions {
   /** Address up to and with the version, such as `https://api.openai.com/v1`. */
@@ -22,6 +22,8 @@ export interface HttpOptions {
   readonly connectTimeoutMs?: number;
   /** From the request to the head of the answer; OpenAI's SDKs wait as long. @default 600_000 */
   readonly headersTimeoutMs?: number;
+  /** What becomes of a call whose client leaves: see `Upstream`. @default 'cancel' */
+  readonly onAbort?: AbortPolicy;
   /** Longest silence inside an answer. Time in which the client does not read is not counted. @default 120_000 */
   readonly bodyTimeoutMs?: number;
 }
@@ -62,6 +64,7 @@ export function http(options: HttpOptions): Upstream {
   const upstream: Upstream = {
     name: options.name ?? 'http',
     operations: MODEL_OPERATIONS,
+    ...abortPolicy(options.onAbort),
     async send({ operation, body, signal }) {
       const reply = await sendDirect({ operation, bytes: jsonBytes(body), ...unread(signal) });
       return { kind: 'bytes', contentType: reply.contentType, body: stepsOf(reply) };
@@ -121,6 +124,7 @@ const OPTION_NAMES = new Set<string>([
   'connectTimeoutMs',
   'headersTimeoutMs',
   'bodyTimeoutMs',
+  'onAbort',
 ]);
 
 /** Never shows a value that may be a key. */

@@ -2,6 +2,8 @@ import { unexpected } from '../checks.js';
 import { GatewayError, upstreamBadResponse, upstreamError, upstreamTimeout } from '../errors.js';
 import { isJsonObject, type JsonObject } from '../json.js';
 import {
+  type AbortPolicy,
+  abortPolicy,
   MODEL_OPERATIONS,
   type ModelOperation,
   type Upstream,
@@ -35,14 +37,19 @@ export interface OpenAIClient {
  * The host's own instance of OpenAI's SDK as an upstream: its key, address, proxy and timeout are the client's. Its
  * retries are not used. A stream that the server cuts off without an error looks to the SDK as if it had ended.
  * @param options.name For logs and usage records. @default 'openai'
+ * @param options.onAbort What becomes of a call whose client leaves: see `Upstream`. @default 'cancel'
  * @throws {TypeError} when `client` is no such instance.
  */
-export function openaiClient(client: OpenAIClient, options: { readonly name?: string } = {}): Upstream {
+export function openaiClient(
+  client: OpenAIClient,
+  options: { readonly name?: string; readonly onAbort?: AbortPolicy } = {},
+): Upstream {
   if (typeof client?.chat?.completions?.create !== 'function') {
     throw unexpected('client', 'to be an instance of OpenAI or AzureOpenAI', client);
   }
   return {
     name: options.name ?? 'openai',
+    ...abortPolicy(options.onAbort),
     operations: MODEL_OPERATIONS.filter((operation) => resourceOf(client, operation) !== undefined),
     async send({ operation, body, signal }) {
       signal.throwIfAborted();

@@ -84,10 +84,11 @@ export function queued(upstream: Upstream, options: QueuedOptions): Upstream {
     }
   }
 
-  const { forward, operations } = upstream;
+  const { forward, operations, onAbort } = upstream;
   return {
     name: upstream.name,
     ...(operations === undefined ? {} : { operations }),
+    ...(onAbort === undefined ? {} : { onAbort }),
     send: (call) => inTurn(call, () => upstream.send(call), releasing),
     ...(forward === undefined
       ? {}

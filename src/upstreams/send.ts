@@ -1,4 +1,5 @@
 import { isPending } from '../awaitable.js';
+import { ceilingNotTaken } from '../budget-errors.js';
 import { abortSignalOf } from '../cancellation.js';
 import { causeOf, GatewayError, upstreamError } from '../errors.js';
 import { isJsonObject, type JsonObject } from '../json.js';
@@ -23,6 +24,8 @@ const MAX_REFUSALS = 1_000;
 
 /** What we add to a client's body of our own accord, and an upstream may not know: this, or a ceiling. */
 const STREAM_OPTIONS = 'stream_options';
+/** Below this a ceiling is not lowered any further. */
+const LEAST_CEILING = 64;
 
 export function callSender(): SendCall {
   const refusals = new WeakMap<Upstream, Set<string>>();
@@ -42,15 +45,18 @@ export function callSender(): SendCall {
     let ceiling = send.outputCeiling;
     for (let attempts = 1; ; attempts += 1) {
       const added = additions({ ...send, outputCeiling: ceiling }, refused, blamed);
+      if (lacksCeiling(send, added)) return { kind: 'failed', error: ceilingNotTaken(send.asks.model), attempts };
       try {
-        const answer = await attempt(send, added);
+        const answer = await attempt({ ...send, outputCeiling: ceiling }, added);
         if (refused.size + blamed.size > MAX_REFUSALS) refused.clear();
         for (const name of blamed) refused.add(name);
         return { kind: 'begun', answer, attempts };
       } catch (error) {
         if (ceiling !== undefined && exceedsContext(error) && send.asks.maxOutputTokens === undefined) {
-          // Prompt and our ceiling together were too much; the prompt alone may fit.
-          ceiling = undefined;
+          // Prompt and our ceiling together were too much; the prompt alone may fit, or with a lower one.
+          if (!send.requiresCeiling) ceiling = undefined;
+          else if (ceiling < LEAST_CEILING) return { kind: 'failed', error, attempts };
+          else ceiling = Math.floor(ceiling / 4);
           continue;
         }
         const name = blamedAddition(error, added);
@@ -75,6 +81,12 @@ function additions(send: ModelSend, ...refusals: readonly ReadonlySet<string>[])
   const ceiling = endpoint.ceilings.find(accepts);
   if (ceiling !== undefined) added.push(ceiling);
   return added;
+}
+
+/** Whether the upstream does not know any name of the ceiling without which the call must not be made. */
+function lacksCeiling({ requiresCeiling, endpoint, asks }: ModelSend, added: readonly string[]): boolean {
+  if (!requiresCeiling || asks.maxOutputTokens !== undefined || endpoint.ceilings.length === 0) return false;
+  return !endpoint.ceilings.some((name) => added.includes(name));
 }
 
 /** Under what a refusal is remembered: one endpoint may know a field that another does not. */

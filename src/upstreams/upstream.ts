@@ -1,3 +1,4 @@
+import { positiveInteger, unexpected } from '../checks.js';
 import type { JsonObject } from '../json.js';
 
 /** Calls to a model, with JSON in and JSON or events out. Named as OpenAI's SDKs name their methods. */
@@ -19,6 +20,12 @@ export const DEFAULT_OPERATIONS: readonly ModelOperation[] = ['chat.completions'
 export interface Upstream {
   /** For logs and usage records; not secret. */
   readonly name: string;
+  /**
+   * What becomes of a call whose client leaves. `cancel`: the upstream stops at once, for upstreams that charge what they
+   * have made until then. `drain`: the answer is read to its end, for its usage, by upstreams that charge all of it anyhow;
+   * with bounds, no longer than that. @default 'cancel'
+   */
+  readonly onAbort?: AbortPolicy;
   /** What `send` may be asked for; anything else is refused before it gets here. @default ['chat.completions'] */
   readonly operations?: readonly ModelOperation[];
   /**
@@ -33,6 +40,39 @@ export interface Upstream {
    * @throws {GatewayError} to choose what the client sees, also for every answer that is not a 2xx; anything else becomes a 502.
    */
   forward?(call: ForwardCall): Promise<ForwardReply>;
+}
+
+/** What becomes of a call whose client leaves. */
+export type AbortPolicy = 'cancel' | 'drain' | Partial<DrainBounds>;
+
+/** How far an answer that nobody waits for is read. */
+export interface DrainBounds {
+  /** @default 30_000 */
+  readonly maxMs: number;
+  /** Of a stream; a whole answer is read as far as any. @default 16_777_216 */
+  readonly maxBytes: number;
+}
+
+/** The bounds of a policy; `undefined`: it does not drain. */
+export function drainBounds(policy: AbortPolicy = 'cancel'): DrainBounds | undefined {
+  if (policy === 'cancel') return undefined;
+  const bounds = policy === 'drain' ? {} : policy;
+  return { maxMs: bounds.maxMs ?? 30_000, maxBytes: bounds.maxBytes ?? 16_777_216 };
+}
+
+/** A host's choice, to be spread into an upstream. @throws {TypeError} for what is no policy. */
+export function abortPolicy(onAbort: AbortPolicy | undefined): Pick<Upstream, 'onAbort'> {
+  if (onAbort === undefined) return {};
+  if (onAbort === 'cancel' || onAbort === 'drain') return { onAbort };
+  if (typeof onAbort !== 'object' || onAbort === null) {
+    throw unexpected('onAbort', "to be 'cancel', 'drain' or the bounds of a drain", onAbort);
+  }
+  const { maxMs, maxBytes, ...more } = onAbort;
+  const [unknown] = Object.keys(more);
+  if (unknown !== undefined) throw new TypeError(`Unknown bound \`onAbort.${unknown}\``);
+  if (maxMs !== undefined) positiveInteger('onAbort.maxMs', maxMs);
+  if (maxBytes !== undefined) positiveInteger('onAbort.maxBytes', maxBytes);
+  return { onAbort };
 }
 
 /** Who is calling, and until when. */

@@ -1,107 +1,139 @@
 import { LRUCache } from 'lru-cache';
 import { positiveInteger } from '../checks.js';
-import type { UsageHour, UsageReader, UsageRecord, UsageStore, UsageSum } from './usage-store.js';
+import type {
+  UsageDimension,
+  UsageGroup,
+  UsageQuery,
+  UsageReader,
+  UsageRecord,
+  UsageStore,
+  UsageSums,
+} from './usage-store.js';
+import { addedSums, sumsOf } from './usage-sums.js';
 
 export interface MemoryUsageOptions {
-  /** Most keys remembered; above it, those unused for longest are forgotten and begin at 0 again. @default 10_000 */
+  /** Most keys remembered; above it, those unused for longest are forgotten. A key counts once for each of its owners. @default 10_000 */
   readonly maxKeys?: number;
-  /** Most hours remembered for each key, back from its latest; about 150 bytes each. @default 744, 31 days */
+  /** Most hours remembered for each key, back from its latest; about 200 bytes for each model and operation. @default 744, 31 days */
   readonly maxHours?: number;
-  /** Most models told apart for each key; calls of any further model count in the key's totals only. @default 200 */
+  /** Most models told apart for each key; calls of any further model count as those of a model `*`. @default 200 */
   readonly maxModels?: number;
   /** Most calls under way; above it, those opened first are forgotten and will not count. @default 100_000 */
   readonly maxOpen?: number;
 }
 
 const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const FURTHER_MODELS = '*';
+const MAX_SETTLED = 1_000;
 
-/** What adds up. */
-type Sum = { -readonly [Field in keyof UsageSum]: number };
+type Traits = { readonly [Dimension in UsageDimension]: string };
 
-interface KeyTotals {
-  requests: number;
-  inputTokens: number;
-  outputTokens: number;
-  costNanoUsd: number;
-  requestsWithoutCost: number;
-  readonly byModel: Map<string, Sum>;
-  /** By the hour's beginning, in the order in which they were first used. */
-  readonly byHour: Map<number, Sum>;
+/** Calls of one key, model and operation in one hour. */
+interface Cell {
+  readonly traits: Traits;
+  sums: UsageSums;
+}
+
+interface KeyUsage {
+  readonly keyId: string;
+  readonly owner: string;
+  readonly models: Set<string>;
+  /** By the hour's beginning. */
+  readonly hours: Map<number, Map<string, Cell>>;
   newestHour: number;
 }
 
 /**
- * Sums of usage in this process's memory, gone with it: what `GET /v1/usage` shows, not a ledger. A record counts once,
- * when its call was opened here and is settled for the first time; its hour is the one it started in.
+ * Sums of usage by the hour in this process's memory, gone with it: what reports show, not a ledger. A record counts once,
+ * when its call was opened here and is settled for the first time; its hour is the one it started in. Reports are exact for
+ * periods of whole UTC hours; any other is taken for all the hours that it touches, and minutes are answered by the hour.
  * @throws {TypeError} when an option is not a positive integer.
  */
 export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & UsageReader {
-  const maxHours = positiveInteger('maxHours', options.maxHours ?? 744);
+  const maxAgeMs = positiveInteger('maxHours', options.maxHours ?? 744) * HOUR_MS;
   const maxModels = positiveInteger('maxModels', options.maxModels ?? 200);
-  const keys = new LRUCache<string, KeyTotals>({ max: positiveInteger('maxKeys', options.maxKeys ?? 10_000) });
+  const keys = new LRUCache<string, KeyUsage>({ max: positiveInteger('maxKeys', options.maxKeys ?? 10_000) });
   // A `Set` keeps the order of opening. An `LRUCache` clears its whole capacity whenever its last entry goes: 0.25 ms.
   const open = new Set<string>();
   const maxOpen = positiveInteger('maxOpen', options.maxOpen ?? 100_000);
+  // So that whoever opens a call again does not count it again.
+  const settled = new LRUCache<string, true>({ max: MAX_SETTLED });
+
+  function usageOf({ keyId, owner }: UsageRecord): KeyUsage {
+    const name = `${keyId.length} ${keyId} ${owner}`;
+    const known = keys.get(name);
+    if (known !== undefined) return known;
+    const made = { keyId, owner, models: new Set<string>(), hours: new Map(), newestHour: Number.NEGATIVE_INFINITY };
+    keys.set(name, made);
+    return made;
+  }
 
   function count(record: UsageRecord): void {
-    const totals = keys.get(record.keyId) ?? noUsage();
-    keys.set(record.keyId, totals);
-    totals.requests += 1;
-    totals.inputTokens += record.inputTokens ?? 0;
-    totals.outputTokens += record.outputTokens ?? 0;
-    totals.costNanoUsd += record.costNanoUsd ?? 0;
-    if (record.costNanoUsd === undefined) totals.requestsWithoutCost += 1;
-    const { byModel, byHour } = totals;
-    if (byModel.has(record.model) || byModel.size < maxModels) add(byModel, record.model, record);
-    const hour = Math.floor(record.startedAt / HOUR_MS) * HOUR_MS;
-    if (hour > totals.newestHour) {
-      totals.newestHour = hour;
-      for (const old of byHour.keys()) if (old <= hour - maxHours * HOUR_MS) byHour.delete(old);
+    const usage = usageOf(record);
+    const { models, hours } = usage;
+    const startsAt = record.startedAt - (record.startedAt % HOUR_MS);
+    if (startsAt > usage.newestHour) {
+      usage.newestHour = startsAt;
+      for (const old of hours.keys()) if (old <= startsAt - maxAgeMs) hours.delete(old);
+    } else if (startsAt <= usage.newestHour - maxAgeMs) return;
+    if (models.size < maxModels) models.add(record.model);
+    const cells = hours.get(startsAt) ?? new Map<string, Cell>();
+    hours.set(startsAt, cells);
+    const { keyId, owner, operation } = record;
+    const model = models.has(record.model) ? record.model : FURTHER_MODELS;
+    const name = `${operation} ${model}`;
+    const cell = cells.get(name);
+    if (cell !== undefined) cell.sums = addedSums(cell.sums, sumsOf(record));
+    else cells.set(name, { traits: { keyId, owner, model, operation }, sums: sumsOf(record) });
+  }
+
+  function report(query: UsageQuery): UsageGroup[] {
+    const { from, to, only = {}, by, every } = query;
+    const groups = new Map<string, UsageGroup>();
+    for (const { keyId, owner, hours } of keys.values()) {
+      if (only.keyId?.includes(keyId) === false || only.owner?.includes(owner) === false) continue;
+      for (const [hour, cells] of hours) {
+        if (hour + HOUR_MS <= from || hour >= to) continue;
+        const startsAt = every === undefined ? from : every === 'day' ? hour - (hour % DAY_MS) : hour;
+        for (const { traits, sums } of cells.values()) {
+          if (!isAmong(traits, only)) continue;
+          const name = JSON.stringify([startsAt, ...by.map((dimension) => traits[dimension])]);
+          const of = groups.get(name)?.of ?? Object.fromEntries(by.map((dimension) => [dimension, traits[dimension]]));
+          groups.set(name, { startsAt, of, sums: addedSums(groups.get(name)?.sums, sums) });
+        }
+      }
     }
-    if (hour > totals.newestHour - maxHours * HOUR_MS) add(byHour, hour, record);
+    return [...groups.values()].sort(inOrderOf(by));
   }
 
   return {
     open({ requestId }) {
+      if (settled.has(requestId)) return;
       open.add(requestId);
       if (open.size > maxOpen) for (const oldest of open) return void open.delete(oldest);
     },
     settle(record) {
-      if (open.delete(record.requestId)) count(record);
+      if (!open.delete(record.requestId)) return;
+      settled.set(record.requestId, true);
+      count(record);
     },
-    totals(keyId) {
-      const { newestHour: _newestHour, byModel, byHour, ...sums } = keys.get(keyId) ?? noUsage();
-      return {
-        ...sums,
-        byModel: new Map([...byModel].map(([model, sum]) => [model, { ...sum }])),
-        byHour: [...byHour].map(([startsAt, sum]) => ({ startsAt, ...sum })).sort(byStart),
-      };
-    },
+    report,
   };
 }
 
-function noUsage(): KeyTotals {
-  return {
-    requests: 0,
-    inputTokens: 0,
-    outputTokens: 0,
-    costNanoUsd: 0,
-    requestsWithoutCost: 0,
-    byModel: new Map(),
-    byHour: new Map(),
-    newestHour: Number.NEGATIVE_INFINITY,
+function isAmong({ model, operation }: Traits, only: NonNullable<UsageQuery['only']>): boolean {
+  return only.model?.includes(model) !== false && only.operation?.includes(operation) !== false;
+}
+
+/** By time, and then by the code units of the names. */
+function inOrderOf(by: readonly UsageDimension[]): (one: UsageGroup, other: UsageGroup) => number {
+  return (one, other) => {
+    if (one.startsAt !== other.startsAt) return one.startsAt - other.startsAt;
+    for (const dimension of by) {
+      const [name = '', otherName = ''] = [one.of[dimension], other.of[dimension]];
+      if (name !== otherName) return name < otherName ? -1 : 1;
+    }
+    return 0;
   };
-}
-
-function add<Name>(sums: Map<Name, Sum>, name: Name, record: UsageRecord): void {
-  const sum = sums.get(name) ?? { requests: 0, tokens: 0, costNanoUsd: 0, requestsWithoutCost: 0 };
-  sums.set(name, sum);
-  sum.requests += 1;
-  sum.tokens += (record.inputTokens ?? 0) + (record.outputTokens ?? 0);
-  sum.costNanoUsd += record.costNanoUsd ?? 0;
-  if (record.costNanoUsd === undefined) sum.requestsWithoutCost += 1;
-}
-
-function byStart(one: UsageHour, other: UsageHour): number {
-  return one.startsAt - other.startsAt;
 }

@@ -21,44 +21,64 @@ export interface TimedEnding extends Ending {
 /** What a call's record is made from. */
 export interface Metered {
   readonly start: UsageStart;
-  readonly upstream: string;
   /** Billionths of a US dollar, at the prices of the start; `undefined` when the model's are unknown. */
   readonly costNanoUsd: ((tokens: PricedTokens) => number) | undefined;
-  readonly estimatedInputTokens: number;
+  /** Whether what nobody says is charged at what was reserved, once it was asked: a budget must not be spent unseen. */
+  readonly chargesUnknown: boolean;
 }
 
 /**
  * The record of a call that ended. Tokens are the upstream's own where it said them, 0 included; else estimated from what
- * was delivered, so that nobody reads an answer, hangs up before its usage, and pays nothing.
+ * was delivered, so that nobody reads an answer, hangs up before its usage, and pays nothing; but never at more than was
+ * reserved.
  */
 export function usageRecord(metered: Metered, ending: TimedEnding): UsageRecord {
-  const tokens = tokensOf(metered, ending);
+  const { start } = metered;
+  const tokens = tokensOf(start, ending);
   return {
-    requestId: metered.start.requestId,
-    keyId: metered.start.keyId,
-    operation: metered.start.operation,
-    model: metered.start.model,
-    startedAt: metered.start.startedAt,
-    upstream: metered.upstream,
+    ...start,
     outcome: ending.outcome,
     inputTokens: tokens?.inputTokens,
     cachedInputTokens: tokens?.cachedInputTokens,
+    inputAudioTokens: tokens?.inputAudioTokens,
+    inputImageTokens: tokens?.inputImageTokens,
     outputTokens: tokens?.outputTokens,
     reasoningTokens: tokens?.reasoningTokens,
+    outputAudioTokens: tokens?.outputAudioTokens,
     counted: ending.usage === undefined ? 'estimated' : 'exact',
-    costNanoUsd: tokens === undefined ? undefined : metered.costNanoUsd?.(tokens),
+    costNanoUsd: costOf(metered, tokens, ending),
     firstByteMs: ending.firstByteMs,
     durationMs: ending.durationMs,
   };
 }
 
-function tokensOf({ estimatedInputTokens }: Metered, { usage, deliveredTokens }: Ending): TokenUsage | undefined {
+function tokensOf(
+  { reservedInputTokens, reservedOutputTokens = Number.POSITIVE_INFINITY }: UsageStart,
+  { usage, deliveredTokens }: Ending,
+): TokenUsage | undefined {
   if (usage !== undefined) return usage;
   if (deliveredTokens === undefined) return undefined;
   return {
-    inputTokens: estimatedInputTokens,
+    inputTokens: reservedInputTokens,
     cachedInputTokens: undefined,
-    outputTokens: deliveredTokens,
+    inputAudioTokens: undefined,
+    inputImageTokens: undefined,
+    outputTokens: Math.min(deliveredTokens, reservedOutputTokens),
     reasoningTokens: undefined,
+    outputAudioTokens: undefined,
   };
+}
+
+function costOf(
+  { start, costNanoUsd, chargesUnknown }: Metered,
+  tokens: TokenUsage | undefined,
+  { outcome, firstByteMs }: TimedEnding,
+): number | undefined {
+  if (tokens === undefined) {
+    // An answer that broke off on its way was made all the same.
+    const isMade = outcome !== 'error' || firstByteMs !== undefined;
+    return chargesUnknown && isMade ? start.reservedNanoUsd : undefined;
+  }
+  const cost = costNanoUsd?.(tokens);
+  return cost === undefined && chargesUnknown ? start.reservedNanoUsd : cost;
 }

@@ -59,9 +59,14 @@ export interface TokenCounts {
   readonly inputTokens: number;
   /** @default 0 */
   readonly cachedInputTokens?: number | undefined;
+  /** @default 0 */
+  readonly inputAudioTokens?: number | undefined;
   /** Reasoning included. */
   readonly outputTokens: number;
-  readonly reasoningTokens: number;
+  /** @default 0 */
+  readonly reasoningTokens?: number | undefined;
+  /** @default 0 */
+  readonly outputAudioTokens?: number | undefined;
 }
 
 /** The head of an answer. @param seed what the id is derived from, such as the request id. @param nowMs Unix time. */
@@ -93,17 +98,19 @@ export function chatCompletion(answer: ChatAnswer): JsonObject {
 export function usageBody({
   inputTokens,
   cachedInputTokens = 0,
+  inputAudioTokens = 0,
   outputTokens,
-  reasoningTokens,
+  reasoningTokens = 0,
+  outputAudioTokens = 0,
 }: TokenCounts): JsonObject {
   return {
     prompt_tokens: inputTokens,
     completion_tokens: outputTokens,
     total_tokens: inputTokens + outputTokens,
-    prompt_tokens_details: { cached_tokens: cachedInputTokens, audio_tokens: 0 },
+    prompt_tokens_details: { cached_tokens: cachedInputTokens, audio_tokens: inputAudioTokens },
     completion_tokens_details: {
       reasoning_tokens: reasoningTokens,
-      audio_tokens: 0,
+      audio_tokens: outputAudioTokens,
       accepted_prediction_tokens: 0,
       rejected_prediction_tokens: 0,
     },

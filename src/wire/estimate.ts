@@ -2,10 +2,16 @@ import { isJsonObject, type Json } from '../json.js';
 import { type JsonDocument, type JsonOutline, outlinedByteLength } from '../json-document.js';
 
 /**
- * UTF-8 bytes to a token, on the safe side: English prose has 4 to 5, code and digits about 3, Chinese 3 bytes to a
- * character of about one token. Exact tokenizers cost 10 ms for 33 KB and have no place on the request path.
+ * UTF-8 bytes to a token, as a rule: English prose has 4 to 5, code and digits about 3, Chinese 3 bytes to a character of
+ * about one token. Exact tokenizers cost 10 ms for 33 KB and have no place on the request path.
  */
 const BYTES_PER_TOKEN = 3;
+
+/**
+ * So many times the tokens that are estimated a text may have at most: tokenizers never make more of a byte than a token,
+ * and runes, random letters or rare scripts come near to that.
+ */
+export const MOST_PER_ESTIMATED_TOKEN = BYTES_PER_TOKEN;
 
 /** What OpenAI adds to each message and to the answer it primes. */
 const TOKENS_PER_MESSAGE = 4;
@@ -19,7 +25,7 @@ export function estimateTokens(bytes: number): number {
   return Math.ceil(bytes / BYTES_PER_TOKEN);
 }
 
-/** Input tokens of a chat request: messages, tools and schemas. Costs about a microsecond for each KB. */
+/** About how many input tokens a chat request has: messages, tools and schemas. Costs about a microsecond for each KB. */
 export function estimateChatInput(outline: JsonOutline, { members }: JsonDocument): number {
   const textBytes = (value: Json | undefined): number =>
     typeof value === 'string' ? outlinedByteLength(outline, value) : 0;

@@ -130,7 +130,9 @@ export const KNOWN_FAULTS: readonly KnownFault[] = [
   {
     at: ['/paths/~1usage'],
     why: 'No endpoint of OpenAI’s: the service that we are compatible with has it (service.md §14).',
-    mended: () => ({ get: { responses: { 200: { content: content('application/json', usageReport())() } } } }),
+    mended: () => ({
+      get: { responses: { 200: { content: content('application/json', { oneOf: [usageReport(), usageList()] })() } } },
+    }),
   },
 ];
 
@@ -186,6 +188,41 @@ function usageReport(): unknown {
         properties: { hour: { type: 'string', pattern: ':00:00.000Z$' }, count, tokens: count, cost },
       },
     },
+  };
+  return { type: 'object', required: Object.keys(properties), properties, additionalProperties: false };
+}
+
+function usageList(): unknown {
+  const count = { type: 'integer', minimum: 0 };
+  const sums = {
+    object: { const: 'usage.group' },
+    total_requests: count,
+    total_tokens: count,
+    input_tokens: count,
+    cached_input_tokens: count,
+    output_tokens: count,
+    reasoning_tokens: count,
+    total_cost: { type: ['number', 'null'], minimum: 0 },
+    requests_without_cost: count,
+  };
+  const labels = {
+    model: { type: 'string' },
+    key: { type: 'string' },
+    hour: { type: 'string', pattern: ':00:00.000Z$' },
+    day: { type: 'string', pattern: '^\\d{4}-\\d\\d-\\d\\d$' },
+  };
+  const group = {
+    type: 'object',
+    required: Object.keys(sums),
+    properties: { ...sums, ...labels },
+    additionalProperties: false,
+  };
+  const properties = {
+    object: { const: 'list' },
+    start_time: count,
+    end_time: count,
+    currency: { const: 'USD' },
+    data: { type: 'array', items: group },
   };
   return { type: 'object', required: Object.keys(properties), properties, additionalProperties: false };
 }

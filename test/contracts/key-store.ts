@@ -19,7 +19,9 @@ export function keyStoreContract(
       const full = createKey({
         owner: 'Größe & Söhne',
         tier: 'pro',
-        limits: { requestsPerMinute: 5, tokensPerMinute: 0, concurrency: 2 },
+        // What JSON makes `null` of would be the tier's ceiling instead of none.
+        limits: { requestsPerMinute: 5, tokensPerMinute: 0, concurrency: Number.POSITIVE_INFINITY },
+        ownLimits: { usdPerDay: 0.25, usdPerMonth: 5, shadow: { outputTokensPerMinute: 7 } },
         expiresAt: 1_900_000_000_000,
         models: ['gpt-4o', 'constructor'],
         debug: true,
@@ -76,8 +78,8 @@ export function keyStoreContract(
     });
 
     it('lets two secrets stand for one key', async () => {
-      const old = createKey({ id: 'rotated', expiresAt: 1_900_000_000_000 });
-      const young = createKey({ id: 'rotated' });
+      const young = createKey();
+      const old = createKey({ id: young.key.id, expiresAt: 1_900_000_000_000 });
       const store = await make([old, young]);
       assert.deepEqual(await store.find(old.hash), old.key);
       assert.deepEqual(await store.find(young.hash), young.key);

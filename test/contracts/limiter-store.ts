@@ -226,6 +226,84 @@ export function limiterStoreContract(name: string, make: () => LimiterStore | Pr
       assert.equal(await look(bucket(), start), -10);
     });
 
+    it('decides about a dry run as about a call, and takes nothing for it', async () => {
+      const { store, tag, bucket, reservation, look, slot } = await fresh();
+      const endsAt = start + 86_400_000;
+      const purse = bucket({ bucket: `${tag}:purse`, refillPerMs: 0, budget: { endsAt, spent: 4 } });
+      const dry = (amount: number) =>
+        reservation({ draws: [bucket({ amount }), purse], slots: [slot(1)], dryRun: true });
+      assert.deepEqual(await store.reserve(dry(10), start), { granted: true, retryAfterMs: 0, remaining: [10, 6] });
+      assert.equal((await store.reserve(dry(11), start)).retryAfterMs, Number.POSITIVE_INFINITY);
+      assert.equal(await look(bucket(), start), 10);
+      const unknown = reservation({ draws: [{ ...purse, budget: { endsAt } }] });
+      assert.equal((await store.reserve(unknown, start)).unknownBudgets, true, 'the budget is as unknown as before');
+      assert.equal((await store.reserve(reservation({ slots: [slot(1)] }), start)).granted, true);
+      assert.equal((await store.reserve(dry(1), start)).retryAfterMs, 1_000);
+    });
+
+    describe('with budgets', () => {
+      const endsAt = start + 86_400_000;
+      const known = (spent: number) => ({ endsAt, spent });
+
+      it('refuses a budget that it does not know, taking nothing, until it is told what was spent', async () => {
+        const { store, bucket, tag, reservation, look } = await fresh();
+        const other = bucket({ bucket: `${tag}:other` });
+        const purse = bucket({ refillPerMs: 0, amount: 3, budget: { endsAt } });
+        const refused = { granted: false, retryAfterMs: 0, remaining: [10, 10], unknownBudgets: true };
+        assert.deepEqual(await store.reserve(reservation({ draws: [other, purse] }), start), refused);
+        assert.equal(await look(other, start), 10);
+        const told = reservation({ draws: [other, { ...purse, budget: known(6) }] });
+        assert.deepEqual(await store.reserve(told, start), { granted: true, retryAfterMs: 0, remaining: [9, 1] });
+        assert.equal(await look(purse, start), 1);
+      });
+
+      it('answers a look at an unknown budget alike', async () => {
+        const { store, bucket, reservation, look } = await fresh();
+        const purse = bucket({ refillPerMs: 0, amount: 0, budget: { endsAt } });
+        const { granted, unknownBudgets } = await store.reserve(reservation({ draws: [purse] }), start);
+        assert.deepEqual([granted, unknownBudgets], [false, true]);
+        assert.equal(await look({ ...purse, budget: known(4) }, start), 6);
+        assert.equal(await look(purse, start), 6);
+      });
+
+      it('asks nobody about a budget that it knows', async () => {
+        const { store, bucket, reservation, look } = await fresh();
+        const purse = (spent: number) => bucket({ refillPerMs: 0, budget: known(spent) });
+        await store.reserve(reservation({ draws: [purse(2)] }), start);
+        assert.equal(await look(purse(9), start), 7);
+        assert.equal(await look(purse(0), start + 599_999), 7);
+      });
+
+      it('takes what was spent over the budget for a debt, and never says when to come again', async () => {
+        const { store, bucket, reservation } = await fresh();
+        const purse = bucket({ refillPerMs: 0, budget: known(14) });
+        const refused = { granted: false, retryAfterMs: Number.POSITIVE_INFINITY, remaining: [-4] };
+        assert.deepEqual(await store.reserve(reservation({ draws: [purse] }), start), refused);
+      });
+
+      it('settles a budget to what the call cost, and gives back what nobody settled', async () => {
+        const { store, bucket, reservation, look } = await fresh();
+        const purse = bucket({ refillPerMs: 0, amount: 5, budget: known(0) });
+        const calls = [reservation({ draws: [purse] }), reservation({ draws: [purse], ttlMs: 5_000 })];
+        for (const call of calls) assert.equal((await store.reserve(call, start)).granted, true);
+        const [first] = calls;
+        if (first !== undefined) await store.settle(first, [2], start + 1);
+        assert.equal(await look(purse, start + 1), 3);
+        assert.equal(await look(purse, start + 5_000), 8);
+      });
+
+      it('is exact to the unit at 9e15, and admits of 300 at once what fits', async () => {
+        const { store, bucket, reservation, look } = await fresh();
+        const purse = bucket({ capacity: 9e15, refillPerMs: 0, amount: 3, budget: known(9e15 - 301) });
+        const calls = Array.from({ length: 300 }, () => reservation({ draws: [purse] }));
+        const verdicts = await Promise.all(calls.map((call) => store.reserve(call, start)));
+        assert.equal(verdicts.filter(({ granted }) => granted).length, 100);
+        assert.equal(await look(purse, start), 1);
+        await Promise.all(calls.map((call) => store.settle(call, [2], start)));
+        assert.equal(await look(purse, start), 101);
+      });
+    });
+
     it('admits of 1,000 at once exactly what fits, and has all back in the end', async () => {
       const { store, tag, bucket, reservation, look, slot } = await fresh();
       const requests = bucket({ capacity: 700, refillPerMs: 0 });

@@ -1,20 +1,33 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import OpenAI from 'openai';
+import { within } from '../helpers/deadline.js';
 
 const started: ChildProcess[] = [];
-after(() => {
-  for (const child of started) child.kill('SIGTERM');
+const folder = mkdtempSync(join(tmpdir(), 'megallm-examples-'));
+after(async () => {
+  for (const child of started) {
+    if (child.exitCode !== null || child.signalCode !== null) continue;
+    child.kill('SIGTERM');
+    await within(once(child, 'exit'), 'the end of an example');
+  }
+  rmSync(folder, { recursive: true, force: true });
 });
 
 /** Runs an example as its user would, on a free port; resolves with everything it printed up to `expected`. */
 function run(file: string, expected: RegExp, environment: Record<string, string> = {}): Promise<string> {
   const child = spawn(process.execPath, ['--import', 'tsx', '--conditions=@megallm/source', `examples/${file}.ts`], {
-    env: { PATH: process.env.PATH, PORT: '0', MEGALLM_KEYS: 'sk-example-0123456789', ...environment },
+    env: {
+      ...{ PATH: process.env.PATH, PORT: '0', MEGALLM_KEYS: 'sk-example-0123456789' },
+      ...{ MEGALLM_DB: join(folder, `${started.length}.db`), ...environment },
+    },
   });
   started.push(child);
   return new Promise((resolve, reject) => {

@@ -1,63 +1,16 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdtempSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { after, before, describe, it, type TestContext } from 'node:test';
-import { eventually, within } from '../helpers/deadline.js';
+import { before, describe, it, type TestContext } from 'node:test';
+import { within } from '../helpers/deadline.js';
+import { BARE, folder, launch, npmStart } from './npm-start.js';
 
-const START_MS = 20_000;
+const { PATH } = BARE;
 const SNIPPET_MS = 15_000;
 
 // Before Node 24 a whole file ends after the two minutes of run.mjs: these and the rest fit, so that a slow index is told.
 const VENV_MS = 25_000;
 const PIP_MS = 60_000;
-
-// No OPENAI_API_KEY and no proxies: the demo answers, and nothing leaves this machine.
-const { PATH, HOME } = process.env;
-const BARE = { PATH, HOME };
-
-const started: ChildProcess[] = [];
-const folder = mkdtempSync(join(tmpdir(), 'megallm-start-'));
-after(async () => {
-  for (const child of started) {
-    if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) continue;
-    child.kill('SIGKILL');
-    await within(once(child, 'exit'), 'the end of a child');
-  }
-  rmSync(folder, { recursive: true, force: true });
-});
-
-interface Started {
-  readonly child: ChildProcess;
-  readonly out: () => string;
-  readonly all: () => string;
-  /** Resolves when nothing more will be printed; with no code when it could not be started or was killed. */
-  readonly ended: Promise<number | null>;
-}
-
-function launch(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Started {
-  const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
-  started.push(child);
-  let out = '';
-  let all = '';
-  child.stdout.on('data', (chunk: Buffer) => {
-    out += chunk;
-    all += chunk;
-  });
-  child.stderr.on('data', (chunk: Buffer) => {
-    all += chunk;
-  });
-  const ended = new Promise<number | null>((resolve) => {
-    child.on('error', (error) => {
-      all += error.message;
-      resolve(null);
-    });
-    child.on('close', resolve);
-  });
-  return { child, out: () => out, all: () => all, ended };
-}
 
 /** What a shell says to the pasted lines; they must end well. */
 async function pasted(lines: string, path = PATH): Promise<string> {
@@ -108,15 +61,7 @@ describe('what `npm start` prints works as pasted', () => {
   let printed = '';
 
   before(async () => {
-    const script = /"start": "tsx ([^"]+)"/.exec(readFileSync('package.json', 'utf8'))?.[1];
-    assert.ok(script !== undefined, 'package.json starts something with tsx');
-    const { child, all } = launch(process.execPath, ['--import', 'tsx', ...script.split(' ')], { ...BARE, PORT: '0' });
-    const complete = (): boolean => {
-      assert.equal(child.exitCode, null, `It ended: ${all()}`);
-      return /^console\.log\(.*\nEOF\n/m.test(all());
-    };
-    await eventually(complete, () => `the lines to paste are printed: ${all()}`, START_MS);
-    printed = all();
+    printed = (await npmStart(mkdtempSync(join(folder, 'pasted-')))).all();
   });
 
   it('says that the demo answers', () => {

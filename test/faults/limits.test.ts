@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { memoryKeys } from 'megallm-middleware';
+import { type LimiterStore, memoryKeys, memoryLimiter, type Reservation, type Verdict } from 'megallm-middleware';
 import { reply, streamEvents, streamReply, wholeChat } from '../helpers/chat-answers.js';
 import { eventually, gate, within } from '../helpers/deadline.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
 import { SECRET } from '../helpers/gateway-options.js';
 import { inParallel, range } from '../helpers/in-parallel.js';
-import { rawChat, rawExchange } from '../helpers/raw-client.js';
+import { rawChat, rawExchange, rawRequest } from '../helpers/raw-client.js';
 import { CALL, onBareHost } from '../helpers/scene.js';
 
 const call = (more: Record<string, unknown> = {}, secret = SECRET): Buffer => rawChat(secret, { ...CALL, ...more });
@@ -156,6 +156,84 @@ onBareHost(
   },
 );
 
+const PROMPT = { model: 'gpt-3.5-turbo-instruct', prompt: 'Say hello' };
+/** What is asked, where, and the tokens of output that it may take. */
+const MULTIPLIED: readonly (readonly [path: string, body: object, outputTokens: number])[] = [
+  ['/v1/chat/completions', { ...CALL, max_tokens: 10 }, 10],
+  ['/v1/chat/completions', { ...CALL, max_completion_tokens: 10, n: 128 }, 1_280],
+  ['/v1/chat/completions', { ...CALL, max_tokens: 1, max_completion_tokens: 10_000 }, 10_000],
+  ['/v1/chat/completions', { ...CALL, max_tokens: 10_000, max_completion_tokens: 1, n: 2 }, 20_000],
+  ['/v1/completions', PROMPT, 16],
+  ['/v1/completions', { ...PROMPT, max_tokens: 10, n: 2, best_of: 5 }, 50],
+  ['/v1/completions', { ...PROMPT, max_tokens: 10, best_of: 3, n: 3, prompt: ['a', 'b'] }, 60],
+  ['/v1/completions', { ...PROMPT, max_tokens: 0, echo: true }, 0],
+];
+
+onBareHost(
+  'E6 n, best_of, several prompts and both names of the ceiling multiply what is reserved',
+  () => ({ clock: frozenClock(), key: { limits: { outputTokensPerMinute: 1_000_000, tokensPerMinute: 1_000_000 } } }),
+  async ({ host, setup }) => {
+    const headers = { authorization: `Bearer ${SECRET}`, 'content-type': 'application/json' };
+    for (const [path, body, outputTokens] of MULTIPLIED) {
+      assert.equal(
+        (await rawExchange(host.origin, rawRequest('POST', path, headers, JSON.stringify(body)))).status,
+        200,
+      );
+      const [tokens, output] = setup.limiter.settled.at(-1)?.reservation.draws ?? [];
+      assert.equal(output?.amount, outputTokens, JSON.stringify(body));
+      assert.equal(tokens?.amount, outputTokens + (setup.records.at(-1)?.reservedInputTokens ?? 0));
+    }
+    // More answers than OpenAI makes are refused before anything is reserved.
+    const settled = setup.limiter.settled.length;
+    assert.equal((await rawExchange(host.origin, call({ n: 129, max_tokens: 1 }))).status, 400);
+    assert.equal(setup.limiter.settled.length, settled);
+  },
+);
+
+onBareHost(
+  'E6 four answers of full length use no more than was reserved for them',
+  () => ({ key: { limits: { tokensPerMinute: 100_000 } } }),
+  async ({ client, upstream, setup }) => {
+    upstream.answerWith((request) => {
+      const { n, max_completion_tokens: most } = request.json();
+      const usage = { prompt_tokens: 8, completion_tokens: Number(n) * Number(most), total_tokens: 0 };
+      return reply(wholeChat('Hello', { usage: { ...usage, total_tokens: 8 + usage.completion_tokens } }));
+    });
+    await client().chat.completions.create({ ...CALL, n: 4 });
+    const [settled] = setup.limiter.settled;
+    assert.equal(settled?.amounts[0], 8 + 4 * 4_096);
+    assert.ok((settled?.amounts[0] ?? 0) <= (settled?.reservation.draws[0]?.amount ?? 0), 'within');
+  },
+);
+
+onBareHost(
+  'E24 what is refused takes nothing, not even a request, and leaves no record',
+  () => ({
+    clock: frozenClock(),
+    key: { limits: { requestsPerMinute: 10, tokensPerMinute: 1_000 }, models: [CALL.model, 'gone'] },
+    models: { [CALL.model]: {}, 'gpt-4o': {} },
+  }),
+  async ({ host, setup }) => {
+    const refused: readonly (readonly [status: number, body: Record<string, unknown>])[] = [
+      [400, { messages: 'none' }],
+      [400, { n: 0 }],
+      [403, { model: 'gpt-4o' }],
+      [404, { model: 'gone' }],
+      [429, { max_tokens: 5_000 }],
+    ];
+    for (const [status, body] of refused) {
+      const answer = await rawExchange(host.origin, call(body));
+      assert.equal(answer.status, status, answer.body);
+      assert.equal(answer.headers['x-ratelimit-remaining-requests'], '10', JSON.stringify(body));
+      assert.equal(answer.headers['x-ratelimit-remaining-tokens'], '1000', JSON.stringify(body));
+    }
+    assert.equal((await rawExchange(host.origin, call({}, 'unknown-secret-0123456789'))).status, 401);
+    await host.gateway.close();
+    assert.equal((await rawExchange(host.origin, call())).status, 503);
+    assert.deepEqual([setup.usage.opened.length, setup.limiter.granted()], [0, 0]);
+  },
+);
+
 const clock = frozenClock();
 onBareHost(
   'E23 after exactly the wait it was told a refused call is admitted, and not a millisecond sooner',
@@ -198,6 +276,98 @@ onBareHost(
     for await (const _ of stream);
     const next = await client().chat.completions.create({ ...CALL, stream: true });
     for await (const _ of next);
+  },
+);
+
+interface Event {
+  readonly kind: 'reserve' | 'settle';
+  readonly amounts: readonly number[];
+  readonly capacities: readonly number[];
+  readonly reserved: readonly number[];
+  readonly verdict: Verdict | undefined;
+}
+
+/** A limiter that keeps the order in which it was asked, behind a store that takes a while. */
+function slowLimiter(): LimiterStore & { readonly events: readonly Event[] } {
+  const store = memoryLimiter();
+  const events: Event[] = [];
+  const capacitiesOf = ({ draws }: Reservation): number[] => draws.map(({ capacity }) => capacity);
+  const reservedOf = ({ draws }: Reservation): number[] => draws.map(({ amount }) => amount);
+  let asked = 0;
+  const aWhile = async (): Promise<void> => {
+    asked += 1;
+    for (let turn = (asked * 7) % 5; turn > 0; turn -= 1) await new Promise((resolve) => setImmediate(resolve));
+  };
+  return {
+    events,
+    async reserve(reservation, now) {
+      await aWhile();
+      const verdict = await store.reserve(reservation, now);
+      const reserved = reservedOf(reservation);
+      events.push({ kind: 'reserve', amounts: [], capacities: capacitiesOf(reservation), reserved, verdict });
+      await aWhile();
+      return verdict;
+    },
+    async settle(reservation, amounts, now) {
+      await aWhile();
+      const reserved = reservedOf(reservation);
+      events.push({ kind: 'settle', amounts, capacities: capacitiesOf(reservation), reserved, verdict: undefined });
+      await store.settle(reservation, amounts, now);
+    },
+  };
+}
+
+const slow = slowLimiter();
+const TOKENS = 20_000;
+onBareHost(
+  'E1 200 calls at once of any size, against one budget and one bucket: admitted as one after the other, never above',
+  () => ({
+    clock: frozenClock(),
+    limiter: slow,
+    models: { priced: { pricing: { inputUsdPerMillion: 1, outputUsdPerMillion: 10 } } },
+    key: { limits: { tokensPerMinute: TOKENS, usdPerDay: 0.2 } },
+  }),
+  async ({ host, upstream, setup }) => {
+    const usageOf = ({ max_tokens = 0 }: Record<string, unknown>): Record<string, unknown> => ({
+      prompt_tokens: 5,
+      completion_tokens: Math.floor(Number(max_tokens) / 3),
+      total_tokens: 5 + Math.floor(Number(max_tokens) / 3),
+    });
+    upstream.answerWith((request) => reply(wholeChat('Hello', { usage: usageOf(request.json()) })));
+    const sizes = fc.sample(fc.integer({ min: 1, max: 700 }), { numRuns: 200, seed: 4 });
+    const statuses = await atOnce(
+      host.origin,
+      sizes.map((max_tokens) => call({ model: 'priced', max_tokens })),
+    );
+    const used = [0, 0];
+    let granted = 0;
+    for (const { kind, amounts, reserved, capacities, verdict } of slow.events) {
+      if (kind === 'settle') {
+        for (const [index, amount] of amounts.entries())
+          used[index] = (used[index] ?? 0) + amount - (reserved[index] ?? 0);
+        continue;
+      }
+      // A look, or a budget that nobody had asked the ledger about.
+      if (reserved.every((amount) => amount === 0) || verdict?.unknownBudgets === true) continue;
+      const fits = reserved.every((amount, index) => (used[index] ?? 0) + amount <= (capacities[index] ?? 0));
+      assert.equal(verdict?.granted, fits, 'as an exact account of them in their order has it');
+      if (!fits) continue;
+      granted += 1;
+      for (const [index, amount] of reserved.entries()) used[index] = (used[index] ?? 0) + amount;
+      assert.ok(
+        used.every((amount, index) => amount <= (capacities[index] ?? 0)),
+        `${used} of ${capacities}`,
+      );
+      assert.deepEqual(
+        verdict?.remaining,
+        capacities.map((capacity, index) => capacity - (used[index] ?? 0)),
+      );
+    }
+    assert.equal(statuses[200], granted);
+    assert.equal((statuses[200] ?? 0) + (statuses[429] ?? 0), 200);
+    assert.ok(granted > 20 && granted < 200, `${granted} admitted`);
+    const spent = setup.records.reduce((sum, { costNanoUsd = 0 }) => sum + (costNanoUsd ?? 0), 0);
+    assert.equal(used[1], spent, 'what the budget lost is what the records cost');
   },
 );
 

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { inspect } from 'node:util';
-import { type ApiKey, type ErrorContext, type GatewayOptions, memoryKeys, type UsageRecord } from 'megallm-middleware';
+import {
+  type ApiKey,
+  type ErrorContext,
+  type GatewayOptions,
+  memoryKeys,
+  type ShadowRefusal,
+  type UsageRecord,
+} from 'megallm-middleware';
 import { type WatchedLimiter, type WatchedUsage, watchedLimiter, watchedUsage } from './watched-stores.js';
 
 /** The secret of `key_test`, whose tier has no limits. */
@@ -21,6 +28,8 @@ export interface Setup {
   readonly errors: CaughtError[];
   readonly records: UsageRecord[];
   readonly notices: string[];
+  /** What `onShadowLimit` was told. */
+  readonly shadows: ShadowRefusal[];
   readonly limiter: WatchedLimiter;
   readonly usage: WatchedUsage;
   /** From here on errors that reach `onError` are expected: the test breaks something on purpose. */
@@ -43,6 +52,7 @@ export function testSetup({ key, small, broken, ...overrides }: SetupOptions = {
   const errors: CaughtError[] = [];
   const records: UsageRecord[] = [];
   const notices: string[] = [];
+  const shadows: ShadowRefusal[] = [];
   const limiter = watchedLimiter();
   const usage = watchedUsage();
   let expectsErrors = broken === true;
@@ -59,6 +69,7 @@ export function testSetup({ key, small, broken, ...overrides }: SetupOptions = {
       onFinish: (record) => void records.push(record),
       onError: (error, context) => void errors.push({ error, context }),
       onNotice: (text) => void notices.push(text),
+      onShadowLimit: (refusal) => void shadows.push(refusal),
     },
     ...overrides,
   };
@@ -67,6 +78,7 @@ export function testSetup({ key, small, broken, ...overrides }: SetupOptions = {
     errors,
     records,
     notices,
+    shadows,
     limiter,
     usage,
     expectErrors: () => {

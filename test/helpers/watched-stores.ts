@@ -35,7 +35,9 @@ export function watchedLimiter(store: LimiterStore = memoryLimiter()): WatchedLi
     reserve: (reservation, now) =>
       whenReady(store.reserve(reservation, now), (verdict) => {
         // A look takes nothing and is settled by nobody.
-        const isLook = reservation.slots.length === 0 && reservation.draws.every((draw) => draw.amount === 0);
+        const isLook =
+          reservation.dryRun === true ||
+          (reservation.slots.length === 0 && reservation.draws.every((draw) => draw.amount === 0));
         if (!verdict.granted || isLook) return verdict;
         granted += 1;
         open.add(reservation.id);
@@ -83,7 +85,7 @@ export function watchedUsage(): WatchedUsage {
       settled.push(record);
       return store.settle(record);
     },
-    totals: (keyId) => store.totals(keyId),
+    report: (query) => store.report(query),
     opened,
     settled,
     allSettled: async () => {

@@ -1,6 +1,22 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { formatDuration, limitHeaders } from '../../src/http/limit-headers.js';
+import { formatDuration, limitHeaders as headersOf } from '../../src/http/limit-headers.js';
+import { ceilingsOf } from '../../src/limiter/levels.js';
+import type { Limits } from '../../src/limiter/limits.js';
+import { periodsOf } from '../../src/limiter/periods.js';
+
+interface State {
+  readonly limits: Limits;
+  readonly also?: Limits;
+  readonly remaining: readonly number[];
+}
+
+function limitHeaders({ limits, also, remaining }: State) {
+  const levels = [limits, ...(also === undefined ? [] : [also])].map(
+    (one) => ({ kind: 'owner', id: 'owner:a', limits: one }) as const,
+  );
+  return headersOf({ ceilings: ceilingsOf(levels, periodsOf('UTC'), 0), remaining });
+}
 
 describe('formatDuration', () => {
   it("writes OpenAI's recorded and documented values", () => {
@@ -49,6 +65,18 @@ describe('limitHeaders', () => {
       '40',
     );
     assert.deepEqual(limitHeaders({ limits: { concurrency: 3 }, remaining: [] }), {});
+  });
+
+  it('shows the level with the least left', () => {
+    const limits = { requestsPerMinute: 60, tokensPerMinute: 1_000, inputTokensPerMinute: 5 };
+    const headers = limitHeaders({
+      limits,
+      also: { requestsPerMinute: 100, usdPerDay: 1 },
+      remaining: [9, 800, 1, 8, 2],
+    });
+    assert.equal(headers['x-ratelimit-limit-requests'], '100');
+    assert.equal(headers['x-ratelimit-remaining-requests'], '8');
+    assert.equal(headers['x-ratelimit-limit-tokens'], '1000');
   });
 
   it('never shows less than 0 nor more than a 32-bit integer, and a debt as a longer reset', () => {

@@ -36,14 +36,14 @@ describe('authenticate', () => {
     assert.deepEqual(await ask(secret), { found: key, finds: 1 });
   });
 
-  it('refuses a secret of ours with a wrong checksum without asking the store', async () => {
+  it('A1 refuses a secret of ours with a wrong checksum without asking the store', async () => {
     const wrong = `${secret.slice(0, -1)}${secret.endsWith('0') ? '1' : '0'}`;
     const { found, finds } = await ask(wrong);
     assert.equal(found.code, 'invalid_api_key');
     assert.equal(finds, 0);
   });
 
-  it('does not take what a stolen store holds for a secret', async () => {
+  it('A3 does not take what a stolen store holds for a secret', async () => {
     const { found, finds } = await ask(hash);
     assert.equal(found.code, 'invalid_api_key');
     assert.equal(finds, 1);

@@ -64,6 +64,20 @@ describe('cachedKeys', () => {
     assert.equal(await cache.find('a'), undefined);
   });
 
+  it('forgets all secrets of one key, also those it is asking for, and no other key’s', async () => {
+    const { keys, asked, cache } = fixture();
+    for (const hash of ['a1', 'a2', 'b1']) keys.set(hash, { id: hash.slice(0, 1) });
+    for (const hash of ['a1', 'b1']) await cache.find(hash);
+    const early = cache.find('a2');
+    cache.forgetKey('a');
+    assert.deepEqual(await early, { id: 'a' });
+    keys.delete('a1');
+    keys.delete('a2');
+    for (const hash of ['a1', 'a2']) assert.equal(await cache.find(hash), undefined);
+    assert.deepEqual(await cache.find('b1'), { id: 'b' });
+    assert.deepEqual(asked, ['a1', 'b1', 'a2', 'a1', 'a2']);
+  });
+
   it('keeps its keys through a flood of unknown hashes, and asks once for each of those', async () => {
     const { keys, asked, cache } = fixture({ maxKeys: 10, maxUnknown: 100 });
     for (let index = 0; index < 10; index += 1) keys.set(`key ${index}`, { id: `key ${index}` });
@@ -77,7 +91,7 @@ describe('cachedKeys', () => {
     assert.equal(asked.length, 10 + 5_000);
   });
 
-  it('does not grow under 200,000 unknown hashes beyond what is allowed', async () => {
+  it('A11 does not grow under 200,000 unknown hashes beyond what is allowed', async () => {
     const { asked, cache } = fixture();
     for (let index = 0; index < 200_000; index += 1) await cache.find(`unknown ${index}`);
     assert.equal(asked.length, 200_000);
@@ -171,7 +185,7 @@ describe('cachedKeys', () => {
     assert.equal(await late, undefined);
   });
 
-  it('never answers with another key, however alike the secrets are', async () => {
+  it('A9 never answers with another key, however alike the secrets are', async () => {
     const { hash } = createKey();
     const text = fc.string({ unit: 'grapheme-ascii', maxLength: 40 });
     const pair = fc

@@ -15,7 +15,7 @@ function base62Of(value: number, length: number): string {
 }
 
 describe('newSecret', () => {
-  it('makes 100,000 secrets that differ, in base62, with the right checksum', () => {
+  it('A1 makes 100,000 secrets that differ, in base62, with the right checksum', () => {
     const secrets = new Set<string>();
     const counts = new Map<string, number>();
     for (let index = 0; index < 100_000; index += 1) {
@@ -34,7 +34,7 @@ describe('newSecret', () => {
     assert.ok(chiSquare < 145, `chi-square ${chiSquare}`);
   });
 
-  it('matches the expression that scanners are told', () => {
+  it('A2 matches the expression that scanners are told', () => {
     assert.match(`token = "${newSecret()}"`, /\bsk-mega-[0-9A-Za-z]{49}\b/);
   });
 });

@@ -1,25 +1,78 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type AdmitResult, admit, type Demand, limitsOf, look, settledAmounts } from '../../src/limiter/admit.js';
-import { DEFAULT_TIERS, type Limits } from '../../src/limiter/limits.js';
+import type { ApiKey } from '../../src/keys/key-store.js';
+import {
+  type Admission,
+  type AdmitResult,
+  admit as admitOn,
+  type Demand,
+  look as lookOn,
+} from '../../src/limiter/admit.js';
+import {
+  amountOf,
+  ceilingsOf,
+  type LimitLevel,
+  levelsOf,
+  limitsOf,
+  NO_LIMITS,
+  shadowsOf,
+} from '../../src/limiter/levels.js';
+import type { LimiterStore } from '../../src/limiter/limiter-store.js';
+import { DEFAULT_TIERS, type Limits, type TierLimits } from '../../src/limiter/limits.js';
 import { memoryLimiter } from '../../src/limiter/memory.js';
+import { periodsOf } from '../../src/limiter/periods.js';
+import { ownerOf } from '../../src/owner.js';
 
 let calls = 0;
+const WALL_MS = Date.UTC(2026, 10, 25, 12);
+const DAY_END = Date.UTC(2026, 10, 26);
 
-function demand(limits: Limits, more: Partial<Demand> = {}): Demand {
+type Wish = Partial<Demand> & { readonly key?: ApiKey };
+
+function demand(limits: Limits, { key = { id: 'key_a' }, ...more }: Wish = {}): Demand {
+  return demandOn([{ kind: 'owner', id: ownerOf(key), limits }], { key, ...more });
+}
+
+function demandOn(
+  levels: readonly LimitLevel[],
+  { key = { id: 'key_a' }, inputTokens = 10, ...more }: Wish = {},
+): Demand {
   calls += 1;
   return {
     requestId: `call_${calls}`,
-    key: { id: 'key_a' },
-    limits,
+    levels,
+    ceilings: ceilingsOf(levels, periodsOf('UTC'), WALL_MS),
+    subject: key.owner ?? key.id,
     model: 'gpt-4o',
-    inputTokens: 10,
+    inputTokens,
     maxOutputTokens: undefined,
     defaultOutputTokens: 4_096,
+    isLesson: true,
     n: 1,
+    // 1 nano-dollar for a token of input, 10 for one of output.
+    worstNanoUsd: (outputTokens) => inputTokens + 10 * outputTokens,
     ttlMs: 60_000,
     ...more,
   };
+}
+
+function limitingAt(store: LimiterStore, now: number, spent = 0) {
+  return { store, spent: () => spent, steadyMs: () => now, wallMs: () => WALL_MS };
+}
+
+function admit(store: LimiterStore, wanted: Demand, now: number) {
+  return admitOn(limitingAt(store, now), wanted);
+}
+
+/** Gives back what was not used of the tokens. */
+function settle(store: LimiterStore, { reservation, ceilings, amounts }: Admission, outputTokens: number) {
+  const nanoUsd = amounts.inputTokens + 10 * outputTokens;
+  const used = { ...amounts, outputTokens, nanoUsd };
+  return store.settle(
+    reservation,
+    ceilings.map((ceiling) => amountOf(ceiling, used)),
+    0,
+  );
 }
 
 function admitted(result: AdmitResult) {
@@ -66,14 +119,14 @@ describe('admit', () => {
     const limits = { tokensPerMinute: 100 };
     const first = admitted(await admit(store, demand(limits), 0));
     assert.equal(first.outputCeiling, 90);
-    await store.settle(first.reservation, settledAmounts(first, 60), 0);
+    await settle(store, first, 50);
     const second = admitted(await admit(store, demand(limits), 0));
     assert.equal(second.outputCeiling, 30);
-    await store.settle(second.reservation, settledAmounts(second, 20), 0);
+    await settle(store, second, 10);
     const third = refused(await admit(store, demand(limits), 0));
     assert.equal(third.error.code, 'rate_limit_exceeded');
     assert.equal(third.error.type, 'tokens');
-    assert.deepEqual(third.remaining, [20]);
+    assert.deepEqual(third.refused.verdict.remaining, [20]);
   });
 
   it('tells a call that can never fit apart from one that must wait', async () => {
@@ -107,8 +160,8 @@ describe('admit', () => {
     const first = admitted(await admit(store, demand(limits), 0));
     const second = refused(await admit(store, demand(limits), 0));
     assert.equal(second.error.type, 'concurrency');
-    assert.deepEqual(second.remaining, [99], 'a refusal takes nothing');
-    await store.settle(first.reservation, settledAmounts(first, 0), 0);
+    assert.deepEqual(second.refused.verdict.remaining, [99], 'a refusal takes nothing');
+    await settle(store, first, 0);
     admitted(await admit(store, demand(limits), 0));
   });
 
@@ -128,9 +181,115 @@ describe('admit', () => {
 describe('look', () => {
   it('takes nothing', async () => {
     const store = memoryLimiter();
-    const of = { key: { id: 'a' }, limits: { requestsPerMinute: 5, tokensPerMinute: 50 } };
-    assert.deepEqual(await look(store, of, 0), [5, 50]);
-    assert.deepEqual(await look(store, of, 0), [5, 50]);
+    const { ceilings } = demand({ requestsPerMinute: 5, tokensPerMinute: 50 });
+    assert.deepEqual(await lookOn(limitingAt(store, 0), ceilings), [5, 50]);
+    assert.deepEqual(await lookOn(limitingAt(store, 0), ceilings), [5, 50]);
+  });
+});
+
+describe('levels', () => {
+  const rules = (tiers: Record<string, TierLimits>, globalLimits: Limits = NO_LIMITS) => ({
+    tiers: new Map(Object.entries({ basic: {}, ...tiers })),
+    globalLimits,
+  });
+  const one = { requestsPerMinute: 1 };
+
+  it('E18 hold the key, its owner, the tier and all together to their own ceilings, in one step', async () => {
+    const store = memoryLimiter();
+    const limits = rules({ pro: { requestsPerMinute: 4, shared: { requestsPerMinute: 5 } } }, { requestsPerMinute: 6 });
+    const ask = async (id: string, owner: string, tier = 'pro', ownLimits?: Limits) => {
+      const key: ApiKey = { id, owner, tier, ...(ownLimits === undefined ? {} : { ownLimits }) };
+      const result = await admit(store, demandOn(levelsOf(key, limits), { key }), 0);
+      return result.kind === 'admitted' ? 'admitted' : result.refusal.error.message.match(/Limit (\d)/)?.[1];
+    };
+    assert.equal(await ask('a', 'ann', 'pro', one), 'admitted');
+    assert.equal(await ask('a', 'ann', 'pro', one), '1', 'the key itself');
+    for (const id of ['b', 'c', 'd']) assert.equal(await ask(id, 'ann'), 'admitted');
+    assert.equal(await ask('e', 'ann'), '4', 'her owner');
+    assert.equal(await ask('f', 'bob'), 'admitted');
+    assert.equal(await ask('f', 'bob'), '5', 'his tier');
+    assert.equal(await ask('g', 'cyd', 'basic'), 'admitted');
+    assert.equal(await ask('g', 'cyd', 'basic'), '6', 'everybody');
+  });
+
+  it('refuse without taking from any of them', async () => {
+    const store = memoryLimiter();
+    const key: ApiKey = { id: 'a', ownLimits: one };
+    const levels = levelsOf(key, rules({ basic: { requestsPerMinute: 9 } }));
+    admitted(await admit(store, demandOn(levels), 0));
+    assert.deepEqual(refused(await admit(store, demandOn(levels), 0)).refused.verdict.remaining, [8, 0]);
+  });
+
+  it('never share a bucket, however they are called', () => {
+    const names = ['a', 'shadow:a', 'owner:a', 'key:a', 'one-key:a', 'a:requests', 'all:', 'tier:a'];
+    const every = { ...one, usdPerDay: 1, shadow: { ...one, usdPerDay: 1 } };
+    const buckets = names.flatMap((id) => {
+      const key: ApiKey = { id, tier: id, ownLimits: every };
+      const levels = levelsOf(key, rules({ [id]: { ...every, shared: every } }));
+      const owned = levelsOf({ id: 'x', owner: id, limits: every }, rules({}));
+      const all = [...levels, ...owned];
+      return ceilingsOf([...all, ...shadowsOf(all)], periodsOf('UTC'), WALL_MS).map(({ bucket }) => bucket);
+    });
+    assert.equal(buckets.length, names.length * 4 * 2 * 2);
+    assert.equal(new Set(buckets).size, buckets.length);
+  });
+
+  it('count input and output tokens apart where they are limited apart', async () => {
+    const store = memoryLimiter();
+    const limits = { inputTokensPerMinute: 25, outputTokensPerMinute: 100 };
+    assert.equal(admitted(await admit(store, demand(limits, { n: 2 }), 0)).outputCeiling, 50);
+    assert.match(
+      refused(await admit(store, demand(limits), 0)).error.message,
+      /on output tokens per min: Limit 100, Used 100, Requested 16/,
+    );
+    const input = await admit(store, demand(limits, { inputTokens: 26, maxOutputTokens: 1 }), 0);
+    assert.equal(refused(input).error.code, 'request_exceeds_limit');
+  });
+});
+
+describe('a budget', () => {
+  const budget = { usdPerDay: 1e-6 }; // 1,000 nano-dollars
+
+  it('is reserved at what the call may cost at most, and settled at what it did', async () => {
+    const store = memoryLimiter();
+    const first = admitted(await admit(store, demand(budget, { maxOutputTokens: 60 }), 0));
+    assert.deepEqual(first.verdict.remaining, [1_000 - 10 - 600]);
+    await settle(store, first, 5);
+    const [left] = await lookOn(limitingAt(store, 0), demand(budget).ceilings);
+    assert.equal(left, 1_000 - 10 - 50);
+  });
+
+  it('shrinks the answer of a client that named no ceiling, to the token', async () => {
+    const store = memoryLimiter();
+    const first = admitted(await admit(store, demand(budget, { n: 3 }), 0));
+    assert.equal(first.outputCeiling, 33);
+    assert.ok(10 + 3 * 33 * 10 <= 1_000 && 10 + 3 * 34 * 10 > 1_000);
+  });
+
+  it('that is used up refuses until its period is over, and tells nobody to try again', async () => {
+    const store = memoryLimiter();
+    admitted(await admit(store, demand(budget, { maxOutputTokens: 99 }), 0));
+    const { error, refused: why } = refused(await admit(store, demand(budget), 0));
+    assert.deepEqual([error.status, error.code, error.shouldRetry], [429, 'insufficient_quota', false]);
+    assert.match(error.message, /cost up to \$0\.00000017, and \$0\.00 are left of the day's budget of \$0\.000001\./);
+    assert.equal(why.ceilings[0]?.period?.to, DAY_END);
+  });
+
+  it('that the limiter does not know begins with what the ledger has', async () => {
+    const store = memoryLimiter();
+    const result = await admitOn(limitingAt(store, 0, 830), demand(budget));
+    assert.equal(admitted(result).outputCeiling, 16);
+    const [left] = await lookOn(limitingAt(store, 0, 0), demand(budget).ceilings);
+    assert.equal(left, 1_000 - 830 - 10 - 160, 'it is known now');
+  });
+
+  it('of 9,000,000 dollars is exact to the billionth', async () => {
+    const store = memoryLimiter();
+    const large = { usdPerMonth: 9_000_000 };
+    const spent = 9_000_000 * 1e9 - 20;
+    const ask = () => admitOn(limitingAt(store, 0, spent), demand(large, { maxOutputTokens: 1 }));
+    admitted(await ask());
+    assert.equal(refused(await ask()).error.code, 'insufficient_quota');
   });
 });
 
@@ -164,6 +323,11 @@ describe('an override', () => {
 
   it('of Infinity is no ceiling', () => {
     const key = { id: 'k', limits: { tokensPerMinute: Number.POSITIVE_INFINITY } };
-    assert.deepEqual(limitsOf(key, tiers), { requestsPerMinute: 60, concurrency: 10 });
+    assert.equal(limitsOf(key, tiers).tokensPerMinute, Number.POSITIVE_INFINITY);
+    const levels = levelsOf(key, { tiers, globalLimits: NO_LIMITS });
+    assert.deepEqual(
+      ceilingsOf(levels, periodsOf('UTC'), WALL_MS).map(({ measure }) => measure),
+      ['requests'],
+    );
   });
 });

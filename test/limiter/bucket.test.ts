@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { fullBucket, waitMsFor } from '../../src/limiter/bucket.js';
+import { drawFrom, fullBucket, remainingOf, waitMsFor } from '../../src/limiter/bucket.js';
 
 describe('waitMsFor', () => {
   it('needs exactly a minute for a whole bucket of any limit by the minute', () => {
@@ -43,5 +43,39 @@ describe('waitMsFor', () => {
     }
     assert.equal(waitMsFor(bucket, { amount: 5, capacity: 5 }, 0), Number.POSITIVE_INFINITY);
     assert.equal(waitMsFor(bucket, { amount: 4, capacity: 5 }, 0), 0);
+  });
+});
+
+describe('a bucket of 9e15 without refill', () => {
+  const capacity = 9e15;
+  const fitsInto = (drawn: number, amount: number): boolean =>
+    waitMsFor({ drawn, since: 0, refillPerMs: 0 }, { amount, capacity }, 9e12) === 0;
+
+  it('grants to the last unit and not one more', () => {
+    for (const amount of [1, 2, 3, 1e6 + 1, 2 ** 28 + 1, 4.5e15 + 1, capacity]) {
+      assert.equal(fitsInto(capacity - amount, amount), true, `${amount}`);
+      if (amount < capacity) assert.equal(fitsInto(capacity - amount + 1, amount), false, `${amount}`);
+      assert.equal(fitsInto(capacity, amount), false, `${amount}`);
+    }
+    assert.equal(fitsInto(0, capacity + 1), false);
+  });
+
+  it('loses no unit in a million draws and refunds', () => {
+    const bucket = fullBucket(0, 0);
+    drawFrom(bucket, capacity - 3_000_000, 0);
+    let drawn = BigInt(capacity) - 3_000_000n;
+    for (let step = 1; step <= 1_000_000; step += 1) {
+      const amount = step % 2 === 0 ? -step : 2 + step;
+      drawFrom(bucket, amount, step);
+      drawn += BigInt(amount);
+    }
+    assert.equal(remainingOf(bucket, capacity, 1_000_001), Number(BigInt(capacity) - drawn));
+    assert.ok(drawn > 8_999_999_000_000_000n);
+  });
+
+  it('says to the unit what is left, also in debt', () => {
+    for (const left of [0, 1, 3, 4.5e15 + 1, -1, -7_000_000_000_001]) {
+      assert.equal(remainingOf({ drawn: capacity - left, since: 0, refillPerMs: 0 }, capacity, 9e12), left);
+    }
   });
 });

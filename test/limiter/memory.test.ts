@@ -4,107 +4,14 @@ import fc from 'fast-check';
 import type { Draw, Reservation } from '../../src/limiter/limiter-store.js';
 import { memoryLimiter } from '../../src/limiter/memory.js';
 import { limiterStoreContract } from '../contracts/limiter-store.js';
-import { exactLimiter, MODEL_BUCKETS, MODEL_SLOTS, modelReservation } from './exact-limiter.js';
+import { limiterModelTest } from './model.js';
 
 limiterStoreContract('memoryLimiter', () => memoryLimiter());
-
-type Command =
-  | {
-      readonly kind: 'reserve';
-      readonly draws: readonly { readonly bucket: number; readonly amount: number }[];
-      readonly slots: readonly number[];
-      readonly ttlMs: number;
-    }
-  | { readonly kind: 'settle'; readonly which: number; readonly amounts: readonly number[] }
-  | { readonly kind: 'advance'; readonly ms: number };
-
-const amount = fc.oneof(fc.nat(12), fc.nat(130), fc.constant(0));
-const commands: fc.Arbitrary<Command> = fc.oneof(
-  {
-    weight: 5,
-    arbitrary: fc.record({
-      kind: fc.constant('reserve' as const),
-      draws: fc.array(fc.record({ bucket: fc.nat(MODEL_BUCKETS.length - 1), amount }), { maxLength: 3 }),
-      slots: fc.array(fc.nat(MODEL_SLOTS.length - 1), { maxLength: 2 }),
-      ttlMs: fc.constantFrom(1, 500, 20_000, 600_000),
-    }),
-  },
-  {
-    weight: 4,
-    // Counted from the latest; beyond the first ones: those settled, refused or expired long ago.
-    arbitrary: fc.record({
-      kind: fc.constant('settle' as const),
-      which: fc.nat(12),
-      amounts: fc.array(amount, { minLength: 3, maxLength: 3 }),
-    }),
-  },
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      kind: fc.constant('advance' as const),
-      ms: fc.oneof(fc.nat(3), fc.nat(3_000), fc.nat(90_000), fc.integer({ min: -30_000, max: -1 })),
-    }),
-  },
-);
+limiterModelTest('memoryLimiter', () => memoryLimiter({ maxBuckets: 1_000, maxBudgets: 1_000 }), {
+  commands: 100_000,
+});
 
 describe('memoryLimiter', () => {
-  it('does what an exact model does, over more than 10,000 commands', async () => {
-    const seen = { commands: 0, granted: 0, waits: 0, nevers: 0, debts: 0 };
-    await fc.assert(
-      fc.asyncProperty(fc.array(commands, { minLength: 40, maxLength: 120 }), async (list) => {
-        const store = memoryLimiter();
-        const model = exactLimiter();
-        const reservations: Reservation[] = [];
-        let now = 1_800_000_000_000;
-        for (const command of list) {
-          seen.commands += 1;
-          if (command.kind === 'advance') {
-            now += command.ms;
-          } else if (command.kind === 'settle') {
-            const reservation = reservations.at(-1 - command.which);
-            if (reservation === undefined) continue;
-            const amounts = command.amounts.slice(0, reservation.draws.length);
-            model.settle(reservation, amounts, now);
-            await store.settle(reservation, amounts, now);
-          } else {
-            const reservation = modelReservation(`r${reservations.length}`, command);
-            reservations.push(reservation);
-            const expected = model.reserve(reservation, now);
-            const verdict = await store.reserve(reservation, now);
-            assert.equal(verdict.granted, expected.granted);
-            assert.equal(verdict.retryAfterMs, expected.retryAfterMs);
-            for (const [index, remaining] of expected.remaining.entries()) {
-              const actual = verdict.remaining[index] ?? Number.NaN;
-              if (Number.isInteger(remaining)) assert.equal(actual, remaining);
-              assert.ok(Math.abs(actual - remaining) < 1e-6, `${actual} instead of ${remaining}`);
-              if (remaining < 0) seen.debts += 1;
-            }
-            if (verdict.granted) seen.granted += 1;
-            else if (verdict.retryAfterMs === Number.POSITIVE_INFINITY) seen.nevers += 1;
-            else seen.waits += 1;
-          }
-        }
-        await assertAllBack(store, now + 10_000_000);
-      }),
-      { numRuns: 250 },
-    );
-    assert.ok(seen.commands > 10_000, JSON.stringify(seen));
-    for (const count of Object.values(seen)) assert.ok(count > 100, JSON.stringify(seen));
-  });
-
-  /** Long after everything expired; debts in buckets without refill stay. */
-  async function assertAllBack(store: ReturnType<typeof memoryLimiter>, later: number): Promise<void> {
-    const slots = MODEL_SLOTS.flatMap((slot) => Array.from({ length: slot.capacity }, () => slot));
-    const draws = MODEL_BUCKETS.filter(({ perMinute }) => perMinute > 0).map(({ bucket, capacity, perMinute }) => ({
-      bucket,
-      capacity,
-      refillPerMs: perMinute / 60_000,
-      amount: capacity,
-    }));
-    const verdict = await store.reserve({ id: 'all', draws, slots, ttlMs: 1 }, later);
-    assert.equal(verdict.granted, true);
-  }
-
   it('names exact waits for any limit by the minute, however long the bucket was in use', async () => {
     await fc.assert(
       fc.asyncProperty(
@@ -196,9 +103,28 @@ describe('memoryLimiter', () => {
     assert.deepEqual((await store.reserve({ ...call('3'), draws: [draw('used', 60, 0)] }, 1)).remaining, [59]);
   });
 
+  it('forgets ended budgets first, then those unused for longest, and never takes them for untouched', async () => {
+    const store = memoryLimiter({ maxBuckets: 1, maxBudgets: 3 });
+    const look = async (bucket: string, endsAt: number, spent?: number) => {
+      const budget = spent === undefined ? { endsAt } : { endsAt, spent };
+      const one = { bucket, capacity: 60, refillPerMs: 0, amount: 0, budget };
+      const { remaining, unknownBudgets = false } = await store.reserve({ ...call('look'), draws: [one] }, 10);
+      return unknownBudgets ? 'unknown' : remaining[0];
+    };
+    await look('old', 99, 1);
+    await look('ended', 10, 2);
+    await look('kept', 99, 3);
+    await look('new', 99, 4);
+    assert.deepEqual([await look('ended', 10), await look('old', 99)], ['unknown', 59]);
+    await look('newer', 99, 5);
+    // Looking at it made `old` the latest used, so that `kept` went.
+    assert.deepEqual([await look('kept', 99), await look('old', 99), await look('new', 99)], ['unknown', 59, 56]);
+  });
+
   it('refuses to be unbounded', () => {
     for (const maxBuckets of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
       assert.throws(() => memoryLimiter({ maxBuckets }), TypeError);
+      assert.throws(() => memoryLimiter({ maxBudgets: maxBuckets }), TypeError);
     }
   });
 

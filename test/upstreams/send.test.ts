@@ -48,6 +48,7 @@ function ask(upstream: Upstream, body: JsonObject, outputCeiling?: number) {
     asks: readChatRequest(result.outline),
     upstreamModel: 'm',
     outputCeiling,
+    requiresCeiling: false,
     estimatedInputTokens: 5,
     maxResponseBytes: 1_000_000,
   };
@@ -125,5 +126,42 @@ describe('callSender', () => {
     assert.ok(sent.kind === 'failed' && sent.error instanceof GatewayError);
     assert.equal(sent.error.code, 'context_length_exceeded');
     assert.deepEqual([sent.attempts, upstream.bodies.length], [1, 1]);
+  });
+
+  it('does not ask without the ceiling where money depends on it', async () => {
+    const upstream = picky((body) =>
+      'max_completion_tokens' in body || 'max_tokens' in body
+        ? invalidRequest('max_tokens and max_completion_tokens are unknown')
+        : undefined,
+    );
+    const send = callSender();
+    for (let round = 0; round < 2; round += 1) {
+      const sent = await send({ ...ask(upstream, BODY, 500), requiresCeiling: true });
+      assert.ok(sent.kind === 'failed' && sent.error instanceof GatewayError);
+      assert.deepEqual([sent.error.status, sent.error.code], [403, 'model_not_allowed']);
+    }
+    assert.ok(upstream.bodies.every((body) => 'max_completion_tokens' in body || 'max_tokens' in body));
+    const named = { ...BODY, max_completion_tokens: 9 };
+    const sent = await send({
+      ...ask(
+        picky(() => undefined),
+        named,
+        9,
+      ),
+      requiresCeiling: true,
+    });
+    assert.equal(sent.kind, 'begun', 'the client’s own ceiling is one');
+  });
+
+  it('lowers the ceiling instead where it is too much for the context', async () => {
+    const upstream = picky(({ max_completion_tokens: ceiling }) =>
+      typeof ceiling === 'number' && ceiling < 100 ? undefined : contextLengthExceeded(100, 5, 1_000),
+    );
+    const sent = await callSender()({ ...ask(upstream, BODY, 1_000), requiresCeiling: true });
+    assert.equal(sent.kind, 'begun');
+    assert.deepEqual(
+      upstream.bodies.map((body) => body.max_completion_tokens),
+      [1_000, 250, 62],
+    );
   });
 });

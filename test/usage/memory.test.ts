@@ -2,29 +2,32 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { memoryUsage } from '../../src/usage/memory.js';
-import { HOUR_MS, recordUsage, startOf, usageRecordOf, usageStoreContract } from '../contracts/usage-store.js';
+import type { UsageQuery, UsageReader } from '../../src/usage/usage-store.js';
+import { HOUR_MS, recordUsage, startOf, sumsOf, usageRecordOf, usageStoreContract } from '../contracts/usage-store.js';
 
 usageStoreContract('memoryUsage', () => memoryUsage());
 
+const EVER = { from: 0, to: Number.MAX_SAFE_INTEGER };
+
+async function requestsBy(store: UsageReader, query: Partial<UsageQuery>): Promise<Record<string, number>> {
+  const groups = await store.report({ ...EVER, by: [], ...query });
+  return Object.fromEntries(
+    groups.map(({ startsAt, of, sums }) => [Object.values(of).join(' ') || String(startsAt), sums.requests]),
+  );
+}
+
 describe('memoryUsage', () => {
-  const base = 1_800_000_000_000 - (1_800_000_000_000 % HOUR_MS);
+  const base = 1_800_000_000_000 - (1_800_000_000_000 % (24 * HOUR_MS));
 
-  it('does not count a call that was never opened', async () => {
-    const store = memoryUsage();
-    await store.settle(usageRecordOf({ keyId: 'a' }));
-    assert.equal((await store.totals('a')).requests, 0);
-  });
-
-  it('keeps 744 hours of a key, back from its latest, and its totals for ever', async () => {
+  it('keeps 744 hours of a key, back from its latest', async () => {
     const store = memoryUsage();
     for (let hour = 0; hour < 800; hour += 1) {
       await recordUsage(store, usageRecordOf({ keyId: 'a', startedAt: base + hour * HOUR_MS }));
     }
-    const totals = await store.totals('a');
-    assert.equal(totals.requests, 800);
-    assert.equal(totals.byHour.length, 744);
-    assert.equal(totals.byHour[0]?.startsAt, base + 56 * HOUR_MS);
-    assert.equal(totals.byHour.at(-1)?.startsAt, base + 799 * HOUR_MS);
+    const hours = await store.report({ ...EVER, by: [], every: 'hour' });
+    assert.equal(hours.length, 744);
+    assert.equal(hours[0]?.startsAt, base + 56 * HOUR_MS);
+    assert.equal(hours.at(-1)?.startsAt, base + 799 * HOUR_MS);
   });
 
   it('shows the hours of exactly the window, in order, however they came', async () => {
@@ -42,41 +45,93 @@ describe('memoryUsage', () => {
           const expected = [...new Set(hours)]
             .filter((hour) => hour > newest - maxHours)
             .sort((one, other) => one - other);
-          const totals = await store.totals('a');
-          assert.equal(totals.requests, hours.length);
+          const groups = await store.report({ ...EVER, by: [], every: 'hour' });
           assert.deepEqual(
-            totals.byHour.map(({ startsAt }) => (startsAt - base) / HOUR_MS),
+            groups.map(({ startsAt }) => (startsAt - base) / HOUR_MS),
             expected,
           );
           // What came for an hour inside the final window was inside every earlier one too.
-          for (const { startsAt, requests } of totals.byHour) {
-            assert.equal(requests, hours.filter((hour) => base + hour * HOUR_MS === startsAt).length);
+          for (const { startsAt, sums } of groups) {
+            assert.equal(sums.requests, hours.filter((hour) => base + hour * HOUR_MS === startsAt).length);
           }
         },
       ),
     );
   });
 
-  it('tells maxModels models apart and counts the others in the totals', async () => {
+  it('answers for whole hours as if it had kept each call', async () => {
+    const names = fc.constantFrom('a', 'b', 'a b', '');
+    const call = fc.record({
+      keyId: names,
+      owner: names,
+      model: names,
+      operation: fc.constantFrom('embeddings' as const, 'images' as const),
+      startedAt: fc.integer({ min: base, max: base + 50 * HOUR_MS - 1 }),
+      costNanoUsd: fc.option(fc.nat(1_000), { nil: undefined }),
+    });
+    const dimension = fc.constantFrom('keyId' as const, 'owner' as const, 'model' as const, 'operation' as const);
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(call, { maxLength: 30 }),
+        fc.uniqueArray(dimension),
+        fc.constantFrom('hour' as const, 'day' as const, undefined),
+        fc.tuple(fc.nat(50), fc.nat(50)),
+        fc.record({ keyId: fc.array(names), owner: fc.array(names), model: fc.array(names) }, { requiredKeys: [] }),
+        async (calls, by, every, [first, last], only) => {
+          const store = memoryUsage();
+          const records = calls.map((fields) => usageRecordOf(fields));
+          for (const record of records) await recordUsage(store, record);
+          const [from, to] = [base + first * HOUR_MS, base + last * HOUR_MS];
+          const widthMs = every === 'day' ? 24 * HOUR_MS : HOUR_MS;
+          const kept = records
+            .filter(({ startedAt }) => startedAt >= from && startedAt < to)
+            .filter((record) => Object.entries(only).every(([name, of]) => of.includes(Reflect.get(record, name))));
+          const expected = new Map<string, typeof kept>();
+          for (const record of kept) {
+            const startsAt = every === undefined ? from : record.startedAt - (record.startedAt % widthMs);
+            const name = JSON.stringify([startsAt, ...by.map((key) => record[key])]);
+            expected.set(name, [...(expected.get(name) ?? []), record]);
+          }
+          const groups = await store.report({ from, to, only, by, ...(every === undefined ? {} : { every }) });
+          const named = groups.map(({ startsAt, of, sums }) => [
+            JSON.stringify([startsAt, ...by.map((key) => of[key])]),
+            sums,
+          ]);
+          assert.deepEqual(
+            Object.fromEntries(named),
+            Object.fromEntries([...expected].map(([k, v]) => [k, sumsOf(v)])),
+          );
+          assert.equal(named.length, expected.size);
+        },
+      ),
+    );
+  });
+
+  it('takes any other period for the hours that it touches, and answers minutes by the hour', async () => {
+    const store = memoryUsage();
+    for (const minute of [59, 60, 119, 120]) {
+      await recordUsage(store, usageRecordOf({ keyId: 'a', startedAt: base + minute * 60_000 }));
+    }
+    const period = { from: base + HOUR_MS + 1, to: base + 2 * HOUR_MS - 1 };
+    assert.deepEqual(await requestsBy(store, period), { [period.from]: 2 });
+    assert.deepEqual(await requestsBy(store, { every: 'minute' }), {
+      [base]: 1,
+      [base + HOUR_MS]: 2,
+      [base + 2 * HOUR_MS]: 1,
+    });
+    assert.deepEqual(await store.report({ from: base + HOUR_MS, to: base + HOUR_MS, by: [] }), []);
+  });
+
+  it('tells maxModels models apart and counts the others as one', async () => {
     const store = memoryUsage({ maxModels: 2 });
     for (const model of ['a', 'b', 'c', 'a', 'd']) await recordUsage(store, usageRecordOf({ keyId: 'k', model }));
-    const totals = await store.totals('k');
-    assert.equal(totals.requests, 5);
-    assert.deepEqual(
-      [...totals.byModel].map(([model, { requests }]) => [model, requests]),
-      [
-        ['a', 2],
-        ['b', 1],
-      ],
-    );
+    assert.deepEqual(await requestsBy(store, { by: ['model'] }), { '*': 2, a: 2, b: 1 });
   });
 
   it('remembers maxKeys keys, those used last', async () => {
     const store = memoryUsage({ maxKeys: 2 });
     for (const keyId of ['a', 'b', 'a', 'c']) await recordUsage(store, usageRecordOf({ keyId }));
-    assert.equal((await store.totals('a')).requests, 2);
-    assert.equal((await store.totals('b')).requests, 0);
-    assert.equal((await store.totals('c')).requests, 1);
+    assert.deepEqual(await requestsBy(store, { by: ['keyId'] }), { a: 2, c: 1 });
   });
 
   it('remembers maxOpen calls under way', async () => {
@@ -84,8 +139,7 @@ describe('memoryUsage', () => {
     const records = ['a', 'b', 'c'].map((keyId) => usageRecordOf({ keyId }));
     for (const record of records) await store.open(startOf(record));
     for (const record of records) await store.settle(record);
-    const counts = await Promise.all(['a', 'b', 'c'].map(async (keyId) => (await store.totals(keyId)).requests));
-    assert.deepEqual(counts, [0, 1, 1]);
+    assert.deepEqual(await requestsBy(store, { by: ['keyId'] }), { b: 1, c: 1 });
   });
 
   it('refuses to be unbounded', () => {

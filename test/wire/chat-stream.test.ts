@@ -88,8 +88,11 @@ describe('watchChatStream', () => {
           assert.deepEqual(stream.usage, {
             inputTokens: 5,
             cachedInputTokens: undefined,
+            inputAudioTokens: undefined,
+            inputImageTokens: undefined,
             outputTokens: 2,
             reasoningTokens: undefined,
+            outputAudioTokens: undefined,
           });
           assert.ok(!shown.includes('data: [DONE]'), 'the end is held back until the call is settled');
         },

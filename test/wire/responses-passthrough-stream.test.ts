@@ -51,8 +51,11 @@ describe('watchResponsesStream', () => {
         assert.deepEqual(stream.usage, {
           inputTokens: 5,
           cachedInputTokens: 1,
+          inputAudioTokens: undefined,
+          inputImageTokens: undefined,
           outputTokens: 2,
           reasoningTokens: 0,
+          outputAudioTokens: undefined,
         });
         assert.equal(stream.lastSequenceNumber, readEvents(GOOD).length - 1);
         assert.equal(stream.responseId, HEAD.id);

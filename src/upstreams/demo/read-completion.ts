@@ -46,7 +46,7 @@ export function readCompletion(body: JsonObject): CompletionRequest {
   checkUnused(body);
   return {
     modelId,
-    contextLength: model.contextLength,
+    contextLength: model.contextLength ?? Number.POSITIVE_INFINITY,
     prompts,
     n,
     bestOf: readBestOf(body, n),

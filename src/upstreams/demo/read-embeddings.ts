@@ -43,7 +43,7 @@ export function readEmbeddings(body: JsonObject): EmbeddingsRequest {
     inputs,
     dimensions: readDimensions(body, model.id),
     base64: format === 'base64',
-    maxTokens: model.contextLength,
+    maxTokens: model.contextLength ?? Number.POSITIVE_INFINITY,
   };
 }
 

@@ -14,9 +14,9 @@ type Next = (at: number) => boolean;
 
 const MAX_STEPS = 20_000;
 const STEPS_PER_WORK = 16;
-/** Each level takes a few frames of the stack. */
 /** So many rounds that take nothing are gone through one by one: the next may take something. */
 const MAX_EMPTY_ROUNDS = 16;
+/** Each level takes a few frames of the stack. */
 const MAX_DEPTH = 500;
 
 /** Whether the text has what the regular expression looks for; `undefined` when that is not to be found out. */

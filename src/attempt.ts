@@ -1,0 +1,44 @@
+import type { Call } from './call.js';
+import type { DebugFacts } from './http/debug.js';
+import { type Ceiling, ceilingsOf, type LimitLevel, levelsOf } from './limiter/levels.js';
+import type { Verdict } from './limiter/limiter-store.js';
+import { DEFAULT_TIER } from './limiter/limits.js';
+import type { KeyedExchange } from './metered-call.js';
+import type { Config } from './options.js';
+
+/** What comes to be known as a call goes on. */
+type Growing<Facts> = { -readonly [Name in keyof Facts]: Facts[Name] };
+
+/** One request's way to a call: how far it came, for whoever has to tell of its failure. */
+export interface Attempt {
+  readonly levels: readonly LimitLevel[];
+  /** Of the levels, as they are now. */
+  ceilings: readonly Ceiling[];
+  readonly tier: string;
+  readonly facts: Growing<DebugFacts>;
+  remaining: Verdict['remaining'] | undefined;
+  call: Call | undefined;
+  isRecorded: boolean;
+}
+
+/** Nothing is known yet but whose call it is. */
+export function newAttempt({ requestId, key }: Pick<KeyedExchange, 'requestId' | 'key'>, config: Config): Attempt {
+  const levels = levelsOf(key, config);
+  const tier = key.tier ?? DEFAULT_TIER;
+  return {
+    levels,
+    ceilings: ceilingsOf(levels, config.findPeriod, config.clock.wallMs()),
+    tier,
+    facts: { requestId, keyId: key.id, tier },
+    remaining: undefined,
+    call: undefined,
+    isRecorded: false,
+  };
+}
+
+/** The body may have been on its way while a budget's day ended. */
+export function beginPeriods(attempt: Attempt, { findPeriod, clock }: Config): void {
+  const wallMs = clock.wallMs();
+  if (attempt.ceilings.every(({ period }) => period === undefined || wallMs < period.to)) return;
+  attempt.ceilings = ceilingsOf(attempt.levels, findPeriod, wallMs);
+}

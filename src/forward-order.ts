@@ -1,0 +1,87 @@
+import type { Attempt } from './attempt.js';
+import { notPriced } from './budget-errors.js';
+import type { ForwardBody } from './forward-body.js';
+import { OF_MODELS, type Target } from './forward-target.js';
+import { pathOf } from './http/query.js';
+import type { ForwardRule } from './http/routes.js';
+import { hasBudget } from './limiter/levels.js';
+import type { KeyedExchange, Order, OrderedModel } from './metered-call.js';
+import { mayCall } from './models/model-table.js';
+import { worstCostNanoUsd } from './models/pricing.js';
+import type { Config } from './options.js';
+import { estimateForward } from './wire/estimate-forward.js';
+
+/** A request that is to be passed on. */
+export interface Passing {
+  readonly rule: ForwardRule;
+  /** Below `/v1`, with its query. */
+  readonly path: string;
+  readonly body: ForwardBody;
+  readonly target: Target;
+  readonly exchange: KeyedExchange;
+  readonly config: Config;
+}
+
+/**
+ * What has to be admitted of it. Only what a model answers uses tokens.
+ * @throws {GatewayError} 403 for a batch of a key whose money is limited: nobody knows beforehand what it costs.
+ */
+export function orderOf({ ceilings }: Attempt, { rule, path, body, target, exchange, config }: Passing): Order {
+  const { operation } = rule;
+  const { upstream, modelName } = target;
+  const isBudgeted = hasBudget(ceilings);
+  // What it is must not hang on its query.
+  const below = pathOf(path);
+  if (isBudgeted && operation === 'batches' && exchange.request.method === 'POST' && !below.endsWith('/cancel')) {
+    throw notPriced('what a batch costs is known only when it has run');
+  }
+  const common = { operation, upstream, modelName, n: 1 };
+  if (!OF_MODELS.has(operation) || body.kind === 'none') {
+    return { ...common, model: target.model, inputTokens: 0, maxOutputTokens: 0, asksModel: false };
+  }
+  const json = body.kind === 'json' ? body.body : undefined;
+  const byteLength = body.kind === 'json' ? body.bytes.byteLength : formLength(body.contentLength, config);
+  const estimated = estimateForward({ path: below, body: json, byteLength, assumesMost: isBudgeted });
+  const { inputTokens, outputTokens } = estimated;
+  // No upstream can be told to use less than that. Money must not run out all the same; of tokens there may be a debt.
+  if (!isBudgeted) {
+    const reserved = { inputTokens: json === undefined ? 0 : inputTokens, usualOutputTokens: outputTokens };
+    return { ...common, ...reserved, model: target.model, maxOutputTokens: undefined };
+  }
+  // A form names its model when it has been admitted: its price is held against the key then.
+  const isForm = body.kind === 'form';
+  const model = isForm ? dearest(estimated, exchange, config, target.model) : target.model;
+  return {
+    ...common,
+    model,
+    inputTokens,
+    worstInputTokens: inputTokens,
+    maxOutputTokens: outputTokens,
+    asksModel: !isForm,
+  };
+}
+
+/** @throws {GatewayError} 403 when money is limited and the model that a form names has no price. */
+export function checkPriced({ ceilings }: Attempt, { price }: Pick<OrderedModel, 'price'>, name: string): void {
+  if (price === undefined && hasBudget(ceilings)) throw notPriced(`the price of \`${name}\` is unknown`);
+}
+
+function formLength(contentLength: string | undefined, { maxUploadBytes }: Config): number {
+  return contentLength !== undefined && /^\d{1,15}$/.test(contentLength) ? Number(contentLength) : maxUploadBytes;
+}
+
+/** At the price of the dearest model that the key may call, whichever the form will name. */
+function dearest(
+  tokens: { readonly inputTokens: number; readonly outputTokens: number },
+  { key }: KeyedExchange,
+  { models }: Config,
+  unnamed: OrderedModel,
+): OrderedModel {
+  let price: OrderedModel['price'];
+  for (const model of models.listed) {
+    if (model.price === undefined || !mayCall(key, model, model.id)) continue;
+    if (price === undefined || worstCostNanoUsd(model.price, tokens) > worstCostNanoUsd(price, tokens))
+      price = model.price;
+  }
+  return { ...unnamed, price };
+}

@@ -1,0 +1,52 @@
+/** What answers were as long as, by owner and model. */
+export interface LearnedOutput {
+  /** Output tokens that 95 of 100 of the latest answers did not exceed; `undefined` until there were enough of them. */
+  ceilingOf(owner: string, model: string): number | undefined;
+  /** @param ceiling what was reserved for the answer: one that reached it might have been longer, and counts double. */
+  observe(owner: string, model: string, outputTokens: number, ceiling: number | undefined): void;
+}
+
+/** Answers to look back on. */
+const WINDOW = 100;
+const ENOUGH = 20;
+const PERCENTILE = 0.95;
+
+interface Series {
+  readonly tokens: number[];
+  next: number;
+  ceiling: number | undefined;
+}
+
+/**
+ * Learns in this process's memory, and forgets with it.
+ * @param maxSeries most pairs of owner and model; above it, those unused for longest are forgotten.
+ */
+export function learnedOutput(maxSeries = 10_000): LearnedOutput {
+  const all = new Map<string, Series>();
+
+  return {
+    ceilingOf: (owner, model) => all.get(nameOf(owner, model))?.ceiling,
+    observe(owner, model, outputTokens, ceiling) {
+      const name = nameOf(owner, model);
+      const series = all.get(name) ?? { tokens: [], next: 0, ceiling: undefined };
+      // To the end of the line.
+      all.delete(name);
+      all.set(name, series);
+      if (all.size > maxSeries) for (const oldest of all.keys()) if (all.delete(oldest)) break;
+      const isCut = ceiling !== undefined && outputTokens >= ceiling;
+      series.tokens[series.next] = isCut ? 2 * outputTokens : outputTokens;
+      series.next = (series.next + 1) % WINDOW;
+      // Every tenth time: what it costs to sort is nothing for a call, but something for each.
+      if (series.tokens.length >= ENOUGH && series.next % 10 === 0) series.ceiling = percentileOf(series.tokens);
+    },
+  };
+}
+
+function percentileOf(tokens: readonly number[]): number {
+  const sorted = tokens.toSorted((one, other) => one - other);
+  return sorted[Math.ceil(PERCENTILE * sorted.length) - 1] ?? 0;
+}
+
+function nameOf(owner: string, model: string): string {
+  return `${owner}\n${model}`;
+}

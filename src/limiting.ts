@@ -1,0 +1,67 @@
+import type { Attempt } from './attempt.js';
+import { notPriced } from './budget-errors.js';
+import { worstPriced } from './charge.js';
+import type { Demand, Limiting } from './limiter/admit.js';
+import { hasBudget } from './limiter/levels.js';
+import type { KeyedExchange, Order } from './metered-call.js';
+import type { Config } from './options.js';
+import { ownerOf } from './owner.js';
+import { MOST_PER_ESTIMATED_TOKEN } from './wire/estimate.js';
+
+/** What answers were as long as says nothing about the next one below this. */
+const LEAST_LEARNED_TOKENS = 1_024;
+/** A little longer than a call may take, so that a reservation is only ever given back when its process is gone. */
+const RESERVATION_GRACE_MS = 30_000;
+
+/**
+ * What a call of that order wants of the limiter.
+ * @throws {GatewayError} 403 when money is limited and nobody knows what the call costs.
+ */
+export function demandOf(
+  { levels, ceilings }: Attempt,
+  { requestId, key }: Pick<KeyedExchange, 'requestId' | 'key'>,
+  config: Config,
+  {
+    model,
+    modelName,
+    inputTokens,
+    worstInputTokens = MOST_PER_ESTIMATED_TOKEN * inputTokens,
+    maxOutputTokens,
+    n,
+    usualOutputTokens,
+    asksModel = true,
+  }: Omit<Order, 'operation' | 'upstream'>,
+): Demand {
+  if (asksModel && model.price === undefined && hasBudget(ceilings)) {
+    throw notPriced(`the price of \`${modelName}\` is unknown`);
+  }
+  const learned = config.learned.ceilingOf(ownerOf(key), model.id);
+  const usual = learned === undefined ? config.defaultMaxOutputTokens : Math.max(LEAST_LEARNED_TOKENS, learned);
+  return {
+    requestId,
+    levels,
+    ceilings,
+    subject: key.owner ?? key.id,
+    inputTokens,
+    model: modelName,
+    maxOutputTokens,
+    defaultOutputTokens: usualOutputTokens ?? Math.min(usual, model.maxOutputTokens ?? Number.POSITIVE_INFINITY),
+    isLesson: usualOutputTokens === undefined,
+    n,
+    worstNanoUsd: worstPriced(model, worstInputTokens),
+    ttlMs: config.timeoutMs + RESERVATION_GRACE_MS,
+  };
+}
+
+/** The limiter of a gateway, and who knows what its budgets have lost. */
+export function limitingOf({ limiter, usage, clock }: Config): Limiting {
+  return {
+    store: limiter,
+    steadyMs: () => clock.steadyMs(),
+    wallMs: () => clock.wallMs(),
+    spent({ level: { kind, id }, period }) {
+      if (period === undefined) return 0;
+      return usage.spent?.(kind === 'all' ? { kind } : { kind, id }, period) ?? 0;
+    },
+  };
+}

@@ -1,0 +1,66 @@
+import type { Json, JsonObject } from '../json.js';
+import { estimateTokens } from './estimate.js';
+
+/** The most that a request may use: what is reserved for it. */
+export interface ForwardEstimate {
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+}
+
+/** What is known of a request before its body has passed. */
+export interface ForwardRequest {
+  /** Below `/v1`, such as `/images/edits`. */
+  readonly path: string;
+  /** A JSON body; `undefined` for forms. */
+  readonly body: JsonObject | undefined;
+  /** Of the body. */
+  readonly byteLength: number;
+  /** Whether money is at stake: what is not known before a form has passed, or of a text, is taken for the most. */
+  readonly assumesMost: boolean;
+}
+
+/** The dearest picture: `high` at 1024 × 1536 (OpenAI's guide to image generation, table of output tokens). */
+const TOKENS_PER_PICTURE = 6_240;
+/** Each picture shown on the way to the last one (the same guide). */
+const TOKENS_PER_PARTIAL_PICTURE = 100;
+/** The dearest picture that is given, at high fidelity (the same guide). */
+const TOKENS_PER_GIVEN_PICTURE = 6_240;
+/** Pictures that one request may give. */
+const MAX_GIVEN_PICTURES = 16;
+const MAX_PICTURES = 10;
+const MAX_PARTIAL_PICTURES = 3;
+/** 1,250 tokens are a minute of speech (OpenAI's price list, by the minute and by the token), some 900 characters. */
+const SPEECH_TOKENS_PER_BYTE = 2;
+/** A minute of sound is 1,000 tokens (the same list), and no less than 45,000 bytes even at 6 kbit/s. */
+const BYTES_PER_SOUND_TOKEN = 45;
+/** Nobody speaks more words in a token's time. */
+const TEXT_TOKENS_PER_SOUND_TOKEN = 0.5;
+
+/** Tokens that a request for pictures or sound may use at most, as far as anybody can tell from the outside. */
+export function estimateForward({ path, body, byteLength, assumesMost }: ForwardRequest): ForwardEstimate {
+  const textTokens = body === undefined ? 0 : assumesMost ? byteLength : estimateTokens(byteLength);
+  if (path.startsWith('/images/')) {
+    const count = (value: Json | undefined, usual: number, max: number): number =>
+      body === undefined && assumesMost ? max : counted(value, usual, max);
+    const pictures = count(body?.n, 1, MAX_PICTURES);
+    const partial = count(body?.partial_images, 0, MAX_PARTIAL_PICTURES);
+    const mostGiven = path === '/images/edits' ? MAX_GIVEN_PICTURES : 1;
+    const given = path === '/images/generations' ? 0 : count(listed(body?.images), 1, mostGiven);
+    return {
+      inputTokens: textTokens + given * TOKENS_PER_GIVEN_PICTURE,
+      outputTokens: pictures * (TOKENS_PER_PICTURE + partial * TOKENS_PER_PARTIAL_PICTURE),
+    };
+  }
+  if (path === '/audio/speech') return { inputTokens: textTokens, outputTokens: SPEECH_TOKENS_PER_BYTE * byteLength };
+  const soundTokens = Math.ceil(byteLength / BYTES_PER_SOUND_TOKEN);
+  return { inputTokens: soundTokens, outputTokens: Math.ceil(soundTokens * TEXT_TOKENS_PER_SOUND_TOKEN) };
+}
+
+/** How many there are, where there is a list. */
+function listed(value: Json | undefined): number | undefined {
+  return Array.isArray(value) ? value.length : undefined;
+}
+
+function counted(value: Json | undefined, usual: number, max: number): number {
+  return typeof value === 'number' && value >= 0 ? Math.min(max, Math.ceil(value)) : usual;
+}
