@@ -1,35 +1,64 @@
 // A gateway on its own: `npm start`. Inside your application it is one line, see express.ts.
+import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { resolve } from 'node:path';
 import express from 'express';
-import { createKey, memoryKeys, readEnvironment } from 'megallm-middleware';
+import { keyRegistry, readEnvironment } from 'megallm-middleware';
 import { megallm } from 'megallm-middleware/express';
+import { sqliteStore } from 'megallm-middleware/sqlite';
+
+const DEVELOPMENT_KEY = 'development';
 
 const environment = readEnvironment();
+const file = resolve(environment.databaseFile);
+const store = await sqliteStore({ file });
+const { usage, limiter, objects, idempotency } = store;
+const keys = keyRegistry(store.keys);
 const [given] = environment.keys;
-const made = given === undefined && !environment.production ? createKey({ id: 'development' }) : undefined;
+const isOwn = given === undefined && !environment.production;
 
-const llm = megallm(made === undefined ? {} : { keys: memoryKeys([{ ...made.key, hash: made.hash }]) });
+const llm = megallm({ usage, limiter, objects, idempotency, ...(isOwn ? { keys } : {}) });
 const app = express();
 app.use(llm);
 
 const server = createServer(app);
-server.on('listening', () => {
+server.on('listening', async () => {
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : environment.port;
-  printNextSteps(`http://localhost:${port}/v1`, made?.secret ?? given?.secret);
+  printNextSteps(`http://localhost:${port}/v1`, isOwn ? await makeDevelopmentKey() : given?.secret);
 });
 server.on('error', (error) => {
   console.error(`The server cannot start: ${error.message}. Set PORT to another port.`);
   process.exitCode = 1;
+  void store.close();
 });
 server.keepAliveTimeout = 65_000;
 server.listen(environment.port);
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    server.close();
-    void llm.gateway.close().then(() => server.closeAllConnections());
-  });
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop());
+
+async function stop(): Promise<void> {
+  const closed = once(server, 'close');
+  server.close();
+  await llm.gateway.close();
+  // The last answers may still be on their way out, and connections that are kept alive end with nobody's help.
+  const sweep = setInterval(() => server.closeIdleConnections(), 50);
+  setTimeout(() => server.closeAllConnections(), 5_000).unref();
+  await closed;
+  clearInterval(sweep);
+  await store.close();
 }
+
+/** @returns its secret at the first start with this file: of later starts only the hash is known. */
+async function makeDevelopmentKey(): Promise<string | undefined> {
+  if ((await keys.get(DEVELOPMENT_KEY)) !== undefined) return undefined;
+  const { secret } = await keys.create({ id: DEVELOPMENT_KEY }, { by: 'npm start' });
+  return secret;
+}
+
+/** Where to get a key of which the secret is not known. */
+const noSecret = isOwn
+  ? `the one of the first start, which alone showed it; a new file, or MEGALLM_KEYS="secret[:tier[:id]],…", makes another`
+  : 'none: set MEGALLM_KEYS="secret[:tier[:id]],…"';
 
 function printNextSteps(baseUrl: string, secret: string | undefined): void {
   const key = secret ?? 'YOUR_KEY';
@@ -38,8 +67,9 @@ function printNextSteps(baseUrl: string, secret: string | undefined): void {
   console.log(`megallm is listening.
 
   Base URL   ${baseUrl}
-  API key    ${secret ?? 'none: set MEGALLM_KEYS="secret[:tier[:id]],…"'}
+  API key    ${secret ?? noSecret}
   Answers    ${upstream}
+  Database   ${file}
 
 Paste one of these into another shell.
 

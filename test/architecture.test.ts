@@ -126,6 +126,7 @@ describe('one thing has one place', () => {
     'lru-cache': /^src\/(?:\w+\/)(?:memory|cached)\.ts$/,
     'node:http': /^adapters\//,
     'node:stream': /^adapters\//,
+    pg: /^src\/cli\.ts$/,
   };
   for (const [name, place] of Object.entries(places)) {
     it(name, () => {
@@ -133,8 +134,12 @@ describe('one thing has one place', () => {
     });
   }
 
-  it('the environment is read in options.ts', () => {
-    assertNone(sourcesWith(/process\.env/, ['src/options.ts']).filter((path) => path.startsWith('src/')));
+  it('SQLite is loaded by its driver file', () => {
+    assertNone(sourcesWith(/'(?:node:sqlite|@photostructure\/sqlite)'/, ['src/stores/sqlite/driver.ts']));
+  });
+
+  it('the environment is read in environment.ts', () => {
+    assertNone(sourcesWith(/process\.env/, ['src/environment.ts']).filter((path) => path.startsWith('src/')));
   });
 
   it('time comes from the clock; sockets have their own', () => {
@@ -143,8 +148,8 @@ describe('one thing has one place', () => {
     );
   });
 
-  it('the console is used by hooks.ts', () => {
-    assertNone(sourcesWith(/\bconsole\./, ['src/hooks.ts']));
+  it('the console is used by hooks.ts, and by the command', () => {
+    assertNone(sourcesWith(/\bconsole\./, ['src/hooks.ts', 'src/cli.ts']));
   });
 });
 

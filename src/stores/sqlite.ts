@@ -1,0 +1,97 @@
+import { positiveInteger, unexpected } from '../checks.js';
+import { type Clock, systemClock } from '../clock.js';
+import type { IdempotencyStore } from '../idempotency/idempotency-store.js';
+import type { KeyRecords } from '../keys/key-records.js';
+import type { LimiterStore } from '../limiter/limiter-store.js';
+import type { ObjectStore } from '../objects/object-store.js';
+import type { UsageReader, UsageStore } from '../usage/usage-store.js';
+import { loadDriver } from './sqlite/driver.js';
+import { sqliteIdempotency } from './sqlite/idempotency.js';
+import { thisInstance } from './sqlite/instance.js';
+import { sqliteKeys } from './sqlite/key-records.js';
+import { sqliteLedger } from './sqlite/ledger.js';
+import { sqliteLimiter } from './sqlite/limiter.js';
+import { setClockRight } from './sqlite/limiter-tables.js';
+import { sqliteObjects } from './sqlite/objects.js';
+import { closeFile, openFile } from './sqlite/open.js';
+import { keepRecovering } from './sqlite/recovery.js';
+import { sqliteReports } from './sqlite/reports.js';
+import { transact } from './sqlite/transact.js';
+import { groupWriter } from './sqlite/writer.js';
+
+export { type SumDifference, verifySums } from './sqlite/verify.js';
+
+export interface SqliteStoreOptions {
+  /** Path of the file, on a disk of this machine; made when it is not there, readable for its owner alone. */
+  readonly file: string;
+  /**
+   * Whether what the ledger has promised must outlive a power failure, `full`, or only the death of the process, `normal`,
+   * for which no write waits for the disk. @default 'full'
+   */
+  readonly synchronous?: 'full' | 'normal';
+  /** Most objects of one owner; above it, that owner's unused for longest goes. @default 10_000 */
+  readonly maxObjectsPerOwner?: number;
+  /** @default the machine's own */
+  readonly clock?: Clock;
+}
+
+/** Everything a gateway keeps, in one file. */
+export interface SqliteStore {
+  readonly usage: Required<UsageStore & UsageReader>;
+  readonly limiter: LimiterStore;
+  readonly keys: KeyRecords;
+  readonly objects: ObjectStore;
+  readonly idempotency: IdempotencyStore;
+  /** Commits what is waiting and closes the file. Calls that are still open are settled by whoever uses the file next. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a file for all that a gateway keeps, for one machine and any number of its processes. Calls that a dead process left
+ * open are settled as `interrupted` now, and later every 5 s. The whole file is read once, to see that it is not damaged.
+ * @throws {TypeError} for a bad option.
+ * @throws {Error} when Node has no SQLite and `@photostructure/sqlite` is not installed, or when the file is damaged,
+ * another program's, a newer version's, or locked for 5 s.
+ */
+export async function sqliteStore(options: SqliteStoreOptions): Promise<SqliteStore> {
+  const { file, synchronous = 'full', clock = systemClock } = options;
+  if (typeof file !== 'string' || file === '' || file.startsWith(':')) throw unexpected('file', 'to be a path', file);
+  if (synchronous !== 'full' && synchronous !== 'normal') {
+    throw unexpected('synchronous', "to be 'full' or 'normal'", synchronous);
+  }
+  const maxObjectsPerOwner = positiveInteger('maxObjectsPerOwner', options.maxObjectsPerOwner ?? 10_000);
+  const connections = openFile(await loadDriver(), file, synchronous);
+  const { durable: db, quick: quickDb } = connections;
+  const instance = thisInstance(db, clock);
+  transact(quickDb, () => {
+    if (instance.isAlone()) setClockRight(quickDb, clock.steadyMs());
+  });
+  const stopRecovering = keepRecovering(db, { instance, clock });
+  const durable = groupWriter(db);
+  const quick = groupWriter(quickDb);
+  let isClosed = false;
+
+  return {
+    usage: { ...sqliteLedger(db, { writer: durable, instance }), ...sqliteReports(db) },
+    limiter: sqliteLimiter(quickDb, quick),
+    keys: sqliteKeys(db, durable),
+    objects: sqliteObjects({
+      durable: { db, writer: durable },
+      quick: { db: quickDb, writer: quick },
+      maxObjectsPerOwner,
+    }),
+    idempotency: sqliteIdempotency(db, durable),
+    async close() {
+      if (isClosed) return;
+      isClosed = true;
+      stopRecovering();
+      quick.close();
+      durable.close();
+      try {
+        transact(db, () => instance.leave());
+      } finally {
+        closeFile(connections);
+      }
+    },
+  };
+}

@@ -1,0 +1,107 @@
+/** What SQLite keeps in a field. */
+export type SqlValue = string | number | bigint | null | Uint8Array;
+
+/** Values for a statement's parameters, by name. */
+export type Bindings = Readonly<Record<string, SqlValue>>;
+
+/** One row, by the names of its columns. */
+export type Row = Readonly<Record<string, SqlValue>>;
+
+/** The part of `StatementSync` that is used here. */
+export interface Statement {
+  run(...values: readonly SqlValue[] | readonly [Bindings]): { readonly changes: number | bigint };
+  get(...values: readonly SqlValue[] | readonly [Bindings]): Row | undefined;
+  all(...values: readonly SqlValue[] | readonly [Bindings]): Row[];
+}
+
+/** One connection to a file. */
+export interface Database {
+  exec(sql: string): void;
+  /** For statements that are run again and again. */
+  prepare(sql: string): Statement;
+  /** The rows of a statement that is run once; whole numbers are BigInts, as sums may need more than a double's 53 bits. */
+  query(sql: string, values?: Bindings): readonly Row[];
+  close(): void;
+}
+
+/** The part of `DatabaseSync` that is used here: `node:sqlite` and `@photostructure/sqlite` both have it. */
+interface DriverDatabase {
+  exec(sql: string): void;
+  prepare(sql: string): DriverStatement;
+  close(): void;
+}
+
+interface DriverStatement extends Statement {
+  setReadBigInts(isOn: boolean): void;
+}
+
+interface Driver {
+  readonly DatabaseSync: new (file: string, options: { readonly readOnly: boolean }) => DriverDatabase;
+}
+
+/** Opens one connection. */
+export type Connect = (file: string, options?: { readonly readOnly: boolean }) => Database;
+
+/**
+ * Node's own SQLite where it has one, from 22.13 on, else `@photostructure/sqlite`, which is the same for Node 20.
+ * @throws {Error} naming the command that installs it, when there is neither.
+ */
+export async function loadDriver(): Promise<Connect> {
+  const { DatabaseSync } = nodeDriver() ?? (await installedDriver());
+  return (file, options = { readOnly: false }) => connection(new DatabaseSync(file, options));
+}
+
+function connection(db: DriverDatabase): Database {
+  return {
+    exec: (sql) => db.exec(sql),
+    prepare: (sql) => db.prepare(sql),
+    query(sql, values = {}) {
+      const statement = db.prepare(sql);
+      statement.setReadBigInts(true);
+      return statement.all(values);
+    },
+    close: () => db.close(),
+  };
+}
+
+function nodeDriver(): Driver | undefined {
+  const { emitWarning } = process;
+  // Node 22 tells every user's terminal that its SQLite is experimental. It says so once, while it is loaded, in this turn.
+  process.emitWarning = () => {};
+  try {
+    const module = process.getBuiltinModule('node:sqlite');
+    return module !== undefined && isDriver(module) ? module : undefined;
+  } finally {
+    process.emitWarning = emitWarning;
+  }
+}
+
+async function installedDriver(): Promise<Driver> {
+  const module: object = await import('@photostructure/sqlite').catch((cause: unknown) => {
+    const advice = 'Before Node 22.13, SQLite needs a package: npm install @photostructure/sqlite';
+    throw new Error(advice, { cause });
+  });
+  if (isDriver(module)) return module;
+  throw new Error('Expected @photostructure/sqlite to be version 1: npm install @photostructure/sqlite@1');
+}
+
+function isDriver(module: object): module is Driver {
+  return 'DatabaseSync' in module && typeof module.DatabaseSync === 'function';
+}
+
+/** A column that is declared as text. */
+export function textOf(value: SqlValue | undefined): string {
+  if (typeof value === 'string') return value;
+  throw new TypeError(`Expected text in the database, got ${typeof value}`);
+}
+
+/** A column that is declared as a number. */
+export function numberOf(value: SqlValue | undefined): number {
+  if (typeof value === 'number' || typeof value === 'bigint') return Number(value);
+  throw new TypeError(`Expected a number in the database, got ${typeof value}`);
+}
+
+/** `undefined` for NULL. */
+export function maybeNumberOf(value: SqlValue | undefined): number | undefined {
+  return value === null ? undefined : numberOf(value);
+}

@@ -1,0 +1,66 @@
+import type { KeyAudit, KeyRecord, KeyRecords } from '../../keys/key-records.js';
+import { keyOfSecret, keyToJson, reviveInfinity } from '../../keys/key-views.js';
+import { type Database, textOf } from './driver.js';
+import type { Writer } from './writer.js';
+
+const DEFAULT_LIMIT = 100;
+
+/** Keys, their secrets' hashes, and who changed what. */
+export function sqliteKeys(db: Database, writer: Writer): KeyRecords {
+  const find = db.prepare('SELECT record FROM keys WHERE id = (SELECT key_id FROM key_secrets WHERE hash = ?)');
+  const conditions = `
+    ($owner IS NULL OR owner = $owner)
+    AND ($after IS NULL OR (created_at, id) > (SELECT created_at, id FROM keys WHERE id = $after))
+    ORDER BY created_at, id LIMIT $limit
+  `;
+  const list = db.prepare(`SELECT record FROM keys WHERE ${conditions}`);
+  const one = db.prepare(`SELECT record FROM keys WHERE id = $id AND ${conditions}`);
+  const insert = db.prepare(`
+    INSERT INTO keys (id, owner, created_at, version, record) VALUES ($id, $owner, $created_at, $version, $record)
+    ON CONFLICT (id) DO NOTHING
+  `);
+  const update = db.prepare(`
+    UPDATE keys SET owner = $owner, created_at = $created_at, version = $version, record = $record
+    WHERE id = $id AND version = $version - 1
+  `);
+  const dropSecrets = db.prepare('DELETE FROM key_secrets WHERE key_id = ?');
+  const addSecret = db.prepare('INSERT INTO key_secrets (hash, key_id) VALUES (?, ?)');
+  const addAudit = db.prepare('INSERT INTO key_audits (key_id, audit) VALUES (?, ?)');
+  const audits = db.prepare('SELECT audit FROM key_audits WHERE key_id = ? ORDER BY id');
+
+  return {
+    find(hash) {
+      const row = find.get(hash);
+      if (row === undefined) return undefined;
+      const record = recordOf(textOf(row.record));
+      const secret = record.secrets.find((one) => one.hash === hash);
+      return secret === undefined ? undefined : keyOfSecret(record, secret);
+    },
+    list({ id, owner, after, limit }) {
+      const values = { owner: owner ?? null, after: after ?? null, limit: limit ?? DEFAULT_LIMIT };
+      const rows = id === undefined ? list.all(values) : one.all({ ...values, id });
+      return rows.map((row) => recordOf(textOf(row.record)));
+    },
+    write: (record, audit) =>
+      writer.write(() => {
+        const { key, secrets, createdAt, version } = record;
+        const values = { id: key.id, owner: key.owner ?? null, created_at: createdAt, version };
+        const statement = version === 1 ? insert : update;
+        if (Number(statement.run({ ...values, record: keyToJson(record) }).changes) === 0) return false;
+        dropSecrets.run(key.id);
+        for (const { hash } of secrets) addSecret.run(hash, key.id);
+        addAudit.run(key.id, keyToJson(audit));
+        return true;
+      }),
+    audits: (keyId) => audits.all(keyId).map((row) => auditOf(textOf(row.audit))),
+  };
+}
+
+/** As `write` wrote it. */
+function recordOf(json: string): KeyRecord {
+  return JSON.parse(json, reviveInfinity);
+}
+
+function auditOf(json: string): KeyAudit {
+  return JSON.parse(json, reviveInfinity);
+}

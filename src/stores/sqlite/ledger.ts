@@ -1,0 +1,106 @@
+import type { UsageRecord, UsageStart, UsageStore } from '../../usage/usage-store.js';
+import { TOKEN_COLUMNS } from './columns.js';
+import type { Bindings, Database } from './driver.js';
+import { hourSums } from './hours.js';
+import type { Instance } from './instance.js';
+import type { Writer } from './writer.js';
+
+const START_COLUMNS = [
+  'request_id',
+  'key_id',
+  'owner',
+  'tier',
+  'operation',
+  'model',
+  'upstream',
+  'started_at',
+  'reserved_input_tokens',
+  'reserved_output_tokens',
+  'reserved_nano_usd',
+  'price',
+];
+const END_COLUMNS = ['outcome', 'counted', ...TOKEN_COLUMNS, 'cost_nano_usd', 'first_byte_ms', 'duration_ms'];
+
+/** One row for each call: open, then settled once. */
+export function sqliteLedger(
+  db: Database,
+  { writer, instance }: { writer: Writer; instance: Instance },
+): Required<UsageStore> {
+  const hours = hourSums(db);
+  const insert = db.prepare(`
+    INSERT INTO calls (state, instance, ${START_COLUMNS.join(', ')})
+    VALUES ('open', $instance, ${START_COLUMNS.map((name) => `$${name}`).join(', ')})
+    ON CONFLICT (request_id) DO NOTHING
+  `);
+  const update = db.prepare(`
+    UPDATE calls SET state = 'settled', ${[...START_COLUMNS, ...END_COLUMNS].map((name) => `${name} = $${name}`).join(', ')}
+    WHERE request_id = $request_id AND state = 'open'
+  `);
+  const advance = db.prepare(`
+    UPDATE calls SET checkpoint = max(coalesce(checkpoint, 0), ?) WHERE request_id = ? AND state = 'open'
+  `);
+  const isRecovered = db.prepare('SELECT 1 FROM calls WHERE request_id = ? AND recovered = 1');
+  const reopen = db.prepare(`UPDATE calls SET state = 'open', recovered = 0, instance = ? WHERE request_id = ?`);
+
+  /** Runs a change of an open call; also of one that another process took for lost, which it is not, as we are here. */
+  function changeOpen(requestId: string, change: () => { readonly changes: number | bigint }): boolean {
+    if (Number(change().changes) > 0) return true;
+    if (isRecovered.get(requestId) === undefined) return false;
+    hours.subtract(requestId);
+    instance.renew();
+    reopen.run(instance.id, requestId);
+    return Number(change().changes) > 0;
+  }
+
+  return {
+    open: (start) =>
+      writer.write(() => {
+        // An open row without a live instance is taken for lost, and another process may have struck this one off.
+        instance.renew();
+        insert.run({ instance: instance.id, ...startValues(start) });
+      }),
+    settle: (record) =>
+      writer.write(() => {
+        const values = { ...startValues(record), ...endValues(record) };
+        if (changeOpen(record.requestId, () => update.run(values))) hours.add(record.requestId);
+      }),
+    checkpoint: (requestId, outputTokens) =>
+      writer.write(() => {
+        changeOpen(requestId, () => advance.run(outputTokens, requestId));
+      }),
+  };
+}
+
+function startValues(start: UsageStart): Bindings {
+  return {
+    request_id: start.requestId,
+    key_id: start.keyId,
+    owner: start.owner,
+    tier: start.tier,
+    operation: start.operation,
+    model: start.model,
+    upstream: start.upstream,
+    started_at: Math.floor(start.startedAt),
+    reserved_input_tokens: start.reservedInputTokens,
+    reserved_output_tokens: start.reservedOutputTokens ?? null,
+    reserved_nano_usd: start.reservedNanoUsd ?? null,
+    price: start.price === undefined ? null : JSON.stringify(start.price),
+  };
+}
+
+function endValues(record: UsageRecord): Bindings {
+  return {
+    outcome: record.outcome,
+    counted: record.counted,
+    input_tokens: record.inputTokens ?? null,
+    cached_input_tokens: record.cachedInputTokens ?? null,
+    input_audio_tokens: record.inputAudioTokens ?? null,
+    input_image_tokens: record.inputImageTokens ?? null,
+    output_tokens: record.outputTokens ?? null,
+    reasoning_tokens: record.reasoningTokens ?? null,
+    output_audio_tokens: record.outputAudioTokens ?? null,
+    cost_nano_usd: record.costNanoUsd ?? null,
+    first_byte_ms: record.firstByteMs === undefined ? null : Math.round(record.firstByteMs),
+    duration_ms: Math.round(record.durationMs),
+  };
+}

@@ -1,0 +1,55 @@
+import { objectOf } from '../../json.js';
+import type { ObjectKind, ObjectStore, StoredObject } from '../../objects/object-store.js';
+import { type Database, numberOf, type Row, textOf } from './driver.js';
+import type { Writer } from './writer.js';
+
+interface ObjectOptions {
+  /** Notes that an object was used, which may be forgotten. */
+  readonly quick: { readonly db: Database; readonly writer: Writer };
+  readonly durable: { readonly db: Database; readonly writer: Writer };
+  /** Above it, that owner's unused for longest goes. */
+  readonly maxObjectsPerOwner: number;
+}
+
+/** Objects in the file; `place` is the order in which they were first put, `used` that in which they were last used. */
+export function sqliteObjects({ quick, durable, maxObjectsPerOwner }: ObjectOptions): ObjectStore {
+  const { db, writer } = durable;
+  const nextUse = '(SELECT coalesce(max(used), 0) + 1 FROM objects WHERE owner = $owner)';
+  const touch = quick.db.prepare(`
+    UPDATE objects SET used = ${nextUse} WHERE owner = $owner AND kind = $kind AND id = $id RETURNING created_at, body
+  `);
+  const list = db.prepare('SELECT id, created_at, body FROM objects WHERE owner = ? AND kind = ? ORDER BY place');
+  const put = db.prepare(`
+    INSERT INTO objects (owner, kind, id, created_at, body, used)
+    VALUES ($owner, $kind, $id, $created_at, $body, ${nextUse})
+    ON CONFLICT (owner, kind, id) DO UPDATE
+    SET created_at = excluded.created_at, body = excluded.body, used = excluded.used
+  `);
+  const trim = db.prepare(`
+    DELETE FROM objects WHERE place IN
+      (SELECT place FROM objects WHERE owner = ? ORDER BY used DESC LIMIT -1 OFFSET ${maxObjectsPerOwner})
+  `);
+  const remove = db.prepare('DELETE FROM objects WHERE owner = ? AND kind = ? AND id = ?');
+
+  return {
+    find: (owner, kind, id) =>
+      quick.writer.write(() => {
+        const row = touch.get({ owner, kind, id });
+        return row === undefined ? undefined : storedObject({ owner, kind, id }, row);
+      }),
+    list: (owner, kind) => list.all(owner, kind).map((row) => storedObject({ owner, kind, id: textOf(row.id) }, row)),
+    put: ({ owner, kind, id, createdAt, body }) =>
+      writer.write(() => {
+        put.run({ owner, kind, id, created_at: createdAt, body: JSON.stringify(body) });
+        trim.run(owner);
+      }),
+    remove: (owner, kind, id) => writer.write(() => void remove.run(owner, kind, id)),
+  };
+}
+
+function storedObject(
+  name: { readonly owner: string; readonly kind: ObjectKind; readonly id: string },
+  row: Row,
+): StoredObject {
+  return { ...name, createdAt: numberOf(row.created_at), body: objectOf(textOf(row.body)) };
+}

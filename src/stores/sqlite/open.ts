@@ -1,0 +1,125 @@
+import { closeSync, openSync } from 'node:fs';
+import type { Connect, Database } from './driver.js';
+import { assertOurs, migrate } from './schema.js';
+
+/** Two connections to one file. */
+export interface Connections {
+  /** What it has committed is there after a power failure too, where that was asked for. */
+  readonly durable: Database;
+  /**
+   * Does not wait for the disk: what it has committed outlives the death of the process, but the last of it perhaps not a
+   * power failure. For limits, which are old by then. NORMAL and not OFF: either connection may be the one that copies the
+   * log into the file, and without waiting then, it could tear what the other one has promised.
+   */
+  readonly quick: Database;
+}
+
+/** SQLITE_CORRUPT and SQLITE_NOTADB. */
+const DAMAGED: readonly unknown[] = [11, 26];
+/** SQLITE_READONLY. */
+const READ_ONLY = 8;
+const SETTINGS = `
+  PRAGMA journal_mode = WAL;
+  PRAGMA foreign_keys = ON;
+  PRAGMA journal_size_limit = 67108864;
+`;
+
+/**
+ * Opens the file, or makes it, readable for its owner alone, and brings it to its present form.
+ * @throws {Error} when it is damaged, another program's or a newer version's: it is left as it is then.
+ */
+export function openFile(connect: Connect, file: string, synchronous: 'full' | 'normal'): Connections {
+  if (!made(file)) check(connect, file);
+  const durable = connectTo(connect, file);
+  try {
+    durable.exec(`${SETTINGS} PRAGMA synchronous = ${synchronous === 'full' ? 'FULL' : 'NORMAL'};`);
+    migrate(durable, file);
+    const quick = connectTo(connect, file);
+    quick.exec(`${SETTINGS} PRAGMA synchronous = NORMAL;`);
+    return { durable, quick };
+  } catch (error) {
+    durable.close();
+    throw error;
+  }
+}
+
+/**
+ * Closes both, after all of the log was copied into the file, unless others use it. The last to close a file does that too,
+ * but with @photostructure/sqlite a connection lives on until the garbage collector has found the last of its statements.
+ */
+export function closeFile({ durable, quick }: Connections): void {
+  quick.close();
+  try {
+    durable.exec('PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE)');
+  } finally {
+    durable.close();
+  }
+}
+
+/** Opens a connection that writes nothing, to a file that is whole. @throws as `openFile` does. */
+export function openReadOnly(connect: Connect, file: string, check: 'quick' | 'integrity'): Database {
+  return openWhole(connect, { file, check, readOnly: true });
+}
+
+function openWhole(
+  connect: Connect,
+  {
+    file,
+    check,
+    readOnly,
+  }: { readonly file: string; readonly check: 'quick' | 'integrity'; readonly readOnly: boolean },
+): Database {
+  const db = connectTo(connect, file, { readOnly });
+  try {
+    const [verdict] = db.query(check === 'quick' ? 'PRAGMA quick_check(1)' : 'PRAGMA integrity_check(1)');
+    const [said] = Object.values(verdict ?? {});
+    if (said !== 'ok') throw damaged(file, new Error(String(said)));
+    assertOurs(db, file);
+    return db;
+  } catch (error) {
+    db.close();
+    throw DAMAGED.includes(resultOf(error)) ? damaged(file, error) : error;
+  }
+}
+
+/** Opened for reading: the last writer to close a file copies its log into it, which a damaged one must be spared. */
+function check(connect: Connect, file: string): void {
+  try {
+    openReadOnly(connect, file, 'quick').close();
+  } catch (error) {
+    if (resultOf(error) !== READ_ONLY) throw error;
+    // A process died while it made the file, and only who may write can take back what it left half done.
+    openWhole(connect, { file, check: 'quick', readOnly: false }).close();
+  }
+}
+
+function connectTo(connect: Connect, file: string, options?: { readonly readOnly: boolean }): Database {
+  try {
+    const db = connect(file, options);
+    db.exec('PRAGMA busy_timeout = 5000');
+    return db;
+  } catch (cause) {
+    throw new Error(`Cannot open ${file}`, { cause });
+  }
+}
+
+/** @returns `false` when it was there already. Then it must not be opened: to close it again would free SQLite's locks. */
+function made(file: string): boolean {
+  try {
+    closeSync(openSync(file, 'wx', 0o600));
+    return true;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** SQLite's result code; `undefined` for errors of other sorts. */
+function resultOf(error: unknown): number | undefined {
+  return error instanceof Error && 'errcode' in error ? Number(error.errcode) % 256 : undefined;
+}
+
+function damaged(file: string, cause: unknown): Error {
+  const advice = `stop what uses it and put a backup in its place, or move it away with its -wal and -shm to begin anew`;
+  return new Error(`${file} is damaged and was left as it is: ${advice}`, { cause });
+}

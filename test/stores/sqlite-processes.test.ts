@@ -1,0 +1,285 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { verifySums } from 'megallm-middleware/sqlite';
+import { costNanoUsd } from '../../src/models/pricing.js';
+import { startOf, sumsOf, usageRecordOf } from '../contracts/usage-store.js';
+import { frozenClock } from '../helpers/frozen-clock.js';
+import { connectTo, type SqliteChild, type SqliteFolder, sqliteFolder } from '../helpers/sqlite.js';
+
+/** Runs a test in a folder of its own. */
+function inFolder(test: (folder: SqliteFolder) => Promise<void>): () => Promise<void> {
+  return async () => {
+    const folder = sqliteFolder();
+    try {
+      await test(folder);
+    } finally {
+      await folder.remove();
+    }
+  };
+}
+
+async function allSay(children: readonly SqliteChild[], expected: string): Promise<void> {
+  assert.deepEqual(
+    await Promise.all(children.map((child) => child.line())),
+    children.map(() => expected),
+  );
+}
+
+async function rowsOf(file: string) {
+  const db = await connectTo(file);
+  try {
+    return new Map(
+      db
+        .prepare('SELECT * FROM calls')
+        .all()
+        .map((row) => [row.request_id, row]),
+    );
+  } finally {
+    db.close();
+  }
+}
+
+const ALL_TIME = { from: 0, to: 4e12, by: [] };
+
+describe('processes that share a file', () => {
+  it(
+    'admit together what one bucket and one slot hold, and not one more',
+    inFolder(async (folder) => {
+      const children = [0, 1, 2, 3].map(() => folder.child('hammer', folder.path('db'), '200'));
+      await allSay(children, 'ready');
+      for (const child of children) child.send('go');
+      const granted = await Promise.all(children.map(async (child) => Number(await child.line())));
+      assert.equal(
+        granted.reduce((sum, one) => sum + one),
+        250,
+        String(granted),
+      );
+      const { limiter } = await folder.open('db');
+      const look = { bucket: 'shared', capacity: 300, refillPerMs: 0, amount: 0 };
+      const verdict = await limiter.reserve({ id: 'look', draws: [look], slots: [], ttlMs: 1 }, 0);
+      assert.deepEqual(verdict.remaining, [50]);
+    }),
+  );
+
+  it(
+    'may all be the first to open it',
+    inFolder(async (folder) => {
+      for (let round = 0; round < 3; round += 1) {
+        const children = [0, 1, 2, 3].map(() => folder.child('open', folder.path(`db${round}`)));
+        await allSay(children, 'ready');
+        for (const child of children) child.send('go');
+        await allSay(children, 'opened');
+        for (const child of children) child.send('close');
+        for (const child of children) await child.ended();
+      }
+    }),
+  );
+
+  it(
+    'F9: record their calls side by side; one that waits for 5 s for another says so, and goes on after it',
+    inFolder(async (folder) => {
+      const file = folder.path('db');
+      const children = [0, 1].map(() => folder.child('record', file, '800'));
+      await allSay(children, 'ready');
+      for (const child of children) child.send('go');
+      await allSay(children, 'done');
+      const { usage } = await folder.open('db');
+      assert.equal((await usage.report(ALL_TIME))[0]?.sums.requests, 1_600);
+      const backup = folder.child('lock', file);
+      assert.equal(await backup.line(), 'locked');
+      const late = usageRecordOf({ keyId: 'late' });
+      await assert.rejects(async () => usage.open(startOf(late)), /locked/);
+      // What is read needs no lock.
+      assert.equal((await usage.report(ALL_TIME))[0]?.sums.requests, 1_600);
+      backup.send('go');
+      assert.equal(await backup.line(), 'unlocked');
+      await usage.open(startOf(late));
+      await usage.settle(late);
+      assert.equal((await usage.report(ALL_TIME))[0]?.sums.requests, 1_601);
+      assert.deepEqual(await verifySums(file), []);
+    }),
+  );
+});
+
+describe('calls that a dead process left open', () => {
+  it(
+    'are settled once, as interrupted, between what was delivered and what was reserved',
+    inFolder(async (folder) => {
+      const file = folder.path('db');
+      const victim = folder.child('openCalls', file);
+      assert.equal(await victim.line(), 'ready');
+      await victim.kill();
+      const children = [0, 1].map(() => folder.child('open', file));
+      await allSay(children, 'ready');
+      for (const child of children) child.send('go');
+      await allSay(children, 'opened');
+      for (const child of children) child.send('close');
+      for (const child of children) await child.ended();
+
+      const rows = await rowsOf(file);
+      assert.equal(rows.size, 7);
+      const { price } = usageRecordOf({ keyId: 'k' });
+      assert.ok(price !== undefined);
+      const costOf = (outputTokens: number) => costNanoUsd(price, startTokens(outputTokens));
+      const charges: Readonly<Record<string, readonly [number, number | null]>> = {
+        unseen: [0, costOf(0)],
+        seen: [30, costOf(30)],
+        beyond: [50, costOf(50)],
+        boundless: [5_000, costOf(5_000)],
+        unpriced: [0, null],
+        cheap: [0, 7],
+      };
+      for (const [requestId, [outputTokens, cost]] of Object.entries(charges)) {
+        const row = rows.get(requestId);
+        const seen = [
+          row?.state,
+          row?.outcome,
+          row?.counted,
+          row?.input_tokens,
+          row?.output_tokens,
+          row?.cost_nano_usd,
+        ];
+        assert.deepEqual(seen, ['settled', 'interrupted', 'estimated', 120, outputTokens, cost], requestId);
+      }
+      assert.equal(rows.get('settled')?.outcome, 'ok');
+      const { usage } = await folder.open('db');
+      const [all] = await usage.report(ALL_TIME);
+      assert.equal(all?.sums.requests, 7);
+      assert.equal(all?.sums.outputTokens, 20 + 30 + 50 + 5_000);
+      assert.deepEqual(await verifySums(file), []);
+      const db = await connectTo(file);
+      assert.equal(db.prepare('SELECT count(*) AS n FROM instances').get()?.n, 1);
+      db.close();
+    }),
+  );
+
+  it(
+    'are left alone while their process lives, whoever opens the file',
+    inFolder(async (folder) => {
+      const alive = folder.child('openCalls', folder.path('db'));
+      assert.equal(await alive.line(), 'ready');
+      const mine = await folder.open('db');
+      await mine.usage.open(startOf(usageRecordOf({ requestId: 'mine', keyId: 'k' })));
+      const other = folder.child('open', folder.path('db'));
+      assert.equal(await other.line(), 'ready');
+      other.send('go');
+      assert.equal(await other.line(), 'opened');
+      await folder.open('db');
+      const rows = await rowsOf(folder.path('db'));
+      assert.equal([...rows.values()].filter(({ state }) => state === 'open').length, 7);
+    }),
+  );
+
+  it(
+    'are settled at once when the process is started again under its old pid',
+    inFolder(async (folder) => {
+      const before = await folder.open('db');
+      await before.usage.open(startOf(usageRecordOf({ requestId: 'lost', keyId: 'k' })));
+      const db = await connectTo(folder.path('db'));
+      db.exec('UPDATE instances SET process_started_at = process_started_at - 1');
+      db.close();
+      await folder.open('db');
+      assert.equal((await rowsOf(folder.path('db'))).get('lost')?.outcome, 'interrupted');
+    }),
+  );
+
+  it(
+    'are settled when a lease is over; where its process lives after all, what it says counts',
+    inFolder(async (folder) => {
+      const file = folder.path('db');
+      const clock = frozenClock();
+      const slow = await folder.open('db', { clock });
+      const records = ['settles', 'dies', 'opens'].map((requestId) =>
+        usageRecordOf({ requestId, keyId: 'k', outputTokens: 40, startedAt: clock.wallMs() }),
+      );
+      const [settles, dies, opens] = records;
+      assert.ok(settles !== undefined && dies !== undefined && opens !== undefined);
+      await slow.usage.open(startOf(settles));
+      await slow.usage.open(startOf(dies));
+      // Another machine's, as far as pids go.
+      const db = await connectTo(file);
+      db.exec(`UPDATE instances SET host = 'elsewhere'`);
+      const outcomeOf = (id: string) => db.prepare('SELECT outcome, state FROM calls WHERE request_id = ?').get(id);
+      const early = await folder.open('db', { clock: { ...clock, wallMs: () => clock.wallMs() + 14_999 } });
+      assert.equal(outcomeOf('settles')?.state, 'open');
+      await early.close();
+      const later = { ...clock, wallMs: () => clock.wallMs() + 15_000 };
+      await folder.open('db', { clock: later });
+      assert.equal(outcomeOf('settles')?.outcome, 'interrupted');
+      assert.equal(outcomeOf('dies')?.outcome, 'interrupted');
+      assert.deepEqual(await verifySums(file), []);
+
+      await slow.usage.settle(settles);
+      await slow.usage.settle({ ...settles, outputTokens: 1 });
+      await slow.usage.checkpoint('dies', 33);
+      assert.equal(outcomeOf('dies')?.state, 'open');
+      await slow.usage.open(startOf(opens));
+      const [truth] = await slow.usage.report(ALL_TIME);
+      assert.deepEqual(truth?.sums, sumsOf([settles]));
+      assert.deepEqual(await verifySums(file), []);
+
+      db.exec('DELETE FROM instances');
+      await folder.open('db', { clock: later });
+      const [end] = await slow.usage.report(ALL_TIME);
+      assert.equal(end?.sums.requests, 3);
+      assert.equal(end?.sums.outputTokens, 40 + 33);
+      assert.deepEqual(await verifySums(file), []);
+      db.close();
+    }),
+  );
+
+  it(
+    'are settled by those that run on, too',
+    inFolder(async (folder) => {
+      const file = folder.path('db');
+      const victim = folder.child('openCalls', file);
+      assert.equal(await victim.line(), 'ready');
+      const timers: (() => void)[] = [];
+      const clock = {
+        ...frozenClock(Date.now()),
+        setTimer: (run: () => void) => {
+          timers.push(run);
+          return () => {};
+        },
+      };
+      const { usage } = await folder.open('db', { clock });
+      await victim.kill();
+      timers.shift()?.();
+      assert.equal((await usage.report(ALL_TIME))[0]?.sums.requests, 7);
+      assert.equal(timers.length, 1);
+    }),
+  );
+});
+
+describe('close', () => {
+  it(
+    'F3: commits what was asked for before it, and refuses what comes after',
+    inFolder(async (folder) => {
+      const store = await folder.open('db');
+      const records = Array.from({ length: 50 }, () => usageRecordOf({ keyId: 'k' }));
+      const opened = records.map((record) => store.usage.open(startOf(record)));
+      const settled = records.map((record) => store.usage.settle(record));
+      await store.close();
+      await Promise.all([...opened, ...settled]);
+      await assert.rejects(async () => store.usage.open(startOf(usageRecordOf({ keyId: 'k' }))), /closed/);
+      const again = await folder.open('db');
+      assert.deepEqual((await again.usage.report(ALL_TIME))[0]?.sums, sumsOf(records));
+      const rows = await connectTo(folder.path('db'));
+      assert.equal(rows.prepare('SELECT count(*) AS n FROM instances').get()?.n, 1);
+      rows.close();
+    }),
+  );
+});
+
+function startTokens(outputTokens: number) {
+  const { reservedInputTokens } = usageRecordOf({ keyId: 'k' });
+  return {
+    inputTokens: reservedInputTokens,
+    cachedInputTokens: undefined,
+    inputAudioTokens: undefined,
+    inputImageTokens: undefined,
+    outputTokens,
+    reasoningTokens: undefined,
+    outputAudioTokens: undefined,
+  };
+}

@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { type SqliteStore, verifySums } from 'megallm-middleware/sqlite';
+import { idempotencyStoreContract } from '../contracts/idempotency-store.js';
+import { keyRecordsContract } from '../contracts/key-records.js';
+import { limiterStoreContract } from '../contracts/limiter-store.js';
+import { objectStoreContract } from '../contracts/object-store.js';
+import { usageLedgerContract, usageStoreContract } from '../contracts/usage-store.js';
+import { sqliteFolder } from '../helpers/sqlite.js';
+
+const folder = sqliteFolder();
+after(folder.remove);
+const shared = folder.open('shared.db');
+const bounded = folder.open('bounded.db', { maxObjectsPerOwner: 4 });
+let files = 0;
+
+/** For what does not get along with what other tests did, such as turning a clock forward. */
+function fresh(): Promise<SqliteStore> {
+  files += 1;
+  return folder.open(`fresh${files}.db`, { synchronous: 'normal' });
+}
+
+usageStoreContract('sqliteStore', async () => (await shared).usage);
+usageLedgerContract('sqliteStore', async () => (await shared).usage);
+limiterStoreContract('sqliteStore', async () => (await fresh()).limiter);
+objectStoreContract('sqliteStore', async () => (await bounded).objects, 4);
+idempotencyStoreContract('sqliteStore', async () => (await shared).idempotency);
+keyRecordsContract('sqliteStore', async () => (await fresh()).keys);
+
+describe('sqliteStore', () => {
+  it('has sums, after all that, that are those of the rows', async () => {
+    await shared;
+    assert.deepEqual(await verifySums(folder.path('shared.db')), []);
+  });
+});
