@@ -1,0 +1,189 @@
+import type { Held, HeldDraw, KeptBucket, LimiterState } from './limiter-rules.js';
+import { numberOf, type Query, textOf } from './pool.js';
+
+/** What some calls are about. */
+export interface Wanted {
+  /** Of reservations. */
+  readonly ids: readonly string[];
+  readonly buckets: readonly string[];
+  readonly slots: readonly string[];
+  /** What has expired by then is wanted too. `undefined`: by now, as the database sees it. */
+  readonly until: number | undefined;
+}
+
+export interface LoadedState extends LimiterState {
+  /** The database's time. */
+  readonly now: number;
+  /** What is in the tables, to be compared with. */
+  readonly saved: Pick<LimiterState, 'buckets' | 'slots' | 'held'>;
+}
+
+/** The limiter's tables, for transactions that begin with `lock`. */
+export interface LimiterTables {
+  /** A statement that waits until nobody else is at the limiter. */
+  readonly lock: string;
+  load(query: Query, wanted: Wanted): Promise<LoadedState>;
+  save(query: Query, state: LoadedState): Promise<void>;
+  /** Looks at some buckets and deletes those that say no more than no bucket does. */
+  tidy(query: Query, at: number): Promise<void>;
+}
+
+/** So many late reservations are given back at once; the next call goes on. */
+const MAX_EXPIRED = 500;
+const TIDY_ROWS = 200;
+
+export function limiterTables(schema: string): LimiterTables {
+  const loadSql = loadStatement(schema);
+  const saveSql = saveStatement(schema);
+  const tidySql = tidyStatement(schema);
+  let tidied = '';
+
+  return {
+    lock: `SELECT FROM ${schema}.limiter_clock FOR UPDATE`,
+    async load(query, { buckets, slots, ids, until }) {
+      const [row] = await query(loadSql, [buckets, slots, ids, until]);
+      const saved = {
+        buckets: new Map(rowsOf<BucketRow>(row?.buckets).map((bucket) => [bucket.name, bucketOf(bucket)])),
+        slots: new Map(rowsOf<SlotRow>(row?.slots).map(({ name, taken }) => [name, taken])),
+        held: new Map(rowsOf<HeldRow>(row?.held).map((held) => [held.id, heldOf(held)])),
+      };
+      return {
+        now: numberOf(row?.now),
+        latest: numberOf(row?.latest),
+        buckets: new Map([...saved.buckets].map(([name, bucket]) => [name, { ...bucket }])),
+        slots: new Map(saved.slots),
+        held: new Map(saved.held),
+        saved,
+      };
+    },
+    async save(query, { latest, buckets, slots, held, saved }) {
+      const filled = [...buckets].filter(([name, bucket]) => !isSame(bucket, saved.buckets.get(name)));
+      const taken = [...slots].filter(([name, count]) => saved.slots.get(name) !== count);
+      await query(saveSql, [
+        latest,
+        JSON.stringify(filled.map(bucketRow)),
+        JSON.stringify(taken.map(([name, count]) => ({ name, taken: count }))),
+        [...saved.slots.keys()].filter((name) => !slots.has(name)),
+        JSON.stringify([...held].filter(([id]) => !saved.held.has(id)).map(heldRow)),
+        [...saved.held.keys()].filter((id) => !held.has(id)),
+      ]);
+    },
+    async tidy(query, at) {
+      const rows = await query(tidySql, [tidied, at]);
+      tidied = rows[0]?.last === null || rows[0] === undefined ? '' : textOf(rows[0].last);
+    },
+  };
+}
+
+interface BucketRow {
+  readonly name: string;
+  readonly drawn: number;
+  readonly since: number;
+  readonly refill_per_ms: number;
+  readonly ends_at: number | null;
+}
+
+interface SlotRow {
+  readonly name: string;
+  readonly taken: number;
+}
+
+interface HeldRow {
+  readonly id: string;
+  /** JSON. */
+  readonly draws: string;
+  readonly buckets: readonly string[];
+  readonly slots: readonly string[];
+  readonly expires_at: number;
+}
+
+/** Everything at once, in JSON, whose doubles are exact. */
+function loadStatement(schema: string): string {
+  const listOf = (table: string, rows: string) =>
+    `(SELECT coalesce(json_agg(${table}), '[]')::text FROM (${rows}) AS ${table}) AS ${table}`;
+  const named = (own: string, column: string) =>
+    `name IN (SELECT unnest(${own}::text[]) UNION SELECT unnest(${column}) FROM wishes)`;
+  return `
+    WITH instant AS (
+      SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now, latest FROM ${schema}.limiter_clock
+    ),
+    late AS (
+      SELECT * FROM ${schema}.held
+      WHERE expires_at <= (SELECT greatest(latest, coalesce($4::bigint, now)) FROM instant)
+      ORDER BY expires_at LIMIT ${MAX_EXPIRED}
+    ),
+    wishes AS (SELECT * FROM late UNION SELECT * FROM ${schema}.held WHERE id = ANY($3::text[]))
+    SELECT now::text AS now, latest::text AS latest,
+      ${listOf('held', 'SELECT * FROM wishes ORDER BY expires_at')},
+      ${listOf('buckets', `SELECT * FROM ${schema}.buckets WHERE ${named('$1', 'buckets')}`)},
+      ${listOf('slots', `SELECT * FROM ${schema}.slots WHERE ${named('$2', 'slots')}`)}
+    FROM instant
+  `;
+}
+
+function saveStatement(schema: string): string {
+  return `
+    WITH filled AS (
+      INSERT INTO ${schema}.buckets (name, drawn, since, refill_per_ms, ends_at)
+      SELECT * FROM json_to_recordset($2::json) AS given
+        (name text, drawn double precision, since bigint, refill_per_ms double precision, ends_at bigint)
+      ON CONFLICT (name) DO UPDATE
+      SET drawn = excluded.drawn, since = excluded.since, refill_per_ms = excluded.refill_per_ms
+    ),
+    taken AS (
+      INSERT INTO ${schema}.slots (name, taken)
+      SELECT * FROM json_to_recordset($3::json) AS given (name text, taken bigint)
+      ON CONFLICT (name) DO UPDATE SET taken = excluded.taken
+    ),
+    freed AS (DELETE FROM ${schema}.slots WHERE name = ANY($4::text[])),
+    held AS (
+      INSERT INTO ${schema}.held (id, draws, buckets, slots, expires_at)
+      SELECT * FROM json_to_recordset($5::json) AS given
+        (id text, draws text, buckets text[], slots text[], expires_at bigint)
+    ),
+    settled AS (DELETE FROM ${schema}.held WHERE id = ANY($6::text[]))
+    UPDATE ${schema}.limiter_clock SET latest = $1::bigint WHERE latest < $1::bigint
+  `;
+}
+
+/** A full bucket is as good as none, but an unknown budget is none that is full. */
+function tidyStatement(schema: string): string {
+  return `
+    WITH seen AS (SELECT * FROM ${schema}.buckets WHERE name > $1 ORDER BY name LIMIT ${TIDY_ROWS}),
+    spare AS (
+      DELETE FROM ${schema}.buckets WHERE name IN (
+        SELECT name FROM seen
+        WHERE CASE WHEN ends_at IS NULL THEN drawn - refill_per_ms * ($2::bigint - since) <= 0 ELSE ends_at <= $2 END
+      )
+    )
+    SELECT CASE WHEN count(*) = ${TIDY_ROWS} THEN max(name) END AS last FROM seen
+  `;
+}
+
+/** As `listOf` makes it. */
+function rowsOf<Listed>(list: unknown): Listed[] {
+  return JSON.parse(textOf(list));
+}
+
+function bucketOf({ drawn, since, refill_per_ms: refillPerMs, ends_at: endsAt }: BucketRow): KeptBucket {
+  return { drawn, since, refillPerMs, endsAt: endsAt ?? undefined };
+}
+
+function bucketRow([name, bucket]: readonly [string, KeptBucket]): BucketRow {
+  const { drawn, since, refillPerMs, endsAt } = bucket;
+  return { name, drawn, since, refill_per_ms: refillPerMs, ends_at: endsAt ?? null };
+}
+
+function isSame(bucket: KeptBucket, saved: KeptBucket | undefined): boolean {
+  return bucket.drawn === saved?.drawn && bucket.since === saved.since && bucket.refillPerMs === saved.refillPerMs;
+}
+
+function heldOf({ draws, slots, expires_at: expiresAt }: HeldRow): Held {
+  const kept: HeldDraw[] = JSON.parse(draws);
+  return { draws: kept, slots, expiresAt };
+}
+
+function heldRow([id, { draws, slots, expiresAt }]: readonly [string, Held]): HeldRow {
+  const buckets = draws.map(({ bucket }) => bucket);
+  return { id, draws: JSON.stringify(draws), buckets, slots, expires_at: expiresAt };
+}

@@ -1,0 +1,78 @@
+import type { LimiterStore, Reservation, Verdict } from '../../limiter/limiter-store.js';
+import { batches } from './batches.js';
+import { reserveIn, settleIn } from './limiter-rules.js';
+import { type LoadedState, limiterTables, type Wanted } from './limiter-tables.js';
+import type { Database } from './pool.js';
+
+/** One call of the limiter: without `amounts` it reserves. */
+interface Job {
+  readonly reservation: Reservation;
+  readonly amounts?: readonly number[];
+  readonly now: number;
+}
+
+export interface PostgresLimiter extends LimiterStore {
+  close(): Promise<void>;
+}
+
+/** Of so many transactions, one looks for buckets that may go. */
+const TIDY_EVERY = 64;
+
+/**
+ * Limit counters in the database, with `memoryLimiter`'s rules and arithmetic. A transaction serves all calls of a process
+ * that wait for it; those of all processes come one after the other, each with the whole state to itself.
+ */
+export function postgresLimiter(db: Database, time: 'server' | 'caller'): PostgresLimiter {
+  const tables = limiterTables(db.schema);
+  let transactions = 0;
+
+  async function run(jobs: readonly Job[]): Promise<(Verdict | undefined | Promise<never>)[]> {
+    // What was drawn from a budget must not be forgotten when the database falls over; other limits are old by then.
+    const isDurable = jobs.some(({ reservation }) => reservation.draws.some(({ budget }) => budget !== undefined));
+    const lock = `SET LOCAL synchronous_commit = ${isDurable ? 'on' : 'off'}; ${tables.lock}`;
+    return db.transact(async (query) => {
+      const state = await tables.load(query, wantedBy(jobs, time));
+      const results = jobs.map((job) => decide(state, job, time === 'server' ? state.now : job.now));
+      await tables.save(query, state);
+      transactions += 1;
+      if (transactions % TIDY_EVERY === 0) await tables.tidy(query, state.latest);
+      return results;
+    }, lock);
+  }
+
+  const calls = batches<Job, Verdict | undefined>(run);
+  return {
+    async reserve(reservation, now) {
+      const verdict = await calls.add({ reservation, now });
+      if (verdict === undefined) throw new TypeError('Expected a verdict');
+      return verdict;
+    },
+    async settle(reservation, amounts, now) {
+      await calls.add({ reservation, amounts, now });
+    },
+    close: calls.close,
+  };
+}
+
+function wantedBy(jobs: readonly Job[], time: 'server' | 'caller'): Wanted {
+  const reservations = jobs.map(({ reservation }) => reservation);
+  return {
+    ids: reservations.map(({ id }) => id),
+    buckets: reservations.flatMap(({ draws }) => draws.map(({ bucket }) => bucket)),
+    slots: reservations.flatMap(({ slots }) => slots.map(({ name }) => name)),
+    until: time === 'server' ? undefined : Math.floor(Math.max(...jobs.map(({ now }) => now))),
+  };
+}
+
+/** What one job throws is its own: as a promise it does not stop the others. */
+function decide(state: LoadedState, { reservation, amounts }: Job, now: number): Verdict | undefined | Promise<never> {
+  try {
+    if (amounts === undefined) return reserveIn(state, reservation, now);
+    settleIn(state, { id: reservation.id, amounts }, now);
+    return undefined;
+  } catch (error) {
+    const failure = Promise.reject<never>(error);
+    failure.catch(() => {});
+    return failure;
+  }
+}

@@ -1,0 +1,134 @@
+import type { Clock } from '../../clock.js';
+import { costNanoUsd, type Price } from '../../models/pricing.js';
+import { DATABASE_MS, type Instance } from './instance.js';
+import { type PostgresLedger, settleStatement } from './ledger.js';
+import { type Database, numberOf, type Query, textOf } from './pool.js';
+
+export interface Recovery {
+  /** Ends it, and strikes the instance off unless calls of its own are open: they are settled once its lease is over. */
+  stop(): Promise<void>;
+}
+
+/** So many calls are settled in one transaction. */
+const MAX_CALLS = 500;
+
+/** Keeps this instance's lease, and settles what dead ones left open, three times in each lease. */
+export async function keepRecovering(
+  db: Database,
+  { instance, ledger, clock }: { instance: Instance; ledger: PostgresLedger; clock: Clock },
+): Promise<Recovery> {
+  const { id, leaseMs, aliveSql } = instance;
+  const { schema } = db;
+  let cancel = (): void => {};
+  let running: Promise<void> = Promise.resolve();
+  let isStopped = false;
+  let renewedAt = clock.steadyMs();
+  let inTouchSince = renewedAt;
+
+  async function renew(): Promise<void> {
+    await db.query(aliveSql(1), [id, leaseMs]);
+    const now = clock.steadyMs();
+    if (now - renewedAt >= leaseMs) inTouchSince = now;
+    renewedAt = now;
+  }
+
+  async function tick(): Promise<void> {
+    try {
+      await renew();
+      await ledger.dropWithdrawn();
+      while (!isStopped && (await recoverSome(db, renewedAt - inTouchSince)));
+    } catch {
+      // The database is away: whoever opens a call is told so, and here is another try soon.
+    }
+    if (!isStopped) cancel = clock.setTimer(run, leaseMs / 3);
+  }
+
+  function run(): void {
+    running = tick();
+  }
+
+  await renew();
+  cancel = clock.setTimer(run, leaseMs / 3);
+  return {
+    async stop() {
+      isStopped = true;
+      cancel();
+      await running;
+      const isBusy = `EXISTS (SELECT 1 FROM ${schema}.calls WHERE state = 'open' AND instance = $1)`;
+      await db.query(`DELETE FROM ${schema}.instances WHERE id = $1 AND NOT ${isBusy}`, [id]);
+    },
+  };
+}
+
+/**
+ * Settles calls that one dead instance left open, and strikes it off with the last. After the database was away every lease
+ * is over: whoever is alive must have had the time to renew its own.
+ * @param inTouchMs how long the database has been there without a gap.
+ * @returns whether there may be more.
+ */
+async function recoverSome({ schema, transact }: Database, inTouchMs: number): Promise<boolean> {
+  return transact(async (query) => {
+    // While the row is locked, a dead instance that turns out to be alive waits with its next call.
+    const [dead] = await query(
+      `SELECT id, renewed_at FROM ${schema}.instances WHERE renewed_at + lease_ms <= ${DATABASE_MS} AND lease_ms <= $1
+       ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED`,
+      [Math.floor(inTouchMs)],
+    );
+    if (dead === undefined) return false;
+    const id = textOf(dead.id);
+    const left = await openCalls(query, schema, id);
+    const interrupted = left.map((call) => ({ ...call, ...endOf(call, numberOf(dead.renewed_at)) }));
+    if (left.length > 0) await query(settleStatement(schema), [JSON.stringify(interrupted), true]);
+    if (left.length < MAX_CALLS) await query(`DELETE FROM ${schema}.instances WHERE id = $1`, [id]);
+    return true;
+  });
+}
+
+/** An open call's row, of which this much is needed here. */
+interface OpenCall {
+  readonly started_at: number;
+  readonly reserved_input_tokens: number;
+  readonly reserved_output_tokens: number | null;
+  readonly reserved_nano_usd: number | null;
+  readonly price: string | null;
+  readonly checkpoint: number | null;
+}
+
+async function openCalls(query: Query, schema: string, instance: string): Promise<OpenCall[]> {
+  const rows = await query(
+    `SELECT row_to_json(calls)::text AS call FROM ${schema}.calls AS calls WHERE state = 'open' AND instance = $1
+     ORDER BY request_id LIMIT ${MAX_CALLS} FOR UPDATE`,
+    [instance],
+  );
+  return rows.map(({ call }) => JSON.parse(textOf(call)));
+}
+
+/** Between what was delivered and what was reserved: the input as reserved, the output as far as it may have got. */
+function endOf(call: OpenCall, renewedAt: number) {
+  const ceiling = call.reserved_output_tokens ?? Number.POSITIVE_INFINITY;
+  const outputTokens = Math.min(ceiling, call.checkpoint ?? 0);
+  return {
+    outcome: 'interrupted',
+    counted: 'estimated',
+    input_tokens: call.reserved_input_tokens,
+    output_tokens: outputTokens,
+    cost_nano_usd: costOf(call, outputTokens),
+    // Its process lived until about then.
+    duration_ms: Math.max(0, renewedAt - call.started_at),
+  };
+}
+
+function costOf(call: OpenCall, outputTokens: number): number | null {
+  if (call.price === null) return null;
+  const price: Price = JSON.parse(call.price);
+  const cost = costNanoUsd(price, {
+    inputTokens: call.reserved_input_tokens,
+    cachedInputTokens: undefined,
+    inputAudioTokens: undefined,
+    inputImageTokens: undefined,
+    outputTokens,
+    reasoningTokens: undefined,
+    outputAudioTokens: undefined,
+  });
+  return Math.min(cost, call.reserved_nano_usd ?? Number.POSITIVE_INFINITY);
+}

@@ -1,0 +1,392 @@
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { type PostgresPool, type PostgresStore, postgresStore, verifySums } from 'megallm-middleware/postgres';
+import type pg from 'pg';
+import { type Clock, systemClock } from '../../src/clock.js';
+import { costNanoUsd } from '../../src/models/pricing.js';
+import type { UsageRecord } from '../../src/usage/usage-store.js';
+import { recordUsage, startOf, sumsOf, usageRecordOf } from '../contracts/usage-store.js';
+import { eventually, within } from '../helpers/deadline.js';
+import { range } from '../helpers/in-parallel.js';
+import { noPostgres, type PostgresServer, postgresServer } from '../helpers/postgres-server.js';
+
+const ALL_TIME = { from: 0, to: Number.POSITIVE_INFINITY };
+const EVERYTHING = { ...ALL_TIME, by: [] };
+
+if (noPostgres !== false) it('postgresStore among faults', { skip: noPostgres });
+else await tests(await postgresServer());
+
+async function tests(server: PostgresServer): Promise<void> {
+  const pool = server.pool({ max: 20 });
+  pool.setMaxListeners(1_000);
+  const stores: PostgresStore[] = [];
+  let schemas = 0;
+
+  async function open(
+    schema: string,
+    leaseMs = 15_000,
+    own: PostgresPool = pool,
+    clock = systemClock,
+  ): Promise<PostgresStore> {
+    const store = await postgresStore({ pool: own, schema, leaseMs, timeoutMs: 2_000, clock });
+    stores.push(store);
+    return store;
+  }
+  function newSchema(): string {
+    schemas += 1;
+    return `faults_${schemas}`;
+  }
+  async function rowsOf(schema: string): Promise<Map<string, pg.QueryResultRow>> {
+    const { rows } = await pool.query(`SELECT * FROM ${schema}.calls`);
+    return new Map(rows.map((row) => [row.request_id, row]));
+  }
+  async function children(role: string, ...args: readonly string[]) {
+    const all = range(4).map(() => server.child(role, ...args));
+    for (const child of all) assert.equal(await child.line(), 'ready');
+    for (const child of all) child.send('go');
+    return Promise.all(all.map((child) => child.line()));
+  }
+
+  after(async () => {
+    await Promise.allSettled(stores.map((store) => store.close()));
+    await server.close();
+  });
+  machines();
+  recovery();
+  losses();
+
+  function machines(): void {
+    describe('machines that share a database', () => {
+      it('may all be the first to open it', async () => {
+        for (const schema of [newSchema(), newSchema()]) {
+          assert.deepEqual(await children('migrate', schema), ['opened', 'opened', 'opened', 'opened']);
+          const { rows } = await pool.query(`SELECT version FROM ${schema}.schema_version`);
+          assert.deepEqual(rows, [{ version: '1' }]);
+        }
+      });
+
+      it('F13: leave the old schema when a migration is cut off, and refuse one that is newer', async () => {
+        const schema = newSchema();
+        // A table of that name is in the way of the last step but a few.
+        await pool.query(`CREATE SCHEMA ${schema}; CREATE TABLE ${schema}.idempotency (x int)`);
+        await assert.rejects(open(schema), /already exists/);
+        const { rows } = await pool.query('SELECT tablename FROM pg_tables WHERE schemaname = $1', [schema]);
+        assert.deepEqual(rows, [{ tablename: 'idempotency' }]);
+        await pool.query(`DROP TABLE ${schema}.idempotency`);
+        await open(schema);
+        await pool.query(`UPDATE ${schema}.schema_version SET version = 99`);
+        await assert.rejects(open(schema), /newer version/);
+        await assert.rejects(verifySums(pool, schema), /newer version/);
+      });
+
+      it('need no right to make anything once it is made', async () => {
+        const schema = newSchema();
+        await open(schema);
+        await pool.query(`
+          CREATE ROLE clerk LOGIN; GRANT USAGE ON SCHEMA ${schema} TO clerk;
+          GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${schema} TO clerk;
+          GRANT USAGE ON ALL SEQUENCES IN SCHEMA ${schema} TO clerk;
+        `);
+        const clerk = await open(schema, 15_000, server.pool({ user: 'clerk' }));
+        await recordUsage(clerk.usage, usageRecordOf({ keyId: 'k' }));
+        await clerk.objects.put({ owner: 'o', kind: 'file', id: 'f', createdAt: 1, body: {} });
+        assert.equal((await clerk.objects.find('o', 'file', 'f'))?.id, 'f');
+      });
+
+      it('admit together what buckets, budgets and slots hold, and not one more', async () => {
+        const schema = newSchema();
+        const granted = (await children('hammer', schema)).map(Number);
+        // The budget is the tightest: 500 are left, 2 for each.
+        assert.equal(
+          granted.reduce((sum, one) => sum + one),
+          250,
+          String(granted),
+        );
+        const { limiter } = await open(schema);
+        const look = { bucket: 'a', capacity: 300, refillPerMs: 0, amount: 0 };
+        const verdict = await limiter.reserve({ id: 'look', draws: [look], slots: [], ttlMs: 1 }, 0);
+        assert.deepEqual(verdict.remaining, [50]);
+      });
+
+      it('I6: settle a call once, whichever of them does it, however often', async () => {
+        const schema = newSchema();
+        const [one, other] = [await open(schema), await open(schema, 15_000, server.pool())];
+        const records = range(200).map((index) => usageRecordOf({ keyId: `k${index % 3}`, inputTokens: index + 10 }));
+        await Promise.all(
+          records.map(async (record) => {
+            await Promise.all([one.usage.open(startOf(record)), other.usage.open(startOf(record))]);
+            await Promise.all([one.usage.settle(record), other.usage.settle(record), one.usage.settle(record)]);
+          }),
+        );
+        assert.deepEqual((await other.usage.report(EVERYTHING))[0]?.sums, sumsOf(records));
+        assert.deepEqual(await verifySums(pool, schema), []);
+      });
+    });
+  }
+
+  function recovery(): void {
+    describe('calls of a process that is gone', () => {
+      it('F1, F2: are settled between what was delivered and what was reserved, once, when its lease is over', async () => {
+        const schema = newSchema();
+        const child = server.child('openCalls', schema, '2000');
+        assert.equal(await child.line(), 'ready');
+        const [one] = [await open(schema, 2_000), await open(schema, 2_000, server.pool())];
+        // Both have been in touch long enough to settle what is left, and leave alone what is not.
+        await new Promise((resolve) => setTimeout(resolve, 3_500));
+        for (const [id, { state }] of await rowsOf(schema)) assert.equal(state, 'open', id);
+        await child.kill();
+        const settled = async () => [...(await rowsOf(schema)).values()].every(({ state }) => state === 'settled');
+        await eventually(settled, 'all are settled');
+        const rows = await rowsOf(schema);
+        const outputs = [...rows].map(([id, row]) => [id, Number(row.output_tokens)] as const);
+        assert.deepEqual(Object.fromEntries(outputs), {
+          unseen: 0,
+          seen: 30,
+          beyond: 50,
+          boundless: 5_000,
+          unpriced: 0,
+          cheap: 0,
+        });
+        for (const [id, row] of rows) {
+          assert.deepEqual([row.outcome, row.counted, row.input_tokens], ['interrupted', 'estimated', '120'], id);
+        }
+        assert.equal(Number(rows.get('seen')?.cost_nano_usd), chargeOf(30));
+        assert.equal(Number(rows.get('boundless')?.cost_nano_usd), chargeOf(5_000));
+        assert.equal(rows.get('unpriced')?.cost_nano_usd, null);
+        assert.equal(Number(rows.get('cheap')?.cost_nano_usd), 7);
+        assert.equal((await one.usage.report(EVERYTHING))[0]?.sums.requests, 6);
+        assert.deepEqual(await verifySums(pool, schema), []);
+        await eventually(async () => (await instancesOf(schema)) === 2, 'the dead one is struck off');
+      });
+
+      it('are settled as they truly were by a process that was only thought dead', async () => {
+        const schema = newSchema();
+        const slow = await open(schema, 1_000);
+        const [settled, going] = [usageRecordOf({ keyId: 'k' }), usageRecordOf({ keyId: 'k', outputTokens: 33 })];
+        await slow.usage.open(startOf(settled));
+        await slow.usage.open(startOf(going));
+        // As when it was asleep.
+        await pool.query(`UPDATE ${schema}.instances SET renewed_at = 0, lease_ms = 0`);
+        const { usage } = await open(schema, 1_000);
+        const isOver = async () => [...(await rowsOf(schema)).values()].every(({ recovered }) => recovered);
+        await eventually(isOver, 'they are thought lost');
+        assert.equal((await usage.report(EVERYTHING))[0]?.sums.requests, 2);
+        await slow.usage.settle(settled);
+        await slow.usage.checkpoint(going.requestId, 40);
+        assert.deepEqual((await usage.report(EVERYTHING))[0]?.sums, sumsOf([settled]));
+        assert.deepEqual(await verifySums(pool, schema), []);
+        assert.equal((await rowsOf(schema)).get(going.requestId)?.checkpoint, '40');
+        await slow.usage.settle(going);
+        await usage.settle({ ...going, costNanoUsd: 1 });
+        assert.deepEqual((await usage.report(EVERYTHING))[0]?.sums, sumsOf([settled, going]));
+        assert.deepEqual(await verifySums(pool, schema), []);
+      });
+
+      it('F12: keep their sums right while everybody takes everybody for dead', async () => {
+        const schema = newSchema();
+        const all = [await open(schema, 200), await open(schema, 200), await open(schema, 200)];
+        const records: UsageRecord[] = [];
+        let isOver = false;
+        let recoveries = 0;
+        const expire = async () => {
+          while (!isOver) await pool.query(`UPDATE ${schema}.instances SET renewed_at = 0`);
+        };
+        const work = range(12).map(async (worker) => {
+          for (let turn = 0; turn < 40; turn += 1) {
+            const usage = all[worker % 3]?.usage;
+            const record = usageRecordOf({ keyId: `k${turn % 2}`, outputTokens: turn + 5, costNanoUsd: turn });
+            records.push(record);
+            await usage?.open(startOf(record));
+            await new Promise((resolve) => setTimeout(resolve, turn % 4 === 0 ? 100 : turn));
+            if ((await rowsOf(schema)).get(record.requestId)?.recovered) recoveries += 1;
+            if (turn % 3 === 0) await usage?.checkpoint(record.requestId, 5);
+            await usage?.settle(record);
+          }
+        });
+        const expiring = expire();
+        try {
+          await within(Promise.all(work), 'all are settled', 60_000);
+        } finally {
+          isOver = true;
+          await expiring;
+        }
+        const { rows: noted } = await pool.query('SELECT sum(deadlocks)::int AS deadlocks FROM pg_stat_database');
+        assert.equal(noted[0]?.deadlocks, 0);
+        assert.ok(recoveries > 20, `${recoveries} were thought dead`);
+        const rows = await rowsOf(schema);
+        for (const { requestId, outputTokens } of records) {
+          assert.equal(Number(rows.get(requestId)?.output_tokens), outputTokens, requestId);
+          assert.equal(rows.get(requestId)?.outcome, 'ok');
+        }
+        assert.deepEqual((await all[0]?.usage.report(EVERYTHING))?.[0]?.sums, sumsOf(records));
+        assert.deepEqual(await verifySums(pool, schema), []);
+      });
+
+      it('are left to another when their process ends in peace', async () => {
+        const schema = newSchema();
+        const [one, other] = [await open(schema), await open(schema)];
+        const record = usageRecordOf({ keyId: 'k' });
+        await one.usage.open(startOf(record));
+        await one.close();
+        assert.equal((await rowsOf(schema)).get(record.requestId)?.state, 'open');
+        assert.equal(await instancesOf(schema), 2);
+        await assert.rejects(async () => one.usage.open(startOf(record)), /closed/);
+        await other.close();
+        assert.equal(await instancesOf(schema), 1);
+      });
+    });
+  }
+
+  function losses(): void {
+    describe('a database that is lost', () => {
+      it('I5: refuses at once and works again when it is back, without a call that is alive being taken for dead', async () => {
+        const schema = newSchema();
+        // The other one finds the database again before this one comes to say that it lives.
+        const late = lateClock(1_000);
+        const [one, other] = [await open(schema, 3_000, pool, late), await open(schema, 900)];
+        const long = usageRecordOf({ keyId: 'long' });
+        await one.usage.open(startOf(long));
+        await server.crash();
+        const call = usageRecordOf({ keyId: 'k' });
+        const wish = { id: 'w', draws: [], slots: [{ name: 's', capacity: 1 }], ttlMs: 1_000 };
+        const lost = [
+          async () => void (await one.usage.open(startOf(call))),
+          async () => void (await one.usage.settle(long)),
+          async () => void (await one.usage.spent({ kind: 'all' }, ALL_TIME)),
+          async () => void (await one.limiter.reserve(wish, 0)),
+          async () => void (await one.keys.find('hash')),
+          async () => void (await one.objects.find('o', 'file', 'x')),
+          async () => void (await one.idempotency.claim({ id: 'i', fingerprint: 'f' }, 0, 1)),
+        ];
+        for (const attempt of lost) await assert.rejects(within(attempt(), 'a refusal'));
+        // Longer than the leases.
+        await new Promise((resolve) => setTimeout(resolve, 3_500));
+        late.hold();
+        await server.start();
+        await recordUsage(other.usage, call);
+        await new Promise((resolve) => setTimeout(resolve, 1_500));
+        late.goOn();
+        assert.equal((await one.limiter.reserve(wish, 0)).granted, true);
+        await new Promise((resolve) => setTimeout(resolve, 3_500));
+        assert.equal((await rowsOf(schema)).get(long.requestId)?.state, 'open');
+        await one.usage.settle(long);
+        assert.deepEqual((await one.usage.report(EVERYTHING))[0]?.sums, sumsOf([call, long]));
+        assert.deepEqual(await verifySums(pool, schema), []);
+      });
+
+      it('refuses when it does not answer in time, and no more than that', async () => {
+        const schema = newSchema();
+        const store = await postgresStore({ pool, schema, timeoutMs: 500 });
+        stores.push(store);
+        const blocker = await pool.connect();
+        const record = usageRecordOf({ keyId: 'k' });
+        await blocker.query(`BEGIN; LOCK TABLE ${schema}.calls, ${schema}.buckets, ${schema}.limiter_clock`);
+        const wish = { id: 'w', draws: [], slots: [], ttlMs: 1 };
+        await assert.rejects(async () => store.usage.open(startOf(record)), /did not answer within 500 ms/);
+        await assert.rejects(async () => store.limiter.reserve(wish, 0), /statement timeout/);
+        // On the same connection, which is well.
+        assert.equal(await store.keys.find('hash'), undefined);
+        await blocker.query('COMMIT');
+        blocker.release();
+        await recordUsage(store.usage, record);
+        assert.equal((await store.limiter.reserve(wish, 0)).granted, true);
+      });
+
+      it('F5: counts once what was committed although the answer was lost', async () => {
+        const schema = newSchema();
+        const losing = { now: false };
+        const { usage } = await open(schema, 15_000, deafPool(server.pool(), losing));
+        const record = usageRecordOf({ keyId: 'k' });
+        for (const write of [() => usage.open(startOf(record)), () => usage.settle(record)]) {
+          losing.now = true;
+          await assert.rejects(async () => write(), /answer was lost/);
+          losing.now = false;
+          assert.equal((await rowsOf(schema)).size, 1);
+          await write();
+        }
+        assert.deepEqual((await usage.report(EVERYTHING))[0]?.sums, sumsOf([record]));
+        assert.deepEqual(await verifySums(pool, schema), []);
+      });
+
+      it('keeps no open row of a call that was refused for want of an answer', async () => {
+        const schema = newSchema();
+        const losing = { now: false };
+        const { usage } = await open(schema, 900, deafPool(server.pool(), losing));
+        const [refused, made] = [usageRecordOf({ keyId: 'k' }), usageRecordOf({ keyId: 'k' })];
+        losing.now = true;
+        await assert.rejects(async () => usage.open(startOf(refused)), /answer was lost/);
+        await assert.rejects(async () => usage.open(startOf(made)), /answer was lost/);
+        losing.now = false;
+        await usage.open(startOf(made));
+        assert.equal((await rowsOf(schema)).size, 2);
+        await eventually(async () => !(await rowsOf(schema)).has(refused.requestId), 'the row is gone');
+        // As often again.
+        await new Promise((resolve) => setTimeout(resolve, 1_000));
+        assert.equal(await usage.spent({ kind: 'all' }, ALL_TIME), made.reservedNanoUsd);
+      });
+    });
+  }
+
+  async function instancesOf(schema: string): Promise<number> {
+    const { rows } = await pool.query(`SELECT count(*)::int AS count FROM ${schema}.instances`);
+    return rows[0]?.count;
+  }
+}
+
+interface LateClock extends Clock {
+  hold(): void;
+  goOn(): void;
+}
+
+/** The machine's clock; timers of so many milliseconds can be held up. */
+function lateClock(lateMs: number): LateClock {
+  let held: (() => void)[] | undefined;
+  return {
+    ...systemClock,
+    setTimer(run, delayMs) {
+      const ring = () => (delayMs !== lateMs || held === undefined ? run() : void held.push(run));
+      return systemClock.setTimer(ring, delayMs);
+    },
+    hold() {
+      held = [];
+    },
+    goOn() {
+      for (const run of held?.splice(0) ?? []) run();
+      held = undefined;
+    },
+  };
+}
+
+function chargeOf(outputTokens: number): number {
+  const { price } = usageRecordOf({ keyId: 'k' });
+  if (price === undefined) throw new Error('Expected a price');
+  const unknown = {
+    cachedInputTokens: undefined,
+    inputAudioTokens: undefined,
+    inputImageTokens: undefined,
+    reasoningTokens: undefined,
+    outputAudioTokens: undefined,
+  };
+  return costNanoUsd(price, { ...unknown, inputTokens: 120, outputTokens });
+}
+
+/** The pool, of which no answer is heard while it is losing: what was asked was done. */
+function deafPool(pool: pg.Pool, losing: { readonly now: boolean }): PostgresPool {
+  return {
+    on: (event, listener) => pool.on(event, listener),
+    off: (event, listener) => pool.off(event, listener),
+    async connect() {
+      const client = await pool.connect();
+      return {
+        on: (event, listener) => client.on(event, listener),
+        off: (event, listener) => client.off(event, listener),
+        release: (isBroken) => client.release(isBroken),
+        async query(text, values) {
+          const result = await client.query(text, values);
+          if (losing.now) throw new Error('The answer was lost');
+          return result;
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { type PostgresStore, type PostgresStoreOptions, postgresStore, verifySums } from 'megallm-middleware/postgres';
+import { idempotencyStoreContract } from '../contracts/idempotency-store.js';
+import { keyRecordsContract } from '../contracts/key-records.js';
+import { limiterStoreContract } from '../contracts/limiter-store.js';
+import { objectStoreContract } from '../contracts/object-store.js';
+import {
+  recordUsage,
+  sumsOf,
+  usageLedgerContract,
+  usageRecordOf,
+  usageStoreContract,
+} from '../contracts/usage-store.js';
+import { noPostgres, postgresServer } from '../helpers/postgres-server.js';
+import { limiterModelTest } from '../limiter/model.js';
+
+if (noPostgres !== false) it('postgresStore', { skip: noPostgres });
+else await tests();
+
+async function tests(): Promise<void> {
+  const server = await postgresServer();
+  const pool = server.pool();
+  // One for each store.
+  pool.setMaxListeners(1_000);
+  const stores: Promise<PostgresStore>[] = [];
+  after(async () => {
+    for (const store of stores) await (await store).close();
+    await server.close();
+  });
+  const open = (options: Partial<PostgresStoreOptions> = {}): Promise<PostgresStore> => {
+    const store = postgresStore({ pool, time: 'caller', ...options });
+    stores.push(store);
+    return store;
+  };
+  const shared = open();
+  const bounded = open({ maxObjectsPerOwner: 4 });
+  const model = open({ schema: 'model' });
+  /** For what does not get along with what other tests did, such as turning a clock forward. */
+  const fresh = (): Promise<PostgresStore> => open({ schema: `fresh_${stores.length}` });
+
+  usageStoreContract('postgresStore', async () => (await shared).usage);
+  usageLedgerContract('postgresStore', async () => (await shared).usage);
+  limiterStoreContract('postgresStore', async () => (await fresh()).limiter);
+  limiterModelTest('postgresStore', async () => (await model).limiter, { commands: 10_000 });
+  objectStoreContract('postgresStore', async () => (await bounded).objects, 4);
+  idempotencyStoreContract('postgresStore', async () => (await shared).idempotency);
+  keyRecordsContract('postgresStore', async () => (await fresh()).keys);
+
+  describe('postgresStore', () => {
+    it('has sums, after all that, that are those of the rows; and says where they are not', async () => {
+      const { usage } = await shared;
+      assert.deepEqual(await verifySums(pool), []);
+      const record = usageRecordOf({ keyId: 'verified' });
+      await recordUsage(usage, record);
+      await pool.query("UPDATE megallm.hours SET output_tokens = output_tokens + 1 WHERE key_id = 'verified'");
+      const { keyId, owner, tier, model: called, operation } = record;
+      const recomputed = sumsOf([record]);
+      const kept = { ...recomputed, outputTokens: recomputed.outputTokens + 1 };
+      const startsAt = Math.floor(record.startedAt / 3_600_000) * 3_600_000;
+      const difference = { startsAt, keyId, owner, tier, model: called, operation, kept, recomputed };
+      assert.deepEqual(await verifySums(pool), [difference]);
+      await pool.query("DELETE FROM megallm.hours WHERE key_id = 'verified'");
+      assert.deepEqual((await verifySums(pool))[0]?.kept.requests, 0);
+    });
+
+    it('adds up exactly beyond 32 bits, and records names that PostgreSQL cannot keep', async () => {
+      const { usage } = await shared;
+      const strange = usageRecordOf({ keyId: 'strange', model: 'a\0b\ud800', costNanoUsd: 9_007_199_254_740_000 });
+      await recordUsage(usage, strange);
+      await recordUsage(usage, usageRecordOf({ keyId: 'strange', costNanoUsd: 991 }));
+      const period = { from: 0, to: Number.POSITIVE_INFINITY };
+      assert.equal(await usage.spent({ kind: 'key', id: 'strange' }, period), Number.MAX_SAFE_INTEGER);
+      const only = { keyId: ['strange'], model: ['a\0b\ud800'] };
+      const [group] = await usage.report({ ...period, only, by: ['model'] });
+      assert.deepEqual(group?.of, { model: 'a\uFFFDb\uFFFD' });
+      assert.equal(group?.sums.costNanoUsd, 9_007_199_254_740_000);
+    });
+
+    it('has no object of a name that PostgreSQL cannot keep', async () => {
+      const { objects } = await shared;
+      assert.equal(await objects.find('o', 'file', 'a\0'), undefined);
+      await objects.remove('o', 'file', 'a\0');
+    });
+
+    it('forgets full buckets and ended budgets, and nothing else', async () => {
+      const { limiter } = await open({ schema: 'tidied' });
+      const start = Date.now();
+      const draw = (bucket: string, amount: number) => ({ bucket, capacity: 10, refillPerMs: 0.01, amount });
+      const budget = (bucket: string, endsAt: number) => ({
+        ...draw(bucket, 1),
+        refillPerMs: 0,
+        budget: { endsAt, spent: 1 },
+      });
+      const draws = [draw('full', 1), draw('used', 9), budget('ended', start + 200), budget('running', start + 9_000)];
+      await limiter.reserve({ id: 'one', draws, slots: [], ttlMs: 1e9 }, start);
+      for (let turn = 0; turn < 70; turn += 1) {
+        await limiter.reserve({ id: `look ${turn}`, draws: [draw('x', 0)], slots: [], ttlMs: 1 }, start + 200);
+      }
+      const { rows } = await pool.query('SELECT name FROM tidied.buckets ORDER BY name');
+      assert.deepEqual(rows, [{ name: 'running' }, { name: 'used' }]);
+    });
+
+    it('goes by the database’s time, whatever the callers’ clocks say', async () => {
+      const { limiter } = await open({ schema: 'timed', time: 'server' });
+      const draws = [{ bucket: 'b', capacity: 1, refillPerMs: 1 / 86_400_000, amount: 1 }];
+      const wish = (id: string) => ({ id, draws, slots: [], ttlMs: 1e9 });
+      assert.equal((await limiter.reserve(wish('one'), 0)).granted, true);
+      const late = await limiter.reserve(wish('two'), Date.now() + 7 * 86_400_000);
+      assert.equal(late.granted, false);
+      assert.ok(late.retryAfterMs > 86_000_000 && late.retryAfterMs <= 86_400_000, String(late.retryAfterMs));
+    });
+
+    it('refuses options that make no sense', async () => {
+      const wrong: readonly Partial<PostgresStoreOptions>[] = [
+        { schema: 'a"; DROP SCHEMA public; --' },
+        { schema: 'Upper' },
+        { schema: '' },
+        { schema: 'pg_own' },
+        { schema: 'x'.repeat(64) },
+        { timeoutMs: 0 },
+        { leaseMs: 1.5 },
+        { maxObjectsPerOwner: -1 },
+      ];
+      for (const options of wrong) await assert.rejects(postgresStore({ pool, ...options }), TypeError);
+    });
+  });
+}
