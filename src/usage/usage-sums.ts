@@ -14,20 +14,21 @@ export const NO_USAGE: UsageSums = {
   requestsWithoutCost: 0,
 };
 
-/** The sums of one call. */
-export function sumsOf(record: UsageRecord): UsageSums {
-  return {
-    requests: 1,
-    inputTokens: record.inputTokens ?? 0,
-    cachedInputTokens: record.cachedInputTokens ?? 0,
-    inputAudioTokens: record.inputAudioTokens ?? 0,
-    inputImageTokens: record.inputImageTokens ?? 0,
-    outputTokens: record.outputTokens ?? 0,
-    reasoningTokens: record.reasoningTokens ?? 0,
-    outputAudioTokens: record.outputAudioTokens ?? 0,
-    costNanoUsd: record.costNanoUsd ?? 0,
-    requestsWithoutCost: record.costNanoUsd === undefined ? 1 : 0,
-  };
+/** The same sums, to be added to. */
+export type GrowingSums = { -readonly [Sum in keyof UsageSums]: UsageSums[Sum] };
+
+/** Adds one call, without an object for each: this is done for every one of them. */
+export function addCall(sums: GrowingSums, record: UsageRecord): void {
+  sums.requests += 1;
+  sums.inputTokens += record.inputTokens ?? 0;
+  sums.cachedInputTokens += record.cachedInputTokens ?? 0;
+  sums.inputAudioTokens += record.inputAudioTokens ?? 0;
+  sums.inputImageTokens += record.inputImageTokens ?? 0;
+  sums.outputTokens += record.outputTokens ?? 0;
+  sums.reasoningTokens += record.reasoningTokens ?? 0;
+  sums.outputAudioTokens += record.outputAudioTokens ?? 0;
+  sums.costNanoUsd += record.costNanoUsd ?? 0;
+  sums.requestsWithoutCost += record.costNanoUsd === undefined ? 1 : 0;
 }
 
 /** Both together; one alone where there is no other. */
