@@ -1,4 +1,4 @@
-import { type Awaitable, whenReady } from './awaitable.js';
+import { type Awaitable, isPending, whenReady } from './awaitable.js';
 import type { Call } from './call.js';
 import { settledAmounts } from './charge.js';
 import { type GatewayError, toGatewayError, upstreamInterrupted, upstreamStalled } from './errors.js';
@@ -64,10 +64,14 @@ export function relay(
       readOn();
       return;
     }
-    whenReady(call.deliver(stream.deliveredTokens()), () => {
-      call.firstByte();
-      onStep(shown);
-    });
+    const noted = call.deliver(stream.deliveredTokens());
+    if (isPending(noted)) noted.then(() => give(shown));
+    else give(shown);
+  }
+
+  function give(shown: Piece): void {
+    call.firstByte();
+    onStep(shown);
   }
 
   function readOn(): void {
