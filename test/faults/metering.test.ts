@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { memoryKeys, memoryObjects } from 'megallm-middleware';
 import { ROUTES } from '../../src/http/routes.js';
-import { reply, streamEvents, streamReply, USAGE, wholeChat } from '../helpers/chat-answers.js';
+import { errorReply, reply, streamEvents, streamReply, USAGE, wholeChat } from '../helpers/chat-answers.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
 import { SECRET } from '../helpers/gateway-options.js';
 import { range } from '../helpers/in-parallel.js';
@@ -181,5 +181,23 @@ onBareHost(
       await response.text();
     }
     assert.deepEqual(await spent(LIAR_SECRET), before);
+  },
+);
+
+onBareHost(
+  'E17 a call that is sent again without the field of ours that an upstream refused is one record, charged once',
+  () => ({
+    script: ({ body }) =>
+      body.includes('stream_options')
+        ? errorReply(400, { message: 'Unrecognized request argument supplied: stream_options' })
+        : streamReply(streamEvents(['Hi'])),
+    key: { limits: { requestsPerMinute: 5, tokensPerMinute: 10_000 } },
+  }),
+  async ({ host, setup, upstream }) => {
+    const { status } = await rawExchange(host.origin, rawChat(SECRET, { ...CALL, stream: true }));
+    assert.equal(status, 200);
+    await setup.usage.allSettled();
+    assert.deepEqual([upstream.requests.length, setup.records.length, setup.limiter.settled.length], [2, 1, 1]);
+    assert.deepEqual(setup.limiter.settled[0]?.amounts, [1, USAGE.total_tokens]);
   },
 );

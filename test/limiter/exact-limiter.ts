@@ -13,25 +13,6 @@ export const MODEL_SLOTS = [
   { name: 'three', capacity: 3 },
 ] as const;
 
-export interface Wish {
-  readonly draws: readonly { readonly bucket: number; readonly amount: number }[];
-  readonly slots: readonly number[];
-  readonly ttlMs: number;
-}
-
-/** A reservation on the model's buckets and slots, named by their places in the lists. */
-export function modelReservation(id: string, { draws, slots, ttlMs }: Wish): Reservation {
-  return {
-    id,
-    draws: draws.map(({ bucket: place, amount }) => {
-      const { bucket, capacity, perMinute } = MODEL_BUCKETS[place] ?? MODEL_BUCKETS[0];
-      return { bucket, capacity, refillPerMs: perMinute / 60_000, amount };
-    }),
-    slots: slots.map((place) => MODEL_SLOTS[place] ?? MODEL_SLOTS[0]),
-    ttlMs,
-  };
-}
-
 /** A token is so many units; `perMinute` units flow back each millisecond. */
 const UNITS = 60_000n;
 

@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto';
+import { unexpected } from '../../checks.js';
+import type { Clock } from '../../clock.js';
+import { LIMITER_SCRIPT } from './script.js';
+
+/** Sends one command. @param key one of its keys, for clients that choose a node by it. */
+export type SendCommand = (args: readonly string[], key: string) => PromiseLike<unknown>;
+
+/**
+ * The application's own client: one of ioredis (a `Cluster` too), one of node-redis, or a function for every other, such as
+ * `(args, key) => cluster.sendCommand(key, false, [...args])` for node-redis's cluster.
+ */
+export type RedisClient =
+  | { call(command: string, args: string[]): PromiseLike<unknown> }
+  | { sendCommand(args: readonly string[]): PromiseLike<unknown> }
+  | SendCommand;
+
+/** Runs the limiter's script. */
+export interface RedisScript {
+  /**
+   * In one round trip, or two when Redis does not have the script yet.
+   * @throws {Error} what the client throws, or that it took too long: then nobody knows whether the script ran or will.
+   */
+  run(keys: readonly string[], args: readonly string[]): Promise<string>;
+}
+
+/** @throws {TypeError} when the client has none of the shapes. */
+export function commandsOf(client: RedisClient): SendCommand {
+  if (typeof client === 'function') return client;
+  if (typeof client === 'object' && client !== null) {
+    // ioredis has a `sendCommand` as well, which takes something else.
+    if ('call' in client && typeof client.call === 'function') {
+      return ([command = '', ...args]) => client.call(command, args);
+    }
+    if ('sendCommand' in client && typeof client.sendCommand === 'function') {
+      return (args) => client.sendCommand(args);
+    }
+  }
+  throw unexpected('client', 'to be a client of ioredis or node-redis, or a function that sends a command', client);
+}
+
+export function redisScript(send: SendCommand, { clock, timeoutMs }: { clock: Clock; timeoutMs: number }): RedisScript {
+  const sha = createHash('sha1').update(LIMITER_SCRIPT).digest('hex');
+
+  return {
+    run(keys, args) {
+      const [key = ''] = keys;
+      const tail = [`${keys.length}`, ...keys, ...args];
+      return new Promise((resolve, reject) => {
+        let isLate = false;
+        const cancel = clock.setTimer(() => {
+          // A reply may lie in the socket since long when it is this process that was busy: it is read before this runs.
+          setImmediate(() => {
+            isLate = true;
+            reject(new Error(`Redis did not answer within ${timeoutMs} ms`));
+          });
+        }, timeoutMs);
+        const sendScript = async (): Promise<unknown> => {
+          try {
+            return await send(['EVALSHA', sha, ...tail], key);
+          } catch (error) {
+            // Who has given up has it given back: it must not be taken after that.
+            if (isLate || !isUnknownScript(error)) throw error;
+            return await send(['EVAL', LIMITER_SCRIPT, ...tail], key);
+          }
+        };
+        sendScript()
+          .then((reply) => {
+            if (typeof reply === 'string') resolve(reply);
+            else reject(new Error('Redis answered the script with something else than a string'));
+          }, reject)
+          .finally(cancel);
+      });
+    },
+  };
+}
+
+function isUnknownScript(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('NOSCRIPT');
+}

@@ -1,0 +1,140 @@
+import { roundIfNear } from '../../limiter/bucket.js';
+import type { Draw, Reservation, Slot, Verdict } from '../../limiter/limiter-store.js';
+
+/** A call of the script: the order of the arguments is the one in which it reads them. */
+export interface ScriptCall {
+  readonly keys: readonly string[];
+  readonly args: readonly string[];
+}
+
+/** What every call of one limiter has in common. */
+export interface Naming {
+  readonly prefix: string;
+  readonly time: 'server' | 'caller';
+}
+
+/** What Redis said to a reservation; `held`: there is one of that id; `young`: budgets wait for the ledger. */
+export type Reply = Verdict | 'held' | 'young';
+
+interface Places {
+  readonly keys: readonly string[];
+  readonly buckets: readonly string[];
+  /** Of each bucket, whether it is a budget, its end, and what was spent. */
+  readonly budgets: readonly string[];
+  readonly slots: readonly Slot[];
+}
+
+interface ReserveContext {
+  readonly naming: Naming;
+  /** Unique: what arrives twice is answered twice and done once. */
+  readonly attempt: string;
+  readonly isSuspect: boolean;
+  readonly settleMs: number;
+}
+
+export function encodeReserve(
+  reservation: Reservation,
+  now: number,
+  { naming, attempt, isSuspect, settleMs }: ReserveContext,
+): ScriptCall {
+  const { id, draws, slots, ttlMs, dryRun = false } = reservation;
+  const { keys, buckets, budgets, slots: places } = placesOf(reservation, naming);
+  const hasBudgets = draws.some(({ budget }) => budget !== undefined);
+  const args = [
+    ...['reserve', timeOf(now, naming), id, `${ttlMs}`, bit(dryRun)],
+    ...[attempt, bit(isSuspect), `${settleMs}`, bit(hasBudgets)],
+    ...[`${buckets.length}`, `${places.length}`, `${draws.length}`],
+    ...budgets,
+  ];
+  for (const { bucket, capacity, refillPerMs, amount } of draws) {
+    // What is no amount is refused for ever, as is one below 0.
+    args.push(`${buckets.indexOf(bucket) + 1}`, `${capacity}`, `${refillPerMs}`, `${amount >= 0 ? amount : -1}`);
+  }
+  for (const { name, capacity } of places) args.push(`${capacity}`, countOf(name, slots));
+  return { keys, args };
+}
+
+/**
+ * @param isGhost nobody knows whether Redis granted it: should it come to do so later, it must not.
+ */
+export function encodeSettle({ reservation, amounts, isGhost }: Settlement, now: number, naming: Naming): ScriptCall {
+  const { id, draws, slots, ttlMs } = reservation;
+  const { keys, buckets, budgets, slots: places } = placesOf(reservation, naming);
+  const args = [
+    ...['settle', timeOf(now, naming), id, `${ttlMs}`, bit(false), bit(isGhost)],
+    ...[`${buckets.length}`, `${places.length}`, `${draws.length}`],
+    ...budgets,
+  ];
+  for (const [index, { bucket, refillPerMs, amount }] of draws.entries()) {
+    const used = amounts[index];
+    // What makes no sense must not make the call free.
+    const trueAmount = used !== undefined && used >= 0 ? used : amount;
+    args.push(`${buckets.indexOf(bucket) + 1}`, `${refillPerMs}`, `${amount}`, `${trueAmount}`);
+  }
+  for (const { name } of places) args.push(countOf(name, slots));
+  return { keys, args };
+}
+
+/** What is still to be settled. */
+export interface Settlement {
+  readonly reservation: Reservation;
+  readonly amounts: readonly number[];
+  readonly isGhost: boolean;
+}
+
+/** Takes from buckets whether they hold it or not. */
+export function encodeCharge(draws: readonly Draw[], now: number, naming: Naming): ScriptCall {
+  const reservation = { id: '', draws, slots: [], ttlMs: 0 };
+  const { keys } = placesOf(reservation, naming);
+  const args = ['charge', timeOf(now, naming), '', '0', bit(false), `${draws.length}`];
+  for (const { refillPerMs, amount } of draws) args.push(bit(false), '0', '', `${refillPerMs}`, `${amount}`);
+  return { keys, args };
+}
+
+/** @param liveMs a machine unheard of for longer does not count. */
+export function encodeBeat(instance: string, liveMs: number, { prefix }: Naming): ScriptCall {
+  return { keys: [`{${prefix}}:machines`], args: ['beat', instance, `${liveMs}`] };
+}
+
+export function decodeReply(reply: string): Reply {
+  if (reply === 'held' || reply === 'young') return reply;
+  const [granted, unknown, retryAfterMs = '', ...remaining] = reply.split(' ');
+  return {
+    granted: granted === '1',
+    retryAfterMs: retryAfterMs === 'inf' ? Number.POSITIVE_INFINITY : Number(retryAfterMs),
+    remaining: remaining.map((one) => roundIfNear(Number(one))),
+    ...(unknown === '1' ? { unknownBudgets: true } : {}),
+  };
+}
+
+/** All keys carry one hash tag, so that a cluster keeps them together. */
+function placesOf({ id, draws, slots }: Reservation, { prefix }: Naming): Places {
+  const tag = `{${prefix}}:`;
+  const buckets = [...new Set(draws.map(({ bucket }) => bucket))];
+  const places = slots.filter(({ name }, index) => slots.findIndex((slot) => slot.name === name) === index);
+  return {
+    keys: [
+      ...[`${tag}clock`, `${tag}epoch`, `${tag}held:${id}`],
+      ...buckets.flatMap((name) => [`${tag}bucket:${name}`, `${tag}takings:${name}`]),
+      ...places.map(({ name }) => `${tag}slots:${name}`),
+    ],
+    buckets,
+    budgets: buckets.flatMap((name) => {
+      const [budget] = draws.flatMap((draw) => (draw.bucket === name && draw.budget ? [draw.budget] : []));
+      return [bit(budget !== undefined), `${budget?.endsAt ?? 0}`, `${budget?.spent ?? ''}`];
+    }),
+    slots: places,
+  };
+}
+
+function countOf(name: string, slots: readonly Slot[]): string {
+  return `${slots.filter((slot) => slot.name === name).length}`;
+}
+
+function timeOf(now: number, { time }: Naming): string {
+  return time === 'caller' ? `${now}` : '';
+}
+
+function bit(is: boolean): string {
+  return is ? '1' : '0';
+}

@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, describe, it } from 'node:test';
+import { type RedisClient, type RedisLimiter, type RedisLimiterOptions, redisLimiter } from 'megallm-middleware/redis';
+import type { Draw, Reservation } from '../../src/limiter/limiter-store.js';
+import { memoryLimiter } from '../../src/limiter/memory.js';
+import { limiterStoreContract } from '../contracts/limiter-store.js';
+import { eventually } from '../helpers/deadline.js';
+import { noRedis, type RedisServer, redisServer } from '../helpers/redis-server.js';
+import { limiterModelTest } from '../limiter/model.js';
+
+describe('redisLimiter', { skip: noRedis }, () => {
+  let server: RedisServer;
+  const limiters: RedisLimiter[] = [];
+  let clients: { readonly ioredis: RedisClient; readonly nodeRedis: RedisClient };
+  before(async () => {
+    server = await redisServer();
+    clients = { ioredis: server.ioredis(), nodeRedis: await server.nodeRedis() };
+  });
+  after(async () => {
+    for (const limiter of limiters) await limiter.close();
+    await server.remove();
+  });
+
+  function limiterOn(client: RedisClient, options: Partial<RedisLimiterOptions> = {}): RedisLimiter {
+    const limiter = redisLimiter({
+      client,
+      prefix: randomUUID(),
+      time: 'caller',
+      settleMs: 0,
+      timeoutMs: 10_000,
+      ...options,
+    });
+    limiters.push(limiter);
+    return limiter;
+  }
+
+  limiterStoreContract('redisLimiter on ioredis', () => limiterOn(clients.ioredis));
+  limiterStoreContract('redisLimiter on node-redis', () => limiterOn(clients.nodeRedis));
+  limiterModelTest('redisLimiter', () => limiterOn(clients.ioredis), { commands: 10_000 });
+
+  const start = Date.now();
+  const one = (id: string, draw: Partial<Draw> = {}): Reservation => ({
+    id,
+    draws: [{ bucket: 'b', capacity: 10, refillPerMs: 10 / 60_000, amount: 1, ...draw }],
+    slots: [{ name: 's', capacity: 5 }],
+    ttlMs: 60_000,
+  });
+
+  it('asks Redis once for a reservation and once to settle it, and once more when it does not know the script', async () => {
+    const sent: string[] = [];
+    const client = server.ioredis();
+    const limiter = limiterOn((args) => {
+      const [command = '', ...rest] = args;
+      if (!rest.includes('beat') && command !== 'INFO') sent.push(command);
+      return client.call(command, rest);
+    });
+    await limiter.reserve(one('known'), start);
+    sent.length = 0;
+    const call = one('1', { budget: { endsAt: start + 60_000, spent: 0 } });
+    assert.equal((await limiter.reserve(call, start)).granted, true);
+    await limiter.settle(call, [0], start);
+    assert.deepEqual(sent, ['EVALSHA', 'EVALSHA']);
+    await server.command('SCRIPT', 'FLUSH');
+    assert.equal((await limiter.reserve(one('2'), start)).granted, true);
+    assert.deepEqual(sent.slice(2), ['EVALSHA', 'EVAL']);
+  });
+
+  it('answers what memoryLimiter answers, to the last bit, where divisions round', async () => {
+    const limiter = limiterOn(clients.ioredis);
+    const memory = memoryLimiter();
+    let count = 0;
+    const both = async (draw: Partial<Draw>, used?: number) => {
+      count += 1;
+      const call = { ...one(`${count}`, draw), slots: [] };
+      assert.deepEqual(await limiter.reserve(call, start), await memory.reserve(call, start));
+      if (used === undefined) return;
+      await limiter.settle(call, [used], start);
+      await memory.settle(call, [used], start);
+    };
+    for (const refillPerMs of [0.1, 0.2, 0.3, 0.7, 1.1, 1 / 3, 1 / 7, 450 / 60_000, 90_001 / 60_000]) {
+      for (let waitMs = 1; waitMs <= 2_000; waitMs += 13) {
+        const bucket = `${refillPerMs} ${waitMs}`;
+        // On the very edge of what the tolerance lets through.
+        await both({ bucket, refillPerMs, capacity: 1_500, amount: 1 }, 1_000 + waitMs * refillPerMs + 1e-6);
+        await both({ bucket, refillPerMs, capacity: 1_500, amount: 500 });
+      }
+    }
+    await both({ bucket: 'down', refillPerMs: 450 / 60_000, capacity: 4 }, 21.830501);
+    await both({ bucket: 'down', refillPerMs: 450 / 60_000, capacity: 4, amount: 0.732 });
+  });
+
+  it('does once what arrives twice, as when a client sends again what it got no answer to', async () => {
+    const client = server.ioredis();
+    const limiter = limiterOn(async ([command = '', ...args]) => {
+      await client.call(command, args);
+      return client.call(command, args);
+    });
+    const call = one('1', { amount: 4 });
+    assert.deepEqual(await limiter.reserve(call, start), { granted: true, retryAfterMs: 0, remaining: [6] });
+    const large = one('2', { amount: 7 });
+    assert.deepEqual(await limiter.reserve(large, start), { granted: false, retryAfterMs: 6_000, remaining: [6] });
+    await assert.rejects(limiter.reserve(call, start), TypeError);
+    await limiter.settle(call, [1], start);
+    assert.deepEqual((await limiter.reserve(one('3', { amount: 0 }), start)).remaining, [9]);
+  });
+
+  it('leaves nothing behind that does not expire', async () => {
+    await server.command('FLUSHALL');
+    const limiter = limiterOn(clients.ioredis, { prefix: 'idle', time: 'server' });
+    const budget = { endsAt: Date.now() + 60_000, spent: 2 };
+    const draws = [
+      one('').draws,
+      one('', { bucket: 'c', refillPerMs: 0 }).draws,
+      one('', { bucket: 'd', budget }).draws,
+    ];
+    const calls = ['1', '2', '3'].map((id) => ({ ...one(id), draws: draws.flat() }));
+    for (const call of calls) assert.equal((await limiter.reserve(call, 0)).granted, true);
+    for (const call of calls.slice(1)) await limiter.settle(call, [2, 0, 1], 0);
+    await eventually(async () => keysOf(await server.command('KEYS', '*')).includes('{idle}:machines'), 'a beat');
+    const keys = keysOf(await server.command('KEYS', '{idle}:*'));
+    assert.ok(keys.length >= 8, keys.join());
+    for (const key of keys) assert.ok(Number(await server.command('PTTL', key)) > 0, key);
+    // A bucket that is full again goes long before those that nothing flows back to.
+    assert.ok(Number(await server.command('PTTL', '{idle}:bucket:b')) < 60_000);
+    assert.ok(Number(await server.command('PTTL', '{idle}:bucket:d')) <= 60_000);
+  });
+
+  it('refuses a second reservation of an id that is held', async () => {
+    const limiter = limiterOn(clients.nodeRedis);
+    await limiter.reserve(one('same'), start);
+    await assert.rejects(limiter.reserve(one('same'), start), TypeError);
+    assert.deepEqual((await limiter.reserve(one('look', { amount: 0 }), start)).remaining, [9]);
+  });
+
+  it('gives no credit for amounts that make no sense', async () => {
+    const limiter = limiterOn(clients.ioredis);
+    for (const amount of [-1, Number.NaN, Number.POSITIVE_INFINITY]) {
+      const { granted, retryAfterMs, remaining } = await limiter.reserve(one(`${amount}`, { amount }), start);
+      assert.deepEqual([granted, retryAfterMs, remaining], [false, Number.POSITIVE_INFINITY, [10]]);
+    }
+    for (const [index, amounts] of [[-3], [Number.NaN], []].entries()) {
+      const call = one(`settled ${index}`, { bucket: `b${index}`, amount: 2 });
+      await limiter.reserve(call, start);
+      await limiter.settle(call, amounts, start);
+      const look = await limiter.reserve({ ...one('look', { bucket: `b${index}`, amount: 0 }), slots: [] }, start);
+      assert.deepEqual(look.remaining, [8]);
+    }
+  });
+
+  it('refuses budgets for a moment after Redis has begun to remember them, and not what is none', async () => {
+    const limiter = limiterOn(clients.ioredis, { settleMs: 300 });
+    const budget = { endsAt: Date.now() + 60_000, spent: 2 };
+    await assert.rejects(limiter.reserve(one('1', { budget }), start), /ledger/);
+    assert.equal((await limiter.reserve(one('2'), start)).granted, true);
+    const ask = () => limiter.reserve(one('3', { bucket: 'c', budget }), start).catch(() => undefined);
+    await eventually(async () => (await ask())?.remaining[0] === 7, 'the budget');
+  });
+
+  it('checks its options', () => {
+    const client = clients.ioredis;
+    const bad: unknown[] = [
+      { client: undefined },
+      { client: {} },
+      { client, prefix: '' },
+      { client, prefix: 'a{b}' },
+      { client, timeoutMs: 0 },
+      { client, settleMs: -1 },
+      { client, maxRemembered: 0.5 },
+      { client, onStoreError: 'open' },
+      { client, time: 'local' },
+    ];
+    for (const options of bad) assert.throws(() => redisLimiter(Object(options)), TypeError);
+  });
+});
+
+function keysOf(reply: unknown): string[] {
+  return Array.isArray(reply) ? reply.map(String) : [];
+}
+
+describe('redisLimiter in a cluster', { skip: noRedis }, () => {
+  it('has all keys of a call in one slot, and so runs there', async () => {
+    const server = await redisServer(['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1']);
+    try {
+      await server.command('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
+      await eventually(async () => /cluster_state:ok/.test(`${await server.command('CLUSTER', 'INFO')}`), 'a cluster');
+      const cluster = server.cluster();
+      const limiter = redisLimiter({ client: cluster, prefix: 'a', timeoutMs: 10_000, settleMs: 0 });
+      const budget = { endsAt: Date.now() + 60_000, spent: 0 };
+      const draw = { bucket: 'b}{c', capacity: 10, refillPerMs: 1, amount: 1 };
+      const draws = [draw, { ...draw, bucket: '{other}' }, { ...draw, bucket: 'd', refillPerMs: 0, budget }];
+      const call = { id: '{x}', draws, slots: [{ name: '{s}', capacity: 5 }], ttlMs: 60_000 };
+      assert.equal((await limiter.reserve(call, 0)).granted, true);
+      await eventually(async () => keysOf(await server.command('KEYS', '*')).includes('{a}:machines'), 'a beat');
+      const keys = keysOf(await server.command('KEYS', '*'));
+      assert.ok(keys.length >= 10, keys.join());
+      const slots = new Set<unknown>();
+      for (const key of keys) slots.add(await server.command('CLUSTER', 'KEYSLOT', key));
+      assert.equal(slots.size, 1);
+      await limiter.settle(call, [0, 0, 0], 0);
+      assert.deepEqual((await limiter.reserve({ ...call, id: 'y' }, 0)).remaining, [9, 9, 9]);
+      await limiter.close();
+    } finally {
+      await server.remove();
+    }
+  });
+});
