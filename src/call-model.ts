@@ -29,18 +29,18 @@ export async function callModel(
     const upstream = model.upstream ?? config.upstream;
     checkOffered(endpoint, model, upstream);
     const prepared = isPlain(read, upstream)
-      ? { ...read, presentation: AS_IT_IS, isBackground: false, queued: undefined }
+      ? { ...read, presentation: AS_IT_IS, isBackground: false, readsMore: false, queued: undefined }
       : await prepareCall(read, exchange, config, { model, upstream });
     // The body may have taken its time: once `close()` has resolved, nothing may begin.
     if (shared.closing()) throw shuttingDown();
     phases.mark('parse');
 
-    const { asks, inputTokens, isBackground } = prepared;
+    const { asks, inputTokens, isBackground, readsMore } = prepared;
     // What is made in the background does not end with its client.
     const asked = isBackground ? { ...exchange, request: { ...request, signal: createCancellation() } } : exchange;
     const { maxOutputTokens, n } = asks;
     const { operation } = endpoint;
-    const order = { operation, model, modelName: asks.model, upstream, inputTokens, maxOutputTokens, n };
+    const order = { operation, model, modelName: asks.model, upstream, inputTokens, readsMore, maxOutputTokens, n };
     const opening = openMetered(attempt, asked, shared, order);
     const call = isPending(opening) ? await opening : opening;
     call.asked();

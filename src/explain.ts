@@ -84,10 +84,12 @@ async function demandFor(exchange: KeyedExchange, endpoint: ModelEndpoint, share
   const model = findModel(config, key, read.asks.model);
   const upstream = model.upstream ?? config.upstream;
   checkOffered(endpoint, model, upstream);
-  const prepared = isPlain(read, upstream) ? read : await prepareCall(read, exchange, config, { model, upstream });
-  const { asks, inputTokens } = prepared;
+  const prepared = isPlain(read, upstream)
+    ? { ...read, readsMore: false }
+    : await prepareCall(read, exchange, config, { model, upstream });
+  const { asks, inputTokens, readsMore } = prepared;
   const { maxOutputTokens, n } = asks;
-  const order = { model, modelName: asks.model, inputTokens, maxOutputTokens, n };
+  const order = { model, modelName: asks.model, inputTokens, readsMore, maxOutputTokens, n };
   return demandOf(newAttempt(exchange, config), exchange, config, order);
 }
 

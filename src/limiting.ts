@@ -25,7 +25,8 @@ export function demandOf(
     model,
     modelName,
     inputTokens,
-    worstInputTokens = MOST_PER_ESTIMATED_TOKEN * inputTokens,
+    readsMore = false,
+    worstInputTokens = readsMore ? model.contextLength : MOST_PER_ESTIMATED_TOKEN * inputTokens,
     maxOutputTokens,
     n,
     usualOutputTokens,
@@ -34,6 +35,9 @@ export function demandOf(
 ): Demand {
   if (asksModel && model.price === undefined && hasBudget(ceilings)) {
     throw notPriced(`the price of \`${modelName}\` is unknown`);
+  }
+  if (worstInputTokens === undefined && hasBudget(ceilings)) {
+    throw notPriced(`how much \`${modelName}\` is to read cannot be told`);
   }
   const learned = config.learned.ceilingOf(ownerOf(key), model.id);
   const usual = learned === undefined ? config.defaultMaxOutputTokens : Math.max(LEAST_LEARNED_TOKENS, learned);
@@ -48,7 +52,7 @@ export function demandOf(
     defaultOutputTokens: usualOutputTokens ?? Math.min(usual, model.maxOutputTokens ?? Number.POSITIVE_INFINITY),
     isLesson: usualOutputTokens === undefined,
     n,
-    worstNanoUsd: worstPriced(model, worstInputTokens),
+    worstNanoUsd: worstPriced(model, worstInputTokens ?? inputTokens),
     ttlMs: config.timeoutMs + RESERVATION_GRACE_MS,
   };
 }

@@ -45,7 +45,7 @@ export interface Shared {
 }
 
 /** What has to be known of a model to meter it. */
-export type OrderedModel = Pick<Model, 'id' | 'price' | 'maxOutputTokens'>;
+export type OrderedModel = Pick<Model, 'id' | 'price' | 'maxOutputTokens'> & Partial<Pick<Model, 'contextLength'>>;
 
 /** What is to be admitted, and metered from then on. */
 export interface Order {
@@ -57,6 +57,8 @@ export interface Order {
   readonly inputTokens: number;
   /** What they may be at most, for money. @default as many as the bytes that they were estimated from */
   readonly worstInputTokens?: number;
+  /** Whether the model reads more than what they were estimated from. @default false */
+  readonly readsMore?: boolean;
   /** Most output tokens of one answer; `undefined`: the client named none. */
   readonly maxOutputTokens: number | undefined;
   readonly n: number;

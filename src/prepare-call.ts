@@ -39,6 +39,8 @@ export interface PreparedCall extends ReadCall {
   readonly presentation: Presentation;
   /** Whether the call goes on when its client leaves. */
   readonly isBackground: boolean;
+  /** Whether the model reads more than the body: earlier responses and files, which the upstream keeps. */
+  readonly readsMore: boolean;
   /** The response before anybody works on it, where the gateway makes it in the background. */
   readonly queued: JsonObject | undefined;
 }
@@ -90,7 +92,7 @@ export async function prepareCall(
     const isStored = operation === 'chat.completions' && memberValue(read.document, 'store') === true;
     if (isStored) readMetadata(body.metadata);
     const presentation = isStored ? storingCompletion(exchange, config, read.document.bytes) : AS_IT_IS;
-    return { ...read, presentation, isBackground: false, queued: undefined };
+    return { ...read, presentation, isBackground: false, readsMore: read.hasReferences, queued: undefined };
   }
   const request = readResponsesRequest(body);
   if (passesResponses(model, upstream)) return passed(read, exchange, config, request);
@@ -138,7 +140,8 @@ async function passed(
   const foreign = referred.find((id) => !own.has(id));
   if (foreign !== undefined) throw itemNotFound(foreign);
   const presentation = passedResponse(exchange, config, request);
-  return { ...read, presentation, isBackground: request.background, queued: undefined };
+  const readsMore = read.hasReferences || previousResponseId !== undefined || referred.length > 0;
+  return { ...read, presentation, isBackground: request.background, readsMore, queued: undefined };
 }
 
 async function translated(exchange: KeyedExchange, config: Config, request: ResponsesRequest): Promise<PreparedCall> {
@@ -153,7 +156,8 @@ async function translated(exchange: KeyedExchange, config: Config, request: Resp
   const input = inputItemsOf(request, head.id, known);
   const { background: isBackground } = request;
   const queued = isBackground ? queuedResponse(head) : undefined;
-  return { ...read, presentation: translatedResponse(exchange, config, { head, input }), isBackground, queued };
+  const presentation = translatedResponse(exchange, config, { head, input });
+  return { ...read, presentation, isBackground, readsMore: read.hasReferences, queued };
 }
 
 /** Servers in Go take names in any case, and the last of them: what the gateway acts on may be spelt in one way only. */

@@ -6,7 +6,10 @@ export interface Reservation {
   readonly id: string;
   readonly draws: readonly Draw[];
   readonly slots: readonly Slot[];
-  /** A reservation nobody settles is given back after this long. */
+  /**
+   * A reservation nobody settles is given back after this long, but for what it drew from budgets: the process that held it
+   * may be gone, and the money spent. It is the ledger's to tell when a budget is asked for anew.
+   */
   readonly ttlMs: number;
   /** Decides, but takes nothing: what would be answered now. @default false */
   readonly dryRun?: boolean;

@@ -122,11 +122,12 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
     for (const { name } of wanted) slots.set(name, (slots.get(name) ?? 0) + 1);
   }
 
-  /** @param amounts what was truly used; absent, nothing was. */
+  /** @param amounts what was truly used; absent: nothing that comes back by itself, and of budgets all. */
   function giveBack({ draws, slots: freed }: Reservation, amounts: readonly number[] | undefined): void {
     const refunds: (() => void)[] = [];
     for (const [index, draw] of draws.entries()) {
-      const more = amounts === undefined ? -draw.amount : trueAmount(draw, amounts[index]) - draw.amount;
+      const used = amounts === undefined && draw.budget === undefined ? 0 : trueAmount(draw, amounts?.[index]);
+      const more = used - draw.amount;
       if (more === 0) continue;
       const bucket = findBucket(draw);
       // A budget that was forgotten is the ledger's to tell.

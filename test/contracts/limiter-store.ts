@@ -281,7 +281,7 @@ export function limiterStoreContract(name: string, make: () => LimiterStore | Pr
         assert.deepEqual(await store.reserve(reservation({ draws: [purse] }), start), refused);
       });
 
-      it('settles a budget to what the call cost, and gives back what nobody settled', async () => {
+      it('settles a budget to what the call cost, and keeps what nobody settled', async () => {
         const { store, bucket, reservation, look } = await fresh();
         const purse = bucket({ refillPerMs: 0, amount: 5, budget: known(0) });
         const calls = [reservation({ draws: [purse] }), reservation({ draws: [purse], ttlMs: 5_000 })];
@@ -289,7 +289,7 @@ export function limiterStoreContract(name: string, make: () => LimiterStore | Pr
         const [first] = calls;
         if (first !== undefined) await store.settle(first, [2], start + 1);
         assert.equal(await look(purse, start + 1), 3);
-        assert.equal(await look(purse, start + 5_000), 8);
+        assert.equal(await look(purse, start + 5_000), 3, 'who held it may have spent it');
       });
 
       it('is exact to the unit at 9e15, and admits of 300 at once what fits', async () => {

@@ -485,3 +485,28 @@ it('where the upstream cannot be asked for what became of it, nobody knows what 
     },
   );
 }
+
+onBareHost(
+  'E6 with a budget, a response that goes on from another reserves all that the model can read, or is refused',
+  () => ({
+    script: hello,
+    models: {
+      [MODEL]: { contextLength: 10_000, pricing: { inputUsdPerMillion: 1, outputUsdPerMillion: 1 } },
+      endless: { upstreamModel: 'endless', pricing: { inputUsdPerMillion: 1, outputUsdPerMillion: 1 } },
+    },
+    key: { limits: { usdPerDay: 1 } },
+  }),
+  async ({ client, setup }) => {
+    const { responses } = client();
+    const bounded = { ...CALL, max_output_tokens: 16 };
+    await responses.create(bounded);
+    await responses.create({ ...bounded, previous_response_id: RESPONSE_ID });
+    const [first = 0, second] = setup.usage.opened.map(({ reservedNanoUsd }) => reservedNanoUsd);
+    assert.ok(first > 0 && first < 1_000_000, `${first}`);
+    assert.equal(second, (10_000 + 16) * 1_000);
+    await assert.rejects(responses.create({ ...bounded, model: 'endless', previous_response_id: RESPONSE_ID }), {
+      status: 403,
+      code: 'model_not_allowed',
+    });
+  },
+);

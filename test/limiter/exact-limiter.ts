@@ -56,7 +56,9 @@ export function exactLimiter(): ExactLimiter {
       flowBack(Math.max(0, next - time));
       time = Math.max(time, next);
       const late = open.filter(({ expiresAt }) => expiresAt <= time);
-      for (const { reservation } of late) release(reservation, Array(reservation.draws.length).fill(0));
+      // Of budgets all was used, as far as anybody knows.
+      const kept = ({ draws }: Reservation) => draws.map(({ budget, amount }) => (budget === undefined ? 0 : amount));
+      for (const { reservation } of late) release(reservation, kept(reservation));
     }
   }
 

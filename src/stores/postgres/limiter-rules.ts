@@ -129,7 +129,9 @@ function take(state: LimiterState, { id, draws, slots, ttlMs }: Reservation, at:
 function giveBack(state: LimiterState, { draws, slots }: Held, amounts: readonly number[] | undefined, at: number) {
   const refunds: (() => void)[] = [];
   for (const [index, draw] of draws.entries()) {
-    const more = amounts === undefined ? -draw.amount : trueAmount(draw.amount, amounts[index]) - draw.amount;
+    // Of budgets all was used, as far as anybody knows.
+    const used = amounts === undefined && !draw.isBudget ? 0 : trueAmount(draw.amount, amounts?.[index]);
+    const more = used - draw.amount;
     const bucket = state.buckets.get(draw.bucket);
     // What is still to be drawn comes first: of two draws on one bucket, a refund must not be cut off at the brim.
     if (more < 0 && bucket !== undefined) refunds.push(() => drawFrom(bucket, more, at));

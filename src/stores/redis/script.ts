@@ -80,7 +80,8 @@ local function read_bucket(index)
   if not entry.stale and at >= quiet then
     local late = redis.call('ZRANGEBYSCORE', entry.takings, '-inf', exact(at), 'LIMIT', 0, MAX_EXPIRED)
     for _, taking in ipairs(late) do
-      if b then draw(b, -tonumber(string.match(taking, '^%S+'))) end
+      -- Of a budget it may have been spent.
+      if b and not entry.budget then draw(b, -tonumber(string.match(taking, '^%S+'))) end
       if not dry then redis.call('ZREM', entry.takings, taking) end
     end
     local first = redis.call('ZRANGE', entry.takings, 0, 0, 'WITHSCORES')
