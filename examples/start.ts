@@ -25,7 +25,7 @@ const server = createServer(app);
 server.on('listening', async () => {
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : environment.port;
-  printNextSteps(`http://localhost:${port}/v1`, isOwn ? await makeDevelopmentKey() : given?.secret);
+  printNextSteps(`http://localhost:${port}/v1`, await secretToShow());
 });
 server.on('error', (error) => {
   console.error(`The server cannot start: ${error.message}. Set PORT to another port.`);
@@ -49,16 +49,30 @@ async function stop(): Promise<void> {
 }
 
 /** @returns its secret at the first start with this file: of later starts only the hash is known. */
+/** What production prints stands in its logs. */
+async function secretToShow(): Promise<string | undefined> {
+  if (isOwn) return makeDevelopmentKey();
+  return environment.production ? undefined : given?.secret;
+}
+
 async function makeDevelopmentKey(): Promise<string | undefined> {
   if ((await keys.get(DEVELOPMENT_KEY)) !== undefined) return undefined;
-  const { secret } = await keys.create({ id: DEVELOPMENT_KEY }, { by: 'npm start' });
-  return secret;
+  try {
+    const { secret } = await keys.create({ id: DEVELOPMENT_KEY }, { by: 'npm start' });
+    return secret;
+  } catch (error) {
+    // Another process has made it in the meantime.
+    if ((await keys.get(DEVELOPMENT_KEY)) !== undefined) return undefined;
+    throw error;
+  }
 }
 
 /** Where to get a key of which the secret is not known. */
 const noSecret = isOwn
   ? `the one of the first start, which alone showed it; a new file, or MEGALLM_KEYS="secret[:tier[:id]],…", makes another`
-  : 'none: set MEGALLM_KEYS="secret[:tier[:id]],…"';
+  : given === undefined
+    ? 'none: set MEGALLM_KEYS="secret[:tier[:id]],…"'
+    : 'one of MEGALLM_KEYS';
 
 function printNextSteps(baseUrl: string, secret: string | undefined): void {
   const key = secret ?? 'YOUR_KEY';

@@ -1,8 +1,7 @@
 import type { Call } from './call.js';
 import type { DebugFacts } from './http/debug.js';
-import { type Ceiling, ceilingsOf, type LimitLevel, levelsOf } from './limiter/levels.js';
+import { type Ceiling, ceilingsOf, type LimitLevel, levelsOf, tierOf } from './limiter/levels.js';
 import type { Verdict } from './limiter/limiter-store.js';
-import { DEFAULT_TIER } from './limiter/limits.js';
 import type { KeyedExchange } from './metered-call.js';
 import type { Config } from './options.js';
 
@@ -24,7 +23,7 @@ export interface Attempt {
 /** Nothing is known yet but whose call it is. */
 export function newAttempt({ requestId, key }: Pick<KeyedExchange, 'requestId' | 'key'>, config: Config): Attempt {
   const levels = levelsOf(key, config);
-  const tier = key.tier ?? DEFAULT_TIER;
+  const tier = tierOf(key, config.tiers);
   return {
     levels,
     ceilings: ceilingsOf(levels, config.findPeriod, config.clock.wallMs()),

@@ -35,12 +35,22 @@ export async function callModel(
     if (shared.closing()) throw shuttingDown();
     phases.mark('parse');
 
-    const { asks, inputTokens, isBackground, readsMore } = prepared;
+    const { asks, inputTokens, images, isBackground, readsMore } = prepared;
     // What is made in the background does not end with its client.
     const asked = isBackground ? { ...exchange, request: { ...request, signal: createCancellation() } } : exchange;
     const { maxOutputTokens, n } = asks;
     const { operation } = endpoint;
-    const order = { operation, model, modelName: asks.model, upstream, inputTokens, readsMore, maxOutputTokens, n };
+    const order = {
+      operation,
+      model,
+      modelName: asks.model,
+      upstream,
+      inputTokens,
+      images,
+      readsMore,
+      maxOutputTokens,
+      n,
+    };
     const opening = openMetered(attempt, asked, shared, order);
     const call = isPending(opening) ? await opening : opening;
     call.asked();

@@ -136,26 +136,27 @@ export function openCall(options: CallOptions): Call {
     clientSignal.removeEventListener('abort', onClientGone);
   }
 
+  /** Tells a store of the end. What it does not take now it is told again. */
+  function tell(run: () => Awaitable<void>): Awaitable<void> {
+    return guarded(run, (error) => {
+      report(error);
+      options.unsettled.add({ requestId: start.requestId, keyId: start.keyId, tell: run });
+    });
+  }
+
   function record(ending: Ending): Awaitable<UsageRecord> {
     end();
-    const { outcome, usage, deliveredTokens } = ending;
+    const { outcome, usage, deliveredTokens, isGivenUp } = ending;
     const durationMs = clock.steadyMs() - startedSteadyMs;
     const chargesUnknown = metered.chargesUnknown && progress !== undefined;
-    const ended = { outcome, usage, deliveredTokens, firstByteMs, durationMs };
+    const ended = { outcome, usage, deliveredTokens, isGivenUp, firstByteMs, durationMs };
     const charged = usageRecord({ ...metered, chargesUnknown }, ended);
     // Whatever became of the answer, its client was gone.
     const made: UsageRecord = isDraining ? { ...charged, outcome: 'aborted' } : charged;
     const amounts = settledAmounts(admission, made);
     learn(made);
-    const limits = guarded(() => config.limiter.settle(admission.reservation, amounts, clock.steadyMs()), report);
-    const write = (): Awaitable<void> =>
-      guarded(
-        () => config.usage.settle(made),
-        (error) => {
-          report(error);
-          options.unsettled.add(made);
-        },
-      );
+    const limits = tell(() => config.limiter.settle(admission.reservation, amounts, clock.steadyMs()));
+    const write = (): Awaitable<void> => tell(() => config.usage.settle(made));
     const written = opened === undefined ? write() : opened.then(write);
     if (isPending(limits)) return limits.then(() => whenReady(written, () => finish(made)));
     return whenReady(written, () => finish(made));
@@ -194,8 +195,8 @@ export function openCall(options: CallOptions): Call {
       end();
       const { reservation } = admission;
       const nothing = Array<number>(reservation.draws.length).fill(0);
-      const given = guarded(() => config.limiter.settle(reservation, nothing, clock.steadyMs()), report);
-      return whenReady(given, () => release());
+      const told = tell(() => config.limiter.settle(reservation, nothing, clock.steadyMs()));
+      return whenReady(told, () => release());
     },
     nameModel(model) {
       metered = { ...given, start: { ...start, model: model.id, price: model.price }, costNanoUsd: priced(model) };
@@ -218,7 +219,7 @@ export function openCall(options: CallOptions): Call {
     giveUp(reason) {
       cancellation.abort(reason);
       // What was never written down leaves no record either.
-      if (!isWithdrawn) void call.settle(call.failed());
+      if (!isWithdrawn) void call.settle({ ...call.failed(), isGivenUp: true });
     },
     onSettled(run) {
       if (settled !== undefined) run(settled.record);

@@ -21,6 +21,12 @@ export interface Clock {
 
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
+/** Keeps the process alive, which the clock's timers do not, until what it returns is called. */
+export function holdProcess(): () => void {
+  const timer = setInterval(() => {}, MAX_TIMER_MS);
+  return () => clearInterval(timer);
+}
+
 /** The machine's own clock. */
 export const systemClock: Clock = {
   wallMs: () => Date.now(),

@@ -87,9 +87,9 @@ async function demandFor(exchange: KeyedExchange, endpoint: ModelEndpoint, share
   const prepared = isPlain(read, upstream)
     ? { ...read, readsMore: false }
     : await prepareCall(read, exchange, config, { model, upstream });
-  const { asks, inputTokens, readsMore } = prepared;
+  const { asks, inputTokens, images, readsMore } = prepared;
   const { maxOutputTokens, n } = asks;
-  const order = { model, modelName: asks.model, inputTokens, readsMore, maxOutputTokens, n };
+  const order = { model, modelName: asks.model, inputTokens, images, readsMore, maxOutputTokens, n };
   return demandOf(newAttempt(exchange, config), exchange, config, order);
 }
 

@@ -7,7 +7,7 @@ import { abortSignalOf } from './cancellation.js';
 import { shuttingDown } from './errors.js';
 import { type ForwardBody, onePiece, readForwardBody, watchedForm } from './forward-body.js';
 import { checkPriced, orderOf } from './forward-order.js';
-import { type Target, targetOf } from './forward-target.js';
+import { checkModelName, type Target, targetOf } from './forward-target.js';
 import { ownListOf } from './forwarded-list.js';
 import { forwardedObject } from './forwarded-object.js';
 import { forwardedStream } from './forwarded-stream.js';
@@ -162,7 +162,8 @@ function passedBody(
     // What a form without a model costs is the upstream's to choose.
     formModel: target.formModel === 'optional' && hasBudget(attempt.ceilings) ? 'required' : target.formModel,
     onModel(model, name) {
-      checkPriced(attempt, model, name);
+      checkModelName(name);
+      checkPriced(attempt, call.admission, { price: model.price, name });
       call.nameModel(model);
       attempt.facts.model = name;
     },

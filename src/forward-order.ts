@@ -4,6 +4,8 @@ import type { ForwardBody } from './forward-body.js';
 import { OF_MODELS, type Target } from './forward-target.js';
 import { pathOf } from './http/query.js';
 import type { ForwardRule } from './http/routes.js';
+import type { JsonObject } from './json.js';
+import type { Admission } from './limiter/admit.js';
 import { hasBudget } from './limiter/levels.js';
 import type { KeyedExchange, Order, OrderedModel } from './metered-call.js';
 import { mayCall } from './models/model-table.js';
@@ -42,7 +44,8 @@ export function orderOf({ ceilings }: Attempt, { rule, path, body, target, excha
   const json = body.kind === 'json' ? body.body : undefined;
   const byteLength = body.kind === 'json' ? body.bytes.byteLength : formLength(body.contentLength, config);
   const estimated = estimateForward({ path: below, body: json, byteLength, assumesMost: isBudgeted });
-  const { inputTokens, outputTokens } = estimated;
+  const { outputTokens } = estimated;
+  const inputTokens = isBudgeted ? Math.max(estimated.inputTokens, soundAtMost(json, config)) : estimated.inputTokens;
   // No upstream can be told to use less than that. Money must not run out all the same; of tokens there may be a debt.
   if (!isBudgeted) {
     const reserved = { inputTokens: json === undefined ? 0 : inputTokens, usualOutputTokens: outputTokens };
@@ -50,7 +53,7 @@ export function orderOf({ ceilings }: Attempt, { rule, path, body, target, excha
   }
   // A form names its model when it has been admitted: its price is held against the key then.
   const isForm = body.kind === 'form';
-  const model = isForm ? dearest(estimated, exchange, config, target.model) : target.model;
+  const model = isForm ? dearest({ inputTokens, outputTokens }, exchange, config, target.model) : target.model;
   return {
     ...common,
     model,
@@ -61,13 +64,32 @@ export function orderOf({ ceilings }: Attempt, { rule, path, body, target, excha
   };
 }
 
-/** @throws {GatewayError} 403 when money is limited and the model that a form names has no price. */
-export function checkPriced({ ceilings }: Attempt, { price }: Pick<OrderedModel, 'price'>, name: string): void {
-  if (price === undefined && hasBudget(ceilings)) throw notPriced(`the price of \`${name}\` is unknown`);
+/**
+ * Holds the model that a form names against what was reserved before anybody knew which it is.
+ * @throws {GatewayError} 403 when money is limited and the model has no price, or a dearer one.
+ */
+export function checkPriced(
+  { ceilings }: Attempt,
+  { amounts }: Admission,
+  { price, name }: { readonly price: OrderedModel['price']; readonly name: string },
+): void {
+  if (!hasBudget(ceilings)) return;
+  if (price === undefined) throw notPriced(`the price of \`${name}\` is unknown`);
+  if (worstCostNanoUsd(price, amounts) > amounts.nanoUsd)
+    throw notPriced(`\`${name}\` may cost more than was reserved`);
 }
 
 function formLength(contentLength: string | undefined, { maxUploadBytes }: Config): number {
   return contentLength !== undefined && /^\d{1,15}$/.test(contentLength) ? Number(contentLength) : maxUploadBytes;
+}
+
+/** Silence packs so well that the bytes of a form say nothing of how long its sound is: the longest that a model hears. */
+function soundAtMost(json: JsonObject | undefined, { models }: Config): number {
+  if (json !== undefined) return 0;
+  const lengths = models.listed.map(({ operation, contextLength }) =>
+    operation === 'audio' ? (contextLength ?? 0) : 0,
+  );
+  return Math.max(0, ...lengths);
 }
 
 /** At the price of the dearest model that the key may call, whichever the form will name. */
@@ -79,7 +101,8 @@ function dearest(
 ): OrderedModel {
   let price: OrderedModel['price'];
   for (const model of models.listed) {
-    if (model.price === undefined || !mayCall(key, model, model.id)) continue;
+    const isOpen = [model.id, ...model.aliases].some((name) => mayCall(key, model, name));
+    if (model.price === undefined || !isOpen) continue;
     if (price === undefined || worstCostNanoUsd(model.price, tokens) > worstCostNanoUsd(price, tokens))
       price = model.price;
   }

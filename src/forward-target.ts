@@ -5,8 +5,9 @@ import type { ForwardRule } from './http/routes.js';
 import type { ApiKey } from './keys/key-store.js';
 import type { KeyedExchange, OrderedModel } from './metered-call.js';
 import type { Config } from './options.js';
-import { duplicateMember } from './request-errors.js';
+import { duplicateMember, invalidType } from './request-errors.js';
 import type { Upstream } from './upstreams/upstream.js';
+import { MAX_MODEL_LENGTH } from './wire/model-request.js';
 
 /** Where a request is passed on to, and as what it is metered. */
 export interface Target {
@@ -58,7 +59,13 @@ export function targetOf(
     if (key.models !== undefined) throw modelNotAllowed(operation);
     return unnamed;
   }
+  checkModelName(name);
   return ofModel(name, { key, config, body });
+}
+
+/** @throws {GatewayError} 400 for a name that is longer than any. */
+export function checkModelName(name: string): void {
+  if (name.length > MAX_MODEL_LENGTH) throw invalidType('model', 'a shorter string', name);
 }
 
 function ofModel(

@@ -2,6 +2,7 @@ import { whenReady } from './awaitable.js';
 import type { Call } from './call.js';
 import { errorBody } from './errors.js';
 import { reportCause } from './failure.js';
+import { OF_MODELS } from './forward-target.js';
 import type { DebugFacts } from './http/debug.js';
 import type { AnswerStream } from './http/exchange.js';
 import type { KeyedExchange } from './metered-call.js';
@@ -21,9 +22,6 @@ export interface Passing {
   readonly facts: DebugFacts;
 }
 
-/** Requests whose answers say what they cost. What others tell of usage is somebody's text, or was charged before. */
-const OF_MODELS: ReadonlySet<string> = new Set(['images', 'audio']);
-
 /**
  * An answer's bytes on their way to the client, unread but for the usage at their end. One that breaks off does not look
  * complete: events end with an error, anything else breaks off too.
@@ -39,13 +37,19 @@ export function forwardedStream(
   const steps = stepsOf(body);
   const events = isEvents ? wholeEvents() : undefined;
   let isOver = false;
+  let isBegun = false;
+
+  /** Pictures on the way to the last one are pictures: who has seen one may have had enough. */
+  function deliveredTokens(): number | undefined {
+    return isEvents && isBegun && call.start.operation === 'images' ? call.start.reservedOutputTokens : undefined;
+  }
 
   // A client that leaves once the usage has passed pays for it.
   call.watch({
     get usage() {
       return usage.read();
     },
-    deliveredTokens: () => undefined,
+    deliveredTokens,
   });
 
   function leave(): void {
@@ -65,13 +69,14 @@ export function forwardedStream(
     leave() {
       if (isOver) return;
       leave();
-      void call.settle({ outcome: 'aborted', usage: usage.read(), deliveredTokens: undefined });
+      void call.settle({ outcome: 'aborted', usage: usage.read(), deliveredTokens: deliveredTokens() });
     },
     read(onStep, onFailure) {
       if (isOver) return onStep(undefined);
       steps.read(
         (piece) => {
           call.firstByte();
+          isBegun = true;
           if (piece === undefined) return finish(onStep);
           usage.take(piece);
           const shown = events?.take(piece) ?? piece;

@@ -6,6 +6,7 @@ import { noBackground } from './background.js';
 import { batchMeter } from './batch-usage.js';
 import type { Call } from './call.js';
 import { callModel } from './call-model.js';
+import { holdProcess } from './clock.js';
 import { shuttingDown, unknownUrl } from './errors.js';
 import { type ExplainedRequest, type Explanation, explain } from './explain.js';
 import { type Exchange, respondFailure } from './failure.js';
@@ -22,7 +23,7 @@ import { LOCAL_ROUTES } from './local-routes.js';
 import type { KeyedExchange, Shared } from './metered-call.js';
 import { type GatewayOptions, resolveOptions } from './options.js';
 import { answerAboutResponse, countResponseInput } from './response-routes.js';
-import { unsettledRecords } from './unsettled.js';
+import { unsettledCalls } from './unsettled.js';
 import { callSender } from './upstreams/send.js';
 import { MODEL_ENDPOINTS } from './wire/model-endpoint.js';
 
@@ -55,7 +56,7 @@ export function createGateway(options?: GatewayOptions): Gateway {
     batches: batchMeter(config),
     running,
     drains: { count: 0 },
-    unsettled: unsettledRecords(config.usage, config),
+    unsettled: unsettledCalls(config),
     background: noBackground(),
     closing: () => closed !== undefined,
   };
@@ -134,6 +135,8 @@ export function respondNotFound(request: GatewayRequest): GatewayResponse {
 /** Waits until every call is settled and kept; at the end of the grace the rest is ended. */
 async function drain({ config, running, background, unsettled }: Shared, graceMs: number): Promise<void> {
   const endsAt = config.clock.steadyMs() + graceMs;
+  // Nothing else may keep the process alive while a store is being waited for.
+  const release = holdProcess();
   const cancelTimer = config.clock.setTimer(() => {
     for (const call of running) call.giveUp(shuttingDown());
   }, graceMs);
@@ -144,4 +147,5 @@ async function drain({ config, running, background, unsettled }: Shared, graceMs
   }
   cancelTimer();
   await unsettled.drained(Math.max(0, endsAt - config.clock.steadyMs()));
+  release();
 }

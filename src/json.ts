@@ -11,6 +11,11 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** A value as a message shows it. `String` throws for an object that has a `toString` of its own. */
+export function shownValue(value: Json | undefined): string {
+  return typeof value === 'string' ? value : String(JSON.stringify(value));
+}
+
 /**
  * The JSON object that a text is, `{}` for any other value. For what was checked before: nothing bounds it here.
  * @throws {SyntaxError} when it is no JSON.

@@ -6,7 +6,7 @@ import { hasBudget } from './limiter/levels.js';
 import type { KeyedExchange, Order } from './metered-call.js';
 import type { Config } from './options.js';
 import { ownerOf } from './owner.js';
-import { MOST_PER_ESTIMATED_TOKEN } from './wire/estimate.js';
+import { mostInputTokens } from './wire/estimate.js';
 
 /** What answers were as long as says nothing about the next one below this. */
 const LEAST_LEARNED_TOKENS = 1_024;
@@ -26,7 +26,8 @@ export function demandOf(
     modelName,
     inputTokens,
     readsMore = false,
-    worstInputTokens = readsMore ? model.contextLength : MOST_PER_ESTIMATED_TOKEN * inputTokens,
+    images = 0,
+    worstInputTokens = readsMore ? model.contextLength : mostInputTokens(inputTokens, images),
     maxOutputTokens,
     n,
     usualOutputTokens,

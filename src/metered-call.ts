@@ -4,20 +4,20 @@ import type { Background } from './background.js';
 import type { BatchMeter } from './batch-usage.js';
 import { type Call, type Drains, openCall } from './call.js';
 import { priced } from './charge.js';
-import { causeOf, GatewayError, shuttingDown, toGatewayError, unavailable } from './errors.js';
+import { causeOf, type GatewayError, toGatewayError, unavailable } from './errors.js';
 import { type Exchange, respondFailure } from './failure.js';
 import type { DebugFacts } from './http/debug.js';
 import type { GatewayResponse } from './http/exchange.js';
 import { limitHeaders } from './http/limit-headers.js';
 import type { ApiKey } from './keys/key-store.js';
-import { type Admission, type AdmitResult, admit, type Demand, look, remainingBefore } from './limiter/admit.js';
-import { type Ceiling, hasBudget } from './limiter/levels.js';
-import type { Verdict } from './limiter/limiter-store.js';
-import { demandOf, limitingOf } from './limiting.js';
+import { type Admission, remainingBefore } from './limiter/admit.js';
+import { hasBudget } from './limiter/levels.js';
+import { demandOf } from './limiting.js';
 import type { Model } from './models/model-table.js';
 import type { Config } from './options.js';
 import { ownerOf } from './owner.js';
 import { finishedFacts, remainingAfter, reservedTokens } from './relay-chat.js';
+import { lookQuietly, refund, reserveCall } from './reserve-call.js';
 import { reserveShadow } from './shadow-limits.js';
 import type { Unsettled } from './unsettled.js';
 import type { SendCall } from './upstreams/send.js';
@@ -57,6 +57,8 @@ export interface Order {
   readonly inputTokens: number;
   /** What they may be at most, for money. @default as many as the bytes that they were estimated from */
   readonly worstInputTokens?: number;
+  /** Images among them. @default 0 */
+  readonly images?: number;
   /** Whether the model reads more than what they were estimated from. @default false */
   readonly readsMore?: boolean;
   /** Most output tokens of one answer; `undefined`: the client named none. */
@@ -81,7 +83,7 @@ export function openMetered(attempt: Attempt, exchange: KeyedExchange, shared: S
   const { config } = shared;
   const { facts } = attempt;
   beginPeriods(attempt, config);
-  return whenReady(reserve(config, demandOf(attempt, exchange, config, order)), (admitted) => {
+  return whenReady(reserveCall(shared, exchange.key.id, demandOf(attempt, exchange, config, order)), (admitted) => {
     const isAdmitted = admitted.kind === 'admitted';
     attempt.remaining = isAdmitted ? admitted.admission.verdict.remaining : admitted.refusal.refused.verdict.remaining;
     facts.model = order.modelName;
@@ -93,7 +95,7 @@ export function openMetered(attempt: Attempt, exchange: KeyedExchange, shared: S
     }
     const { admission } = admitted;
     // A limiter may have taken its time.
-    if (shared.closing() || exchange.request.signal.aborted) return refund(config, admission);
+    if (shared.closing() || exchange.request.signal.aborted) return refund(shared, exchange, admission);
     if (exchange.showsDebug) {
       facts.limitsBefore = remainingBefore(admission);
       facts.reservedTokens = reservedTokens(admission);
@@ -177,16 +179,6 @@ export async function respondFailed(
   return respondFailure(error, exchange, { hooks: config.hooks, facts, headers });
 }
 
-function reserve(config: Config, demand: Demand): Awaitable<AdmitResult> {
-  return guarded(
-    () => admit(limitingOf(config), demand),
-    (error) => {
-      if (error instanceof GatewayError) throw error;
-      throw unavailable('limiter_unavailable', 'Limits cannot be checked right now. Please retry.', causeOf(error));
-    },
-  );
-}
-
 function recordStart({ usage }: Config, call: Call): Awaitable<void> {
   const written = guarded(
     () => usage.open(call.start),
@@ -205,21 +197,6 @@ export async function settleFailed(call: Call, error: unknown): Promise<UsageRec
   // An answer that was refused half read would hold its connection, and the upstream its work.
   call.abort(toGatewayError(error));
   return call.settle(ending);
-}
-
-/** Gives back what was reserved for a call that will not begin. */
-async function refund({ limiter, clock }: Config, { reservation }: Admission): Promise<never> {
-  await limiter.settle(reservation, Array(reservation.draws.length).fill(0), clock.steadyMs());
-  throw shuttingDown();
-}
-
-/** What the buckets hold, for the headers of an error; a store that fails here costs only the headers. */
-async function lookQuietly(config: Config, ceilings: readonly Ceiling[]): Promise<Verdict['remaining'] | undefined> {
-  try {
-    return await look(limitingOf(config), ceilings);
-  } catch {
-    return undefined;
-  }
 }
 
 function overloaded(): GatewayError {

@@ -14,6 +14,7 @@ import { storingCompletion } from './stored-completions.js';
 import { conversationUpTo, findResponse, itemsById } from './stored-responses.js';
 import { translatedResponse } from './translated-response.js';
 import { DEFAULT_OPERATIONS, type Upstream } from './upstreams/upstream.js';
+import { imagesIn } from './wire/estimate.js';
 import { readMetadata } from './wire/metadata.js';
 import { MODEL_ENDPOINTS, type ModelEndpoint } from './wire/model-endpoint.js';
 import type { ModelRequest } from './wire/model-request.js';
@@ -30,6 +31,8 @@ export interface ReadCall {
   readonly document: JsonDocument;
   readonly asks: ModelRequest;
   readonly inputTokens: number;
+  /** Images that the model is shown. */
+  readonly images: number;
   /** Whether the body speaks of files or other objects that somebody owns. */
   readonly hasReferences: boolean;
 }
@@ -61,6 +64,7 @@ export function readCall(endpoint: ModelEndpoint, bytes: Uint8Array): ReadCall {
     document,
     asks: endpoint.read(outline),
     inputTokens: endpoint.estimateInput(outline, document),
+    images: isOfTexts ? 0 : imagesIn(outline.body.messages) + imagesIn(outline.body.input),
     hasReferences: !isOfTexts && hasReferences(outline.body),
   };
 }

@@ -1,35 +1,53 @@
+import type { Awaitable } from './awaitable.js';
 import type { Clock } from './clock.js';
 import type { Hooks } from './hooks.js';
-import type { UsageRecord, UsageStore } from './usage/usage-store.js';
 
-/** Records that the usage store did not take, to be given to it again until it does. */
+/** What a store did not take, and has to be told again. To tell it twice must do no harm. */
+export interface Untold {
+  readonly requestId: string;
+  readonly keyId: string;
+  /** @throws Anything, while the store fails. */
+  tell(): Awaitable<void>;
+}
+
+/** The ends of calls that the usage store or the limiter did not take, to be told again until they do. */
 export interface Unsettled {
-  add(record: UsageRecord): void;
+  add(untold: Untold): void;
   /** Resolves when there are none left, or when nothing more can be done in that time. */
   drained(graceMs: number): Promise<void>;
 }
 
 /** So many are remembered; above it, the oldest are lost to the store, though not to `hooks.onFinish`. */
-const MAX_RECORDS = 10_000;
+const MAX_UNTOLD = 10_000;
 const RETRY_MS = 500;
+/** After so many failures, a store is left alone until the next time. One that is always refused must not hold up the others. */
+const MAX_FAILURES = 8;
 
-export function unsettledRecords(
-  usage: UsageStore,
-  { clock, hooks }: { readonly clock: Clock; readonly hooks: Required<Hooks> },
-): Unsettled {
-  const records = new Set<UsageRecord>();
+export function unsettledCalls({
+  clock,
+  hooks,
+}: {
+  readonly clock: Clock;
+  readonly hooks: Required<Hooks>;
+}): Unsettled {
+  const all = new Set<Untold>();
   const waiting: (() => void)[] = [];
   let isTrying = false;
 
-  /** One after the other, in order: a store that fails for one fails for the next. */
   async function retry(): Promise<void> {
-    try {
-      for (const record of records) {
-        await usage.settle(record);
-        records.delete(record);
+    let failures = 0;
+    for (const untold of [...all]) {
+      try {
+        await untold.tell();
+        all.delete(untold);
+      } catch {
+        // It was reported when it came. To the end of the line.
+        if (all.delete(untold)) all.add(untold);
+        failures += 1;
+        if (failures === MAX_FAILURES) break;
       }
-    } catch {
-      // It was reported when the record came.
+    }
+    if (all.size > 0) {
       tryLater();
       return;
     }
@@ -42,12 +60,12 @@ export function unsettledRecords(
   }
 
   return {
-    add(record) {
-      records.add(record);
-      if (records.size > MAX_RECORDS) {
-        const [oldest] = records;
-        if (oldest !== undefined) records.delete(oldest);
-        hooks.onError(new Error('The usage store takes no records: the oldest of them is lost'), {
+    add(untold) {
+      all.add(untold);
+      if (all.size > MAX_UNTOLD) {
+        const [oldest] = all;
+        if (oldest !== undefined) all.delete(oldest);
+        hooks.onError(new Error('A store takes no ends of calls: the oldest of them is lost'), {
           requestId: oldest?.requestId,
           keyId: oldest?.keyId,
         });
@@ -57,7 +75,7 @@ export function unsettledRecords(
       tryLater();
     },
     drained(graceMs) {
-      if (records.size === 0) return Promise.resolve();
+      if (all.size === 0) return Promise.resolve();
       return new Promise((resolve) => {
         const cancel = clock.setTimer(resolve, graceMs);
         waiting.push(() => {

@@ -58,11 +58,16 @@ const FIELDS = [...MEASURES.map(([, field]) => field), 'concurrency', 'shadow'] 
 
 /** The limits of a key's owner: its tier's, overridden field by field. */
 export function limitsOf(key: ApiKey, tiers: ReadonlyMap<string, TierLimits>): Limits {
-  const tier = tiers.get(key.tier ?? DEFAULT_TIER) ?? tiers.get(DEFAULT_TIER) ?? {};
+  const tier = tiers.get(tierOf(key, tiers)) ?? {};
   const own = key.limits;
   // Stores without types say `null` for what they do not know.
   if (own === undefined || own === null) return tier;
   return { ...tier, ...withoutAbsent(own) };
+}
+
+/** The tier that a key belongs to: one that nobody knows is the least. */
+export function tierOf({ tier = DEFAULT_TIER }: Pick<ApiKey, 'tier'>, tiers: ReadonlyMap<string, TierLimits>): string {
+  return tiers.has(tier) ? tier : DEFAULT_TIER;
 }
 
 /** All the ceilings that a key's calls are held against, its owner's first. */
@@ -71,7 +76,7 @@ export function levelsOf(key: ApiKey, { tiers, globalLimits }: LimitRules): Limi
   if (key.ownLimits !== undefined && key.ownLimits !== null) {
     levels.push({ kind: 'key', id: key.id, limits: key.ownLimits });
   }
-  const tier = tiers.has(key.tier ?? DEFAULT_TIER) ? (key.tier ?? DEFAULT_TIER) : DEFAULT_TIER;
+  const tier = tierOf(key, tiers);
   const shared = tiers.get(tier)?.shared;
   if (shared !== undefined) levels.push({ kind: 'tier', id: tier, limits: shared });
   if (globalLimits !== NO_LIMITS) levels.push({ kind: 'all', id: '', limits: globalLimits });

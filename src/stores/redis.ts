@@ -25,13 +25,14 @@ export interface RedisLimiterOptions {
   readonly timeoutMs?: number;
   /**
    * What is done while Redis is lost. `local`: each process grants its share of every limit, which is the limit divided by
-   * the processes that were there last, and at least 1. `deny`: `reserve` rejects. `allow`: all is granted. Budgets are not
+   * the processes that were there last, and at least 1 for each process. `deny`: `reserve` rejects. `allow`: all is granted. Budgets are not
    * drawn from without Redis, whatever this is: `reserve` rejects. @default 'local'
    */
   readonly onStoreError?: OnStoreError;
   /**
    * For so long after Redis lost its memory, in milliseconds, `reserve` rejects what draws from a budget: until then a call
-   * that was granted before may not stand in the ledger yet. @default 1_000
+   * that was granted before may not stand in the ledger yet. It must be longer than the ledger's own timeout, which is 5
+   * seconds in SQLite and Postgres. @default 6_000
    */
   readonly settleMs?: number;
   /** Most reservations, and most buckets, that are remembered while Redis is lost. @default 10_000 */
@@ -52,6 +53,8 @@ export interface RedisLimiter extends LimiterStore {
   close(): Promise<void>;
 }
 
+/** Most buckets told at once: this process and Redis stand still meanwhile. */
+const CHARGED_AT_ONCE = 100;
 /** A process unheard of for longer does not count. */
 const LIVE_MS = 10_000;
 
@@ -61,12 +64,14 @@ const LIVE_MS = 10_000;
  *
  * Where Redis fails, or is slower than `timeoutMs`, `onStoreError` decides. After five failures, each of a call that began
  * after the one before had failed, it is lost: it is asked once a second, and trusted again when it answered three times in
- * a row. With `local`, all processes together grant at most twice the limit in the first minute after a loss, and the limit
- * from then on: what they granted is drawn from Redis when it is back. Concurrent calls are at most twice the limit until
- * those that Redis granted have ended.
+ * a row. With `local`, all processes together grant at most twice the limit, or the limit and one for each process where
+ * that is more, in the first minute after a loss, and one limit, or one for each process, from then on: what they granted is
+ * drawn from Redis when it is back. Concurrent calls are at most as many until those that Redis granted have ended.
  *
- * Budgets are never overrun: Redis notices when it was restarted, replaced or emptied, and then the ledger is asked anew. For
- * that it must be allowed to answer `INFO server`; where it is not, only a loss that this process saw is noticed.
+ * Budgets are never overrun while one Redis is the master: it notices when it was restarted, replaced or emptied, and then
+ * the ledger is asked anew. For that it must be allowed to answer `INFO server`; where it is not, only a loss that this process
+ * saw is noticed. Two masters at once, cut off from one another, each grant a budget: `min-replicas-to-write 1` has the one
+ * without replicas refuse.
  * @throws {TypeError} for a bad option; from `reserve` when a reservation of that id is held.
  */
 export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
@@ -92,14 +97,36 @@ export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
     await script.run(keys, args);
   }
 
-  async function catchUp(): Promise<void> {
-    await unsettled.drain(tell);
-    const drawn = local.drawn(clock.steadyMs());
-    if (drawn.length > 0) {
-      const { keys, args } = encodeCharge(drawn, clock.steadyMs(), naming);
-      await script.run(keys, args);
+  async function charge(): Promise<void> {
+    const drawn = local.drawn();
+    for (let from = 0; from < drawn.length; from += CHARGED_AT_ONCE) {
+      const some = drawn.slice(from, from + CHARGED_AT_ONCE);
+      const draws = local.outstanding(some, clock.steadyMs());
+      if (draws.length > 0) {
+        const { keys, args } = encodeCharge(draws, clock.steadyMs(), naming);
+        await script.run(keys, args);
+      }
+      local.forget(some);
     }
-    local.forget(drawn);
+  }
+
+  let catchingUp: Promise<void> | undefined;
+
+  /** One at a time: what two tell is drawn twice. */
+  function catchUp(): Promise<void> {
+    catchingUp ??= unsettled
+      .drain(tell)
+      .then(charge)
+      .finally(() => {
+        catchingUp = undefined;
+      });
+    return catchingUp;
+  }
+
+  async function catchUpAtLast(): Promise<void> {
+    // What was left to do after a beat began to tell is for another one.
+    await catchingUp;
+    await catchUp();
   }
 
   const link = redisLink({
@@ -169,7 +196,7 @@ export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
     async close() {
       link.close();
       // What cannot be told is given back when its time is up.
-      if (!link.isDown()) await catchUp().catch(() => {});
+      if (!link.isDown()) await catchUpAtLast().catch(() => {});
     },
   };
 }
@@ -184,7 +211,7 @@ function checked(options: RedisLimiterOptions) {
     prefix = 'megallm',
     onStoreError = 'local',
     time = 'server',
-    settleMs = 1_000,
+    settleMs = 6_000,
     clock = systemClock,
   } = options;
   if (typeof prefix !== 'string' || prefix === '' || /[{}]/.test(prefix)) {

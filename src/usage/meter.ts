@@ -9,6 +9,8 @@ export interface Ending {
   readonly usage: TokenUsage | undefined;
   /** What we count instead: output the client got. `undefined`: the upstream did not answer, nothing was used. */
   readonly deliveredTokens: number | undefined;
+  /** Whether nobody waits for the upstream any more: what it makes of it then, it may charge. */
+  readonly isGivenUp?: boolean | undefined;
 }
 
 /** An ending and when it came. */
@@ -84,11 +86,11 @@ function tokensOf(
 function costOf(
   { start, costNanoUsd, chargesUnknown }: Metered,
   tokens: TokenUsage | undefined,
-  { outcome, firstByteMs }: TimedEnding,
+  { outcome, firstByteMs, isGivenUp }: TimedEnding,
 ): number | undefined {
   if (tokens === undefined) {
     // An answer that broke off on its way was made all the same.
-    const isMade = outcome !== 'error' || firstByteMs !== undefined;
+    const isMade = outcome !== 'error' || firstByteMs !== undefined || isGivenUp === true;
     return chargesUnknown && isMade ? start.reservedNanoUsd : undefined;
   }
   const cost = costNanoUsd?.(tokens);

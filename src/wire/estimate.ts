@@ -11,7 +11,7 @@ const BYTES_PER_TOKEN = 3;
  * So many times the tokens that are estimated a text may have at most: tokenizers never make more of a byte than a token,
  * and runes, random letters or rare scripts come near to that.
  */
-export const MOST_PER_ESTIMATED_TOKEN = BYTES_PER_TOKEN;
+const MOST_PER_ESTIMATED_TOKEN = BYTES_PER_TOKEN;
 
 /** What OpenAI adds to each message and to the answer it primes. */
 const TOKENS_PER_MESSAGE = 4;
@@ -19,6 +19,27 @@ const TOKENS_PER_REPLY = 3;
 
 /** What an image may cost at most at the usual sizes and `detail`s; its bytes say nothing about it. */
 export const TOKENS_PER_IMAGE = 1_536;
+
+/**
+ * What an image may cost at most in any model: 8 tiles in gpt-4o-mini, of 5,667 tokens each, and 2,833 (OpenAI's guide to
+ * images, its rules of scaling and its table of tokens).
+ */
+const MOST_PER_IMAGE = 48_169;
+const IMAGE_PARTS: ReadonlySet<unknown> = new Set(['image_url', 'input_image', 'computer_screenshot']);
+
+/** How many images a request shows. @param value its `messages` or its `input`. */
+export function imagesIn(value: Json | undefined): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  const own = isJsonObject(value) && IMAGE_PARTS.has(value.type) ? 1 : 0;
+  return Object.values(value).reduce((sum: number, part) => sum + imagesIn(part), own);
+}
+
+/** The most input tokens that a request can have of which so many were estimated, so many images among them. */
+export function mostInputTokens(estimatedTokens: number, images: number): number {
+  return (
+    MOST_PER_ESTIMATED_TOKEN * estimatedTokens + images * (MOST_PER_IMAGE - MOST_PER_ESTIMATED_TOKEN * TOKENS_PER_IMAGE)
+  );
+}
 
 /** Tokens in that many bytes of text, rounded up. */
 export function estimateTokens(bytes: number): number {

@@ -15,7 +15,8 @@ export interface ModelRequest {
   readonly n: number;
 }
 
-const MAX_MODEL_LENGTH = 256;
+/** Longer ones are no model's, and have no place in a ledger. */
+export const MAX_MODEL_LENGTH = 256;
 /** OpenAI's own bound. */
 const MAX_N = 128;
 /** Keeps sums of tokens far inside the safe integers. */

@@ -193,3 +193,52 @@ forwardsOnBareHost(
     assert.deepEqual([setup.records[0]?.outcome, setup.records[0]?.costNanoUsd], ['aborted', reserved(scene)]);
   },
 );
+
+const form = (model: string): RequestInit & { readonly secret: string } => {
+  const body = new FormData();
+  body.append('file', new Blob(['x'.repeat(200)]), 'a.wav');
+  body.append('model', model);
+  return { method: 'POST', secret: SECRET, body };
+};
+
+forwardsOnBareHost(
+  'E13 a form cannot name a model that was not reserved for: one that is not listed, or dearer',
+  () => ({ ...budgeted(2)(), models: { cheap: MODELS.cheap }, unlistedModels: 'pass' as const }),
+  async ({ ask, setup }) => {
+    const response = await ask('/audio/transcriptions', form('gpt-4o-audio-preview'));
+    assert.equal(response.status, 403);
+    assert.match(await response.text(), /may cost more than was reserved/);
+    assert.equal((await ask('/audio/transcriptions', form('cheap'))).status, 200);
+    await eventually(() => setup.records.length === 2, 'both to be settled');
+  },
+);
+
+forwardsOnBareHost(
+  'E13 a model that a key may call by its alias alone is reserved for',
+  () => ({
+    ...answering(answer),
+    models: { hidden: { ...MODELS.priced, upstreamModel: 'shown', aliases: ['shown'] } },
+    key: { limits: { usdPerDay: 2 }, models: ['shown'] },
+    small: {},
+  }),
+  async (scene) => {
+    assert.equal((await scene.ask('/audio/transcriptions', form('shown'))).status, 200);
+    assert.ok((scene.setup.usage.opened[0]?.reservedNanoUsd ?? 0) > 0);
+  },
+);
+
+forwardsOnBareHost(
+  'a model name that is longer than any is refused, in JSON and in a form: it has no place in a ledger',
+  () => ({ ...answering(answer), small: {} }),
+  async ({ ask, setup }) => {
+    const name = 'm'.repeat(3_000);
+    for (const [path, init] of [
+      ['/images/generations', json({ ...PICTURE, model: name })],
+      ['/audio/transcriptions', form(name)],
+    ] as const) {
+      const response = await ask(path, init);
+      assert.equal(response.status, 400, await response.text());
+    }
+    for (const { model } of setup.usage.settled) assert.ok(model.length <= 256);
+  },
+);

@@ -252,6 +252,33 @@ forwardsOnBareHost(
 );
 
 forwardsOnBareHost(
+  'E8 who leaves once pictures have come, before the last and its usage, pays what was reserved for them',
+  () => ({
+    ...answering((_arrival, res) => {
+      res.writeHead(200, { 'content-type': 'text/event-stream' });
+      res.write(`data: ${JSON.stringify({ type: 'image_generation.partial_image', b64_json: 'aGk=' })}\n\n`);
+    }),
+    small: { tokensPerMinute: 10_000 },
+  }),
+  async ({ host, setup }) => {
+    const client = await rawClient(host.origin);
+    client.send(
+      rawRequest(
+        'POST',
+        '/v1/images/generations',
+        { authorization: `Bearer ${SMALL_SECRET}`, 'content-type': 'application/json' },
+        '{"model":"gpt-image-1","prompt":"a","stream":true,"partial_images":1}',
+      ),
+    );
+    await client.until((received) => received.includes('partial_image'), 'a picture');
+    client.destroy();
+    await eventually(() => setup.records.length === 1, 'the call to be settled');
+    const [record] = setup.records;
+    assert.deepEqual([record?.outcome, record?.counted, record?.outputTokens], ['aborted', 'estimated', 6_340]);
+  },
+);
+
+forwardsOnBareHost(
   'closing waits for what is being passed on, and takes nothing new',
   () => answering(() => {}),
   async ({ host, client, ask, upstream, setup }) => {

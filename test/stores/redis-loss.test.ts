@@ -26,7 +26,7 @@ describe('Redis is lost', { skip: noRedis }, () => {
   after(() => server.remove());
 
   function limiterOn(options: Partial<RedisLimiterOptions> = {}): RedisLimiter {
-    const limiter = redisLimiter({ client: server.ioredis(), prefix: randomUUID(), ...options });
+    const limiter = redisLimiter({ client: server.ioredis(), prefix: randomUUID(), settleMs: 1_000, ...options });
     limiters.push(limiter);
     return limiter;
   }

@@ -939,6 +939,13 @@ describe('the demo refuses', () => {
       "Unsupported value: 'temperature' does not support 0.5 with this model. Only the default (1) value is supported.",
     ],
     ['speech', ask('hi', { modalities: ['text', 'audio'] }), 'unsupported_parameter', 'modalities', /text only/],
+    [
+      'a type that makes no text of itself',
+      ask('hi', { tools: [{ type: { toString: 0 }, function: { name: 'f' } }] }),
+      'invalid_value',
+      'tools[0].type',
+      /'\{"toString":0\}'/,
+    ],
     ['an unknown service tier', ask('hi', { service_tier: 'gold' }), 'invalid_value', 'service_tier', /'gold'/],
   ];
   for (const [name, body, code, param, message] of rows) {

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { encode as encodeO200k } from 'gpt-tokenizer';
 import { encode as encodeCl100k } from 'gpt-tokenizer/encoding/cl100k_base';
 import { readCall } from '../../src/prepare-call.js';
-import { estimateTokens, MOST_PER_ESTIMATED_TOKEN, TOKENS_PER_IMAGE } from '../../src/wire/estimate.js';
+import { estimateTokens, imagesIn, mostInputTokens, TOKENS_PER_IMAGE } from '../../src/wire/estimate.js';
 import { MODEL_ENDPOINTS } from '../../src/wire/model-endpoint.js';
 
 /** In which the names of countries are written in 30 scripts and more. */
@@ -41,7 +41,7 @@ describe('E28 the estimate of a text', () => {
       const names = new Intl.DisplayNames([language], { type: 'region' });
       const text = COUNTRIES.map((country) => names.of(country)).join(', ');
       scripts.add(new Intl.Locale(names.resolvedOptions().locale).maximize().script ?? '');
-      assert.ok(MOST_PER_ESTIMATED_TOKEN * estimateTokens(bytesOf(text)) >= realTokens(text), language);
+      assert.ok(mostInputTokens(estimateTokens(bytesOf(text)), 0) >= realTokens(text), language);
       if (!PROSE.has(language)) continue;
       assert.ok(estimateTokens(bytesOf(text)) >= encodeO200k(text).length, `${language} by itself`);
     }
@@ -58,7 +58,7 @@ describe('E28 the estimate of a text', () => {
     fc.assert(
       fc.property(text, (given) => {
         const estimated = inputTokens(said(given));
-        const most = MOST_PER_ESTIMATED_TOKEN * estimated;
+        const most = mostInputTokens(estimated, 0);
         // Three tokens around each message, and three before the answer.
         const real = realTokens(Buffer.from(given).toString()) + 7;
         assert.ok(most >= real, `${most} < ${real}: ${JSON.stringify(given)}`);
@@ -101,4 +101,12 @@ describe('the estimate of a call', () => {
     assert.equal(inputTokens({ prompt: [[1, 2, 3], [4]] }, 'completions'), 4);
     assert.equal(inputTokens({ input: ['abc', 'abcd'] }, 'embeddings'), 3);
   });
+});
+
+it('E6 an image may take 48,169 tokens in the model that takes most, wherever it stands', () => {
+  const part = { type: 'image_url', image_url: { url: 'data:' } };
+  assert.equal(imagesIn([{ role: 'user', content: [part, { type: 'text', text: 'image_url' }, part] }]), 2);
+  assert.equal(imagesIn([{ type: 'function_call_output', output: [{ type: 'input_image', image_url: 'data:' }] }]), 1);
+  assert.equal(imagesIn('input_image'), 0);
+  assert.equal(mostInputTokens(TOKENS_PER_IMAGE * 2 + 10, 2), 2 * 48_169 + 30);
 });

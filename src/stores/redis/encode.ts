@@ -1,5 +1,5 @@
 import { roundIfNear } from '../../limiter/bucket.js';
-import type { Draw, Reservation, Slot, Verdict } from '../../limiter/limiter-store.js';
+import type { Budget, Draw, Reservation, Slot, Verdict } from '../../limiter/limiter-store.js';
 
 /** A call of the script: the order of the arguments is the one in which it reads them. */
 export interface ScriptCall {
@@ -18,7 +18,8 @@ export type Reply = Verdict | 'held' | 'young';
 
 interface Places {
   readonly keys: readonly string[];
-  readonly buckets: readonly string[];
+  /** Of each bucket its place, from 1. */
+  readonly buckets: ReadonlyMap<string, number>;
   /** Of each bucket, whether it is a budget, its end, and what was spent. */
   readonly budgets: readonly string[];
   readonly slots: readonly Slot[];
@@ -43,12 +44,12 @@ export function encodeReserve(
   const args = [
     ...['reserve', timeOf(now, naming), id, `${ttlMs}`, bit(dryRun)],
     ...[attempt, bit(isSuspect), `${settleMs}`, bit(hasBudgets)],
-    ...[`${buckets.length}`, `${places.length}`, `${draws.length}`],
+    ...[`${buckets.size}`, `${places.length}`, `${draws.length}`],
     ...budgets,
   ];
   for (const { bucket, capacity, refillPerMs, amount } of draws) {
     // What is no amount is refused for ever, as is one below 0.
-    args.push(`${buckets.indexOf(bucket) + 1}`, `${capacity}`, `${refillPerMs}`, `${amount >= 0 ? amount : -1}`);
+    args.push(`${buckets.get(bucket)}`, `${capacity}`, `${refillPerMs}`, `${amount >= 0 ? amount : -1}`);
   }
   for (const { name, capacity } of places) args.push(`${capacity}`, countOf(name, slots));
   return { keys, args };
@@ -62,14 +63,14 @@ export function encodeSettle({ reservation, amounts, isGhost }: Settlement, now:
   const { keys, buckets, budgets, slots: places } = placesOf(reservation, naming);
   const args = [
     ...['settle', timeOf(now, naming), id, `${ttlMs}`, bit(false), bit(isGhost)],
-    ...[`${buckets.length}`, `${places.length}`, `${draws.length}`],
+    ...[`${buckets.size}`, `${places.length}`, `${draws.length}`],
     ...budgets,
   ];
   for (const [index, { bucket, refillPerMs, amount }] of draws.entries()) {
     const used = amounts[index];
     // What makes no sense must not make the call free.
     const trueAmount = used !== undefined && used >= 0 ? used : amount;
-    args.push(`${buckets.indexOf(bucket) + 1}`, `${refillPerMs}`, `${amount}`, `${trueAmount}`);
+    args.push(`${buckets.get(bucket)}`, `${refillPerMs}`, `${amount}`, `${trueAmount}`);
   }
   for (const { name } of places) args.push(countOf(name, slots));
   return { keys, args };
@@ -110,19 +111,22 @@ export function decodeReply(reply: string): Reply {
 /** All keys carry one hash tag, so that a cluster keeps them together. */
 function placesOf({ id, draws, slots }: Reservation, { prefix }: Naming): Places {
   const tag = `{${prefix}}:`;
-  const buckets = [...new Set(draws.map(({ bucket }) => bucket))];
+  const budgetOf = new Map<string, Budget | undefined>();
+  for (const { bucket, budget } of draws) budgetOf.set(bucket, budgetOf.get(bucket) ?? budget);
+  const names = [...budgetOf.keys()];
   const places = slots.filter(({ name }, index) => slots.findIndex((slot) => slot.name === name) === index);
   return {
     keys: [
       ...[`${tag}clock`, `${tag}epoch`, `${tag}held:${id}`],
-      ...buckets.flatMap((name) => [`${tag}bucket:${name}`, `${tag}takings:${name}`]),
+      ...names.flatMap((name) => [`${tag}bucket:${name}`, `${tag}takings:${name}`]),
       ...places.map(({ name }) => `${tag}slots:${name}`),
     ],
-    buckets,
-    budgets: buckets.flatMap((name) => {
-      const [budget] = draws.flatMap((draw) => (draw.bucket === name && draw.budget ? [draw.budget] : []));
-      return [bit(budget !== undefined), `${budget?.endsAt ?? 0}`, `${budget?.spent ?? ''}`];
-    }),
+    buckets: new Map(names.map((name, index) => [name, index + 1])),
+    budgets: [...budgetOf.values()].flatMap((budget) => [
+      bit(budget !== undefined),
+      `${budget?.endsAt ?? 0}`,
+      `${budget?.spent ?? ''}`,
+    ]),
     slots: places,
   };
 }

@@ -11,10 +11,12 @@ export interface Fallback {
   reserve(reservation: Reservation, now: number): Verdict;
   /** @returns `false` when it did not grant the reservation. */
   settle(reservation: Reservation, amounts: readonly number[], now: number): boolean;
-  /** What it granted and Redis does not know, to be drawn from the buckets there: no more than did not flow back yet. */
-  drawn(now: number): readonly Draw[];
-  /** Redis knows of those now. */
-  forget(draws: readonly Draw[]): void;
+  /** What it granted and Redis does not know. */
+  drawn(): readonly Draw[];
+  /** What of those did not flow back yet, to be drawn from the buckets in Redis. */
+  outstanding(drawn: readonly Draw[], now: number): readonly Draw[];
+  /** Redis knows of those now. What was drawn after `drawn` gave them stays. */
+  forget(drawn: readonly Draw[]): void;
 }
 
 /** Redis is asked again every second. */
@@ -95,8 +97,9 @@ export function fallback({ mode, machines, max }: FallbackOptions): Fallback {
       void limiter.settle(reservation, amounts, now);
       return true;
     },
-    drawn(now) {
-      return [...drawn.values()].flatMap((draw) => {
+    drawn: () => [...drawn.values()],
+    outstanding(draws, now) {
+      return draws.flatMap((draw) => {
         const look = withShares({ id: '', draws: [{ ...draw, amount: 0 }], slots: [], ttlMs: 0 });
         const capacity = look.draws[0]?.capacity ?? 0;
         const used = capacity - (decided(limiter, look, now).remaining[0] ?? capacity);
@@ -104,9 +107,7 @@ export function fallback({ mode, machines, max }: FallbackOptions): Fallback {
       });
     },
     forget(draws) {
-      const told = new Map(draws.map(({ bucket, amount }) => [bucket, amount]));
-      // What flowed back meanwhile need not be told any more.
-      for (const draw of drawn.values()) add(draw, -(told.get(draw.bucket) ?? draw.amount));
+      for (const draw of draws) add(draw, -draw.amount);
     },
   };
 }

@@ -12,6 +12,7 @@
 export const LIMITER_SCRIPT = `
 local EPSILON, MAX_DRAWN, INFINITY = 1e-6, 268435456, math.huge
 local LONG_MS, GRACE_MS, MAX_PX, MAX_EXPIRED = 3456000000, 5000, 1e13, 100
+local DAY_MS, MAX_BACK_MS = 86400000, 60000
 local arg = 0
 local function text() arg = arg + 1 return ARGV[arg] end
 local function number() return tonumber(text()) end
@@ -33,7 +34,9 @@ end
 
 local told = text()
 local now = told == '' and math.floor(micros / 1000) or math.floor(tonumber(told))
-local at = math.max(now, tonumber(redis.call('GET', KEYS[1]) or '0'))
+local latest = tonumber(redis.call('GET', KEYS[1]) or '0')
+-- A clock that was ahead and was set right must not stop everything until its time has come.
+local at = told == '' and latest - now > MAX_BACK_MS and now or math.max(now, latest)
 redis.call('SET', KEYS[1], exact(at), 'PX', millis(LONG_MS))
 local id, ttl, dry = text(), number(), text() == '1'
 local buckets, slots, epoch = {}, {}, nil
@@ -73,8 +76,7 @@ local function read_bucket(index)
   local b, quiet = nil, -INFINITY
   if raw then
     local drawn, since, refill, until_, born = struct.unpack('<ddddd', raw)
-    b = { drawn = drawn, since = math.min(since, at), refill = refill, quiet = until_, epoch = born }
-    quiet = until_
+    b, quiet = { drawn = drawn, since = math.min(since, at), refill = refill, quiet = until_, epoch = born }, until_
     if entry.budget and epoch and born ~= epoch then b, entry.stale = nil, true end
   end
   if not entry.stale and at >= quiet then
@@ -100,7 +102,8 @@ local function save()
       local px = b.refill > 0 and left / b.refill + GRACE_MS or LONG_MS
       local packed = struct.pack('<ddddd', b.drawn, b.since, b.refill, b.quiet, b.epoch or 0)
       if entry.budget then
-        redis.call('SET', entry.key, packed, 'PXAT', millis(math.max(entry.ends, micros / 1000 + GRACE_MS)))
+        -- The gateway's clock, which tells the period, may be behind.
+        redis.call('SET', entry.key, packed, 'PXAT', millis(math.max(entry.ends + DAY_MS, micros / 1000 + GRACE_MS)))
       else
         redis.call('SET', entry.key, packed, 'PX', millis(px))
       end
@@ -178,7 +181,7 @@ if has_budgets then
 end
 
 for index = 1, bucket_count do buckets[index] = read_bucket(index) end
-local draws, wanted, unknown = {}, {}, false
+local draws, wanted, unknown, draws_ms, slots_ms = {}, {}, false, 0, 0
 for index = 1, draw_count do
   local d = { at = number(), capacity = number(), refill = number(), amount = number() }
   draws[index] = d
@@ -186,7 +189,6 @@ for index = 1, draw_count do
   wanted[d.at] = (wanted[d.at] or 0) + d.amount
   if d.entry.budget and not d.entry.bucket and not d.entry.spent then unknown = true end
 end
-local draws_ms, slots_ms = 0, 0
 if not unknown then
   for _, d in ipairs(draws) do
     local entry = d.entry

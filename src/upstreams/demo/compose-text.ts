@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject } from '../../json.js';
+import { isJsonObject, type JsonObject, shownValue } from '../../json.js';
 import { imagesOf, textOf } from './message-content.js';
 import type { DemoRequest } from './read-request.js';
 import { schemaBudget, schemaValue } from './schema/schema-value.js';
@@ -51,7 +51,7 @@ function textOnResults(request: DemoRequest): string {
     for (const call of Array.isArray(tool_calls) ? tool_calls : []) {
       if (!isJsonObject(call)) continue;
       const called = call.type === 'custom' ? call.custom : call.function;
-      if (isJsonObject(called)) names.set(String(call.id), String(called.name));
+      if (isJsonObject(called)) names.set(shownValue(call.id), shownValue(called.name));
     }
   }
   const start = request.messages.findLastIndex(({ role }) => role !== 'tool' && role !== 'function') + 1;
@@ -68,7 +68,7 @@ function textOnResults(request: DemoRequest): string {
 
 function nameOf(message: JsonObject, names: ReadonlyMap<string, string>): string {
   if (typeof message.name === 'string') return message.name;
-  return names.get(String(message.tool_call_id)) ?? String(message.tool_call_id);
+  return names.get(shownValue(message.tool_call_id)) ?? shownValue(message.tool_call_id);
 }
 
 function quoted(text: string): string {

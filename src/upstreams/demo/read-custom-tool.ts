@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from '../../json.js';
+import { isJsonObject, type Json, type JsonObject, shownValue } from '../../json.js';
 import { invalidType, invalidValue, missingParameter, unsupportedParameter } from '../../request-errors.js';
 import { textOfLark } from './lark-text.js';
 import { type GrammarBudget, textOfRegex } from './regex-text.js';
@@ -27,11 +27,11 @@ function inputOf(given: Json, param: string, budget: GrammarBudget): string | un
   const format = requireObject(given, param);
   if (format.type === undefined) throw missingParameter(`${param}.type`);
   if (format.type === 'text') return undefined;
-  if (format.type !== 'grammar') throw invalidValue(`${param}.type`, String(format.type), ['text', 'grammar']);
+  if (format.type !== 'grammar') throw invalidValue(`${param}.type`, shownValue(format.type), ['text', 'grammar']);
   const { syntax, definition } = requireObject(format.grammar, `${param}.grammar`);
   if (syntax === undefined) throw missingParameter(`${param}.grammar.syntax`);
   if (syntax !== 'lark' && syntax !== 'regex') {
-    throw invalidValue(`${param}.grammar.syntax`, String(syntax), ['lark', 'regex']);
+    throw invalidValue(`${param}.grammar.syntax`, shownValue(syntax), ['lark', 'regex']);
   }
   if (definition === undefined) throw missingParameter(`${param}.grammar.definition`);
   if (typeof definition !== 'string') throw invalidType(`${param}.grammar.definition`, 'a string', definition);

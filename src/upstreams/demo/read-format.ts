@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from '../../json.js';
+import { isJsonObject, type Json, type JsonObject, shownValue } from '../../json.js';
 import { invalidType, invalidValue, missingParameter } from '../../request-errors.js';
 import { jsonModeWithoutTheWord, patternMismatch } from '../../wire/chat-errors.js';
 import { optionalObject } from '../../wire/members.js';
@@ -25,7 +25,7 @@ export function readFormat(body: JsonObject, messages: readonly JsonObject[]): A
     case 'json_schema':
       return readSchemaFormat(format.json_schema);
     default:
-      throw invalidValue('response_format.type', String(format.type), ['json_object', 'json_schema', 'text']);
+      throw invalidValue('response_format.type', shownValue(format.type), ['json_object', 'json_schema', 'text']);
   }
 }
 

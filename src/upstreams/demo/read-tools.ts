@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from '../../json.js';
+import { isJsonObject, type Json, type JsonObject, shownValue } from '../../json.js';
 import { arrayAboveMaxLength, invalidType, invalidValue, missingParameter } from '../../request-errors.js';
 import { onlyAllowedWith, toolChoiceNotFound } from '../../wire/chat-errors.js';
 import { optionalArray, optionalBoolean } from '../../wire/members.js';
@@ -62,7 +62,7 @@ function readTool(tool: Json, param: string, budget: GrammarBudget): OfferedTool
   if (!isJsonObject(tool)) throw invalidType(param, 'an object', tool);
   if (tool.type === undefined) throw missingParameter(`${param}.type`);
   if (tool.type === 'custom') return readCustomTool(tool.custom, `${param}.custom`, budget);
-  if (tool.type !== 'function') throw invalidValue(`${param}.type`, String(tool.type), ['function', 'custom']);
+  if (tool.type !== 'function') throw invalidValue(`${param}.type`, shownValue(tool.type), ['function', 'custom']);
   if (tool.function === undefined) throw missingParameter(`${param}.function`);
   const offered = readFunction(tool.function, `${param}.function`);
   if (isJsonObject(tool.function) && tool.function.strict === true) {
@@ -87,7 +87,7 @@ function chooseTools(offered: readonly OfferedTool[], choice: Json): Chosen {
   if (!isJsonObject(choice)) throw invalidType('tool_choice', 'one of a string or an object', choice);
   if (choice.type === 'allowed_tools') return allowedTools(offered, choice.allowed_tools);
   if (choice.type !== 'function' && choice.type !== 'custom') {
-    throw invalidValue('tool_choice.type', String(choice.type), ['function', 'custom', 'allowed_tools']);
+    throw invalidValue('tool_choice.type', shownValue(choice.type), ['function', 'custom', 'allowed_tools']);
   }
   return { offered: [chosenTool(offered, choice, 'tool_choice')], choice: 'named' };
 }

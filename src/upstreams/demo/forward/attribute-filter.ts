@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from '../../../json.js';
+import { isJsonObject, type Json, type JsonObject, shownValue } from '../../../json.js';
 import { badRequest, invalidType, invalidValue } from '../../../request-errors.js';
 
 /** Whether attributes pass a filter. */
@@ -23,7 +23,7 @@ export function attributeFilter(filter: Json | undefined, depth = 0): AttributeF
   if (depth > MAX_DEPTH)
     throw badRequest(`The filters are nested more than ${MAX_DEPTH} levels deep.`, null, 'filters');
   const { type, key, value, filters } = filter;
-  if (typeof type !== 'string' || !TYPES.includes(type)) throw invalidValue('filters.type', String(type), TYPES);
+  if (typeof type !== 'string' || !TYPES.includes(type)) throw invalidValue('filters.type', shownValue(type), TYPES);
   if (type === 'and' || type === 'or') {
     if (!Array.isArray(filters)) throw invalidType('filters.filters', 'an array of objects', filters);
     const inner = filters.map((one: Json) => attributeFilter(one, depth + 1));

@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from '../../../json.js';
+import { type Json, type JsonObject, shownValue } from '../../../json.js';
 import { objectNotFound } from '../../../object-errors.js';
 import { badRequest, missingParameter } from '../../../request-errors.js';
 import { listPage } from '../../../wire/list-page.js';
@@ -143,7 +143,7 @@ function batchAt(batches: Shelf<Batch>, [id = '']: readonly string[]): Batch {
 }
 
 function hasEnded({ body }: Batch): boolean {
-  return ['completed', 'failed', 'cancelled'].includes(String(body.status));
+  return ['completed', 'failed', 'cancelled'].includes(shownValue(body.status));
 }
 
 function change(batches: Shelf<Batch>, id: string, changes: JsonObject): void {
@@ -154,7 +154,7 @@ function change(batches: Shelf<Batch>, id: string, changes: JsonObject): void {
 /** The batch as it is on its way to `cancelled`, which it is once its turn comes. */
 function cancel(batches: Shelf<Batch>, batch: Batch, storage: DemoStorage): JsonObject {
   const { status } = batch.body;
-  if (hasEnded(batch)) throw badRequest(`Cannot cancel a batch with status '${String(status)}'.`);
+  if (hasEnded(batch)) throw badRequest(`Cannot cancel a batch with status '${shownValue(status)}'.`);
   if (status !== 'cancelling') change(batches, batch.id, { status: 'cancelling', cancelling_at: storage.nowSeconds() });
   batch.abort.abort(new Error('The batch was cancelled'));
   return batchAt(batches, [batch.id]).body;
