@@ -17,6 +17,12 @@ const EPSILON = 1e-6;
 /** Above this, `drawn` is brought down to what is used, before its size costs precision. */
 const MAX_DRAWN = 2 ** 28;
 
+/**
+ * How long a budget is remembered after its period: the limiter's clock is not the one that the period is told by, and who
+ * still sees the period must not find the budget forgotten.
+ */
+export const BUDGET_KEPT_MS = 86_400_000;
+
 /** A full bucket. */
 export function fullBucket(refillPerMs: number, at: number): Bucket {
   return { drawn: 0, since: at, refillPerMs };

@@ -1,6 +1,15 @@
 import { LRUCache } from 'lru-cache';
 import { positiveInteger } from '../checks.js';
-import { type Bucket, drawFrom, fullBucket, remainingOf, setRefill, usedOf, waitMsFor } from './bucket.js';
+import {
+  BUDGET_KEPT_MS,
+  type Bucket,
+  drawFrom,
+  fullBucket,
+  remainingOf,
+  setRefill,
+  usedOf,
+  waitMsFor,
+} from './bucket.js';
 import { heldTable } from './held.js';
 import type { Draw, LimiterStore, Reservation, Slot } from './limiter-store.js';
 
@@ -11,13 +20,13 @@ export interface MemoryLimiterOptions {
    */
   readonly maxBuckets?: number;
   /**
-   * Most budgets remembered, apart from other buckets. Above it one whose period has ended is forgotten, or else the one
+   * Most budgets remembered, apart from other buckets. Above it one whose period ended a day ago is forgotten, or else the one
    * unused for longest, which is then asked of the ledger anew. @default 100_000
    */
   readonly maxBudgets?: number;
 }
 
-/** A budget, and when it may be forgotten. */
+/** A budget, and when its period ends. */
 interface KeptBudget extends Bucket {
   readonly endsAt: number;
 }
@@ -38,7 +47,7 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
   const maxBudgets = positiveInteger('maxBudgets', options.maxBudgets ?? 100_000);
   // A full bucket is as good as none; an unknown budget is not.
   const buckets = bucketTable<Bucket>(maxBuckets, (bucket, at) => usedOf(bucket, at) === 0);
-  const budgets = bucketTable<KeptBudget>(maxBudgets, ({ endsAt }, at) => endsAt <= at);
+  const budgets = bucketTable<KeptBudget>(maxBudgets, ({ endsAt }, at) => endsAt + BUDGET_KEPT_MS <= at);
   const slots = new Map<string, number>();
   const held = heldTable();
   let latest = 0;

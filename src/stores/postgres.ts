@@ -23,6 +23,8 @@ export interface PostgresStoreOptions {
   /**
    * The application's own pool, a `Pool` of `pg`, with PostgreSQL's default isolation, read committed. It may serve other
    * things too, and is not ended here. Errors of its idle connections are listened to, so that they do not end the process.
+   * Make it with `new Pool({ statement_timeout: 4_000 })`, a little less than `timeoutMs`: without, a statement that was
+   * given up on goes on in the server.
    */
   readonly pool: PostgresPool;
   /** Where the tables are, made when it is not there. @default 'megallm' */

@@ -13,7 +13,7 @@ import { sqliteLedger } from './sqlite/ledger.js';
 import { sqliteLimiter } from './sqlite/limiter.js';
 import { setClockRight } from './sqlite/limiter-tables.js';
 import { sqliteObjects } from './sqlite/objects.js';
-import { closeFile, openFile } from './sqlite/open.js';
+import { type Connections, closeFile, openFile } from './sqlite/open.js';
 import { keepRecovering } from './sqlite/recovery.js';
 import { sqliteReports } from './sqlite/reports.js';
 import { transact } from './sqlite/transact.js';
@@ -61,19 +61,32 @@ export async function sqliteStore(options: SqliteStoreOptions): Promise<SqliteSt
   }
   const maxObjectsPerOwner = positiveInteger('maxObjectsPerOwner', options.maxObjectsPerOwner ?? 10_000);
   const connections = openFile(await loadDriver(), file, synchronous);
+  try {
+    return storeOn(connections, { maxObjectsPerOwner, clock });
+  } catch (error) {
+    connections.quick.close();
+    connections.durable.close();
+    throw error;
+  }
+}
+
+/** @throws when recovery does: nothing was written then. */
+function storeOn(
+  connections: Connections,
+  { maxObjectsPerOwner, clock }: { maxObjectsPerOwner: number; clock: Clock },
+): SqliteStore {
   const { durable: db, quick: quickDb } = connections;
   const instance = thisInstance(db, clock);
   transact(quickDb, () => {
     if (instance.isAlone()) setClockRight(quickDb, clock.steadyMs());
   });
-  const stopRecovering = keepRecovering(db, { instance, clock });
   const durable = groupWriter(db);
   const quick = groupWriter(quickDb);
   let isClosed = false;
 
-  return {
+  const parts = {
     usage: { ...sqliteLedger(db, { writer: durable, instance }), ...sqliteReports(db) },
-    limiter: sqliteLimiter(quickDb, quick),
+    limiter: sqliteLimiter(quickDb, { writer: quick, instance }),
     keys: sqliteKeys(db, durable),
     objects: sqliteObjects({
       durable: { db, writer: durable },
@@ -81,6 +94,11 @@ export async function sqliteStore(options: SqliteStoreOptions): Promise<SqliteSt
       maxObjectsPerOwner,
     }),
     idempotency: sqliteIdempotency(db, durable),
+  };
+  // Last: nothing that throws after it would leave an instance behind.
+  const stopRecovering = keepRecovering(db, { instance, clock });
+  return {
+    ...parts,
     async close() {
       if (isClosed) return;
       isClosed = true;

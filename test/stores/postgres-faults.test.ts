@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { after, describe, it } from 'node:test';
 import { type PostgresPool, type PostgresStore, postgresStore, verifySums } from 'megallm-middleware/postgres';
 import type pg from 'pg';
@@ -63,6 +64,17 @@ async function tests(server: PostgresServer): Promise<void> {
           const { rows } = await pool.query(`SELECT version FROM ${schema}.schema_version`);
           assert.deepEqual(rows, [{ version: '1' }]);
         }
+      });
+
+      it('record their calls though one of the same batch has too long a name', async () => {
+        const { usage } = await open(newSchema());
+        const long = randomBytes(20_000).toString('hex');
+        const records = [{}, { owner: long }, {}].map((fields) => usageRecordOf({ keyId: 'k', ...fields }));
+        const opened = await Promise.allSettled(records.map((record) => usage.open(startOf(record))));
+        assert.deepEqual(
+          opened.map(({ status }) => status),
+          ['fulfilled', 'rejected', 'fulfilled'],
+        );
       });
 
       it('F13: leave the old schema when a migration is cut off, and refuse one that is newer', async () => {
@@ -157,6 +169,21 @@ async function tests(server: PostgresServer): Promise<void> {
         assert.equal((await one.usage.report(EVERYTHING))[0]?.sums.requests, 6);
         assert.deepEqual(await verifySums(pool, schema), []);
         await eventually(async () => (await instancesOf(schema)) === 2, 'the dead one is struck off');
+      });
+
+      it('are settled at what was reserved where the price cannot be read, and the others with them', async () => {
+        const schema = newSchema();
+        const slow = await open(schema, 1_000);
+        const [strange, other] = [usageRecordOf({ keyId: 'k' }), usageRecordOf({ keyId: 'k' })];
+        for (const record of [strange, other]) await slow.usage.open(startOf(record));
+        await pool.query(`UPDATE ${schema}.calls SET price = '{' WHERE request_id = $1`, [strange.requestId]);
+        await pool.query(`UPDATE ${schema}.instances SET renewed_at = 0, lease_ms = 0`);
+        await open(schema, 1_000);
+        const isOver = async () => [...(await rowsOf(schema)).values()].every(({ recovered }) => recovered);
+        await eventually(isOver, 'they are settled');
+        const rows = await rowsOf(schema);
+        assert.equal(Number(rows.get(strange.requestId)?.cost_nano_usd), strange.reservedNanoUsd);
+        assert.equal(Number(rows.get(other.requestId)?.cost_nano_usd), chargeOf(0));
       });
 
       it('are settled as they truly were by a process that was only thought dead', async () => {

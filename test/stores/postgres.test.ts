@@ -12,6 +12,7 @@ import {
   usageRecordOf,
   usageStoreContract,
 } from '../contracts/usage-store.js';
+import { eventually } from '../helpers/deadline.js';
 import { noPostgres, postgresServer } from '../helpers/postgres-server.js';
 import { limiterModelTest } from '../limiter/model.js';
 
@@ -83,7 +84,7 @@ async function tests(): Promise<void> {
       await objects.remove('o', 'file', 'a\0');
     });
 
-    it('forgets full buckets and ended budgets, and nothing else', async () => {
+    it('forgets full buckets and budgets that ended a day ago, and nothing else', async () => {
       const { limiter } = await open({ schema: 'tidied' });
       const start = Date.now();
       const draw = (bucket: string, amount: number) => ({ bucket, capacity: 10, refillPerMs: 0.01, amount });
@@ -92,13 +93,18 @@ async function tests(): Promise<void> {
         refillPerMs: 0,
         budget: { endsAt, spent: 1 },
       });
-      const draws = [draw('full', 1), draw('used', 9), budget('ended', start + 200), budget('running', start + 9_000)];
+      const draws = [
+        draw('full', 1),
+        draw('used', 9),
+        budget('ended', start + 200 - 86_400_000),
+        budget('kept', start + 201 - 86_400_000),
+      ];
       await limiter.reserve({ id: 'one', draws, slots: [], ttlMs: 1e9 }, start);
       for (let turn = 0; turn < 70; turn += 1) {
         await limiter.reserve({ id: `look ${turn}`, draws: [draw('x', 0)], slots: [], ttlMs: 1 }, start + 200);
       }
       const { rows } = await pool.query('SELECT name FROM tidied.buckets ORDER BY name');
-      assert.deepEqual(rows, [{ name: 'running' }, { name: 'used' }]);
+      assert.deepEqual(rows, [{ name: 'kept' }, { name: 'used' }]);
     });
 
     it('goes by the database’s time, whatever the callers’ clocks say', async () => {
@@ -109,6 +115,46 @@ async function tests(): Promise<void> {
       const late = await limiter.reserve(wish('two'), Date.now() + 7 * 86_400_000);
       assert.equal(late.granted, false);
       assert.ok(late.retryAfterMs > 86_000_000 && late.retryAfterMs <= 86_400_000, String(late.retryAfterMs));
+    });
+
+    it('is set right when the database’s clock was wrong', async () => {
+      const { limiter } = await open({ schema: 'leapt', time: 'server' });
+      const draws = [{ bucket: 'b', capacity: 1, refillPerMs: 1 / 1_000, amount: 1 }];
+      const slots = [{ name: 's', capacity: 1 }];
+      const wish = (id: string) => ({ id, draws, slots: [], ttlMs: 1e9 });
+      assert.equal((await limiter.reserve({ ...wish('one'), slots }, 0)).granted, true);
+      await pool.query(`UPDATE leapt.limiter_clock SET latest = latest + 1e12`);
+      await pool.query(`UPDATE leapt.buckets SET since = since + 1e12`);
+      await pool.query(`UPDATE leapt.held SET expires_at = expires_at + 1e12`);
+      assert.equal((await limiter.reserve(wish('two'), 0)).granted, false);
+      await eventually(async () => (await limiter.reserve(wish('three'), 0)).granted, 'the bucket to fill again');
+      const { rows } = await pool.query(
+        'SELECT expires_at - latest < 2e9 AS soon FROM leapt.held, leapt.limiter_clock',
+      );
+      assert.deepEqual(rows, [{ soon: true }, { soon: true }]);
+    });
+
+    it('keeps its bound of objects while one of those too many is in use', async () => {
+      const { objects } = await open({ schema: 'locked', maxObjectsPerOwner: 2 });
+      const put = (id: string) => objects.put({ owner: 'o', kind: 'response', id, createdAt: 1, body: {} });
+      for (const id of ['a', 'b', 'c']) await put(id);
+      await pool.query(
+        "INSERT INTO locked.objects (owner, kind, id, created_at, body, used) VALUES ('o', 'response', 'old', 1, '{}', 0)",
+      );
+      const other = await pool.connect();
+      try {
+        await other.query('BEGIN');
+        // The newest: it must not be passed over in the count.
+        await other.query("SELECT FROM locked.objects WHERE id = 'c' FOR UPDATE");
+        await put('d');
+      } finally {
+        await other.query('ROLLBACK');
+        other.release();
+      }
+      assert.deepEqual(
+        (await objects.list('o', 'response')).map(({ id }) => id),
+        ['c', 'd'],
+      );
     });
 
     it('refuses options that make no sense', async () => {

@@ -94,12 +94,12 @@ describe('sqliteStore’s limiter', () => {
     await close();
   });
 
-  it('lets go of what says nothing: full buckets, budgets whose period is over, reservations settled', async () => {
+  it('lets go of what says nothing: full buckets, budgets whose period is over for a day, reservations settled', async () => {
     const { file, limiter, close } = await shared();
     for (let index = 0; index < 300; index += 1) {
       const flowing = draw({ bucket: `flowing ${index}`, refillPerMs: 1 });
-      const ended = draw({ bucket: `ended ${index}`, budget: budget(1) });
-      const lasting = draw({ bucket: `lasting ${index}`, budget: budget(1, NOW + 1e9) });
+      const ended = draw({ bucket: `ended ${index}`, budget: budget(1, NOW + 1_000 - 86_400_000) });
+      const lasting = draw({ bucket: `lasting ${index}`, budget: budget(1, NOW + 1_001 - 86_400_000) });
       const one = wish([flowing, ended, lasting], { slots: [{ name: `s${index}`, capacity: 1 }] });
       await limiter.reserve(one, NOW);
       await limiter.settle(one, [1, 1, 1], NOW);

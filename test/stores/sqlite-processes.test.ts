@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { verifySums } from 'megallm-middleware/sqlite';
+import { type SqliteStore, verifySums } from 'megallm-middleware/sqlite';
 import { costNanoUsd } from '../../src/models/pricing.js';
 import { startOf, sumsOf, usageRecordOf } from '../contracts/usage-store.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
@@ -247,6 +247,117 @@ describe('calls that a dead process left open', () => {
       timers.shift()?.();
       assert.equal((await usage.report(ALL_TIME))[0]?.sums.requests, 7);
       assert.equal(timers.length, 1);
+    }),
+  );
+});
+
+describe('what a dead process holds of limits', () => {
+  const draws = [
+    { bucket: 'b', capacity: 100, refillPerMs: 0, amount: 10 },
+    { bucket: 'm', capacity: 1e9, refillPerMs: 0, amount: 1e6, budget: { endsAt: 4e12, spent: 0 } },
+  ];
+  const wish = (id: string) => ({ id, draws, slots: [{ name: 's', capacity: 4 }], ttlMs: 60_000 });
+  const record = (requestId: string) => usageRecordOf({ requestId, keyId: 'k', reservedNanoUsd: 1e6 });
+
+  /** Of both buckets, and of places. */
+  async function left({ limiter }: SqliteStore, now: number) {
+    const look = { ...wish('look'), draws: draws.map((draw) => ({ ...draw, amount: 0 })), slots: [] };
+    const { remaining } = await limiter.reserve(look, now);
+    const fits = async (count: number) => {
+      const places = Array.from({ length: count }, () => ({ name: 's', capacity: 4 }));
+      return (await limiter.reserve({ ...look, slots: places, dryRun: true }, now)).granted;
+    };
+    let free = 0;
+    for (const count of [1, 2, 3, 4]) if (await fits(count)) free = count;
+    return [...remaining, free];
+  }
+
+  async function change(file: string, sql: string): Promise<void> {
+    const db = await connectTo(file);
+    db.exec(sql);
+    db.close();
+  }
+
+  it(
+    'comes back: but for its cost where there was a call, and whole where there was none yet',
+    inFolder(async (folder) => {
+      const clock = frozenClock();
+      const now = clock.steadyMs();
+      const before = await folder.open('db', { clock });
+      for (const id of ['called', 'uncalled', 'called:shadow']) await before.limiter.reserve(wish(id), now);
+      await before.usage.open(startOf(record('called')));
+      assert.deepEqual(await left(before, now), [70, 1e9 - 3e6, 1]);
+      await change(folder.path('db'), 'UPDATE instances SET process_started_at = process_started_at - 1');
+      const after = await folder.open('db', { clock });
+      const cost = (await rowsOf(folder.path('db'))).get('called')?.cost_nano_usd;
+      assert.ok(typeof cost === 'number' && cost > 0 && cost < 1e6, String(cost));
+      assert.deepEqual(await left(after, now), [90, 1e9 - cost, 4]);
+    }),
+  );
+
+  it(
+    'stays until its time is up where the ledger is another one, and budgets stay drawn',
+    inFolder(async (folder) => {
+      const clock = frozenClock();
+      const now = clock.steadyMs();
+      const before = await folder.open('db', { clock });
+      for (const id of ['elsewhere', 'elsewhere:shadow']) await before.limiter.reserve(wish(id), now);
+      await change(folder.path('db'), 'UPDATE instances SET process_started_at = process_started_at - 1');
+      const after = await folder.open('db', { clock });
+      assert.deepEqual(await left(after, now), [90, 1e9 - 1e6, 3]);
+      assert.deepEqual(await left(after, now + 60_000), [100, 1e9 - 1e6, 4]);
+    }),
+  );
+
+  it(
+    'comes back whole when it died before its first call, once others have shown whose ledger it is',
+    inFolder(async (folder) => {
+      const clock = frozenClock();
+      const now = clock.steadyMs();
+      const before = await folder.open('db', { clock });
+      await before.limiter.reserve(wish('uncalled'), now);
+      await change(folder.path('db'), 'UPDATE instances SET process_started_at = process_started_at - 1');
+      const next = await folder.open('db', { clock });
+      assert.deepEqual(await left(next, now), [90, 1e9 - 1e6, 3]);
+      await next.usage.open(startOf({ ...record('called'), startedAt: clock.wallMs() }));
+      const after = await folder.open('db', { clock });
+      assert.deepEqual(await left(after, now), [100, 1e9, 4]);
+    }),
+  );
+
+  it(
+    'stays its own where it is only thought dead, and is settled when it wakes',
+    inFolder(async (folder) => {
+      const clock = frozenClock();
+      const now = clock.steadyMs();
+      const slow = await folder.open('db', { clock });
+      for (const id of ['called', 'uncalled']) await slow.limiter.reserve(wish(id), now);
+      await slow.usage.open(startOf(record('called')));
+      const other = await folder.open('db', { clock: { ...clock, wallMs: () => clock.wallMs() + 15_000 } });
+      assert.equal((await rowsOf(folder.path('db'))).get('called')?.outcome, 'interrupted');
+      assert.deepEqual(await left(other, now), [80, 1e9 - 2e6, 2]);
+      await slow.limiter.settle(wish('called'), [7, 5e5], now);
+      assert.deepEqual(await left(other, now), [83, 1e9 - 15e5, 3]);
+    }),
+  );
+
+  it(
+    'leaves no trace of who failed to settle it',
+    inFolder(async (folder) => {
+      const before = await folder.open('db');
+      await before.usage.open(startOf(record('called')));
+      await change(
+        folder.path('db'),
+        `UPDATE instances SET process_started_at = process_started_at - 1;
+         CREATE TRIGGER broken BEFORE DELETE ON instances BEGIN SELECT RAISE(ABORT, 'broken'); END`,
+      );
+      await assert.rejects(folder.open('db'), /broken/);
+      const db = await connectTo(folder.path('db'));
+      assert.equal(db.prepare('SELECT count(*) AS n FROM instances').get()?.n, 1);
+      db.exec('DROP TRIGGER broken');
+      db.close();
+      await folder.open('db');
+      assert.equal((await rowsOf(folder.path('db'))).get('called')?.outcome, 'interrupted');
     }),
   );
 });

@@ -57,7 +57,10 @@ export function batches<Job, Result>(
   };
 }
 
-/** Whether others may well succeed: bad data (22), a broken rule (23), a conflict with another transaction (40). */
+/**
+ * Whether others may well succeed: bad data (22), a broken rule (23), a conflict with another transaction (40), a
+ * name that is too long for an index (54).
+ */
 function isOfOne(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && /^(?:22|23|40)...$/.test(String(error.code));
+  return error instanceof Error && 'code' in error && /^(?:22|23|40|54)...$/.test(String(error.code));
 }

@@ -3,7 +3,7 @@ import type { Draw, Reservation, Slot, Verdict } from '../../limiter/limiter-sto
 
 /** A bucket as it is kept. */
 export interface KeptBucket extends Bucket {
-  /** Unix time in milliseconds from which a budget may be forgotten; `undefined`: it is none. */
+  /** Unix time in milliseconds of the end of a budget's period; `undefined`: it is none. */
   readonly endsAt: number | undefined;
 }
 

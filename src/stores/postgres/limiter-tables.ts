@@ -1,3 +1,4 @@
+import { BUDGET_KEPT_MS } from '../../limiter/bucket.js';
 import type { Held, HeldDraw, KeptBucket, LimiterState } from './limiter-rules.js';
 import { numberOf, type Query, textOf } from './pool.js';
 
@@ -22,6 +23,8 @@ export interface LoadedState extends LimiterState {
 export interface LimiterTables {
   /** A statement that waits until nobody else is at the limiter. */
   readonly lock: string;
+  /** Everything as it stood so many milliseconds ago, relative to the limiter's clock. */
+  setBack(query: Query, byMs: number): Promise<void>;
   load(query: Query, wanted: Wanted): Promise<LoadedState>;
   save(query: Query, state: LoadedState): Promise<void>;
   /** Looks at some buckets and deletes those that say no more than no bucket does. */
@@ -35,11 +38,15 @@ const TIDY_ROWS = 200;
 export function limiterTables(schema: string): LimiterTables {
   const loadSql = loadStatement(schema);
   const saveSql = saveStatement(schema);
+  const setBackSql = setBackStatement(schema);
   const tidySql = tidyStatement(schema);
   let tidied = '';
 
   return {
     lock: `SELECT FROM ${schema}.limiter_clock FOR UPDATE`,
+    async setBack(query, byMs) {
+      await query(setBackSql, [byMs]);
+    },
     async load(query, { buckets, slots, ids, until }) {
       const [row] = await query(loadSql, [buckets, slots, ids, until]);
       const saved = {
@@ -146,6 +153,14 @@ function saveStatement(schema: string): string {
   `;
 }
 
+function setBackStatement(schema: string): string {
+  return `
+    WITH refilled AS (UPDATE ${schema}.buckets SET since = since - $1::bigint),
+    expiring AS (UPDATE ${schema}.held SET expires_at = expires_at - $1::bigint)
+    UPDATE ${schema}.limiter_clock SET latest = latest - $1::bigint
+  `;
+}
+
 /** A full bucket is as good as none, but an unknown budget is none that is full. */
 function tidyStatement(schema: string): string {
   return `
@@ -153,7 +168,8 @@ function tidyStatement(schema: string): string {
     spare AS (
       DELETE FROM ${schema}.buckets WHERE name IN (
         SELECT name FROM seen
-        WHERE CASE WHEN ends_at IS NULL THEN drawn - refill_per_ms * ($2::bigint - since) <= 0 ELSE ends_at <= $2 END
+        WHERE CASE WHEN ends_at IS NULL THEN drawn - refill_per_ms * ($2::bigint - since) <= 0 
+          ELSE ends_at + ${BUDGET_KEPT_MS} <= $2 END
       )
     )
     SELECT CASE WHEN count(*) = ${TIDY_ROWS} THEN max(name) END AS last FROM seen

@@ -2,7 +2,7 @@ import type { LimiterStore, Reservation, Verdict } from '../../limiter/limiter-s
 import { batches } from './batches.js';
 import { reserveIn, settleIn } from './limiter-rules.js';
 import { type LoadedState, limiterTables, type Wanted } from './limiter-tables.js';
-import type { Database } from './pool.js';
+import type { Database, Query } from './pool.js';
 
 /** One call of the limiter: without `amounts` it reserves. */
 interface Job {
@@ -17,6 +17,8 @@ export interface PostgresLimiter extends LimiterStore {
 
 /** Of so many transactions, one looks for buckets that may go. */
 const TIDY_EVERY = 64;
+/** More than the clocks of a database and of the one that takes over from it are apart. */
+const TOO_FAR_MS = 60_000;
 
 /**
  * Limit counters in the database, with `memoryLimiter`'s rules and arithmetic. A transaction serves all calls of a process
@@ -26,12 +28,22 @@ export function postgresLimiter(db: Database, time: 'server' | 'caller'): Postgr
   const tables = limiterTables(db.schema);
   let transactions = 0;
 
+  /** Where the database's clock was wrong and was set right, the limiter would stand still until then. */
+  async function load(query: Query, jobs: readonly Job[]): Promise<LoadedState> {
+    const wanted = wantedBy(jobs, time);
+    const state = await tables.load(query, wanted);
+    const aheadMs = state.latest - state.now;
+    if (time === 'caller' || aheadMs <= TOO_FAR_MS) return state;
+    await tables.setBack(query, aheadMs);
+    return tables.load(query, wanted);
+  }
+
   async function run(jobs: readonly Job[]): Promise<(Verdict | undefined | Promise<never>)[]> {
     // What was drawn from a budget must not be forgotten when the database falls over; other limits are old by then.
     const isDurable = jobs.some(({ reservation }) => reservation.draws.some(({ budget }) => budget !== undefined));
     const lock = `SET LOCAL synchronous_commit = ${isDurable ? 'on' : 'off'}; ${tables.lock}`;
     return db.transact(async (query) => {
-      const state = await tables.load(query, wantedBy(jobs, time));
+      const state = await load(query, jobs);
       const results = jobs.map((job) => decide(state, job, time === 'server' ? state.now : job.now));
       await tables.save(query, state);
       transactions += 1;

@@ -15,8 +15,10 @@ export function postgresObjects({ schema, query }: Database, maxObjectsPerOwner:
   const putSql = `
     WITH spare AS (
       DELETE FROM ${schema}.objects WHERE place IN (
-        SELECT place FROM ${schema}.objects WHERE owner = $1 AND (kind, id) <> ($2, $3)
-        ORDER BY used DESC OFFSET ${maxObjectsPerOwner - 1} FOR UPDATE SKIP LOCKED
+        SELECT place FROM ${schema}.objects WHERE place IN (
+          SELECT place FROM ${schema}.objects WHERE owner = $1 AND (kind, id) <> ($2, $3)
+          ORDER BY used DESC OFFSET ${maxObjectsPerOwner - 1}
+        ) FOR UPDATE SKIP LOCKED
       )
     )
     INSERT INTO ${schema}.objects AS objects (owner, kind, id, created_at, body) VALUES ($1, $2, $3, $4, $5)

@@ -1,5 +1,5 @@
 import type { Clock } from '../../clock.js';
-import { costNanoUsd, type Price } from '../../models/pricing.js';
+import { chargeOfInterrupted } from '../interrupted.js';
 import { DATABASE_MS, type Instance } from './instance.js';
 import { type PostgresLedger, settleStatement } from './ledger.js';
 import { type Database, numberOf, type Query, textOf } from './pool.js';
@@ -103,32 +103,21 @@ async function openCalls(query: Query, schema: string, instance: string): Promis
   return rows.map(({ call }) => JSON.parse(textOf(call)));
 }
 
-/** Between what was delivered and what was reserved: the input as reserved, the output as far as it may have got. */
 function endOf(call: OpenCall, renewedAt: number) {
-  const ceiling = call.reserved_output_tokens ?? Number.POSITIVE_INFINITY;
-  const outputTokens = Math.min(ceiling, call.checkpoint ?? 0);
+  const { inputTokens, outputTokens, costNanoUsd } = chargeOfInterrupted({
+    reservedInputTokens: call.reserved_input_tokens,
+    reservedOutputTokens: call.reserved_output_tokens ?? undefined,
+    reservedNanoUsd: call.reserved_nano_usd ?? undefined,
+    price: call.price ?? undefined,
+    checkpoint: call.checkpoint ?? undefined,
+  });
   return {
     outcome: 'interrupted',
     counted: 'estimated',
-    input_tokens: call.reserved_input_tokens,
+    input_tokens: inputTokens,
     output_tokens: outputTokens,
-    cost_nano_usd: costOf(call, outputTokens),
+    cost_nano_usd: costNanoUsd ?? null,
     // Its process lived until about then.
     duration_ms: Math.max(0, renewedAt - call.started_at),
   };
-}
-
-function costOf(call: OpenCall, outputTokens: number): number | null {
-  if (call.price === null) return null;
-  const price: Price = JSON.parse(call.price);
-  const cost = costNanoUsd(price, {
-    inputTokens: call.reserved_input_tokens,
-    cachedInputTokens: undefined,
-    inputAudioTokens: undefined,
-    inputImageTokens: undefined,
-    outputTokens,
-    reasoningTokens: undefined,
-    outputAudioTokens: undefined,
-  });
-  return Math.min(cost, call.reserved_nano_usd ?? Number.POSITIVE_INFINITY);
 }

@@ -7,15 +7,19 @@ import { type Database, numberOf, type Row, textOf } from './driver.js';
 
 /** How long a process that is not heard of may still be alive. */
 export const LEASE_MS = 15_000;
+const DAY_MS = 86_400_000;
 
 /** One opened store: open calls belong to it. */
 export interface Instance {
   /** Random: a process that is started again, under its old pid even, is another one. */
   readonly id: string;
-  /** Says that it lives, and registers it where it was struck off. */
-  renew(): void;
+  /**
+   * Says that it lives, and registers it where it was struck off.
+   * @param does `open calls`: the ledger of this file is the one it uses.
+   */
+  renew(does?: 'open calls'): void;
   /** Those of which nothing is to be expected any more. */
-  dead(): readonly { readonly id: string; readonly renewedAt: number }[];
+  dead(): readonly DeadInstance[];
   /** Whether it is the only one that may be alive. */
   isAlone(): boolean;
   strikeOff(id: string): void;
@@ -23,19 +27,36 @@ export interface Instance {
   leave(): void;
 }
 
+/** One of which nothing is to be expected any more. */
+export interface DeadInstance {
+  readonly id: string;
+  /** Unix time in milliseconds. */
+  readonly renewedAt: number;
+  /** Its process has ended. Otherwise its lease is over, and it may be asleep: what it says when it wakes counts. */
+  readonly isGone: boolean;
+  /**
+   * Whether calls are recorded in this file: it did so, or anybody since a day before its end, which may have come before its
+   * first call. `false`: its ledger may be another one.
+   */
+  readonly hasLedger: boolean;
+}
+
 export function thisInstance(db: Database, clock: Clock): Instance {
   const id = randomUUID();
   const host = hostOf();
   const startedAt = performance.timeOrigin;
   const upsert = db.prepare(`
-    INSERT INTO instances (id, host, pid, process_started_at, renewed_at) VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT (id) DO UPDATE SET renewed_at = excluded.renewed_at
+    INSERT INTO instances (id, host, pid, process_started_at, renewed_at, has_ledger) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE
+    SET renewed_at = excluded.renewed_at, has_ledger = max(has_ledger, excluded.has_ledger)
   `);
   // Rows can outlive their instance's own: a process that was slow has been struck off meanwhile.
   const all = db.prepare(`
-    SELECT id, host, pid, process_started_at, renewed_at FROM instances
+    SELECT id, host, pid, process_started_at, renewed_at,
+      has_ledger OR EXISTS (SELECT 1 FROM calls WHERE started_at >= renewed_at - ${DAY_MS}) AS has_ledger
+    FROM instances
     UNION ALL
-    SELECT DISTINCT instance, '', 0, 0, 0 FROM calls WHERE state = 'open' AND instance NOT IN (SELECT id FROM instances)
+    SELECT DISTINCT instance, '', 0, 0, 0, 1 FROM calls WHERE state = 'open' AND instance NOT IN (SELECT id FROM instances)
   `);
   const removeIfIdle = db.prepare(`
     DELETE FROM instances WHERE id = ? AND NOT EXISTS (SELECT 1 FROM calls WHERE state = 'open' AND instance = ?)
@@ -44,7 +65,10 @@ export function thisInstance(db: Database, clock: Clock): Instance {
 
   function isDead(row: Row): boolean {
     if (textOf(row.id) === id) return false;
-    if (clock.wallMs() - numberOf(row.renewed_at) >= LEASE_MS) return true;
+    return clock.wallMs() - numberOf(row.renewed_at) >= LEASE_MS || isGone(row);
+  }
+
+  function isGone(row: Row): boolean {
     if (row.host !== host) return false;
     // Two stores of one process; or its predecessor, when a container starts anew and everything is pid 1.
     if (row.pid === process.pid) return row.process_started_at !== startedAt;
@@ -53,12 +77,18 @@ export function thisInstance(db: Database, clock: Clock): Instance {
 
   return {
     id,
-    renew: () => void upsert.run(id, host, process.pid, startedAt, Math.floor(clock.wallMs())),
+    renew: (does) =>
+      void upsert.run(id, host, process.pid, startedAt, Math.floor(clock.wallMs()), does === undefined ? 0 : 1),
     dead: () =>
       all
         .all()
         .filter(isDead)
-        .map((row) => ({ id: textOf(row.id), renewedAt: numberOf(row.renewed_at) })),
+        .map((row) => ({
+          id: textOf(row.id),
+          renewedAt: numberOf(row.renewed_at),
+          isGone: isGone(row),
+          hasLedger: row.has_ledger === 1,
+        })),
     isAlone: () => all.all().every((row) => textOf(row.id) === id || isDead(row)),
     strikeOff: (dead) => void remove.run(dead),
     leave: () => void removeIfIdle.run(id, id),

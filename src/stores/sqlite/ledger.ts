@@ -47,7 +47,7 @@ export function sqliteLedger(
     if (Number(change().changes) > 0) return true;
     if (isRecovered.get(requestId) === undefined) return false;
     hours.subtract(requestId);
-    instance.renew();
+    instance.renew('open calls');
     reopen.run(instance.id, requestId);
     return Number(change().changes) > 0;
   }
@@ -56,7 +56,7 @@ export function sqliteLedger(
     open: (start) =>
       writer.write(() => {
         // An open row without a live instance is taken for lost, and another process may have struck this one off.
-        instance.renew();
+        instance.renew('open calls');
         insert.run({ instance: instance.id, ...startValues(start) });
       }),
     settle: (record) =>

@@ -1,10 +1,10 @@
-import { type Bucket, usedOf } from '../../limiter/bucket.js';
+import { BUDGET_KEPT_MS, type Bucket, usedOf } from '../../limiter/bucket.js';
 import type { Reservation } from '../../limiter/limiter-store.js';
 import { type Database, maybeNumberOf, numberOf, type Row, textOf } from './driver.js';
 
 /** A bucket as it is kept. */
 export interface KeptBucket extends Bucket {
-  /** Unix time in milliseconds from which a budget may be forgotten; `undefined`: it is none. */
+  /** Unix time in milliseconds of the end of a budget's period; `undefined`: it is none. */
   readonly endsAt: number | undefined;
   /** What the file says of it; `undefined`: nothing yet. */
   readonly saved: Bucket | undefined;
@@ -44,7 +44,8 @@ export interface LimiterTables {
 
 const TIDY_ROWS = 16;
 
-export function limiterTables(db: Database): LimiterTables {
+/** @param instance who reserves. */
+export function limiterTables(db: Database, instance: string): LimiterTables {
   const readLatest = db.prepare('SELECT latest FROM limiter_clock');
   const writeLatest = db.prepare('UPDATE limiter_clock SET latest = ?');
   const find = db.prepare('SELECT drawn, since, refill_per_ms, ends_at FROM buckets WHERE name = ?');
@@ -63,7 +64,7 @@ export function limiterTables(db: Database): LimiterTables {
   );
   const freeAll = db.prepare('DELETE FROM slots WHERE name = ?');
   const findHeld = db.prepare('SELECT 1 FROM held WHERE id = ?');
-  const hold = db.prepare('INSERT INTO held (id, wish, expires_at) VALUES (?, ?, ?)');
+  const hold = db.prepare('INSERT INTO held (id, instance, wish, expires_at) VALUES (?, ?, ?, ?)');
   const take = db.prepare('DELETE FROM held WHERE id = ? RETURNING wish');
   const expired = db.prepare('SELECT id FROM held WHERE expires_at <= ? ORDER BY expires_at LIMIT 1');
   let tidied = '';
@@ -108,7 +109,7 @@ export function limiterTables(db: Database): LimiterTables {
     isHeld: (id) => findHeld.get(id) !== undefined,
     hold({ id, draws, slots }, expiresAt) {
       const wish: HeldWish = { draws: draws.map(heldDraw), slots: slots.map(({ name }) => name) };
-      hold.run(id, JSON.stringify(wish), Math.min(Math.ceil(expiresAt), Number.MAX_SAFE_INTEGER));
+      hold.run(id, instance, JSON.stringify(wish), Math.min(Math.ceil(expiresAt), Number.MAX_SAFE_INTEGER));
     },
     takeHeld,
     takeExpired(at) {
@@ -120,7 +121,7 @@ export function limiterTables(db: Database): LimiterTables {
 
 /** A full bucket is as good as none, but an unknown budget is none that is full. */
 function isSpare(bucket: KeptBucket, at: number): boolean {
-  return bucket.endsAt === undefined ? usedOf(bucket, at) === 0 : bucket.endsAt <= at;
+  return bucket.endsAt === undefined ? usedOf(bucket, at) === 0 : bucket.endsAt + BUDGET_KEPT_MS <= at;
 }
 
 function bucketOf(row: Row): KeptBucket {

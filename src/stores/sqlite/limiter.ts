@@ -1,7 +1,15 @@
 import { drawFrom, fullBucket, remainingOf, setRefill, waitMsFor } from '../../limiter/bucket.js';
 import type { Draw, LimiterStore, Reservation, Slot, Verdict } from '../../limiter/limiter-store.js';
-import { type Database, maybeNumberOf, textOf } from './driver.js';
-import { type HeldWish, type KeptBucket, type LimiterTables, limiterTables, newBucket } from './limiter-tables.js';
+import { type Database, maybeNumberOf, type Row, textOf } from './driver.js';
+import type { DeadInstance, Instance } from './instance.js';
+import {
+  type HeldDraw,
+  type HeldWish,
+  type KeptBucket,
+  type LimiterTables,
+  limiterTables,
+  newBucket,
+} from './limiter-tables.js';
 import type { Writer } from './writer.js';
 
 /** A slot tells nobody when it comes free. */
@@ -16,8 +24,11 @@ type Found = Map<string, KeptBucket>;
  * Limit counters in the file, for all processes that share it: `memoryLimiter`'s rules and arithmetic, each call within one
  * transaction. Instants are the latest that any of them told.
  */
-export function sqliteLimiter(db: Database, writer: Writer): LimiterStore {
-  const tables = limiterTables(db);
+export function sqliteLimiter(
+  db: Database,
+  { writer, instance }: { writer: Writer; instance: Instance },
+): LimiterStore {
+  const tables = limiterTables(db, instance.id);
   const giveBack = giverBack(tables);
   let reserved = 0;
 
@@ -83,30 +94,47 @@ export function sqliteLimiter(db: Database, writer: Writer): LimiterStore {
 }
 
 /**
- * Settles what dead processes hold, once their calls are: budgets at what those cost, everything else as it was reserved.
+ * Settles what an instance holds that is gone, once its calls are settled: budgets at what those cost, everything else as it
+ * was reserved. What has no row never came to be a call, and comes back whole: the row is there before the upstream is asked.
  * For a transaction of the caller's own.
+ * @returns tells whether that was all; the rest may be settled later, and else comes back when its time is up.
  */
-export function heldRecovery(db: Database): (instance: string) => void {
-  const tables = limiterTables(db);
+export function heldRecovery(db: Database, instance: Instance): (dead: DeadInstance) => boolean {
+  const tables = limiterTables(db, instance.id);
   const giveBack = giverBack(tables);
   const left = db.prepare(`
-    SELECT held.id, calls.cost_nano_usd, coalesce(calls.input_tokens, calls.output_tokens) IS NULL AS is_unused
-    FROM held JOIN calls ON calls.request_id = held.id
-    WHERE calls.instance = ? AND calls.state = 'settled'
+    SELECT held.id, held.id LIKE '%:shadow' AS is_shadow, calls.state, calls.cost_nano_usd,
+      coalesce(calls.input_tokens, calls.output_tokens) IS NULL AS is_unused
+    FROM held LEFT JOIN calls ON calls.request_id = held.id WHERE held.instance = ?
   `);
-  return (instance) => {
+
+  /** What budgets are to be settled at; `undefined`: at what was reserved. */
+  function costOf(row: Row): number | undefined {
+    // What was used at an unknown price must not be for nothing.
+    return maybeNumberOf(row.cost_nano_usd) ?? (row.is_unused ? 0 : undefined);
+  }
+
+  return ({ id, hasLedger }) => {
     const at = tables.advance(0);
-    for (const row of left.all(instance)) {
+    let isAll = true;
+    for (const row of left.all(id)) {
+      const isCall = row.state !== null;
+      // Of a ledger that is not in this file nobody here knows, nor of a call that another instance has open.
+      if (isCall ? row.state === 'open' : !hasLedger && row.is_shadow !== 1) {
+        isAll = false;
+        continue;
+      }
       const wish = tables.takeHeld(textOf(row.id));
       if (wish === undefined) continue;
-      // What was used at an unknown price must not be for nothing.
-      const cost = maybeNumberOf(row.cost_nano_usd) ?? (row.is_unused ? 0 : undefined);
+      const cost = costOf(row);
+      const used = ({ amount, isBudget }: HeldDraw) => (isBudget ? (cost ?? amount) : amount);
       giveBack(
         wish,
-        wish.draws.map(({ amount, isBudget }) => (isBudget ? (cost ?? amount) : amount)),
+        wish.draws.map((draw) => (isCall ? used(draw) : 0)),
         at,
       );
     }
+    return isAll;
   };
 }
 

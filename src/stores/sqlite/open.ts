@@ -34,11 +34,20 @@ export function openFile(connect: Connect, file: string, synchronous: 'full' | '
   try {
     durable.exec(`${SETTINGS} PRAGMA synchronous = ${synchronous === 'full' ? 'FULL' : 'NORMAL'};`);
     migrate(durable, file);
-    const quick = connectTo(connect, file);
-    quick.exec(`${SETTINGS} PRAGMA synchronous = NORMAL;`);
-    return { durable, quick };
+    return { durable, quick: quickConnection(connect, file) };
   } catch (error) {
     durable.close();
+    throw error;
+  }
+}
+
+function quickConnection(connect: Connect, file: string): Database {
+  const quick = connectTo(connect, file);
+  try {
+    quick.exec(`${SETTINGS} PRAGMA synchronous = NORMAL;`);
+    return quick;
+  } catch (error) {
+    quick.close();
     throw error;
   }
 }

@@ -1,8 +1,8 @@
 import type { Clock } from '../../clock.js';
-import { costNanoUsd, type Price } from '../../models/pricing.js';
+import { chargeOfInterrupted, type InterruptedCharge } from '../interrupted.js';
 import { type Database, maybeNumberOf, numberOf, type Row, textOf } from './driver.js';
 import { hourSums } from './hours.js';
-import { type Instance, LEASE_MS } from './instance.js';
+import { type DeadInstance, type Instance, LEASE_MS } from './instance.js';
 import { heldRecovery } from './limiter.js';
 import { transact } from './transact.js';
 
@@ -23,23 +23,29 @@ export function keepRecovering(db: Database, { instance, clock }: { instance: In
       transact(db, () => instance.renew());
       renewedAt = clock.wallMs();
       // Who has slept past its own lease, with the whole machine perhaps, lets the others wake first.
-      if (silentMs < LEASE_MS) recover();
+      // Mostly there is nobody, and then nobody else need wait.
+      if (silentMs < LEASE_MS && instance.dead().length > 0) transact(db, recover);
     } catch {
       // The disk is full or locked: whoever opens a call is told so, and here is another try in 5 s.
     }
     cancel = clock.setTimer(tick, RENEW_MS);
   }
 
-  transact(db, () => instance.renew());
-  recover();
+  transact(db, () => {
+    instance.renew();
+    recover();
+  });
   cancel = clock.setTimer(tick, RENEW_MS);
   return () => cancel();
 }
 
-/** Settles all calls that dead instances left open, each once, whoever else is at it at the same time. */
+/**
+ * Settles all calls that dead instances left open, each once, whoever else is at it at the same time; and what those hold of
+ * limits whose process has ended. For a transaction of the caller's own.
+ */
 function recovery(db: Database, instance: Instance): () => void {
   const hours = hourSums(db);
-  const settleHeld = heldRecovery(db);
+  const settleHeld = heldRecovery(db, instance);
   const left = db.prepare(`
     SELECT request_id, started_at, reserved_input_tokens, reserved_output_tokens, reserved_nano_usd, price, checkpoint
     FROM calls WHERE state = 'open' AND instance = ?
@@ -50,58 +56,33 @@ function recovery(db: Database, instance: Instance): () => void {
     WHERE request_id = $id AND state = 'open'
   `);
 
-  return () => {
-    // Mostly there is nobody, and then nobody else need wait.
-    if (instance.dead().length === 0) return;
-    transact(db, () => {
-      for (const { id, renewedAt } of instance.dead()) {
-        for (const row of left.all(id)) {
-          const requestId = textOf(row.request_id);
-          const { inputTokens, outputTokens, cost } = chargeOf(row);
-          // It lived until about then.
-          const duration = Math.max(0, renewedAt - numberOf(row.started_at));
-          settle.run({ id: requestId, input: inputTokens, output: outputTokens, cost: cost ?? null, duration });
-          hours.add(requestId);
-        }
-        settleHeld(id);
-        instance.strikeOff(id);
-      }
-    });
-  };
-}
-
-/** Between what was delivered and what was reserved: the input as reserved, the output as far as it may have got. */
-function chargeOf(row: Row) {
-  const inputTokens = numberOf(row.reserved_input_tokens);
-  const ceiling = maybeNumberOf(row.reserved_output_tokens) ?? Number.POSITIVE_INFINITY;
-  const outputTokens = Math.min(ceiling, maybeNumberOf(row.checkpoint) ?? 0);
-  const reserved = maybeNumberOf(row.reserved_nano_usd);
-  const cost = row.price === null ? undefined : costOf(textOf(row.price), { inputTokens, outputTokens }, reserved);
-  return { inputTokens, outputTokens, cost };
-}
-
-/** At most what was reserved; that also where the price is one that this version cannot read: the file must still open. */
-function costOf(
-  price: string,
-  tokens: { readonly inputTokens: number; readonly outputTokens: number },
-  reserved: number | undefined,
-): number | undefined {
-  const parts = {
-    cachedInputTokens: undefined,
-    inputAudioTokens: undefined,
-    inputImageTokens: undefined,
-    reasoningTokens: undefined,
-    outputAudioTokens: undefined,
-  };
-  try {
-    const cost = costNanoUsd(priceOf(price), { ...tokens, ...parts });
-    return Number.isSafeInteger(cost) ? Math.min(cost, reserved ?? cost) : reserved;
-  } catch {
-    return reserved;
+  function settleCalls({ id, renewedAt }: DeadInstance): void {
+    for (const row of left.all(id)) {
+      const requestId = textOf(row.request_id);
+      const { inputTokens, outputTokens, costNanoUsd } = chargeOf(row);
+      // It lived until about then.
+      const duration = Math.max(0, renewedAt - numberOf(row.started_at));
+      settle.run({ id: requestId, input: inputTokens, output: outputTokens, cost: costNanoUsd ?? null, duration });
+      hours.add(requestId);
+    }
   }
+
+  return () => {
+    const dead = instance.dead();
+    for (const one of dead) settleCalls(one);
+    for (const one of dead) {
+      // Who is only thought dead may still be using what it holds, for as long as it may be held.
+      if (!one.isGone || settleHeld(one)) instance.strikeOff(one.id);
+    }
+  };
 }
 
-/** As `open` wrote it. */
-function priceOf(json: string): Price {
-  return JSON.parse(json);
+function chargeOf(row: Row): InterruptedCharge {
+  return chargeOfInterrupted({
+    reservedInputTokens: numberOf(row.reserved_input_tokens),
+    reservedOutputTokens: maybeNumberOf(row.reserved_output_tokens),
+    reservedNanoUsd: maybeNumberOf(row.reserved_nano_usd),
+    price: row.price === null ? undefined : textOf(row.price),
+    checkpoint: maybeNumberOf(row.checkpoint),
+  });
 }

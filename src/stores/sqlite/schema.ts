@@ -12,7 +12,7 @@ const MIGRATIONS: readonly string[] = [
   `
   CREATE TABLE instances (
     id TEXT NOT NULL PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL, process_started_at REAL NOT NULL,
-    renewed_at INTEGER NOT NULL
+    renewed_at INTEGER NOT NULL, has_ledger INTEGER NOT NULL CHECK (has_ledger IN (0, 1))
   ) STRICT, WITHOUT ROWID;
 
   CREATE TABLE calls (
@@ -73,7 +73,9 @@ const MIGRATIONS: readonly string[] = [
     ends_at INTEGER
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE slots (name TEXT NOT NULL PRIMARY KEY, taken INTEGER NOT NULL CHECK (taken > 0)) STRICT, WITHOUT ROWID;
-  CREATE TABLE held (id TEXT NOT NULL PRIMARY KEY, wish TEXT NOT NULL, expires_at INTEGER NOT NULL) STRICT;
+  CREATE TABLE held (
+    id TEXT NOT NULL PRIMARY KEY, instance TEXT NOT NULL, wish TEXT NOT NULL, expires_at INTEGER NOT NULL
+  ) STRICT;
   CREATE INDEX held_by_expiry ON held (expires_at);
 
   CREATE TABLE keys (
