@@ -111,10 +111,10 @@ describe('memoryLimiter', () => {
       const { remaining, unknownBudgets = false } = await store.reserve({ ...call('look'), draws: [one] }, 10);
       return unknownBudgets ? 'unknown' : remaining[0];
     };
-    await look('old', 99, 1);
+    await look('old', 11 - 86_400_000, 1);
     // Others may still be in its period for a day.
     await look('ended', 10 - 86_400_000, 2);
-    await look('kept', 11 - 86_400_000, 3);
+    await look('kept', 99, 3);
     await look('new', 99, 4);
     assert.deepEqual([await look('ended', 10 - 86_400_000), await look('old', 99)], ['unknown', 59]);
     await look('newer', 99, 5);
