@@ -44,7 +44,8 @@ export interface LimitRules {
   readonly globalLimits: Limits;
 }
 
-const NANO = 1_000_000_000;
+/** Money is counted in billionths of a US dollar. */
+export const NANO = 1_000_000_000;
 const MINUTE_MS = 60_000;
 const MEASURES: readonly (readonly [Measure, Exclude<keyof Limits, 'concurrency' | 'shadow'>])[] = [
   ['requests', 'requestsPerMinute'],

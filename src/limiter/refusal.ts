@@ -1,6 +1,6 @@
 import { quotaExceeded } from '../budget-errors.js';
 import { type GatewayError, rateLimited, requestExceedsLimit } from '../errors.js';
-import type { Ceiling } from './levels.js';
+import { type Ceiling, NANO } from './levels.js';
 import type { Reservation, Verdict } from './limiter-store.js';
 
 /** A reservation that was refused. */
@@ -25,7 +25,6 @@ export interface RefusalReason {
   readonly retryAfterMs: number;
 }
 
-const NANO = 1_000_000_000;
 const UNITS = {
   requests: 'requests per min (RPM)',
   tokens: 'tokens per min (TPM)',

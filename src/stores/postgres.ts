@@ -17,7 +17,8 @@ import { postgresReports } from './postgres/reports.js';
 import { migrate } from './postgres/schema.js';
 
 export type { PostgresClient, PostgresPool } from './postgres/pool.js';
-export { type SumDifference, verifySums } from './postgres/verify.js';
+export { verifySums } from './postgres/verify.js';
+export type { SumDifference } from './usage-columns.js';
 
 export interface PostgresStoreOptions {
   /**

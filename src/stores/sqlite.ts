@@ -19,7 +19,8 @@ import { sqliteReports } from './sqlite/reports.js';
 import { transact } from './sqlite/transact.js';
 import { groupWriter } from './sqlite/writer.js';
 
-export { type SumDifference, verifySums } from './sqlite/verify.js';
+export { verifySums } from './sqlite/verify.js';
+export type { SumDifference } from './usage-columns.js';
 
 export interface SqliteStoreOptions {
   /** Path of the file, on a disk of this machine; made when it is not there, readable for its owner alone. */

@@ -1,4 +1,5 @@
-import { callAsHour, HOUR_COLUMNS, SUM_COLUMNS } from './columns.js';
+import { HOUR_COLUMNS, SUM_COLUMNS } from '../usage-columns.js';
+import { callAsHour } from './columns.js';
 
 /**
  * The end of a statement that changes calls: takes those in `undone` away from the sums of their hours, and adds those in

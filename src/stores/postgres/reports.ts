@@ -1,5 +1,6 @@
 import type { Period, UsageDimension, UsageGroup, UsageQuery, UsageReader } from '../../usage/usage-store.js';
-import { callAsHour, HOUR_COLUMNS, HOUR_MS, SUM_COLUMNS, sumsOf } from './columns.js';
+import { HOUR_COLUMNS, HOUR_MS, SUM_COLUMNS, sumsOf } from '../usage-columns.js';
+import { callAsHour } from './columns.js';
 import { clean } from './ledger.js';
 import { type Database, numberOf, type Row, textOf } from './pool.js';
 
@@ -76,5 +77,9 @@ function sourcesSql(schema: string, columns: string, filter: string): string {
 function groupOf({ by, every, from }: UsageQuery, row: Row): UsageGroup {
   const of: { [Dimension in UsageDimension]?: string } = {};
   for (const name of by) of[name] = textOf(row[DIMENSION_COLUMNS[name]]);
-  return { startsAt: every === undefined ? from : numberOf(row.starts_at), of, sums: sumsOf(row) };
+  return {
+    startsAt: every === undefined ? from : numberOf(row.starts_at),
+    of,
+    sums: sumsOf({ numberIn: (column) => numberOf(row[column]) }),
+  };
 }

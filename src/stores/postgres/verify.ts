@@ -1,22 +1,8 @@
 import { systemClock } from '../../clock.js';
-import type { UsageSums } from '../../usage/usage-store.js';
-import { callAsHour, HOUR_COLUMNS, SUM_COLUMNS, sumsOf } from './columns.js';
+import { differenceOf, HOUR_COLUMNS, SUM_COLUMNS, type SumDifference } from '../usage-columns.js';
+import { callAsHour } from './columns.js';
 import { database, numberOf, type PostgresPool, textOf } from './pool.js';
 import { assertPresent } from './schema.js';
-
-/** An hour whose kept sums are not those of its calls. */
-export interface SumDifference {
-  /** Unix time in milliseconds. */
-  readonly startsAt: number;
-  readonly keyId: string;
-  readonly owner: string;
-  readonly tier: string;
-  readonly model: string;
-  readonly operation: string;
-  readonly kept: UsageSums;
-  /** As added up from the rows just now. */
-  readonly recomputed: UsageSums;
-}
 
 /** All calls are read; that may take its time. */
 const TIMEOUT_MS = 3_600_000;
@@ -30,16 +16,9 @@ export async function verifySums(pool: PostgresPool, schema = 'megallm'): Promis
   const db = database({ pool, schema, timeoutMs: TIMEOUT_MS, clock: systemClock });
   await assertPresent(db);
   const rows = await db.query(differencesSql(db.schema));
-  return rows.map((row) => ({
-    startsAt: numberOf(row.at),
-    keyId: textOf(row.key_id),
-    owner: textOf(row.owner),
-    tier: textOf(row.tier),
-    model: textOf(row.model),
-    operation: textOf(row.operation),
-    kept: sumsOf(row, '_kept'),
-    recomputed: sumsOf(row, '_recomputed'),
-  }));
+  return rows.map((row) =>
+    differenceOf({ numberIn: (column) => numberOf(row[column]), textIn: (column) => textOf(row[column]) }),
+  );
 }
 
 function differencesSql(schema: string): string {

@@ -1,4 +1,4 @@
-import { HOUR_COLUMNS, HOUR_MS, SUM_COLUMNS } from './columns.js';
+import { HOUR_COLUMNS, HOUR_MS, SUM_COLUMNS } from '../usage-columns.js';
 import type { Database } from './driver.js';
 
 /**

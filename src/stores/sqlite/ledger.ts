@@ -1,5 +1,5 @@
 import type { UsageRecord, UsageStart, UsageStore } from '../../usage/usage-store.js';
-import { TOKEN_COLUMNS } from './columns.js';
+import { TOKEN_COLUMNS } from '../usage-columns.js';
 import type { Bindings, Database } from './driver.js';
 import { hourSums } from './hours.js';
 import type { Instance } from './instance.js';

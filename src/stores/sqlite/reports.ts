@@ -5,9 +5,8 @@ import type {
   UsageGroup,
   UsageQuery,
   UsageReader,
-  UsageSums,
 } from '../../usage/usage-store.js';
-import { HOUR_MS, SUM_COLUMNS } from './columns.js';
+import { HOUR_MS, SUM_COLUMNS, sumsOf } from '../usage-columns.js';
 import { type Bindings, type Database, numberOf, type Row, textOf } from './driver.js';
 import { snapshot } from './transact.js';
 
@@ -94,22 +93,9 @@ function filterValues({ only = {} }: UsageQuery): Bindings {
 function groupOf({ by, every, from }: UsageQuery, row: Row): UsageGroup {
   const of: { [Dimension in UsageDimension]?: string } = {};
   for (const name of by) of[name] = textOf(row[DIMENSION_COLUMNS[name]]);
-  return { startsAt: every === undefined ? from : numberOf(row.starts_at), of, sums: sumsOf(row) };
-}
-
-/** @param suffix of the columns' names. */
-export function sumsOf(row: Row, suffix = ''): UsageSums {
-  const sum = (column: string): number => numberOf(row[`${column}${suffix}`]);
   return {
-    requests: sum('requests'),
-    inputTokens: sum('input_tokens'),
-    cachedInputTokens: sum('cached_input_tokens'),
-    inputAudioTokens: sum('input_audio_tokens'),
-    inputImageTokens: sum('input_image_tokens'),
-    outputTokens: sum('output_tokens'),
-    reasoningTokens: sum('reasoning_tokens'),
-    outputAudioTokens: sum('output_audio_tokens'),
-    costNanoUsd: sum('cost_nano_usd'),
-    requestsWithoutCost: sum('requests_without_cost'),
+    startsAt: every === undefined ? from : numberOf(row.starts_at),
+    of,
+    sums: sumsOf({ numberIn: (column) => numberOf(row[column]) }),
   };
 }

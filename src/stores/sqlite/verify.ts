@@ -1,23 +1,7 @@
-import type { UsageSums } from '../../usage/usage-store.js';
-import { HOUR_COLUMNS, SUM_COLUMNS } from './columns.js';
+import { differenceOf, HOUR_COLUMNS, SUM_COLUMNS, type SumDifference } from '../usage-columns.js';
 import { loadDriver, numberOf, textOf } from './driver.js';
 import { CALL_AS_HOUR } from './hours.js';
 import { openReadOnly } from './open.js';
-import { sumsOf } from './reports.js';
-
-/** An hour whose kept sums are not those of its calls. */
-export interface SumDifference {
-  /** Unix time in milliseconds. */
-  readonly startsAt: number;
-  readonly keyId: string;
-  readonly owner: string;
-  readonly tier: string;
-  readonly model: string;
-  readonly operation: string;
-  readonly kept: UsageSums;
-  /** As added up from the rows just now. */
-  readonly recomputed: UsageSums;
-}
 
 /**
  * Adds up every hour of a `sqliteStore` file from its calls again, and compares with what is kept; the file may be in use.
@@ -27,16 +11,11 @@ export interface SumDifference {
 export async function verifySums(file: string): Promise<readonly SumDifference[]> {
   const db = openReadOnly(await loadDriver(), file, 'integrity');
   try {
-    return db.query(DIFFERENCES).map((row) => ({
-      startsAt: numberOf(row.at),
-      keyId: textOf(row.key_id),
-      owner: textOf(row.owner),
-      tier: textOf(row.tier),
-      model: textOf(row.model),
-      operation: textOf(row.operation),
-      kept: sumsOf(row, '_kept'),
-      recomputed: sumsOf(row, '_recomputed'),
-    }));
+    return db
+      .query(DIFFERENCES)
+      .map((row) =>
+        differenceOf({ numberIn: (column) => numberOf(row[column]), textIn: (column) => textOf(row[column]) }),
+      );
   } finally {
     db.close();
   }
