@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { type SqliteStore, verifySums } from 'megallm-middleware/sqlite';
 import { costNanoUsd } from '../../src/models/pricing.js';
 import { startOf, sumsOf, usageRecordOf } from '../contracts/usage-store.js';
@@ -72,6 +73,20 @@ describe('processes that share a file', () => {
         for (const child of children) child.send('close');
         for (const child of children) await child.ended();
       }
+    }),
+  );
+
+  it(
+    'wait for each other while one of them makes the file',
+    inFolder(async (folder) => {
+      const maker = folder.child('lock', folder.path('db'));
+      assert.equal(await maker.line(), 'locked');
+      const opener = folder.child('open', folder.path('db'));
+      assert.equal(await opener.line(), 'ready');
+      opener.send('go');
+      await setTimeout(200);
+      maker.send('go');
+      assert.equal(await Promise.race([opener.line(), opener.ended()]), 'opened');
     }),
   );
 

@@ -18,6 +18,10 @@ export interface Connections {
 const DAMAGED: readonly unknown[] = [11, 26];
 /** SQLITE_READONLY. */
 const READ_ONLY = 8;
+/** SQLITE_BUSY. */
+const BUSY = 5;
+/** Each time another process was in the way, and has gone. */
+const MAX_BUSY = 100;
 const SETTINGS = `
   PRAGMA journal_mode = WAL;
   PRAGMA foreign_keys = ON;
@@ -30,25 +34,40 @@ const SETTINGS = `
  */
 export function openFile(connect: Connect, file: string, synchronous: 'full' | 'normal'): Connections {
   if (!made(file)) check(connect, file);
-  const durable = connectTo(connect, file);
+  const durable = writerTo(connect, file, synchronous === 'full' ? 'FULL' : 'NORMAL');
   try {
-    durable.exec(`${SETTINGS} PRAGMA synchronous = ${synchronous === 'full' ? 'FULL' : 'NORMAL'};`);
     migrate(durable, file);
-    return { durable, quick: quickConnection(connect, file) };
+    return { durable, quick: writerTo(connect, file, 'NORMAL') };
   } catch (error) {
     durable.close();
     throw error;
   }
 }
 
-function quickConnection(connect: Connect, file: string): Database {
-  const quick = connectTo(connect, file);
+function writerTo(connect: Connect, file: string, synchronous: 'FULL' | 'NORMAL'): Database {
+  const db = connectTo(connect, file);
   try {
-    quick.exec(`${SETTINGS} PRAGMA synchronous = NORMAL;`);
-    return quick;
+    set(db, `${SETTINGS} PRAGMA synchronous = ${synchronous};`);
+    return db;
   } catch (error) {
-    quick.close();
+    db.close();
     throw error;
+  }
+}
+
+/**
+ * A file gets its log by the upgrade of a read lock. While another process is at the file SQLite refuses that at once,
+ * whatever `busy_timeout` says: two that waited for each other there would wait for ever. It does wait to begin a transaction.
+ */
+function set(db: Database, settings: string): void {
+  for (let busy = 0; ; busy += 1) {
+    try {
+      db.exec(settings);
+      return;
+    } catch (error) {
+      if (resultOf(error) !== BUSY || busy === MAX_BUSY) throw error;
+    }
+    db.exec('BEGIN EXCLUSIVE; COMMIT');
   }
 }
 
