@@ -1,17 +1,9 @@
 import { LRUCache } from 'lru-cache';
 import { positiveInteger } from '../checks.js';
-import {
-  BUDGET_KEPT_MS,
-  type Bucket,
-  drawFrom,
-  fullBucket,
-  remainingOf,
-  setRefill,
-  usedOf,
-  waitMsFor,
-} from './bucket.js';
+import { BUDGET_KEPT_MS, type Bucket, drawFrom, fullBucket, remainingOf, usedOf } from './bucket.js';
 import { heldTable } from './held.js';
-import type { Draw, LimiterStore, Reservation, Slot } from './limiter-store.js';
+import type { Draw, LimiterStore, Reservation } from './limiter-store.js';
+import { trueAmount, waitMsOf } from './waits.js';
 
 export interface MemoryLimiterOptions {
   /**
@@ -31,8 +23,6 @@ interface KeptBudget extends Bucket {
   readonly endsAt: number;
 }
 
-/** A slot tells nobody when it comes free. */
-const SLOT_RETRY_MS = 1_000;
 /** How far to look for a bucket that may go. To look through all of them would stop the process for 40 ms. */
 const MAX_EXAMINED = 8;
 
@@ -49,6 +39,7 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
   const buckets = bucketTable<Bucket>(maxBuckets, (bucket, at) => usedOf(bucket, at) === 0);
   const budgets = bucketTable<KeptBudget>(maxBudgets, ({ endsAt }, at) => endsAt + BUDGET_KEPT_MS <= at);
   const slots = new Map<string, number>();
+  const slotsTaken = (name: string): number => slots.get(name) ?? 0;
   const held = heldTable();
   let latest = 0;
 
@@ -86,33 +77,6 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
     return true;
   }
 
-  function drawWaitMs(draw: Draw, bucket: Bucket | undefined, draws: readonly Draw[]): number {
-    if (draw.amount === 0) return 0;
-    // A credit is what `settle` is for.
-    if (draw.amount < 0) return Number.POSITIVE_INFINITY;
-    let amount = 0;
-    for (const other of draws) if (other.bucket === draw.bucket) amount += other.amount;
-    const wanted = { amount, capacity: draw.capacity };
-    if (bucket === undefined) return waitMsFor(fullBucket(draw.refillPerMs, latest), wanted, latest);
-    setRefill(bucket, draw.refillPerMs, latest);
-    return waitMsFor(bucket, wanted, latest);
-  }
-
-  function slotWaitMs({ name, capacity }: Slot, wanted: readonly Slot[]): number {
-    let count = 0;
-    for (const other of wanted) if (other.name === name) count += 1;
-    if (!(count <= capacity)) return Number.POSITIVE_INFINITY;
-    return (slots.get(name) ?? 0) + count <= capacity ? 0 : SLOT_RETRY_MS;
-  }
-
-  function waitMsOf({ draws, slots: wanted }: Reservation, found: readonly (Bucket | undefined)[]): number {
-    let drawsMs = 0;
-    let slotsMs = 0;
-    for (const [index, draw] of draws.entries()) drawsMs = Math.max(drawsMs, drawWaitMs(draw, found[index], draws));
-    for (const slot of wanted) slotsMs = Math.max(slotsMs, slotWaitMs(slot, wanted));
-    return drawsMs === 0 || slotsMs === Number.POSITIVE_INFINITY ? slotsMs : drawsMs;
-  }
-
   /** The draw's bucket, a full one when there is none. */
   function openBucket({ bucket: name, refillPerMs }: Draw): Bucket {
     return buckets.get(name) ?? buckets.add(name, fullBucket(refillPerMs, latest), latest);
@@ -128,14 +92,14 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
       found[index] = bucket;
       drawFrom(bucket, draw.amount, latest);
     }
-    for (const { name } of wanted) slots.set(name, (slots.get(name) ?? 0) + 1);
+    for (const { name } of wanted) slots.set(name, slotsTaken(name) + 1);
   }
 
   /** @param amounts what was truly used; absent: nothing that comes back by itself, and of budgets all. */
   function giveBack({ draws, slots: freed }: Reservation, amounts: readonly number[] | undefined): void {
     const refunds: (() => void)[] = [];
     for (const [index, draw] of draws.entries()) {
-      const used = amounts === undefined && draw.budget === undefined ? 0 : trueAmount(draw, amounts?.[index]);
+      const used = amounts === undefined && draw.budget === undefined ? 0 : trueAmount(draw.amount, amounts?.[index]);
       const more = used - draw.amount;
       if (more === 0) continue;
       const bucket = findBucket(draw);
@@ -147,7 +111,7 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
     }
     for (const refund of refunds) refund();
     for (const { name } of freed) {
-      const left = (slots.get(name) ?? 0) - 1;
+      const left = slotsTaken(name) - 1;
       if (left > 0) slots.set(name, left);
       else slots.delete(name);
     }
@@ -160,7 +124,7 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
       const { draws, dryRun = false } = reservation;
       const found = findBuckets(reservation);
       const isKnown = openBudgets(reservation, found);
-      const waitMs = isKnown ? waitMsOf(reservation, found) : 0;
+      const waitMs = isKnown ? waitMsOf(reservation, found, slotsTaken, at) : 0;
       const granted = isKnown && waitMs === 0;
       if (granted && !dryRun) take(reservation, found);
       return {
@@ -177,11 +141,6 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
       if (reservation !== undefined) giveBack(reservation, amounts);
     },
   };
-}
-
-/** What makes no sense must not make the call free. */
-function trueAmount(draw: Draw, amount: number | undefined): number {
-  return amount !== undefined && amount >= 0 ? amount : draw.amount;
 }
 
 interface BucketTable<Kept extends Bucket> {

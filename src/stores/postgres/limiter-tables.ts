@@ -1,5 +1,6 @@
 import { BUDGET_KEPT_MS } from '../../limiter/bucket.js';
-import type { Held, HeldDraw, KeptBucket, LimiterState } from './limiter-rules.js';
+import type { HeldDraw, KeptBucket } from '../../limiter/rules.js';
+import type { KeptHeld, LimiterChanges, LimiterRows } from './limiter-state.js';
 import { numberOf, type Query, textOf } from './pool.js';
 
 /** What some calls are about. */
@@ -12,21 +13,14 @@ export interface Wanted {
   readonly until: number | undefined;
 }
 
-export interface LoadedState extends LimiterState {
-  /** The database's time. */
-  readonly now: number;
-  /** What is in the tables, to be compared with. */
-  readonly saved: Pick<LimiterState, 'buckets' | 'slots' | 'held'>;
-}
-
 /** The limiter's tables, for transactions that begin with `lock`. */
 export interface LimiterTables {
   /** A statement that waits until nobody else is at the limiter. */
   readonly lock: string;
   /** Everything as it stood so many milliseconds ago, relative to the limiter's clock. */
   setBack(query: Query, byMs: number): Promise<void>;
-  load(query: Query, wanted: Wanted): Promise<LoadedState>;
-  save(query: Query, state: LoadedState): Promise<void>;
+  load(query: Query, wanted: Wanted): Promise<LimiterRows>;
+  save(query: Query, changes: LimiterChanges): Promise<void>;
   /** Looks at some buckets and deletes those that say no more than no bucket does. */
   tidy(query: Query, at: number): Promise<void>;
 }
@@ -49,30 +43,22 @@ export function limiterTables(schema: string): LimiterTables {
     },
     async load(query, { buckets, slots, ids, until }) {
       const [row] = await query(loadSql, [buckets, slots, ids, until]);
-      const saved = {
+      return {
+        now: numberOf(row?.now),
+        latest: numberOf(row?.latest),
         buckets: new Map(rowsOf<BucketRow>(row?.buckets).map((bucket) => [bucket.name, bucketOf(bucket)])),
         slots: new Map(rowsOf<SlotRow>(row?.slots).map(({ name, taken }) => [name, taken])),
         held: new Map(rowsOf<HeldRow>(row?.held).map((held) => [held.id, heldOf(held)])),
       };
-      return {
-        now: numberOf(row?.now),
-        latest: numberOf(row?.latest),
-        buckets: new Map([...saved.buckets].map(([name, bucket]) => [name, { ...bucket }])),
-        slots: new Map(saved.slots),
-        held: new Map(saved.held),
-        saved,
-      };
     },
-    async save(query, { latest, buckets, slots, held, saved }) {
-      const filled = [...buckets].filter(([name, bucket]) => !isSame(bucket, saved.buckets.get(name)));
-      const taken = [...slots].filter(([name, count]) => saved.slots.get(name) !== count);
+    async save(query, { latest, buckets, slots, freedSlots, held, settled }) {
       await query(saveSql, [
         latest,
-        JSON.stringify(filled.map(bucketRow)),
-        JSON.stringify(taken.map(([name, count]) => ({ name, taken: count }))),
-        [...saved.slots.keys()].filter((name) => !slots.has(name)),
-        JSON.stringify([...held].filter(([id]) => !saved.held.has(id)).map(heldRow)),
-        [...saved.held.keys()].filter((id) => !held.has(id)),
+        JSON.stringify(buckets.map(bucketRow)),
+        JSON.stringify(slots.map(([name, taken]) => ({ name, taken }))),
+        freedSlots,
+        JSON.stringify(held.map(heldRow)),
+        settled,
       ]);
     },
     async tidy(query, at) {
@@ -190,16 +176,12 @@ function bucketRow([name, bucket]: readonly [string, KeptBucket]): BucketRow {
   return { name, drawn, since, refill_per_ms: refillPerMs, ends_at: endsAt ?? null };
 }
 
-function isSame(bucket: KeptBucket, saved: KeptBucket | undefined): boolean {
-  return bucket.drawn === saved?.drawn && bucket.since === saved.since && bucket.refillPerMs === saved.refillPerMs;
-}
-
-function heldOf({ draws, slots, expires_at: expiresAt }: HeldRow): Held {
+function heldOf({ draws, slots, expires_at: expiresAt }: HeldRow): KeptHeld {
   const kept: HeldDraw[] = JSON.parse(draws);
   return { draws: kept, slots, expiresAt };
 }
 
-function heldRow([id, { draws, slots, expiresAt }]: readonly [string, Held]): HeldRow {
+function heldRow([id, { draws, slots, expiresAt }]: readonly [string, KeptHeld]): HeldRow {
   const buckets = draws.map(({ bucket }) => bucket);
   return { id, draws: JSON.stringify(draws), buckets, slots, expires_at: expiresAt };
 }

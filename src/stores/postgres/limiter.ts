@@ -1,7 +1,8 @@
 import type { LimiterStore, Reservation, Verdict } from '../../limiter/limiter-store.js';
+import { type LimiterState, reserveIn, settleIn } from '../../limiter/rules.js';
 import { batches } from './batches.js';
-import { reserveIn, settleIn } from './limiter-rules.js';
-import { type LoadedState, limiterTables, type Wanted } from './limiter-tables.js';
+import { type LimiterRows, loadedState } from './limiter-state.js';
+import { limiterTables, type Wanted } from './limiter-tables.js';
 import type { Database, Query } from './pool.js';
 
 /** One call of the limiter: without `amounts` it reserves. */
@@ -21,7 +22,7 @@ const TIDY_EVERY = 64;
 const TOO_FAR_MS = 60_000;
 
 /**
- * Limit counters in the database, with `memoryLimiter`'s rules and arithmetic. A transaction serves all calls of a process
+ * Limit counters in the database. A transaction serves all calls of a process
  * that wait for it; those of all processes come one after the other, each with the whole state to itself.
  */
 export function postgresLimiter(db: Database, time: 'server' | 'caller'): PostgresLimiter {
@@ -29,11 +30,11 @@ export function postgresLimiter(db: Database, time: 'server' | 'caller'): Postgr
   let transactions = 0;
 
   /** Where the database's clock was wrong and was set right, the limiter would stand still until then. */
-  async function load(query: Query, jobs: readonly Job[]): Promise<LoadedState> {
+  async function load(query: Query, jobs: readonly Job[]): Promise<LimiterRows> {
     const wanted = wantedBy(jobs, time);
-    const state = await tables.load(query, wanted);
-    const aheadMs = state.latest - state.now;
-    if (time === 'caller' || aheadMs <= TOO_FAR_MS) return state;
+    const rows = await tables.load(query, wanted);
+    const aheadMs = rows.latest - rows.now;
+    if (time === 'caller' || aheadMs <= TOO_FAR_MS) return rows;
     await tables.setBack(query, aheadMs);
     return tables.load(query, wanted);
   }
@@ -43,11 +44,12 @@ export function postgresLimiter(db: Database, time: 'server' | 'caller'): Postgr
     const isDurable = jobs.some(({ reservation }) => reservation.draws.some(({ budget }) => budget !== undefined));
     const lock = `SET LOCAL synchronous_commit = ${isDurable ? 'on' : 'off'}; ${tables.lock}`;
     return db.transact(async (query) => {
-      const state = await load(query, jobs);
-      const results = jobs.map((job) => decide(state, job, time === 'server' ? state.now : job.now));
-      await tables.save(query, state);
+      const rows = await load(query, jobs);
+      const state = loadedState(rows);
+      const results = jobs.map((job) => decide(state, job, time === 'server' ? rows.now : job.now));
+      await tables.save(query, state.changes());
       transactions += 1;
-      if (transactions % TIDY_EVERY === 0) await tables.tidy(query, state.latest);
+      if (transactions % TIDY_EVERY === 0) await tables.tidy(query, rows.latest);
       return results;
     }, lock);
   }
@@ -77,7 +79,7 @@ function wantedBy(jobs: readonly Job[], time: 'server' | 'caller'): Wanted {
 }
 
 /** What one job throws is its own: as a promise it does not stop the others. */
-function decide(state: LoadedState, { reservation, amounts }: Job, now: number): Verdict | undefined | Promise<never> {
+function decide(state: LimiterState, { reservation, amounts }: Job, now: number): Verdict | undefined | Promise<never> {
   try {
     if (amounts === undefined) return reserveIn(state, reservation, now);
     settleIn(state, { id: reservation.id, amounts }, now);

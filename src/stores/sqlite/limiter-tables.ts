@@ -1,45 +1,13 @@
 import { BUDGET_KEPT_MS, type Bucket, usedOf } from '../../limiter/bucket.js';
-import type { Reservation } from '../../limiter/limiter-store.js';
+import type { Held, KeptBucket, LimiterState } from '../../limiter/rules.js';
 import { type Database, maybeNumberOf, numberOf, type Row, textOf } from './driver.js';
 
-/** A bucket as it is kept. */
-export interface KeptBucket extends Bucket {
-  /** Unix time in milliseconds of the end of a budget's period; `undefined`: it is none. */
-  readonly endsAt: number | undefined;
-  /** What the file says of it; `undefined`: nothing yet. */
-  readonly saved: Bucket | undefined;
-}
-
-/** What a granted reservation took. */
-export interface HeldWish {
-  readonly draws: readonly HeldDraw[];
-  readonly slots: readonly string[];
-}
-export interface HeldDraw {
-  readonly bucket: string;
-  readonly amount: number;
-  readonly refillPerMs: number;
-  readonly isBudget: boolean;
-}
-
-/** The limiter's tables, within one transaction. */
+/** The limiter's tables, for transactions of the caller's own. */
 export interface LimiterTables {
-  /** The latest instant ever heard of, `now` or one before. */
-  advance(now: number): number;
-  bucket(name: string): KeptBucket | undefined;
-  /** Those that changed. */
-  saveBuckets(found: ReadonlyMap<string, KeptBucket>): void;
+  /** Runs work on what is in the tables, and writes what it changed. */
+  change<T>(work: (state: LimiterState) => T): T;
   /** Looks at a few buckets and deletes those that say no more than no bucket does. */
   tidy(at: number): void;
-  slotsTaken(name: string): number;
-  /** @param more 1, or -1 to free one. */
-  takeSlot(name: string, more: number): void;
-  isHeld(id: string): boolean;
-  hold(reservation: Reservation, expiresAt: number): void;
-  /** Removes it; `undefined` when it is gone already. */
-  takeHeld(id: string): HeldWish | undefined;
-  /** Removes one whose time is up, if there is one. */
-  takeExpired(at: number): HeldWish | undefined;
 }
 
 const TIDY_ROWS = 16;
@@ -69,52 +37,70 @@ export function limiterTables(db: Database, instance: string): LimiterTables {
   const expired = db.prepare('SELECT id FROM held WHERE expires_at <= ? ORDER BY expires_at LIMIT 1');
   let tidied = '';
 
-  function takeHeld(id: string): HeldWish | undefined {
+  function advance(now: number): number {
+    const latest = numberOf(readLatest.get()?.latest);
+    if (now <= latest) return latest;
+    writeLatest.run(now);
+    return now;
+  }
+
+  function takeHeld(id: string): Held | undefined {
     const row = take.get(id);
-    return row === undefined ? undefined : wishOf(textOf(row.wish));
+    return row === undefined ? undefined : heldOf(textOf(row.wish));
   }
 
   function slotsTaken(name: string): number {
     return numberOf(readTaken.get(name)?.taken ?? 0);
   }
 
+  function takeSlot(name: string, more: number): void {
+    const taken = slotsTaken(name) + more;
+    if (taken > 0) writeTaken.run(name, taken);
+    else freeAll.run(name);
+  }
+
+  /** Each bucket is read once, and written once if it changed. */
+  function stateWith(buckets: Map<string, KeptBucket>, saved: Map<string, Bucket>): LimiterState {
+    return {
+      advance,
+      bucket(name) {
+        const known = buckets.get(name);
+        if (known !== undefined) return known;
+        const row = find.get(name);
+        if (row === undefined) return undefined;
+        const bucket = bucketOf(row);
+        buckets.set(name, bucket);
+        saved.set(name, { ...bucket });
+        return bucket;
+      },
+      addBucket: (name, bucket) => void buckets.set(name, bucket),
+      slotsTaken,
+      takeSlot,
+      isHeld: (id) => findHeld.get(id) !== undefined,
+      hold: (id, held, expiresAt) => void hold.run(id, instance, JSON.stringify(held), expiresAt),
+      takeHeld,
+      takeExpired(at) {
+        const row = expired.get(at);
+        return row === undefined ? undefined : takeHeld(textOf(row.id));
+      },
+    };
+  }
+
   return {
-    advance(now) {
-      const latest = numberOf(readLatest.get()?.latest);
-      if (now <= latest) return latest;
-      writeLatest.run(now);
-      return now;
-    },
-    bucket(name) {
-      const row = find.get(name);
-      return row === undefined ? undefined : bucketOf(row);
-    },
-    saveBuckets(found) {
-      for (const [name, { drawn, since, refillPerMs, endsAt, saved }] of found) {
-        const isSame = saved?.drawn === drawn && saved.since === since && saved.refillPerMs === refillPerMs;
-        if (!isSame) save.run(name, drawn, since, refillPerMs, endsAt ?? null);
+    change(work) {
+      const buckets = new Map<string, KeptBucket>();
+      const saved = new Map<string, Bucket>();
+      const result = work(stateWith(buckets, saved));
+      for (const [name, bucket] of buckets) {
+        const { drawn, since, refillPerMs, endsAt } = bucket;
+        if (!isSame(bucket, saved.get(name))) save.run(name, drawn, since, refillPerMs, endsAt ?? null);
       }
+      return result;
     },
     tidy(at) {
       const rows = next.all(tidied);
       for (const row of rows) if (isSpare(bucketOf(row), at)) forget.run(textOf(row.name));
       tidied = rows.length < TIDY_ROWS ? '' : textOf(rows.at(-1)?.name);
-    },
-    slotsTaken,
-    takeSlot(name, more) {
-      const taken = slotsTaken(name) + more;
-      if (taken > 0) writeTaken.run(name, taken);
-      else freeAll.run(name);
-    },
-    isHeld: (id) => findHeld.get(id) !== undefined,
-    hold({ id, draws, slots }, expiresAt) {
-      const wish: HeldWish = { draws: draws.map(heldDraw), slots: slots.map(({ name }) => name) };
-      hold.run(id, instance, JSON.stringify(wish), Math.min(Math.ceil(expiresAt), Number.MAX_SAFE_INTEGER));
-    },
-    takeHeld,
-    takeExpired(at) {
-      const row = expired.get(at);
-      return row === undefined ? undefined : takeHeld(textOf(row.id));
     },
   };
 }
@@ -124,26 +110,21 @@ function isSpare(bucket: KeptBucket, at: number): boolean {
   return bucket.endsAt === undefined ? usedOf(bucket, at) === 0 : bucket.endsAt + BUDGET_KEPT_MS <= at;
 }
 
+function isSame(bucket: Bucket, saved: Bucket | undefined): boolean {
+  return bucket.drawn === saved?.drawn && bucket.since === saved.since && bucket.refillPerMs === saved.refillPerMs;
+}
+
 function bucketOf(row: Row): KeptBucket {
-  const saved = {
+  return {
     drawn: numberOf(row.drawn),
     since: numberOf(row.since),
     refillPerMs: numberOf(row.refill_per_ms),
+    endsAt: maybeNumberOf(row.ends_at),
   };
-  return { ...saved, endsAt: maybeNumberOf(row.ends_at), saved };
-}
-
-/** A bucket that is not in the file yet. */
-export function newBucket(bucket: Omit<KeptBucket, 'saved'>): KeptBucket {
-  return { ...bucket, saved: undefined };
-}
-
-function heldDraw({ bucket, amount, refillPerMs, budget }: Reservation['draws'][number]): HeldDraw {
-  return { bucket, amount, refillPerMs, isBudget: budget !== undefined };
 }
 
 /** As `hold` wrote it. */
-function wishOf(json: string): HeldWish {
+function heldOf(json: string): Held {
   return JSON.parse(json);
 }
 

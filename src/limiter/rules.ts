@@ -1,0 +1,157 @@
+import { type Bucket, drawFrom, fullBucket, remainingOf } from './bucket.js';
+import type { Draw, Reservation, Verdict } from './limiter-store.js';
+import { trueAmount, waitMsOf } from './waits.js';
+
+/** A bucket as stores keep it. */
+export interface KeptBucket extends Bucket {
+  /** Unix time in milliseconds of the end of a budget's period; `undefined`: it is none. */
+  readonly endsAt: number | undefined;
+}
+
+/** What a granted reservation took. */
+export interface Held {
+  readonly draws: readonly HeldDraw[];
+  readonly slots: readonly string[];
+}
+
+export interface HeldDraw {
+  readonly bucket: string;
+  readonly amount: number;
+  readonly refillPerMs: number;
+  readonly isBudget: boolean;
+}
+
+/** What stores keep for the limiter, within one transaction: nobody else sees or changes it meanwhile. */
+export interface LimiterState {
+  /** The latest instant ever heard of: `now`, or one that was told before, as a clock that steps back stands still. */
+  advance(now: number): number;
+  /** To be changed in its place; `undefined` when there is none, which is as good as a full one that is no budget. */
+  bucket(name: string): KeptBucket | undefined;
+  addBucket(name: string, bucket: KeptBucket): void;
+  slotsTaken(name: string): number;
+  /** @param more 1, or -1 to free one. */
+  takeSlot(name: string, more: number): void;
+  isHeld(id: string): boolean;
+  /** @param expiresAt whole. */
+  hold(id: string, held: Held, expiresAt: number): void;
+  /** Removes it; `undefined` when it is gone already. */
+  takeHeld(id: string): Held | undefined;
+  /** Removes one whose time is up, if there is one. */
+  takeExpired(at: number): Held | undefined;
+}
+
+/** The buckets that one reservation names, each once, however many of its draws name it. */
+type Found = Map<string, KeptBucket>;
+
+/**
+ * Decides by the rules of `memoryLimiter`, and takes what it grants.
+ * @throws {TypeError} when a reservation of that id is held: of this one nothing is changed then.
+ */
+export function reserveIn(state: LimiterState, reservation: Reservation, now: number): Verdict {
+  const at = advance(state, now);
+  if (state.isHeld(reservation.id)) throw new TypeError('Expected the id of a reservation to be unique');
+  const { draws, dryRun = false } = reservation;
+  const found = find(state, reservation);
+  const remaining = () => draws.map(({ bucket, capacity }) => remainingOf(found.get(bucket), capacity, at));
+  const isUnknown = ({ bucket, budget }: Draw) =>
+    budget !== undefined && budget.spent === undefined && !found.has(bucket);
+  if (draws.some(isUnknown)) return { granted: false, retryAfterMs: 0, remaining: remaining(), unknownBudgets: true };
+  for (const { bucket, budget, refillPerMs } of draws) {
+    if (budget?.spent === undefined || found.has(bucket)) continue;
+    const opened = { drawn: budget.spent, since: at, refillPerMs, endsAt: budget.endsAt };
+    found.set(bucket, opened);
+    if (!dryRun) state.addBucket(bucket, opened);
+  }
+  const buckets = draws.map(({ bucket }) => found.get(bucket));
+  const waitMs = waitMsOf(reservation, buckets, state.slotsTaken, at);
+  const granted = waitMs === 0;
+  if (granted && !dryRun) take(state, { reservation, found }, at);
+  // From the caller's instant, which may lie before ours.
+  return { granted, retryAfterMs: granted ? 0 : waitMs + (at - Math.floor(now)), remaining: remaining() };
+}
+
+/** Replaces what was taken by what was used; nothing, when the reservation is gone. */
+export function settleIn(
+  state: LimiterState,
+  { id, amounts }: { readonly id: string; readonly amounts: readonly number[] },
+  now: number,
+): void {
+  const at = advance(state, now);
+  const held = state.takeHeld(id);
+  if (held !== undefined) giveBack(state, { held, amounts }, at);
+}
+
+/**
+ * Gives back what was taken beyond what was used.
+ * @param amounts what was truly used; `undefined`: nothing, but of budgets all, as far as anybody knows.
+ */
+export function giveBack(
+  state: LimiterState,
+  { held, amounts }: { readonly held: Held; readonly amounts: readonly number[] | undefined },
+  at: number,
+): void {
+  const refunds: (() => void)[] = [];
+  for (const [index, draw] of held.draws.entries()) {
+    const used = amounts === undefined && !draw.isBudget ? 0 : trueAmount(draw.amount, amounts?.[index]);
+    const more = used - draw.amount;
+    const bucket = state.bucket(draw.bucket);
+    // What is still to be drawn comes first: of two draws on one bucket, a refund must not be cut off at the brim.
+    if (more < 0 && bucket !== undefined) refunds.push(() => drawFrom(bucket, more, at));
+    if (more > 0 && bucket !== undefined) drawFrom(bucket, more, at);
+    // A budget that is gone had its end, or is the ledger's to tell.
+    if (more > 0 && bucket === undefined && !draw.isBudget) drawFrom(openIn(state, draw, at), more, at);
+  }
+  for (const refund of refunds) refund();
+  for (const name of held.slots) state.takeSlot(name, -1);
+}
+
+/** What nobody settled in time is given back. */
+function advance(state: LimiterState, now: number): number {
+  const at = state.advance(Math.floor(now));
+  for (let held = state.takeExpired(at); held !== undefined; held = state.takeExpired(at)) {
+    giveBack(state, { held, amounts: undefined }, at);
+  }
+  return at;
+}
+
+/** A look gets copies: it changes nothing, not even the refill. */
+function find(state: LimiterState, { draws, dryRun = false }: Reservation): Found {
+  const found: Found = new Map();
+  for (const { bucket: name } of draws) {
+    const bucket = found.has(name) ? undefined : state.bucket(name);
+    if (bucket !== undefined) found.set(name, dryRun ? { ...bucket } : bucket);
+  }
+  return found;
+}
+
+function take(
+  state: LimiterState,
+  { reservation, found }: { readonly reservation: Reservation; readonly found: Found },
+  at: number,
+): void {
+  const { id, draws, slots, ttlMs } = reservation;
+  if (slots.length === 0 && draws.every(({ amount }) => amount === 0)) return;
+  const held = { draws: draws.map(heldDraw), slots: slots.map(({ name }) => name) };
+  state.hold(id, held, Math.min(Math.ceil(at + ttlMs), Number.MAX_SAFE_INTEGER));
+  for (const draw of draws) {
+    if (draw.amount === 0) continue;
+    const bucket = found.get(draw.bucket) ?? openIn(state, draw, at);
+    found.set(draw.bucket, bucket);
+    drawFrom(bucket, draw.amount, at);
+  }
+  for (const name of held.slots) state.takeSlot(name, 1);
+}
+
+function openIn(
+  state: LimiterState,
+  { bucket: name, refillPerMs }: { readonly bucket: string; readonly refillPerMs: number },
+  at: number,
+): KeptBucket {
+  const bucket = { ...fullBucket(refillPerMs, at), endsAt: undefined };
+  state.addBucket(name, bucket);
+  return bucket;
+}
+
+function heldDraw({ bucket, amount, refillPerMs, budget }: Draw): HeldDraw {
+  return { bucket, amount, refillPerMs, isBudget: budget !== undefined };
+}

@@ -1,0 +1,83 @@
+import type { Held, KeptBucket, LimiterState } from '../../limiter/rules.js';
+
+/** What was taken, and until when. */
+export interface KeptHeld extends Held {
+  readonly expiresAt: number;
+}
+
+/** The part of the limiter's tables that some calls are about. */
+export interface LimiterRows {
+  /** The database's time. */
+  readonly now: number;
+  /** The latest instant ever heard of. */
+  readonly latest: number;
+  readonly buckets: ReadonlyMap<string, KeptBucket>;
+  /** Names and how many hold them; none at 0. */
+  readonly slots: ReadonlyMap<string, number>;
+  /** Those that expire first come first. */
+  readonly held: ReadonlyMap<string, KeptHeld>;
+}
+
+/** What is to be written. */
+export interface LimiterChanges {
+  readonly latest: number;
+  readonly buckets: readonly (readonly [string, KeptBucket])[];
+  readonly slots: readonly (readonly [string, number])[];
+  readonly freedSlots: readonly string[];
+  readonly held: readonly (readonly [string, KeptHeld])[];
+  readonly settled: readonly string[];
+}
+
+export interface LoadedState extends LimiterState {
+  /** What differs from the rows. */
+  changes(): LimiterChanges;
+}
+
+/** Rows to be worked on in memory. */
+export function loadedState(rows: LimiterRows): LoadedState {
+  const buckets = new Map([...rows.buckets].map(([name, bucket]) => [name, { ...bucket }]));
+  const slots = new Map(rows.slots);
+  const held = new Map(rows.held);
+  let { latest } = rows;
+  const slotsTaken = (name: string): number => slots.get(name) ?? 0;
+
+  function takeHeld(id: string): Held | undefined {
+    const one = held.get(id);
+    held.delete(id);
+    return one;
+  }
+
+  return {
+    advance(now) {
+      latest = Math.max(latest, now);
+      return latest;
+    },
+    bucket: (name) => buckets.get(name),
+    addBucket: (name, bucket) => void buckets.set(name, bucket),
+    slotsTaken,
+    takeSlot(name, more) {
+      const taken = slotsTaken(name) + more;
+      if (taken > 0) slots.set(name, taken);
+      else slots.delete(name);
+    },
+    isHeld: (id) => held.has(id),
+    hold: (id, one, expiresAt) => void held.set(id, { ...one, expiresAt }),
+    takeHeld,
+    takeExpired(at) {
+      for (const [id, { expiresAt }] of held) if (expiresAt <= at) return takeHeld(id);
+      return undefined;
+    },
+    changes: () => ({
+      latest,
+      buckets: [...buckets].filter(([name, bucket]) => !isSame(bucket, rows.buckets.get(name))),
+      slots: [...slots].filter(([name, taken]) => rows.slots.get(name) !== taken),
+      freedSlots: [...rows.slots.keys()].filter((name) => !slots.has(name)),
+      held: [...held].filter(([id]) => !rows.held.has(id)),
+      settled: [...rows.held.keys()].filter((id) => !held.has(id)),
+    }),
+  };
+}
+
+function isSame(bucket: KeptBucket, saved: KeptBucket | undefined): boolean {
+  return bucket.drawn === saved?.drawn && bucket.since === saved.since && bucket.refillPerMs === saved.refillPerMs;
+}
