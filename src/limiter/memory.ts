@@ -95,19 +95,20 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
     for (const { name } of wanted) slots.set(name, slotsTaken(name) + 1);
   }
 
+  function drawMore(bucket: Bucket | undefined, amount: number): void {
+    if (bucket !== undefined) drawFrom(bucket, amount, latest);
+  }
+
   /** @param amounts what was truly used; absent: nothing that comes back by itself, and of budgets all. */
   function giveBack({ draws, slots: freed }: Reservation, amounts: readonly number[] | undefined): void {
     const refunds: (() => void)[] = [];
     for (const [index, draw] of draws.entries()) {
       const used = amounts === undefined && draw.budget === undefined ? 0 : trueAmount(draw.amount, amounts?.[index]);
       const more = used - draw.amount;
-      if (more === 0) continue;
-      const bucket = findBucket(draw);
-      // A budget that was forgotten is the ledger's to tell.
-      if (bucket === undefined && draw.budget !== undefined) continue;
-      if (more > 0) drawFrom(bucket ?? openBucket(draw), more, latest);
       // What is still to be drawn comes first: of two draws on one bucket, a refund must not be cut off at the brim.
-      else if (bucket !== undefined) refunds.push(() => drawFrom(bucket, more, latest));
+      if (more < 0) refunds.push(() => drawMore(findBucket(draw), more));
+      // A budget that was forgotten is the ledger's to tell.
+      if (more > 0) drawMore(draw.budget === undefined ? openBucket(draw) : findBucket(draw), more);
     }
     for (const refund of refunds) refund();
     for (const { name } of freed) {

@@ -94,12 +94,11 @@ export function giveBack(
   for (const [index, draw] of held.draws.entries()) {
     const used = amounts === undefined && !draw.isBudget ? 0 : trueAmount(draw.amount, amounts?.[index]);
     const more = used - draw.amount;
-    const bucket = state.bucket(draw.bucket);
+    const drawMore = (bucket: KeptBucket | undefined) => bucket !== undefined && drawFrom(bucket, more, at);
     // What is still to be drawn comes first: of two draws on one bucket, a refund must not be cut off at the brim.
-    if (more < 0 && bucket !== undefined) refunds.push(() => drawFrom(bucket, more, at));
-    if (more > 0 && bucket !== undefined) drawFrom(bucket, more, at);
+    if (more < 0) refunds.push(() => drawMore(state.bucket(draw.bucket)));
     // A budget that is gone had its end, or is the ledger's to tell.
-    if (more > 0 && bucket === undefined && !draw.isBudget) drawFrom(openIn(state, draw, at), more, at);
+    if (more > 0) drawMore(state.bucket(draw.bucket) ?? (draw.isBudget ? undefined : openIn(state, draw, at)));
   }
   for (const refund of refunds) refund();
   for (const name of held.slots) state.takeSlot(name, -1);

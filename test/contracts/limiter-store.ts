@@ -153,6 +153,17 @@ export function limiterStoreContract(name: string, make: () => LimiterStore | Pr
       assert.equal(await look(bucket(), start + 34_200), 7);
     });
 
+    it('settles them so when the bucket was full again meanwhile, and forgotten', async () => {
+      const { store, bucket, reservation, look } = await fresh();
+      const call = reservation({ draws: [bucket({ amount: 5 }), bucket({ amount: 0 })] });
+      await store.reserve(call, start);
+      const later = start + 60_000;
+      // One in so many calls looks for what may be forgotten.
+      for (let index = 0; index < 130; index += 1) await store.reserve(reservation({ dryRun: true }), later);
+      await store.settle(call, [0, 4], later);
+      assert.equal(await look(bucket(), later), 10);
+    });
+
     it('settles once', async () => {
       const { store, bucket, reservation, look, slot } = await fresh();
       const call = reservation({ draws: [bucket({ amount: 5 })], slots: [slot(2)] });

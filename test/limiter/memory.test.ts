@@ -96,6 +96,15 @@ describe('memoryLimiter', () => {
     assert.equal(await left('newer', 11_002), 59);
   });
 
+  it('settles two draws on a bucket that was forgotten as their sum', async () => {
+    const store = memoryLimiter({ maxBuckets: 1 });
+    const reservation = { ...call('1'), draws: [draw('b', 60), draw('b', 60, 0)] };
+    await store.reserve(reservation, 1);
+    await store.reserve({ ...call('2'), draws: [draw('other', 60)] }, 60_000);
+    await store.settle(reservation, [0, 1], 60_000);
+    assert.deepEqual((await store.reserve({ ...call('3'), draws: [draw('b', 60, 0)] }, 60_000)).remaining, [60]);
+  });
+
   it('does not remember buckets that were only looked at', async () => {
     const store = memoryLimiter({ maxBuckets: 1 });
     await store.reserve({ ...call('1'), draws: [draw('used', 60)] }, 1);

@@ -49,6 +49,20 @@ describe('redisLimiter', { skip: noRedis }, () => {
     ttlMs: 60_000,
   });
 
+  it('settles two draws on a bucket that was full, and that Redis forgot, as their sum', async () => {
+    const client = server.ioredis();
+    const prefix = randomUUID();
+    const limiter = limiterOn(client, { prefix });
+    const [draw] = one('').draws;
+    assert.ok(draw !== undefined);
+    const call = { ...one('call'), draws: [draw, { ...draw, amount: 0 }], ttlMs: 600_000 };
+    await limiter.reserve(call, start);
+    assert.equal(await client.del(`{${prefix}}:bucket:b`), 1);
+    await limiter.settle(call, [0, 1], start + 60_000);
+    const { remaining } = await limiter.reserve(one('look', { amount: 0 }), start + 60_000);
+    assert.deepEqual(remaining, [10]);
+  });
+
   it('asks Redis once for a reservation and once to settle it, and once more when it does not know the script', async () => {
     const sent: string[] = [];
     const client = server.ioredis();

@@ -144,11 +144,11 @@ if operation == 'settle' then
     if more > 0 and (entry.bucket or not entry.budget) then
       entry.bucket = entry.bucket or full(refill, entry.quiet)
       draw(entry.bucket, more)
-    elseif more < 0 and entry.bucket and is_ours then
-      refunds[#refunds + 1] = { entry.bucket, more }
+    elseif more < 0 and is_ours then
+      refunds[#refunds + 1] = { entry, more }
     end
   end
-  for _, refund in ipairs(refunds) do draw(refund[1], refund[2]) end
+  for _, refund in ipairs(refunds) do if refund[1].bucket then draw(refund[1].bucket, refund[2]) end end
   save()
   for index = 1, slot_count do
     local key, count = KEYS[3 + 2 * bucket_count + index], number()
