@@ -100,7 +100,7 @@ describe('imports point one way', () => {
   });
 
   it('errors and json import nothing of ours', () => {
-    assertNone(importsWhere(({ path }) => path === 'src/errors.ts' || path === 'src/json.ts'));
+    assertNone(importsWhere(({ path }) => path === 'src/base/errors.ts' || path === 'src/base/json.ts'));
   });
 
   it('has no cycles', () => {
@@ -139,23 +139,26 @@ describe('one thing has one place', () => {
   });
 
   it('the environment is read in environment.ts', () => {
-    assertNone(sourcesWith(/process\.env/, ['src/environment.ts']).filter((path) => path.startsWith('src/')));
+    assertNone(sourcesWith(/process\.env/, ['src/config/environment.ts']).filter((path) => path.startsWith('src/')));
   });
 
   it('time comes from the clock; sockets have their own', () => {
     assertNone(
-      sourcesWith(/\b(?:Date\.now|setTimeout|setInterval|performance\.now)\(/, ['src/clock.ts', 'adapters/node-io.ts']),
+      sourcesWith(/\b(?:Date\.now|setTimeout|setInterval|performance\.now)\(/, [
+        'src/base/clock.ts',
+        'adapters/node-io.ts',
+      ]),
     );
   });
 
   it('the console is used by hooks.ts, and by the command', () => {
-    assertNone(sourcesWith(/\bconsole\./, ['src/hooks.ts', 'src/cli.ts']));
+    assertNone(sourcesWith(/\bconsole\./, ['src/config/hooks.ts', 'src/cli/cli.ts']));
   });
 });
 
 describe('the code is written one way', () => {
   it('has one class, no default exports, no `export *`', () => {
-    assertNone(sourcesWith(/^(?:export )?(?:abstract )?class /m, ['src/errors.ts']));
+    assertNone(sourcesWith(/^(?:export )?(?:abstract )?class /m, ['src/base/errors.ts']));
     assertNone(sourcesWith(/^export (?:default|\*)/m, []));
   });
 

@@ -23,7 +23,7 @@ interface Ended {
 }
 
 function megallm(...args: string[]): Promise<Ended> {
-  const command = ['--import', 'tsx', '--conditions=@megallm/source', 'src/cli.ts', ...args];
+  const command = ['--import', 'tsx', '--conditions=@megallm/source', 'src/cli/cli.ts', ...args];
   return new Promise((resolve) => {
     execFile(process.execPath, command, { timeout: DEADLINE_MS }, (error, out, err) => {
       resolve({ code: error === null ? 0 : Number(error.code ?? -1), out, err });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { Clock } from '../src/clock.js';
-import { deadlines } from '../src/deadlines.js';
+import type { Clock } from '../src/base/clock.js';
+import { deadlines } from '../src/base/deadlines.js';
 
 /** A clock that stands still until it is told to go on. */
 function virtualClock() {

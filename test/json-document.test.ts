@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { JsonObject } from '../src/json.js';
+import type { JsonObject } from '../src/base/json.js';
 import {
   ANSWER_BOUNDS,
   editedBody,
@@ -13,7 +13,7 @@ import {
   REQUEST_BOUNDS,
   replaceMembers,
   scanDocument,
-} from '../src/json-document.js';
+} from '../src/base/json-document.js';
 
 function parse(text: string | Uint8Array) {
   return parseDocument(typeof text === 'string' ? Buffer.from(text) : text, REQUEST_BOUNDS);

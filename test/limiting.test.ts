@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { newAttempt } from '../src/attempt.js';
-import { GatewayError } from '../src/errors.js';
+import { GatewayError } from '../src/base/errors.js';
+import { demandOf } from '../src/call/admit.js';
+import { newAttempt } from '../src/call/attempt.js';
+import { type Config, type GatewayOptions, resolveOptions } from '../src/config/options.js';
 import type { ApiKey } from '../src/keys/key-store.js';
-import type { Demand } from '../src/limiter/admit.js';
-import { demandOf } from '../src/limiting.js';
+import type { Demand } from '../src/limits/admit.js';
 import { toPrice } from '../src/models/pricing.js';
-import { type Config, type GatewayOptions, resolveOptions } from '../src/options.js';
 
 const PRICED = {
   id: 'm',

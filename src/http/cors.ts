@@ -1,4 +1,4 @@
-import { unexpected } from '../checks.js';
+import { unexpected } from '../base/checks.js';
 import type { GatewayRequest, GatewayResponse } from './exchange.js';
 
 /** Which web pages may call from a browser. */

@@ -1,5 +1,5 @@
-import type { Cancellation } from '../cancellation.js';
-import type { StepSource } from '../step-source.js';
+import type { Cancellation } from '../base/cancellation.js';
+import type { StepSource } from '../base/steps.js';
 
 /** One HTTP request as the core sees it. Adapters build this and nothing else. */
 export interface GatewayRequest {

@@ -1,9 +1,10 @@
-import type { Awaitable } from '../awaitable.js';
-import type { StartDeadline } from '../deadlines.js';
-import { type GatewayError, internalError } from '../errors.js';
-import { isJsonObject, type JsonObject, objectOf } from '../json.js';
-import { type JsonResult, parseDocument, REQUEST_BOUNDS } from '../json-document.js';
-import type { JsonRefusal } from '../json-scan.js';
+import type { Awaitable } from '../base/awaitable.js';
+import type { StartDeadline } from '../base/deadlines.js';
+import { type GatewayError, internalError } from '../base/errors.js';
+import { isJsonObject, type JsonObject, objectOf } from '../base/json.js';
+import { type JsonResult, parseDocument, REQUEST_BOUNDS } from '../base/json-document.js';
+import type { JsonRefusal } from '../base/json-scan.js';
+import { leaveIterator } from '../base/steps.js';
 import {
   bodyTooLarge,
   duplicateMember,
@@ -14,8 +15,7 @@ import {
   requestTimeout,
   unsupportedContentEncoding,
   unsupportedContentType,
-} from '../request-errors.js';
-import { leaveIterator } from '../step-source.js';
+} from '../wire/request-errors.js';
 import type { GatewayRequest } from './exchange.js';
 
 /** Bounds of one request body. */

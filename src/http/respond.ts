@@ -1,4 +1,4 @@
-import { errorBody, type GatewayError } from '../errors.js';
+import { errorBody, type GatewayError } from '../base/errors.js';
 import type { ForwardReply } from '../upstreams/upstream.js';
 import { STREAM_HEADERS } from '../wire/sse.js';
 import type { AnswerStream, GatewayResponse } from './exchange.js';

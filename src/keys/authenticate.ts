@@ -1,8 +1,8 @@
-import { type Awaitable, guarded, whenReady } from '../awaitable.js';
-import type { Clock } from '../clock.js';
-import { causeOf, GatewayError, missingKey, unavailable, wrongKey } from '../errors.js';
+import { type Awaitable, guarded, whenReady } from '../base/awaitable.js';
+import type { Clock } from '../base/clock.js';
+import { causeOf, GatewayError, missingKey, unavailable, wrongKey } from '../base/errors.js';
 import type { GatewayRequest } from '../http/exchange.js';
-import { invalidRequest } from '../request-errors.js';
+import { invalidRequest } from '../wire/request-errors.js';
 import type { ApiKey, KeyStore } from './key-store.js';
 import { hashSecret, isWellFormedSecret } from './secret.js';
 

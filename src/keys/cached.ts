@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
-import { positiveInteger } from '../checks.js';
-import { type Clock, systemClock } from '../clock.js';
+import { positiveInteger } from '../base/checks.js';
+import { type Clock, systemClock } from '../base/clock.js';
 import type { ApiKey, KeyStore } from './key-store.js';
 
 export interface CachedKeysOptions {

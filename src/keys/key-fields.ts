@@ -1,5 +1,5 @@
-import { unexpected } from '../checks.js';
-import { checkedLimits } from '../option-checks.js';
+import { unexpected } from '../base/checks.js';
+import { checkedLimits } from '../config/option-checks.js';
 import type { NewKeyFields } from './create-key.js';
 import type { ApiKey } from './key-store.js';
 import { newKeyId } from './secret.js';

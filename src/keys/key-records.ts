@@ -1,4 +1,4 @@
-import type { Awaitable } from '../awaitable.js';
+import type { Awaitable } from '../base/awaitable.js';
 import type { ApiKey, KeyStore } from './key-store.js';
 
 /** One secret of a key, known by its hash alone. */

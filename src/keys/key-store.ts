@@ -1,5 +1,5 @@
-import type { Awaitable } from '../awaitable.js';
-import type { Limits } from '../limiter/limits.js';
+import type { Awaitable } from '../base/awaitable.js';
+import type { Limits } from './limits.js';
 
 /** What is known about one API key. The secret itself is never here. */
 export interface ApiKey {

@@ -1,4 +1,4 @@
-import { positiveInteger } from '../checks.js';
+import { positiveInteger } from '../base/checks.js';
 import type { KeyAudit, KeyQuery, KeyRecord, KeyRecords } from './key-records.js';
 import type { ApiKey } from './key-store.js';
 import { keyOfSecret } from './key-views.js';

@@ -1,5 +1,5 @@
-import { positiveInteger, unexpected } from '../checks.js';
-import { type Clock, systemClock } from '../clock.js';
+import { positiveInteger, unexpected } from '../base/checks.js';
+import { type Clock, systemClock } from '../base/clock.js';
 import { cachedKeys } from './cached.js';
 import type { NewKeyFields } from './create-key.js';
 import { changedKey, checkName, isName, type KeyChanges, newKeyOf } from './key-fields.js';

@@ -1,4 +1,4 @@
-import { unexpected } from '../checks.js';
+import { unexpected } from '../base/checks.js';
 
 /** What a model costs, in integers: billionths of a US dollar for a million tokens. */
 export interface Price {

@@ -1,8 +1,8 @@
-import { type GatewayError, upstreamBadResponse, upstreamInterrupted } from '../errors.js';
-import type { JsonObject } from '../json.js';
-import { ANSWER_BOUNDS, memberValue, scanDocument } from '../json-document.js';
-import type { StepSource } from '../step-source.js';
-import type { ChatStream } from '../wire/chat-stream.js';
+import { type GatewayError, upstreamBadResponse, upstreamInterrupted } from '../base/errors.js';
+import type { JsonObject } from '../base/json.js';
+import { ANSWER_BOUNDS, memberValue, scanDocument } from '../base/json-document.js';
+import type { StepSource } from '../base/steps.js';
+import type { ChatStream } from '../wire/chat/stream.js';
 import { sseEvent } from '../wire/sse.js';
 import {
   type BegunAnswer,

@@ -1,5 +1,5 @@
-import type { Cancellation } from '../cancellation.js';
-import type { StepSource } from '../step-source.js';
+import type { Cancellation } from '../base/cancellation.js';
+import type { StepSource } from '../base/steps.js';
 import type { ModelOperation, Upstream } from './upstream.js';
 
 /** A call for an upstream of ours that wants the body only as text. */

@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from '../json.js';
+import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 
 /** Members of a delta that are text where they are at all: of another type they would vanish without a word. */
 const TEXTS = ['content', 'refusal'];

@@ -1,12 +1,12 @@
-import { unexpected } from '../checks.js';
-import { systemClock } from '../clock.js';
-import { isJsonObject, type JsonObject } from '../json.js';
-import { type ChatHead, chatCompletion, chatHead } from '../wire/chat-answer.js';
-import { asksForUsage, chatChunks } from '../wire/chat-chunks.js';
-import { collectChunks } from '../wire/collect-chunks.js';
-import { deltaCompleter } from '../wire/complete-deltas.js';
-import { isWellFormed, readAnswer } from '../wire/read-answer.js';
-import { abortable, orAborted } from './abortable.js';
+import { abortable, orAborted } from '../base/abortable.js';
+import { unexpected } from '../base/checks.js';
+import { systemClock } from '../base/clock.js';
+import { isJsonObject, type JsonObject } from '../base/json.js';
+import { type ChatHead, chatCompletion, chatHead } from '../wire/chat/answer.js';
+import { asksForUsage, chatChunks } from '../wire/chat/chunks.js';
+import { collectChunks } from '../wire/chat/collect-chunks.js';
+import { deltaCompleter } from '../wire/chat/complete-deltas.js';
+import { isWellFormed, readAnswer } from '../wire/chat/read-answer.js';
 import { readPiece, shownValue } from './function-pieces.js';
 import { type AbortPolicy, abortPolicy, type Upstream, type UpstreamCall, type UpstreamReply } from './upstream.js';
 

@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici';
-import { reasonOf } from '../cancellation.js';
-import { upstreamBadResponse, upstreamError, upstreamTimeout } from '../errors.js';
+import { reasonOf } from '../base/cancellation.js';
+import { upstreamBadResponse, upstreamError, upstreamTimeout } from '../base/errors.js';
 import type { DirectCall, DirectReply } from './direct.js';
 import { type ResponseBody, responseBody } from './response-body.js';
 import { retryAfterMsOf, upstreamFailure } from './upstream-failure.js';

@@ -1,8 +1,8 @@
 import type { Pool } from 'undici';
-import type { Cancellation } from '../cancellation.js';
-import { positiveInteger } from '../checks.js';
-import { jsonBytes } from '../json-document.js';
-import { iterableOf } from '../step-source.js';
+import type { Cancellation } from '../base/cancellation.js';
+import { positiveInteger } from '../base/checks.js';
+import { jsonBytes } from '../base/json-document.js';
+import { iterableOf } from '../base/steps.js';
 import { type DirectCall, type DirectReply, withDirect } from './direct.js';
 import { callOverHttp, type HttpReading, type HttpReply, type HttpRequest } from './http-call.js';
 import { type AbortPolicy, abortPolicy, MODEL_OPERATIONS, type ModelOperation, type Upstream } from './upstream.js';

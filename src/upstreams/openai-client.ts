@@ -1,6 +1,6 @@
-import { unexpected } from '../checks.js';
-import { GatewayError, upstreamBadResponse, upstreamError, upstreamTimeout } from '../errors.js';
-import { isJsonObject, type JsonObject } from '../json.js';
+import { unexpected } from '../base/checks.js';
+import { GatewayError, upstreamBadResponse, upstreamError, upstreamTimeout } from '../base/errors.js';
+import { isJsonObject, type JsonObject } from '../base/json.js';
 import {
   type AbortPolicy,
   abortPolicy,

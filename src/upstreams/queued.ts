@@ -1,7 +1,7 @@
 import PQueue from 'p-queue';
-import { positiveInteger, unexpected } from '../checks.js';
-import { type Clock, systemClock } from '../clock.js';
-import { unavailable } from '../errors.js';
+import { positiveInteger, unexpected } from '../base/checks.js';
+import { type Clock, systemClock } from '../base/clock.js';
+import { unavailable } from '../base/errors.js';
 import type { CallContext, ForwardCall, Upstream, UpstreamReply } from './upstream.js';
 
 export interface QueuedOptions {

@@ -1,6 +1,6 @@
-import type { Awaitable } from '../awaitable.js';
-import { type GatewayError, upstreamBadResponse } from '../errors.js';
-import type { JsonObject } from '../json.js';
+import type { Awaitable } from '../base/awaitable.js';
+import { type GatewayError, upstreamBadResponse } from '../base/errors.js';
+import type { JsonObject } from '../base/json.js';
 import {
   ANSWER_BOUNDS,
   type JsonDocument,
@@ -8,8 +8,8 @@ import {
   replaceMembers,
   scanDocument,
   withoutByteOrderMark,
-} from '../json-document.js';
-import { answerTextBytes } from '../wire/answer-text.js';
+} from '../base/json-document.js';
+import { answerTextBytes } from '../wire/chat/answer-text.js';
 import { estimateTokens } from '../wire/estimate.js';
 import { readUsage } from '../wire/usage.js';
 import { checkNoError, collect, estimatedUsage, type ModelSend, sourceOf, type WholeAnswer } from './answer.js';

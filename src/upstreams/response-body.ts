@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici';
-import { systemClock } from '../clock.js';
-import type { StepSource } from '../step-source.js';
+import { systemClock } from '../base/clock.js';
+import type { StepSource } from '../base/steps.js';
 
 /** An HTTP answer's body between the parser that pushes and the reader that pulls. */
 export interface ResponseBody extends StepSource<Uint8Array> {

@@ -1,4 +1,4 @@
-import { unavailable } from '../errors.js';
+import { unavailable } from '../base/errors.js';
 import type { Upstream } from './upstream.js';
 
 /** Stands where no upstream is configured: every call is a 503 that says so. */

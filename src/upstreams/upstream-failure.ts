@@ -1,6 +1,6 @@
-import { type Clock, systemClock } from '../clock.js';
-import { GatewayError } from '../errors.js';
-import { isJsonObject, type JsonObject } from '../json.js';
+import { type Clock, systemClock } from '../base/clock.js';
+import { GatewayError } from '../base/errors.js';
+import { isJsonObject, type JsonObject } from '../base/json.js';
 
 /** An upstream's answer that is not a good one. */
 export interface UpstreamFailure {

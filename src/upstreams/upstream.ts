@@ -1,5 +1,5 @@
-import { positiveInteger, unexpected } from '../checks.js';
-import type { JsonObject } from '../json.js';
+import { positiveInteger, unexpected } from '../base/checks.js';
+import type { JsonObject } from '../base/json.js';
 
 /** Calls to a model, with JSON in and JSON or events out. Named as OpenAI's SDKs name their methods. */
 export const MODEL_OPERATIONS = ['chat.completions', 'completions', 'embeddings', 'moderations', 'responses'] as const;

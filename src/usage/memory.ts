@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { positiveInteger } from '../checks.js';
+import { positiveInteger } from '../base/checks.js';
 import type { UsageDimension, UsageGroup, UsageQuery, UsageReader, UsageRecord, UsageStore } from './usage-store.js';
 import { addCall, addedSums, type GrowingSums, NO_USAGE } from './usage-sums.js';
 

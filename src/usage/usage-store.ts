@@ -1,4 +1,4 @@
-import type { Awaitable } from '../awaitable.js';
+import type { Awaitable } from '../base/awaitable.js';
 import type { Price } from '../models/pricing.js';
 import type { Operation } from '../upstreams/upstream.js';
 import type { TokenUsage } from '../wire/usage.js';

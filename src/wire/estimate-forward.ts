@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from '../json.js';
+import type { Json, JsonObject } from '../base/json.js';
 import { estimateTokens } from './estimate.js';
 
 /** The most that a request may use: what is reserved for it. */

@@ -1,5 +1,5 @@
-import { isJsonObject, type Json } from '../json.js';
-import { type JsonDocument, type JsonOutline, outlinedByteLength } from '../json-document.js';
+import { isJsonObject, type Json } from '../base/json.js';
+import { type JsonDocument, type JsonOutline, outlinedByteLength } from '../base/json-document.js';
 
 /**
  * UTF-8 bytes to a token, as a rule: English prose has 4 to 5, code and digits about 3, Chinese 3 bytes to a character of

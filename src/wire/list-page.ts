@@ -1,6 +1,6 @@
-import { isJsonObject, type Json, type JsonObject } from '../json.js';
-import { badRequest } from '../request-errors.js';
+import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 import { optionalChoice, optionalInteger } from './members.js';
+import { badRequest } from './request-errors.js';
 
 /** How a list is paged. */
 export interface PageOptions {

@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from '../json.js';
+import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 import {
   arrayAboveMaxLength,
   emptyArray,
@@ -8,7 +8,7 @@ import {
   numberAboveMax,
   numberBelowMin,
   stringAboveMaxLength,
-} from '../request-errors.js';
+} from './request-errors.js';
 
 // Readers of single members of a JSON body, with OpenAI's 400 for what is of another type. `null` is as good as absent.
 

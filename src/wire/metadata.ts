@@ -1,6 +1,6 @@
-import type { Json, JsonObject } from '../json.js';
-import { invalidType, objectAboveMaxProperties } from '../request-errors.js';
+import type { Json, JsonObject } from '../base/json.js';
 import { optionalObject, optionalString } from './members.js';
+import { invalidType, objectAboveMaxProperties } from './request-errors.js';
 
 /** OpenAI's own bounds: what we store, and give back with each answer, must not grow. */
 const PAIRS = { max: 16, maxNameLength: 64, maxValueLength: 512 };

@@ -1,11 +1,11 @@
-import type { JsonDocument, JsonOutline } from '../json-document.js';
+import type { JsonDocument, JsonOutline } from '../base/json-document.js';
 import type { ModelOperation } from '../upstreams/upstream.js';
-import { readChatRequest } from './chat-request.js';
-import { type ChatStream, type ChatStreamOptions, watchChatStream } from './chat-stream.js';
+import { readChatRequest } from './chat/request.js';
+import { type ChatStream, type ChatStreamOptions, watchChatStream } from './chat/stream.js';
 import { estimateChatInput } from './estimate.js';
 import type { ModelRequest } from './model-request.js';
-import { estimateResponseInput, readPassedResponse } from './responses-passthrough.js';
-import { watchResponsesStream } from './responses-passthrough-stream.js';
+import { estimateResponseInput, readPassedResponse } from './responses/passthrough.js';
+import { watchResponsesStream } from './responses/passthrough-stream.js';
 import {
   estimateTextInput,
   readCompletionRequest,

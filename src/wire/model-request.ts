@@ -1,7 +1,7 @@
-import type { Json, JsonObject } from '../json.js';
-import { type JsonOutline, outlinedText } from '../json-document.js';
-import { invalidType, missingModel, streamOptionsWithoutStream } from '../request-errors.js';
+import type { Json, JsonObject } from '../base/json.js';
+import { type JsonOutline, outlinedText } from '../base/json-document.js';
 import { optionalBoolean, optionalDecimal, optionalInteger, optionalObject } from './members.js';
+import { invalidType, missingModel, streamOptionsWithoutStream } from './request-errors.js';
 
 /** The few fields of a call to a model that we act on. Everything else is the upstream's to judge. */
 export interface ModelRequest {

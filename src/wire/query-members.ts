@@ -1,5 +1,5 @@
-import { invalidValue } from '../request-errors.js';
 import { optionalInteger, type Range } from './members.js';
+import { invalidValue } from './request-errors.js';
 
 // Readers of parameters of a query, with OpenAI's 400 for what is of another type.
 

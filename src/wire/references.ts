@@ -1,5 +1,5 @@
-import { isJsonObject, type Json } from '../json.js';
-import type { ObjectKind } from '../objects/object-store.js';
+import { isJsonObject, type Json } from '../base/json.js';
+import type { ObjectKind } from '../stores/object-store.js';
 
 /** An object that a request speaks of by its id. */
 export interface Reference {

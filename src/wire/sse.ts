@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject } from '../json.js';
+import { isJsonObject, type JsonObject } from '../base/json.js';
 
 /** What ends a good stream of chat completions. */
 export const DONE_EVENT = 'data: [DONE]\n\n';

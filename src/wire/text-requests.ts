@@ -1,8 +1,8 @@
-import type { Json } from '../json.js';
-import { type JsonDocument, type JsonOutline, outlinedByteLength } from '../json-document.js';
-import { arrayAboveMaxLength, emptyArray, invalidType, missingParameter } from '../request-errors.js';
+import type { Json } from '../base/json.js';
+import { type JsonDocument, type JsonOutline, outlinedByteLength } from '../base/json-document.js';
 import { estimateTokens } from './estimate.js';
 import { checkDecimals, type ModelRequest, readCeiling, readModel, readN, readStream } from './model-request.js';
+import { arrayAboveMaxLength, emptyArray, invalidType, missingParameter } from './request-errors.js';
 
 /** What OpenAI generates where a legacy completion names no ceiling. */
 const DEFAULT_COMPLETION_TOKENS = 16;

@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from '../json.js';
+import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 
 /** Tokens of one call as the upstream said them; `undefined` parts are those it said nothing of. */
 export interface TokenUsage {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
-import { isJsonObject, type JsonObject } from '../../src/json.js';
+import { isJsonObject, type JsonObject } from '../../src/base/json.js';
 import { KNOWN_FAULTS, type KnownFault } from './known-faults.js';
 
 const SPEC = new URL('../../../shared/data/openai-openapi.json', import.meta.url);

@@ -1,4 +1,4 @@
-import { isJsonObject } from '../../src/json.js';
+import { isJsonObject } from '../../src/base/json.js';
 
 /** A place where the description is at odds with what OpenAI sends, or says nothing. */
 export interface KnownFault {

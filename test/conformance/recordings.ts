@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { it } from 'node:test';
-import { isJsonObject, type JsonObject } from '../../src/json.js';
+import { isJsonObject, type JsonObject } from '../../src/base/json.js';
 
 const RECORDINGS = new URL('../../../shared/data/openai-recordings.json', import.meta.url);
 

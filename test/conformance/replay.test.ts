@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { memoryObjects, type ObjectKind } from 'megallm-middleware';
-import { isJsonObject, type Json, type JsonObject } from '../../src/json.js';
+import { isJsonObject, type Json, type JsonObject } from '../../src/base/json.js';
 import { reply, streamReply } from '../helpers/chat-answers.js';
 import { SECRET } from '../helpers/gateway-options.js';
 import { BARE_HOST } from '../helpers/hosts.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { demo, type Upstream } from 'megallm-middleware';
-import { isJsonObject, type Json, type JsonObject } from '../../src/json.js';
+import { isJsonObject, type Json, type JsonObject } from '../../src/base/json.js';
 import { SECRET, testSetup, UNKNOWN_SECRET } from '../helpers/gateway-options.js';
 import { BARE_HOST, type RunningHost } from '../helpers/hosts.js';
 import { eventsOf } from '../helpers/stream-client.js';

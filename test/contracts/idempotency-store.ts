@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash, randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
-import type { IdempotencyStore, IdempotentRequest, KeptAnswer } from '../../src/idempotency/idempotency-store.js';
+import type { IdempotencyStore, IdempotentRequest, KeptAnswer } from '../../src/stores/answer-store.js';
 
 const CLAIM_MS = 60_000;
 const ANSWER: KeptAnswer = {

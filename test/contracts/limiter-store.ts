@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
-import type { Draw, LimiterStore, Reservation } from '../../src/limiter/limiter-store.js';
+import type { Draw, LimiterStore, Reservation } from '../../src/limits/limiter-store.js';
 
 /**
  * What every limiter store promises. Names are made anew for each test, so that a store may keep what it holds from test

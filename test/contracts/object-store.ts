@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
-import type { ObjectStore, StoredObject } from '../../src/objects/object-store.js';
+import type { ObjectStore, StoredObject } from '../../src/stores/object-store.js';
 
 /**
  * What every object store promises. Owners are made anew for each test, so that a store may keep what it holds.

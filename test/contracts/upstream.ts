@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { GatewayError } from '../../src/errors.js';
-import { isJsonObject, type JsonObject } from '../../src/json.js';
+import { GatewayError } from '../../src/base/errors.js';
+import { isJsonObject, type JsonObject } from '../../src/base/json.js';
 import type { Upstream, UpstreamCall, UpstreamReply } from '../../src/upstreams/upstream.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';
 import { within } from '../helpers/deadline.js';

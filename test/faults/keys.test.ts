@@ -11,7 +11,7 @@ import { authenticate } from '../../src/keys/authenticate.js';
 import { memoryKeyRecords } from '../../src/keys/memory-records.js';
 import { keyRegistry } from '../../src/keys/registry.js';
 import { hashSecret, newSecret } from '../../src/keys/secret.js';
-import { type SqliteStore, sqliteStore } from '../../src/stores/sqlite.js';
+import { type SqliteStore, sqliteStore } from '../../src/stores/sqlite/sqlite.js';
 import { type FrozenClock, frozenClock } from '../helpers/frozen-clock.js';
 import { type Setup, type SetupOptions, testSetup } from '../helpers/gateway-options.js';
 import { BARE_HOST, type RunningHost } from '../helpers/hosts.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { memoryKeys, memoryObjects } from 'megallm-middleware';
-import { ROUTES } from '../../src/http/routes.js';
+import { ROUTES } from '../../src/endpoints/routes.js';
 import { errorReply, reply, streamEvents, streamReply, USAGE, wholeChat } from '../helpers/chat-answers.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
 import { SECRET } from '../helpers/gateway-options.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createGateway, demo } from 'megallm-middleware';
 import { toFile } from 'openai';
-import { ROUTES } from '../../src/http/routes.js';
+import { ROUTES } from '../../src/endpoints/routes.js';
 import { ownersKeys, SECRETS } from '../helpers/forward-scene.js';
 import { HOSTS } from '../helpers/hosts.js';
 import { inParallel } from '../helpers/in-parallel.js';

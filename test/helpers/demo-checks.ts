@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import type { JsonObject } from '../../src/json.js';
+import type { JsonObject } from '../../src/base/json.js';
 import type { DemoContext } from '../../src/upstreams/demo/demo-context.js';
 import { recordedAnswers, recordingsAreMissing } from '../conformance/recordings.js';
 import { demoContext } from './demo-context.js';

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { JsonObject } from '../../src/json.js';
+import type { JsonObject } from '../../src/base/json.js';
 import { tokenDecoder } from '../../src/upstreams/demo/decode-tokens.js';
 import type { DemoContext, DemoReply } from '../../src/upstreams/demo/demo-context.js';
 import { tokenizers } from '../../src/upstreams/demo/tokenizer.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { GatewayError } from '../../src/errors.js';
-import { isJsonObject, type JsonObject } from '../../src/json.js';
+import { GatewayError } from '../../src/base/errors.js';
+import { isJsonObject, type JsonObject } from '../../src/base/json.js';
 import { demo } from '../../src/upstreams/demo/demo.js';
 import { type DemoForwardOptions, demoForward } from '../../src/upstreams/demo/forward/demo-forward.js';
 import type { ForwardCall, ForwardReply, Upstream } from '../../src/upstreams/upstream.js';

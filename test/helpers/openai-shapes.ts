@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { isJsonObject, type JsonObject } from '../../src/json.js';
+import { isJsonObject, type JsonObject } from '../../src/base/json.js';
 
 /** The names of all members in their order, lists by their first item: two values of one shape have the same. */
 export function shapeOf(value: unknown): unknown {

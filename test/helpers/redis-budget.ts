@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Draw, LimiterStore, Reservation, Verdict } from '../../src/limiter/limiter-store.js';
+import type { Draw, LimiterStore, Reservation, Verdict } from '../../src/limits/limiter-store.js';
 
 /** Calls on one budget, with a ledger of their own. */
 export interface BudgetedCalls {

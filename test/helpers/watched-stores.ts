@@ -9,7 +9,7 @@ import {
   type UsageStart,
   type UsageStore,
 } from 'megallm-middleware';
-import { whenReady } from '../../src/awaitable.js';
+import { whenReady } from '../../src/base/awaitable.js';
 import { eventually } from './deadline.js';
 
 /** A limiter that keeps its own book of what is reserved, to compare with what the gateway gives back. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { memoryObjects, type StoredObject } from 'megallm-middleware';
 import type OpenAI from 'openai';
-import { isJsonObject } from '../../src/json.js';
+import { isJsonObject } from '../../src/base/json.js';
 import { chunkOf, errorReply, lastChunk, reply, streamEvents, streamHead, wholeChat } from '../helpers/chat-answers.js';
 import { eventually, gate, within } from '../helpers/deadline.js';
 import { SMALL_SECRET } from '../helpers/gateway-options.js';

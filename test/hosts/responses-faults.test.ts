@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { memoryObjects } from 'megallm-middleware';
-import { isJsonObject } from '../../src/json.js';
+import { isJsonObject } from '../../src/base/json.js';
 import { chunkOf, reply, sse, streamEvents, streamHead, streamReply, wholeChat } from '../helpers/chat-answers.js';
 import { eventually, within } from '../helpers/deadline.js';
 import { SMALL_SECRET } from '../helpers/gateway-options.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type GatewayOptions, memoryLimiter, memoryUsage, type UsageRecord, type UsageStore } from 'megallm-middleware';
-import { unsettledCalls } from '../../src/unsettled.js';
+import { unsettledCalls } from '../../src/call/unsettled.js';
 import { chunkOf, lastChunk, reply, streamEvents, streamHead, wholeChat } from '../helpers/chat-answers.js';
 import { eventually, gate, settleSockets, within } from '../helpers/deadline.js';
 import { frozenClock } from '../helpers/frozen-clock.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { demo, memoryObjects } from 'megallm-middleware';
-import { isJsonObject } from '../../src/json.js';
+import { isJsonObject } from '../../src/base/json.js';
 import { specChecker } from '../conformance/description.js';
 import { recordedAnswers } from '../conformance/recordings.js';
 import { reply, streamEvents, streamReply, wholeChat } from '../helpers/chat-answers.js';

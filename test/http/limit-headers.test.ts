@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { formatDuration, limitHeaders as headersOf } from '../../src/http/limit-headers.js';
-import { ceilingsOf } from '../../src/limiter/levels.js';
-import type { Limits } from '../../src/limiter/limits.js';
-import { periodsOf } from '../../src/limiter/periods.js';
+import { formatDuration, limitHeaders as headersOf } from '../../src/call/limit-headers.js';
+import type { Limits } from '../../src/keys/limits.js';
+import { ceilingsOf } from '../../src/limits/levels.js';
+import { periodsOf } from '../../src/limits/periods.js';
 
 interface State {
   readonly limits: Limits;

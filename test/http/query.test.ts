@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { pathOf, queryOf, searchOf } from '../../src/http/query.js';
+import { pathOf, queryOf, searchOf } from '../../src/http/url.js';
 
 it('cuts a URL at its first question mark', () => {
   assert.equal(pathOf('/v1/models'), '/v1/models');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { systemClock } from '../../src/clock.js';
+import { systemClock } from '../../src/base/clock.js';
 import type { GatewayRequest } from '../../src/http/exchange.js';
 import { authenticate } from '../../src/keys/authenticate.js';
 import { createKey } from '../../src/keys/create-key.js';

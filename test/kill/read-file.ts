@@ -1,9 +1,9 @@
 import { DatabaseSync } from '@photostructure/sqlite';
 import { systemClock } from 'megallm-middleware';
 import { sqliteStore } from 'megallm-middleware/sqlite';
-import { look } from '../../src/limiter/admit.js';
-import { ceilingsOf, levelsOf, NO_LIMITS, slotsOf } from '../../src/limiter/levels.js';
-import { periodsOf } from '../../src/limiter/periods.js';
+import { look } from '../../src/limits/admit.js';
+import { ceilingsOf, levelsOf, NO_LIMITS, slotsOf } from '../../src/limits/levels.js';
+import { periodsOf } from '../../src/limits/periods.js';
 import type { Books, LedgerRow } from './books.js';
 import { costOf, type SceneKey, WIDE } from './scene.js';
 

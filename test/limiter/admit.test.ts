@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { ApiKey } from '../../src/keys/key-store.js';
+import { DEFAULT_TIERS, type Limits, type TierLimits } from '../../src/keys/limits.js';
+import { ownerOf } from '../../src/keys/owner.js';
 import {
   type Admission,
   type AdmitResult,
   admit as admitOn,
   type Demand,
   look as lookOn,
-} from '../../src/limiter/admit.js';
+} from '../../src/limits/admit.js';
 import {
   amountOf,
   ceilingsOf,
@@ -16,12 +18,10 @@ import {
   limitsOf,
   NO_LIMITS,
   shadowsOf,
-} from '../../src/limiter/levels.js';
-import type { LimiterStore } from '../../src/limiter/limiter-store.js';
-import { DEFAULT_TIERS, type Limits, type TierLimits } from '../../src/limiter/limits.js';
-import { memoryLimiter } from '../../src/limiter/memory.js';
-import { periodsOf } from '../../src/limiter/periods.js';
-import { ownerOf } from '../../src/owner.js';
+} from '../../src/limits/levels.js';
+import type { LimiterStore } from '../../src/limits/limiter-store.js';
+import { memoryLimiter } from '../../src/limits/memory.js';
+import { periodsOf } from '../../src/limits/periods.js';
 
 let calls = 0;
 const WALL_MS = Date.UTC(2026, 10, 25, 12);

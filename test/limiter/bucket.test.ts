@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { drawFrom, fullBucket, remainingOf, waitMsFor } from '../../src/limiter/bucket.js';
+import { drawFrom, fullBucket, remainingOf, waitMsFor } from '../../src/limits/bucket.js';
 
 describe('waitMsFor', () => {
   it('needs exactly a minute for a whole bucket of any limit by the minute', () => {

@@ -1,4 +1,4 @@
-import type { Draw, Reservation, Verdict } from '../../src/limiter/limiter-store.js';
+import type { Draw, Reservation, Verdict } from '../../src/limits/limiter-store.js';
 
 /** Buckets of the model, with refills whose doubles are not exact. */
 export const MODEL_BUCKETS = [

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { learnedOutput } from '../../src/limiter/learned-output.js';
+import { learnedOutput } from '../../src/limits/learned-output.js';
 
 const CEILING = 1_000_000;
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { Draw, Reservation } from '../../src/limiter/limiter-store.js';
-import { memoryLimiter } from '../../src/limiter/memory.js';
+import type { Draw, Reservation } from '../../src/limits/limiter-store.js';
+import { memoryLimiter } from '../../src/limits/memory.js';
 import { limiterStoreContract } from '../contracts/limiter-store.js';
 import { limiterModelTest } from './model.js';
 

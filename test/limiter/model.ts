@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { Draw, LimiterStore, Reservation, Verdict } from '../../src/limiter/limiter-store.js';
+import type { Draw, LimiterStore, Reservation, Verdict } from '../../src/limits/limiter-store.js';
 import { type ExactLimiter, exactLimiter, MODEL_BUCKETS, MODEL_SLOTS } from './exact-limiter.js';
 import { type Command, modelCommands, PURSES, type ReserveCommand, type Rule } from './model-commands.js';
 

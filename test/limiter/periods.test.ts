@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { periodsOf } from '../../src/limiter/periods.js';
+import { periodsOf } from '../../src/limits/periods.js';
 
 const HOUR_MS = 3_600_000;
 

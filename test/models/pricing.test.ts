@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { modelTable } from '../../src/models/model-table.js';
+import { modelTable } from '../../src/config/models.js';
 import {
   costNanoUsd,
   type Price,

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { after, describe, it } from 'node:test';
 import { type PostgresPool, type PostgresStore, postgresStore, verifySums } from 'megallm-middleware/postgres';
 import type pg from 'pg';
-import { type Clock, systemClock } from '../../src/clock.js';
+import { type Clock, systemClock } from '../../src/base/clock.js';
 import { costNanoUsd } from '../../src/models/pricing.js';
 import type { UsageRecord } from '../../src/usage/usage-store.js';
 import { recordUsage, startOf, sumsOf, usageRecordOf } from '../contracts/usage-store.js';

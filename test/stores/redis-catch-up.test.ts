@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { type RedisLimiter, redisLimiter } from 'megallm-middleware/redis';
-import type { Reservation } from '../../src/limiter/limiter-store.js';
+import type { Reservation } from '../../src/limits/limiter-store.js';
 import { eventually, gate, within } from '../helpers/deadline.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
 import { noRedis, type RedisServer, redisServer } from '../helpers/redis-server.js';

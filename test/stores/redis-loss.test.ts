@@ -9,7 +9,7 @@ import {
   type RedisNotice,
   redisLimiter,
 } from 'megallm-middleware/redis';
-import type { Draw, Reservation } from '../../src/limiter/limiter-store.js';
+import type { Draw, Reservation } from '../../src/limits/limiter-store.js';
 import { eventually, gate, within } from '../helpers/deadline.js';
 import { budgetedCalls } from '../helpers/redis-budget.js';
 import { noRedis, type RedisServer, redisServer } from '../helpers/redis-server.js';

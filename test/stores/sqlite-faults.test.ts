@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { after, describe, it } from 'node:test';
 import { sqliteStore, verifySums } from 'megallm-middleware/sqlite';
-import { systemClock } from '../../src/clock.js';
+import { systemClock } from '../../src/base/clock.js';
 import { loadDriver } from '../../src/stores/sqlite/driver.js';
 import { thisInstance } from '../../src/stores/sqlite/instance.js';
 import { sqliteLedger } from '../../src/stores/sqlite/ledger.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import type { Budget, Draw, LimiterStore, Reservation } from '../../src/limiter/limiter-store.js';
+import type { Budget, Draw, LimiterStore, Reservation } from '../../src/limits/limiter-store.js';
 import { connectTo, sqliteFolder } from '../helpers/sqlite.js';
 import { limiterModelTest } from '../limiter/model.js';
 

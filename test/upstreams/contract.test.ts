@@ -1,6 +1,6 @@
 import OpenAI from 'openai';
-import { modelNotFound } from '../../src/errors.js';
-import type { JsonObject } from '../../src/json.js';
+import { modelNotFound } from '../../src/base/errors.js';
+import type { JsonObject } from '../../src/base/json.js';
 import { demo } from '../../src/upstreams/demo/demo.js';
 import { fromFunction } from '../../src/upstreams/function.js';
 import { http } from '../../src/upstreams/http.js';

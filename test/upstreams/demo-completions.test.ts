@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { Json, JsonObject } from '../../src/json.js';
+import type { Json, JsonObject } from '../../src/base/json.js';
 import { composeCompletion } from '../../src/upstreams/demo/compose-completion.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';
 import { malformed, type Refusals, refusesEach, stopsWhenTheClientLeaves } from '../helpers/demo-checks.js';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { GatewayError } from '../../src/errors.js';
-import type { Json, JsonObject } from '../../src/json.js';
+import { GatewayError } from '../../src/base/errors.js';
+import type { Json, JsonObject } from '../../src/base/json.js';
 import { demo } from '../../src/upstreams/demo/demo.js';
-import { watchChatStream } from '../../src/wire/chat-stream.js';
+import { watchChatStream } from '../../src/wire/chat/stream.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';
 import { SECRET } from '../helpers/gateway-options.js';
 import { joinedChunks } from '../helpers/openai-shapes.js';

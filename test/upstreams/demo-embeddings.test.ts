@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { JsonObject } from '../../src/json.js';
+import type { JsonObject } from '../../src/base/json.js';
 import { composeEmbeddings } from '../../src/upstreams/demo/compose-embeddings.js';
 import { estimatingTokenizer } from '../../src/upstreams/demo/tokenizer.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { GatewayError } from '../../src/errors.js';
+import { GatewayError } from '../../src/base/errors.js';
 import { demo } from '../../src/upstreams/demo/demo.js';
 import { findDemoModel } from '../../src/upstreams/demo/demo-models.js';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Json, JsonObject } from '../../src/json.js';
+import type { Json, JsonObject } from '../../src/base/json.js';
 import { composeModeration } from '../../src/upstreams/demo/compose-moderation.js';
 import { MODERATION_CATEGORIES } from '../../src/upstreams/demo/moderation-words.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';

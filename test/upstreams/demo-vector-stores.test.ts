@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { systemClock } from '../../src/clock.js';
-import type { JsonObject } from '../../src/json.js';
+import { systemClock } from '../../src/base/clock.js';
+import type { JsonObject } from '../../src/base/json.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';
 import { type ForwardClient, forwardClient, jsonOf, refuses } from '../helpers/demo-forward.js';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { GatewayError } from '../../src/errors.js';
-import type { JsonObject } from '../../src/json.js';
+import { GatewayError } from '../../src/base/errors.js';
+import type { JsonObject } from '../../src/base/json.js';
 import { fromFunction } from '../../src/upstreams/function.js';
 import type { Upstream, UpstreamReply } from '../../src/upstreams/upstream.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { GatewayError } from '../../src/errors.js';
+import { GatewayError } from '../../src/base/errors.js';
 import { type QueuedOptions, queued } from '../../src/upstreams/queued.js';
 import type { Upstream, UpstreamCall, UpstreamReply } from '../../src/upstreams/upstream.js';
 import { settleSockets as settle, within } from '../helpers/deadline.js';

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Ajv } from 'ajv';
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import { GatewayError } from '../../src/errors.js';
-import type { Json, JsonObject } from '../../src/json.js';
+import { GatewayError } from '../../src/base/errors.js';
+import type { Json, JsonObject } from '../../src/base/json.js';
 import { schemaValue } from '../../src/upstreams/demo/schema/schema-value.js';
 
 const options = { strict: false, validateFormats: false, allErrors: true };

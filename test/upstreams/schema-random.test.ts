@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import fc from 'fast-check';
-import { GatewayError } from '../../src/errors.js';
-import { isJsonObject, type Json, type JsonObject } from '../../src/json.js';
+import { GatewayError } from '../../src/base/errors.js';
+import { isJsonObject, type Json, type JsonObject } from '../../src/base/json.js';
 import { schemaValue } from '../../src/upstreams/demo/schema/schema-value.js';
 
 /** What decides: below so many. */

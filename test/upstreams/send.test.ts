@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createCancellation } from '../../src/cancellation.js';
-import { GatewayError } from '../../src/errors.js';
-import type { JsonObject } from '../../src/json.js';
-import { parseDocument, REQUEST_BOUNDS } from '../../src/json-document.js';
-import { contextLengthExceeded, invalidRequest } from '../../src/request-errors.js';
+import { createCancellation } from '../../src/base/cancellation.js';
+import { GatewayError } from '../../src/base/errors.js';
+import type { JsonObject } from '../../src/base/json.js';
+import { parseDocument, REQUEST_BOUNDS } from '../../src/base/json-document.js';
 import { callSender } from '../../src/upstreams/send.js';
 import type { Upstream } from '../../src/upstreams/upstream.js';
-import { readChatRequest } from '../../src/wire/chat-request.js';
+import { readChatRequest } from '../../src/wire/chat/request.js';
 import { MODEL_ENDPOINTS } from '../../src/wire/model-endpoint.js';
+import { contextLengthExceeded, invalidRequest } from '../../src/wire/request-errors.js';
 
 /** An upstream that refuses what `refuse` says, and keeps the bodies it got. */
 function picky(refuse: (body: JsonObject) => GatewayError | undefined): Upstream & { readonly bodies: JsonObject[] } {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { errorBody, GatewayError } from '../../src/errors.js';
+import { errorBody, GatewayError } from '../../src/base/errors.js';
 import { retryAfterMsOf, upstreamFailure } from '../../src/upstreams/upstream-failure.js';
 
 describe('upstreamFailure', () => {

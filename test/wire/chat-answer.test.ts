@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type ChatAnswer, type ChatChoice, chatCompletion, chatHead, usageBody } from '../../src/wire/chat-answer.js';
-import { asksForUsage, chatChunks } from '../../src/wire/chat-chunks.js';
-import { chatCompletionId, toolCallId } from '../../src/wire/chat-ids.js';
-import { collectChunks } from '../../src/wire/collect-chunks.js';
-import { readAnswer } from '../../src/wire/read-answer.js';
+import { type ChatAnswer, type ChatChoice, chatCompletion, chatHead, usageBody } from '../../src/wire/chat/answer.js';
+import { asksForUsage, chatChunks } from '../../src/wire/chat/chunks.js';
+import { collectChunks } from '../../src/wire/chat/collect-chunks.js';
+import { chatCompletionId, toolCallId } from '../../src/wire/chat/ids.js';
+import { readAnswer } from '../../src/wire/chat/read-answer.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';
 import { recordedAnswers, recordingsAreMissing } from '../conformance/recordings.js';
 import { joinedChunks, shapeOf } from '../helpers/openai-shapes.js';

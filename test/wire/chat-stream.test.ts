@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createParser } from 'eventsource-parser';
 import fc from 'fast-check';
-import { type ChatStreamOptions, watchChatStream } from '../../src/wire/chat-stream.js';
+import { type ChatStreamOptions, watchChatStream } from '../../src/wire/chat/stream.js';
 
 const PLAIN: ChatStreamOptions = {
   hideUsage: false,

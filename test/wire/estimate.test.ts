@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { encode as encodeO200k } from 'gpt-tokenizer';
 import { encode as encodeCl100k } from 'gpt-tokenizer/encoding/cl100k_base';
-import { readCall } from '../../src/prepare-call.js';
+import { readCall } from '../../src/endpoints/model/read-call.js';
 import { estimateTokens, imagesIn, mostInputTokens, TOKENS_PER_IMAGE } from '../../src/wire/estimate.js';
 import { MODEL_ENDPOINTS } from '../../src/wire/model-endpoint.js';
 

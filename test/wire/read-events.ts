@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject } from '../../src/json.js';
+import { isJsonObject, type JsonObject } from '../../src/base/json.js';
 
 /** One event as it came: the name on its `event:` line and its data. */
 export interface ReadEvent {

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { JsonObject } from '../../src/json.js';
-import { failureEvents } from '../../src/wire/responses-failure.js';
-import { inProgressResponse, responseHead } from '../../src/wire/responses-object.js';
-import { type ResponsesStreamOptions, watchResponsesStream } from '../../src/wire/responses-passthrough-stream.js';
-import { readResponsesRequest } from '../../src/wire/responses-request.js';
-import { responsesEvents } from '../../src/wire/responses-stream.js';
+import type { JsonObject } from '../../src/base/json.js';
+import { failureEvents } from '../../src/wire/responses/failure.js';
+import { inProgressResponse, responseHead } from '../../src/wire/responses/object.js';
+import { type ResponsesStreamOptions, watchResponsesStream } from '../../src/wire/responses/passthrough-stream.js';
+import { readResponsesRequest } from '../../src/wire/responses/request.js';
+import { responsesEvents } from '../../src/wire/responses/stream.js';
 import { readEvents } from './read-events.js';
 
 const HEAD = responseHead('req_1', readResponsesRequest({ model: 'up-1', input: 'Hi' }), 0);

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { GatewayError } from '../../src/errors.js';
-import type { Json, JsonObject } from '../../src/json.js';
-import { chatBodyOf } from '../../src/wire/responses-chat-body.js';
-import { inputItemsOf, itemReferences, type KnownItems } from '../../src/wire/responses-items.js';
-import { readResponsesRequest } from '../../src/wire/responses-request.js';
+import { GatewayError } from '../../src/base/errors.js';
+import type { Json, JsonObject } from '../../src/base/json.js';
+import { chatBodyOf } from '../../src/wire/responses/chat-body.js';
+import { inputItemsOf, itemReferences, type KnownItems } from '../../src/wire/responses/items.js';
+import { readResponsesRequest } from '../../src/wire/responses/request.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';
 
 const NOTHING: KnownItems = { priorItems: [] };

@@ -4,19 +4,19 @@ import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import OpenAI from 'openai';
-import type { Json, JsonObject } from '../../src/json.js';
-import { chatCompletion, chatHead } from '../../src/wire/chat-answer.js';
-import { collectChunks } from '../../src/wire/collect-chunks.js';
-import type { EndedResponse, ResponseFailure } from '../../src/wire/responses-failure.js';
+import type { Json, JsonObject } from '../../src/base/json.js';
+import { chatCompletion, chatHead } from '../../src/wire/chat/answer.js';
+import { collectChunks } from '../../src/wire/chat/collect-chunks.js';
+import type { EndedResponse, ResponseFailure } from '../../src/wire/responses/failure.js';
 import {
   cancelledResponse,
   completedResponse,
   inProgressResponse,
   queuedResponse,
   responseHead,
-} from '../../src/wire/responses-object.js';
-import { readResponsesRequest } from '../../src/wire/responses-request.js';
-import { responsesEvents } from '../../src/wire/responses-stream.js';
+} from '../../src/wire/responses/object.js';
+import { readResponsesRequest } from '../../src/wire/responses/request.js';
+import { responsesEvents } from '../../src/wire/responses/stream.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';
 import { recordedAnswers, recordingsAreMissing } from '../conformance/recordings.js';
 import { type ReadEvent, readEvents } from './read-events.js';

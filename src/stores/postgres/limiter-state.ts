@@ -1,4 +1,4 @@
-import type { Held, KeptBucket, LimiterState } from '../../limiter/rules.js';
+import type { Held, KeptBucket, LimiterState } from '../../limits/rules.js';
 
 /** What was taken, and until when. */
 export interface KeptHeld extends Held {

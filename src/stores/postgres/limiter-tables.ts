@@ -1,5 +1,5 @@
-import { BUDGET_KEPT_MS } from '../../limiter/bucket.js';
-import type { HeldDraw, KeptBucket } from '../../limiter/rules.js';
+import { BUDGET_KEPT_MS } from '../../limits/bucket.js';
+import type { HeldDraw, KeptBucket } from '../../limits/rules.js';
 import type { KeptHeld, LimiterChanges, LimiterRows } from './limiter-state.js';
 import { numberOf, type Query, textOf } from './pool.js';
 

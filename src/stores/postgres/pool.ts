@@ -1,5 +1,5 @@
-import { unexpected } from '../../checks.js';
-import type { Clock } from '../../clock.js';
+import { unexpected } from '../../base/checks.js';
+import type { Clock } from '../../base/clock.js';
 
 /** What is used of the application's pool: `pg`'s `Pool`, or one that behaves like it. */
 export interface PostgresPool {

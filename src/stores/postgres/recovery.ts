@@ -1,4 +1,4 @@
-import type { Clock } from '../../clock.js';
+import type { Clock } from '../../base/clock.js';
 import { chargeOfInterrupted } from '../interrupted.js';
 import { DATABASE_MS, type Instance } from './instance.js';
 import { type PostgresLedger, settleStatement } from './ledger.js';

@@ -1,4 +1,4 @@
-import { systemClock } from '../../clock.js';
+import { systemClock } from '../../base/clock.js';
 import { differenceOf, HOUR_COLUMNS, SUM_COLUMNS, type SumDifference } from '../usage-columns.js';
 import { callAsHour } from './columns.js';
 import { database, numberOf, type PostgresPool, textOf } from './pool.js';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { unexpected } from '../../checks.js';
-import type { Clock } from '../../clock.js';
+import { unexpected } from '../../base/checks.js';
+import type { Clock } from '../../base/clock.js';
 import { LIMITER_SCRIPT } from './script.js';
 
 /** Sends one command. @param key one of its keys, for clients that choose a node by it. */

@@ -1,5 +1,5 @@
-import { roundIfNear } from '../../limiter/bucket.js';
-import type { Budget, Draw, Reservation, Slot, Verdict } from '../../limiter/limiter-store.js';
+import { roundIfNear } from '../../limits/bucket.js';
+import type { Budget, Draw, Reservation, Slot, Verdict } from '../../limits/limiter-store.js';
 
 /** A call of the script: the order of the arguments is the one in which it reads them. */
 export interface ScriptCall {

@@ -1,6 +1,6 @@
-import { isPending } from '../../awaitable.js';
-import type { Draw, LimiterStore, Reservation, Verdict } from '../../limiter/limiter-store.js';
-import { memoryLimiter } from '../../limiter/memory.js';
+import { isPending } from '../../base/awaitable.js';
+import type { Draw, LimiterStore, Reservation, Verdict } from '../../limits/limiter-store.js';
+import { memoryLimiter } from '../../limits/memory.js';
 
 /** What is done while Redis is lost. */
 export type OnStoreError = 'local' | 'deny' | 'allow';

@@ -1,4 +1,4 @@
-import type { IdempotencyClaim, IdempotencyStore, KeptAnswer } from '../../idempotency/idempotency-store.js';
+import type { IdempotencyClaim, IdempotencyStore, KeptAnswer } from '../answer-store.js';
 import { type Database, textOf } from './driver.js';
 import type { Writer } from './writer.js';
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { performance } from 'node:perf_hooks';
-import type { Clock } from '../../clock.js';
+import type { Clock } from '../../base/clock.js';
 import { type Database, numberOf, type Row, textOf } from './driver.js';
 
 /** How long a process that is not heard of may still be alive. */

@@ -1,5 +1,5 @@
-import { objectOf } from '../../json.js';
-import type { ObjectKind, ObjectStore, StoredObject } from '../../objects/object-store.js';
+import { objectOf } from '../../base/json.js';
+import type { ObjectKind, ObjectStore, StoredObject } from '../object-store.js';
 import { type Database, numberOf, type Row, textOf } from './driver.js';
 import type { Writer } from './writer.js';
 

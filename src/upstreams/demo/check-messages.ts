@@ -1,6 +1,6 @@
-import { isJsonObject, type Json, type JsonObject } from '../../json.js';
-import { emptyArray, invalidType, invalidValue, missingParameter } from '../../request-errors.js';
-import { imageOutsideUserMessage, imagesNotSupported } from '../../wire/chat-errors.js';
+import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
+import { emptyArray, invalidType, invalidValue, missingParameter } from '../../wire/request-errors.js';
+import { imageOutsideUserMessage, imagesNotSupported } from './chat-errors.js';
 import type { DemoModel } from './demo-models.js';
 import { imagesOf } from './message-content.js';
 

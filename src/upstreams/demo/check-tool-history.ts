@@ -1,5 +1,5 @@
-import { isJsonObject, type JsonObject, shownValue } from '../../json.js';
-import { toolCallIdNotFound, toolCallsUnanswered, toolMessageWithoutCall } from '../../wire/chat-errors.js';
+import { isJsonObject, type JsonObject, shownValue } from '../../base/json.js';
+import { toolCallIdNotFound, toolCallsUnanswered, toolMessageWithoutCall } from './chat-errors.js';
 
 /** Every call of an assistant is answered by the tool messages right after it, and nothing else is. @throws {GatewayError} 400 */
 export function checkToolHistory(messages: readonly JsonObject[]): void {

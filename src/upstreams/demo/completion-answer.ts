@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../json.js';
+import type { JsonObject } from '../../base/json.js';
 import { type CompletionLogprobs, joinedLogprobs, slicedLogprobs } from './completion-logprobs.js';
 
 /** A legacy completion free of its wire shape. */

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../json.js';
+import type { JsonObject } from '../../base/json.js';
 import { hashText } from './hash-text.js';
 
 /** What else a model might have said: one more than may be asked for, as one may be what it did say. */

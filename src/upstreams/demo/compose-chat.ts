@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { systemClock } from '../../clock.js';
-import type { JsonObject } from '../../json.js';
-import { contextLengthExceeded } from '../../request-errors.js';
-import { type ChatAnswer, chatCompletion, chatHead, usageBody } from '../../wire/chat-answer.js';
-import { chatChunks } from '../../wire/chat-chunks.js';
-import { orAborted } from '../abortable.js';
+import { orAborted } from '../../base/abortable.js';
+import { systemClock } from '../../base/clock.js';
+import type { JsonObject } from '../../base/json.js';
+import { type ChatAnswer, chatCompletion, chatHead, usageBody } from '../../wire/chat/answer.js';
+import { chatChunks } from '../../wire/chat/chunks.js';
+import { contextLengthExceeded } from '../../wire/request-errors.js';
 import { composeAnswer } from './compose-answer.js';
 import { countInput } from './count-input.js';
 import type { DemoContext, DemoReply } from './demo-context.js';

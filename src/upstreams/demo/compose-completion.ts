@@ -1,8 +1,8 @@
-import { systemClock } from '../../clock.js';
-import type { JsonObject } from '../../json.js';
-import { invalidRequest } from '../../request-errors.js';
-import { completionId } from '../../wire/chat-ids.js';
-import { orAborted } from '../abortable.js';
+import { orAborted } from '../../base/abortable.js';
+import { systemClock } from '../../base/clock.js';
+import type { JsonObject } from '../../base/json.js';
+import { completionId } from '../../wire/chat/ids.js';
+import { invalidRequest } from '../../wire/request-errors.js';
 import {
   type CompletionAnswer,
   type CompletionChoice,

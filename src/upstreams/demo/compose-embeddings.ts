@@ -1,5 +1,5 @@
-import type { JsonObject } from '../../json.js';
-import { orAborted } from '../abortable.js';
+import { orAborted } from '../../base/abortable.js';
+import type { JsonObject } from '../../base/json.js';
 import type { DemoContext, DemoReply } from './demo-context.js';
 import { embedder } from './embed-text.js';
 import { type EmbeddingsRequest, readEmbeddings } from './read-embeddings.js';

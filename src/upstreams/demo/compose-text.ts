@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject, shownValue } from '../../json.js';
+import { isJsonObject, type JsonObject, shownValue } from '../../base/json.js';
 import { imagesOf, textOf } from './message-content.js';
 import type { DemoRequest } from './read-request.js';
 import { schemaBudget, schemaValue } from './schema/schema-value.js';

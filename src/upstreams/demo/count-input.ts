@@ -1,5 +1,5 @@
-import type { Json, JsonObject } from '../../json.js';
-import { isJsonObject } from '../../json.js';
+import type { Json, JsonObject } from '../../base/json.js';
+import { isJsonObject } from '../../base/json.js';
 import { imagesOf, textOf } from './message-content.js';
 import type { Tokenizer } from './tokenizer.js';
 

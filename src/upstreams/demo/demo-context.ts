@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../json.js';
+import type { JsonObject } from '../../base/json.js';
 import type { CallContext } from '../upstream.js';
 import type { TokenDecoder } from './decode-tokens.js';
 import type { DemoModel } from './demo-models.js';

@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import type { JsonObject } from '../../json.js';
+import type { JsonObject } from '../../base/json.js';
 import type { ModelOperation, Upstream, UpstreamCall, UpstreamReply } from '../upstream.js';
 import { composeChat } from './compose-chat.js';
 import { composeCompletion } from './compose-completion.js';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Json } from '../../json.js';
+import type { Json } from '../../base/json.js';
 
 /** What else a model might have said. */
 const ALTERNATIVES =

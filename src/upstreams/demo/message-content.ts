@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from '../../json.js';
+import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 
 /** The text of a message, its text parts joined by line ends; '' when it has none. */
 export function textOf({ content }: JsonObject): string {

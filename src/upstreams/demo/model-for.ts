@@ -1,4 +1,4 @@
-import { modelNotFound } from '../../errors.js';
+import { modelNotFound } from '../../base/errors.js';
 import { findKnownModel, type KnownModel } from '../../models/known-models.js';
 import type { ModelOperation } from '../upstream.js';
 import { findDemoModel } from './demo-models.js';

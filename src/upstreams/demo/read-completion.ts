@@ -1,8 +1,8 @@
-import type { JsonObject } from '../../json.js';
+import type { JsonObject } from '../../base/json.js';
 import type { KnownModel } from '../../models/known-models.js';
-import { arrayAboveMaxLength, invalidType } from '../../request-errors.js';
 import { optionalBoolean, optionalInteger, optionalObject, optionalString } from '../../wire/members.js';
 import { checkDecimals, readModel, readN, readStream } from '../../wire/model-request.js';
+import { arrayAboveMaxLength, invalidType } from '../../wire/request-errors.js';
 import { modelFor } from './model-for.js';
 import { readStop } from './read-stop.js';
 import { MAX_INPUTS, readTextInputs, type TextInput } from './read-text-inputs.js';

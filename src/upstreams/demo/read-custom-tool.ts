@@ -1,5 +1,5 @@
-import { isJsonObject, type Json, type JsonObject, shownValue } from '../../json.js';
-import { invalidType, invalidValue, missingParameter, unsupportedParameter } from '../../request-errors.js';
+import { isJsonObject, type Json, type JsonObject, shownValue } from '../../base/json.js';
+import { invalidType, invalidValue, missingParameter, unsupportedParameter } from '../../wire/request-errors.js';
 import { textOfLark } from './lark-text.js';
 import { type GrammarBudget, textOfRegex } from './regex-text.js';
 import { readToolName } from './tool-name.js';

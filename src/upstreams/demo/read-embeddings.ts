@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../json.js';
+import type { JsonObject } from '../../base/json.js';
 import { readModel } from '../../wire/model-request.js';
 import { modelFor } from './model-for.js';
 import { readTextInputs, type TextInput } from './read-text-inputs.js';

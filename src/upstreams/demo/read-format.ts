@@ -1,7 +1,7 @@
-import { isJsonObject, type Json, type JsonObject, shownValue } from '../../json.js';
-import { invalidType, invalidValue, missingParameter } from '../../request-errors.js';
-import { jsonModeWithoutTheWord, patternMismatch } from '../../wire/chat-errors.js';
+import { isJsonObject, type Json, type JsonObject, shownValue } from '../../base/json.js';
 import { optionalObject } from '../../wire/members.js';
+import { invalidType, invalidValue, missingParameter } from '../../wire/request-errors.js';
+import { jsonModeWithoutTheWord, patternMismatch } from './chat-errors.js';
 import { textOf } from './message-content.js';
 import { checkStrictSchema } from './schema/strict-schema.js';
 

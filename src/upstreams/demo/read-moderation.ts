@@ -1,6 +1,6 @@
-import { isJsonObject, type Json, type JsonObject } from '../../json.js';
-import { invalidType, missingParameter } from '../../request-errors.js';
+import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { readModel } from '../../wire/model-request.js';
+import { invalidType, missingParameter } from '../../wire/request-errors.js';
 import { modelFor } from './model-for.js';
 import { MAX_INPUTS } from './read-text-inputs.js';
 import { malformedInput, notAModerationModel, tooManyInputs } from './text-errors.js';

@@ -1,9 +1,7 @@
-import { modelNotFound } from '../../errors.js';
-import type { JsonObject } from '../../json.js';
+import { modelNotFound } from '../../base/errors.js';
+import type { JsonObject } from '../../base/json.js';
 import { findKnownModel } from '../../models/known-models.js';
-import { invalidType, unsupportedParameter } from '../../request-errors.js';
-import { maxTokensTooLarge, topLogprobsWithoutLogprobs, unsupportedValue } from '../../wire/chat-errors.js';
-import { readChatRequest } from '../../wire/chat-request.js';
+import { readChatRequest } from '../../wire/chat/request.js';
 import {
   optionalArray,
   optionalBoolean,
@@ -12,6 +10,8 @@ import {
   optionalObject,
   optionalString,
 } from '../../wire/members.js';
+import { invalidType, unsupportedParameter } from '../../wire/request-errors.js';
+import { maxTokensTooLarge, topLogprobsWithoutLogprobs, unsupportedValue } from './chat-errors.js';
 import { readMessages } from './check-messages.js';
 import { checkToolHistory } from './check-tool-history.js';
 import { type DemoModel, findDemoModel } from './demo-models.js';

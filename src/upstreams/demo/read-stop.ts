@@ -1,6 +1,6 @@
-import type { JsonObject } from '../../json.js';
-import { arrayAboveMaxLength, invalidType } from '../../request-errors.js';
+import type { JsonObject } from '../../base/json.js';
 import { optionalArray } from '../../wire/members.js';
+import { arrayAboveMaxLength, invalidType } from '../../wire/request-errors.js';
 
 const MAX_STOPS = 4;
 

@@ -1,5 +1,5 @@
-import type { Json } from '../../json.js';
-import { missingParameter } from '../../request-errors.js';
+import type { Json } from '../../base/json.js';
+import { missingParameter } from '../../wire/request-errors.js';
 import { MAX_TOKEN } from './decode-tokens.js';
 import { malformedInput, tooManyInputs } from './text-errors.js';
 

@@ -1,7 +1,7 @@
-import { isJsonObject, type Json, type JsonObject, shownValue } from '../../json.js';
-import { arrayAboveMaxLength, invalidType, invalidValue, missingParameter } from '../../request-errors.js';
-import { onlyAllowedWith, toolChoiceNotFound } from '../../wire/chat-errors.js';
+import { isJsonObject, type Json, type JsonObject, shownValue } from '../../base/json.js';
 import { optionalArray, optionalBoolean } from '../../wire/members.js';
+import { arrayAboveMaxLength, invalidType, invalidValue, missingParameter } from '../../wire/request-errors.js';
+import { onlyAllowedWith, toolChoiceNotFound } from './chat-errors.js';
 import { type OfferedCustomTool, readCustomTool } from './read-custom-tool.js';
 import { type GrammarBudget, grammarBudget } from './regex-text.js';
 import { checkStrictSchema } from './schema/strict-schema.js';

@@ -1,5 +1,5 @@
-import { GatewayError } from '../../errors.js';
-import { badRequest } from '../../request-errors.js';
+import { GatewayError } from '../../base/errors.js';
+import { badRequest } from '../../wire/request-errors.js';
 
 // What OpenAI says on its endpoints of texts, most of which are older than the wording of chat completions.
 

@@ -1,6 +1,6 @@
-import type { Json, JsonObject } from '../../json.js';
-import { invalidType, missingParameter } from '../../request-errors.js';
-import { patternMismatch } from '../../wire/chat-errors.js';
+import type { Json, JsonObject } from '../../base/json.js';
+import { invalidType, missingParameter } from '../../wire/request-errors.js';
+import { patternMismatch } from './chat-errors.js';
 
 const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
 

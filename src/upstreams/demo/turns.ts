@@ -1,5 +1,5 @@
 import { setImmediate as immediate } from 'node:timers/promises';
-import { systemClock } from '../../clock.js';
+import { systemClock } from '../../base/clock.js';
 
 // How long work of the demo lets other work have its turn.
 

@@ -1,5 +1,5 @@
-import { isJsonObject, type Json, type JsonObject, shownValue } from '../../../json.js';
-import { badRequest, invalidType, invalidValue } from '../../../request-errors.js';
+import { isJsonObject, type Json, type JsonObject, shownValue } from '../../../base/json.js';
+import { badRequest, invalidType, invalidValue } from '../../../wire/request-errors.js';
 
 /** Whether attributes pass a filter. */
 export type AttributeFilter = (attributes: JsonObject) => boolean;

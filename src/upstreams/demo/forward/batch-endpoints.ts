@@ -1,9 +1,9 @@
-import { type Json, type JsonObject, shownValue } from '../../../json.js';
-import { objectNotFound } from '../../../object-errors.js';
-import { badRequest, missingParameter } from '../../../request-errors.js';
+import { type Json, type JsonObject, shownValue } from '../../../base/json.js';
 import { listPage } from '../../../wire/list-page.js';
 import { optionalChoice } from '../../../wire/members.js';
 import { readMetadata } from '../../../wire/metadata.js';
+import { objectNotFound } from '../../../wire/object-errors.js';
+import { badRequest, missingParameter } from '../../../wire/request-errors.js';
 import type { ForwardCall, ModelOperation, Upstream } from '../../upstream.js';
 import type { DemoStorage } from './demo-storage.js';
 import type { Endpoints } from './endpoints.js';

@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from '../../../json.js';
+import { isJsonObject, type Json, type JsonObject } from '../../../base/json.js';
 import { nextIdleTurn } from '../turns.js';
 
 /** One request of a batch. */

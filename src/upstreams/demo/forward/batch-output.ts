@@ -1,5 +1,5 @@
-import { isJsonObject, type Json, type JsonObject } from '../../../json.js';
-import { badRequest } from '../../../request-errors.js';
+import { isJsonObject, type Json, type JsonObject } from '../../../base/json.js';
+import { badRequest } from '../../../wire/request-errors.js';
 import type { DemoStorage } from './demo-storage.js';
 
 /** What a batch's requests were answered, until it is stored. */

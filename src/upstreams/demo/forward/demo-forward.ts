@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from '../../../clock.js';
+import { type Clock, systemClock } from '../../../base/clock.js';
 import type { ForwardCall, ForwardReply, Upstream } from '../../upstream.js';
 import { batchEndpoints } from './batch-endpoints.js';
 import { DEFAULT_BOUNDS, type DemoBounds } from './demo-bounds.js';

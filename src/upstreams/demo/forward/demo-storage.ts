@@ -1,4 +1,4 @@
-import type { Clock } from '../../../clock.js';
+import type { Clock } from '../../../base/clock.js';
 import type { DemoBounds } from './demo-bounds.js';
 import { storageFull } from './forward-errors.js';
 import { type Shelf, shelf } from './shelf.js';

@@ -1,4 +1,4 @@
-import { unknownUrl } from '../../../errors.js';
+import { unknownUrl } from '../../../base/errors.js';
 import type { ForwardCall, ForwardReply } from '../../upstream.js';
 
 /** What an endpoint gets to answer. */

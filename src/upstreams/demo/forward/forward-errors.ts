@@ -1,5 +1,5 @@
-import { GatewayError } from '../../../errors.js';
-import { badRequest } from '../../../request-errors.js';
+import { GatewayError } from '../../../base/errors.js';
+import { badRequest } from '../../../wire/request-errors.js';
 
 /** A 404 for an object that is not there. @param param the parameter of the path, or `null` where OpenAI names none. */
 export const notFound = (message: string, param: string | null = null): GatewayError =>

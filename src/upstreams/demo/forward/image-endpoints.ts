@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../../json.js';
+import type { JsonObject } from '../../../base/json.js';
 import type { ForwardCall, ForwardReply } from '../../upstream.js';
 import { nextTurn } from '../turns.js';
 import type { DemoStorage } from './demo-storage.js';

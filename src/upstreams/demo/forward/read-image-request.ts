@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
-import type { JsonObject } from '../../../json.js';
+import type { JsonObject } from '../../../base/json.js';
+import { estimateTokens } from '../../../wire/estimate.js';
+import { optionalBoolean, optionalChoice, optionalInteger, optionalString } from '../../../wire/members.js';
 import {
   arrayAboveMaxLength,
   badRequest,
   invalidValue,
   missingParameter,
   unsupportedParameter,
-} from '../../../request-errors.js';
-import { estimateTokens } from '../../../wire/estimate.js';
-import { optionalBoolean, optionalChoice, optionalInteger, optionalString } from '../../../wire/members.js';
+} from '../../../wire/request-errors.js';
 import type { ForwardCall } from '../../upstream.js';
 import { filledString, requiredObjects } from './read-objects.js';
 import { coerced, isForm, readForm, readJson } from './request-body.js';

@@ -1,5 +1,4 @@
-import type { Json, JsonObject } from '../../../json.js';
-import { missingParameter } from '../../../request-errors.js';
+import type { Json, JsonObject } from '../../../base/json.js';
 import {
   objectsIn,
   optionalChoice,
@@ -8,6 +7,7 @@ import {
   optionalString,
   stringsIn,
 } from '../../../wire/members.js';
+import { missingParameter } from '../../../wire/request-errors.js';
 
 // Each reads what several endpoints take in the same form.
 

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../../json.js';
+import type { JsonObject } from '../../../base/json.js';
 import type { ForwardReply } from '../../upstream.js';
 
 const SLICE_BYTES = 64 * 1024;

@@ -1,6 +1,6 @@
-import { isJsonObject, type Json, type JsonObject } from '../../../json.js';
-import { bodyTooLarge, invalidJson, invalidType, unsupportedContentType } from '../../../request-errors.js';
-import { abortable } from '../../abortable.js';
+import { abortable } from '../../../base/abortable.js';
+import { isJsonObject, type Json, type JsonObject } from '../../../base/json.js';
+import { bodyTooLarge, invalidJson, invalidType, unsupportedContentType } from '../../../wire/request-errors.js';
 import type { ForwardCall } from '../../upstream.js';
 import { notAForm } from './forward-errors.js';
 import { type FormPart, parseMultipart } from './multipart.js';

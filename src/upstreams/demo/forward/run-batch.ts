@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { errorBody, toGatewayError } from '../../../errors.js';
-import type { JsonObject } from '../../../json.js';
-import { badRequest, invalidRequest } from '../../../request-errors.js';
+import { errorBody, toGatewayError } from '../../../base/errors.js';
+import type { JsonObject } from '../../../base/json.js';
+import { badRequest, invalidRequest } from '../../../wire/request-errors.js';
 import type { CallContext, ModelOperation, Upstream, UpstreamCall } from '../../upstream.js';
 import { nextIdleTurn } from '../turns.js';
 import { type BatchLine, checkLines, readLine, textLines } from './batch-lines.js';

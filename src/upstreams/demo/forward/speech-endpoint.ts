@@ -1,7 +1,7 @@
-import type { JsonObject } from '../../../json.js';
-import { invalidType, missingParameter, unsupportedParameter } from '../../../request-errors.js';
+import type { JsonObject } from '../../../base/json.js';
 import { estimateTokens } from '../../../wire/estimate.js';
 import { optionalChoice, optionalDecimal } from '../../../wire/members.js';
+import { invalidType, missingParameter, unsupportedParameter } from '../../../wire/request-errors.js';
 import { nextTurn } from '../turns.js';
 import type { Endpoints } from './endpoints.js';
 import { filledString } from './read-objects.js';

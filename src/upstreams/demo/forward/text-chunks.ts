@@ -1,6 +1,6 @@
-import { isJsonObject, type JsonObject } from '../../../json.js';
-import { badRequest, missingParameter } from '../../../request-errors.js';
+import { isJsonObject, type JsonObject } from '../../../base/json.js';
 import { optionalChoice, optionalInteger, optionalObject } from '../../../wire/members.js';
+import { badRequest, missingParameter } from '../../../wire/request-errors.js';
 
 /** How a text is cut before it is searched, in tokens. */
 export interface Chunking {

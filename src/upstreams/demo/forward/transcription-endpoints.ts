@@ -1,6 +1,6 @@
-import type { JsonObject } from '../../../json.js';
-import { badRequest, missingParameter } from '../../../request-errors.js';
+import type { JsonObject } from '../../../base/json.js';
 import { optionalBoolean, optionalChoice, optionalString, stringsIn } from '../../../wire/members.js';
+import { badRequest, missingParameter } from '../../../wire/request-errors.js';
 import type { ForwardCall, ForwardReply } from '../../upstream.js';
 import type { DemoStorage } from './demo-storage.js';
 import type { Endpoints } from './endpoints.js';

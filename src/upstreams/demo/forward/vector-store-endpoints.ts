@@ -1,8 +1,8 @@
-import type { JsonObject } from '../../../json.js';
-import { badRequest, missingParameter } from '../../../request-errors.js';
+import type { JsonObject } from '../../../base/json.js';
 import { listPage } from '../../../wire/list-page.js';
 import { optionalChoice, optionalInteger, optionalObject, optionalString, stringsIn } from '../../../wire/members.js';
 import { readMetadata } from '../../../wire/metadata.js';
+import { badRequest, missingParameter } from '../../../wire/request-errors.js';
 import type { DemoStorage } from './demo-storage.js';
 import type { Endpoints } from './endpoints.js';
 import { jsonReply } from './replies.js';

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../../json.js';
+import type { JsonObject } from '../../../base/json.js';
 import { listPage } from '../../../wire/list-page.js';
 import { optionalChoice } from '../../../wire/members.js';
 import { readAttributes } from '../../../wire/metadata.js';

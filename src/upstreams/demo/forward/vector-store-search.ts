@@ -1,6 +1,6 @@
-import type { JsonObject } from '../../../json.js';
-import { missingParameter } from '../../../request-errors.js';
+import type { JsonObject } from '../../../base/json.js';
 import { optionalDecimal, optionalInteger, optionalObject, optionalString, stringsIn } from '../../../wire/members.js';
+import { missingParameter } from '../../../wire/request-errors.js';
 import { nextTurn } from '../turns.js';
 import { attributeFilter } from './attribute-filter.js';
 import { chunksOf, textOf } from './text-chunks.js';

@@ -1,6 +1,6 @@
-import type { JsonObject } from '../../../json.js';
-import { objectNotFound } from '../../../object-errors.js';
-import { badRequest } from '../../../request-errors.js';
+import type { JsonObject } from '../../../base/json.js';
+import { objectNotFound } from '../../../wire/object-errors.js';
+import { badRequest } from '../../../wire/request-errors.js';
 import type { DemoStorage, StoredFile } from './demo-storage.js';
 import { notFound } from './forward-errors.js';
 import { type Shelf, shelf } from './shelf.js';

@@ -1,4 +1,4 @@
-import type { Json } from '../../../json.js';
+import type { Json } from '../../../base/json.js';
 import { canonical, satisfies } from './schema-check.js';
 import { allOf } from './schema-keywords.js';
 import { itemSchema } from './schema-members.js';

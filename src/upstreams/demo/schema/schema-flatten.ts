@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from '../../../json.js';
+import { isJsonObject, type Json, type JsonObject } from '../../../base/json.js';
 import { allOf, dependentsOf, listOf } from './schema-keywords.js';
 import { mergedPlain } from './schema-merge.js';
 import { negations } from './schema-negation.js';

@@ -1,4 +1,4 @@
-import type { Json } from '../../../json.js';
+import type { Json } from '../../../base/json.js';
 import { type Flat, flattened } from './schema-flatten.js';
 import { itemSchema, memberSchema, typesToMake } from './schema-members.js';
 import type { Scope } from './schema-scope.js';

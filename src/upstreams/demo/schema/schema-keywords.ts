@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from '../../../json.js';
+import { isJsonObject, type Json, type JsonObject } from '../../../base/json.js';
 
 /** The types that tell values apart; `integer` is a kind of `number`. */
 export const TYPES = ['string', 'object', 'array', 'number', 'boolean', 'null'] as const;

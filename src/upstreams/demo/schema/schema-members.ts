@@ -1,4 +1,4 @@
-import type { Json } from '../../../json.js';
+import type { Json } from '../../../base/json.js';
 import { allOf, propertySchemas, TYPES } from './schema-keywords.js';
 import { textMatches } from './schema-pattern-match.js';
 import type { Plain } from './schema-plain.js';

@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from '../../../json.js';
+import type { Json, JsonObject } from '../../../base/json.js';
 import { allOf, isSame, propertySchemas } from './schema-keywords.js';
 import { textMatches } from './schema-pattern-match.js';
 import type { Plain } from './schema-plain.js';

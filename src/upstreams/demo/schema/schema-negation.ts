@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from '../../../json.js';
+import { isJsonObject, type Json, type JsonObject } from '../../../base/json.js';
 import { dependentsOf, listOf, numberOr, TYPES, textsOf, typesOf } from './schema-keywords.js';
 import { REFERENCES, type Scope } from './schema-scope.js';
 

@@ -1,4 +1,4 @@
-import type { Json } from '../../../json.js';
+import type { Json } from '../../../base/json.js';
 import { satisfies } from './schema-check.js';
 import { allOf } from './schema-keywords.js';
 import { memberSchema } from './schema-members.js';

@@ -1,4 +1,4 @@
-import type { Json } from '../../../json.js';
+import type { Json } from '../../../base/json.js';
 import type { Budget, Scope } from './schema-scope.js';
 
 /** Where in the value we are. */

@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from '../../../json.js';
+import { isJsonObject, type Json, type JsonObject } from '../../../base/json.js';
 import { numberOr, textsOf, typesOf } from './schema-keywords.js';
 
 /** What a schema says beside the choices it leaves, in one form for all drafts. No bound on a side: an infinite one. */

@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from '../../../json.js';
+import { isJsonObject, type Json, type JsonObject } from '../../../base/json.js';
 import type { Flat } from './schema-flatten.js';
 import { type Pattern, parsedPattern } from './schema-pattern-parse.js';
 

@@ -1,5 +1,5 @@
-import type { Json } from '../../../json.js';
-import { invalidRequest } from '../../../request-errors.js';
+import type { Json } from '../../../base/json.js';
+import { invalidRequest } from '../../../wire/request-errors.js';
 import { schemaArrays } from './schema-array.js';
 import { satisfies } from './schema-check.js';
 import { type Choice, type Condition, type Flat, flattened, merged } from './schema-flatten.js';

@@ -1,5 +1,5 @@
-import { isJsonObject, type Json, type JsonObject } from '../../../json.js';
-import { invalidStrictSchema } from '../../../wire/chat-errors.js';
+import { isJsonObject, type Json, type JsonObject } from '../../../base/json.js';
+import { invalidStrictSchema } from '../chat-errors.js';
 
 const MAX_DEPTH = 100;
 

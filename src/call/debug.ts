@@ -1,0 +1,98 @@
+import type { Clock } from '../base/clock.js';
+import type { UsageRecord } from '../usage/usage-store.js';
+
+/** Milliseconds each phase of a request took, in order. */
+export interface Phases {
+  /** Ends the phase that runs; the next begins. */
+  mark(phase: string): void;
+  readonly done: readonly (readonly [phase: string, durationMs: number])[];
+}
+
+export function startPhases(clock: Clock): Phases {
+  let since = clock.steadyMs();
+  const done: [string, number][] = [];
+  return {
+    mark(phase) {
+      const now = clock.steadyMs();
+      done.push([phase, now - since]);
+      since = now;
+    },
+    done,
+  };
+}
+
+/** For requests whose phases nobody will see. */
+export const NO_PHASES: Phases = { mark: () => {}, done: [] };
+
+/** What is known of a call when it is shown; fields come as the call goes on. Nothing here is secret. */
+export interface DebugFacts {
+  readonly requestId: string;
+  readonly keyId?: string;
+  readonly tier?: string;
+  /** Public model id. */
+  readonly model?: string;
+  /** The upstream's name. Never its address or its own model id. */
+  readonly upstream?: string;
+  /** How often the upstream was asked. */
+  readonly attempts?: number;
+  readonly estimatedInputTokens?: number;
+  readonly reservedTokens?: number | undefined;
+  /** What the key's buckets held before this call. */
+  readonly limitsBefore?: readonly number[];
+  readonly limitsAfter?: readonly number[];
+  readonly record?: UsageRecord;
+}
+
+/** What `X-Debug: true` shows, as plain data: names as on the wire. */
+export function debugReport(facts: DebugFacts, phases: Phases): Record<string, unknown> {
+  const { record } = facts;
+  return withoutAbsent({
+    request_id: facts.requestId,
+    key_id: facts.keyId,
+    tier: facts.tier,
+    model: facts.model,
+    upstream: facts.upstream,
+    attempts: facts.attempts,
+    estimated_input_tokens: facts.estimatedInputTokens,
+    reserved_tokens: facts.reservedTokens,
+    limits_before: facts.limitsBefore?.map(Math.floor),
+    limits_after: facts.limitsAfter?.map(Math.floor),
+    input_tokens: record?.inputTokens,
+    cached_input_tokens: record?.cachedInputTokens,
+    output_tokens: record?.outputTokens,
+    reasoning_tokens: record?.reasoningTokens,
+    counted: record?.counted,
+    cost_usd: record?.costNanoUsd === undefined ? undefined : record.costNanoUsd / 1e9,
+    timings_ms: Object.fromEntries(phases.done.map(([phase, durationMs]) => [phase, rounded(durationMs)])),
+  });
+}
+
+/** The same as headers: `server-timing` for the phases, `x-debug-*` for the rest. */
+export function debugHeaders(facts: DebugFacts, phases: Phases): Record<string, string> {
+  const { timings_ms: _, ...report } = debugReport(facts, phases);
+  const headers: Record<string, string> = {
+    'server-timing': phases.done.map(([phase, durationMs]) => `${phase};dur=${rounded(durationMs)}`).join(', '),
+  };
+  for (const [name, value] of Object.entries(report)) {
+    headers[`x-debug-${name.replaceAll('_', '-')}`] = headerText(String(value));
+  }
+  return headers;
+}
+
+/** An SSE comment, which every client skips. */
+export function debugComment(facts: DebugFacts, phases: Phases): string {
+  return `: x-debug ${JSON.stringify(debugReport(facts, phases))}\n\n`;
+}
+
+/** Printable ASCII only: a header with anything else makes Node throw. */
+function headerText(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, (character) => encodeURIComponent(character.toWellFormed())).slice(0, 256);
+}
+
+function rounded(ms: number): number {
+  return Math.round(ms * 1_000) / 1_000;
+}
+
+function withoutAbsent(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}

@@ -1,0 +1,57 @@
+import type { Ceiling } from '../limits/levels.js';
+import type { Verdict } from '../limits/limiter-store.js';
+
+/** SDKs parse these into 32-bit integers (wire.md §1.3). */
+const MAX_HEADER_INTEGER = 2_147_483_647;
+const MINUTE_MS = 60_000;
+
+/** What `limitHeaders` shows: the ceilings in force and what their buckets hold. */
+export interface LimitState {
+  readonly ceilings: readonly Ceiling[];
+  /** In the order of the ceilings. */
+  readonly remaining: Verdict['remaining'];
+}
+
+/**
+ * `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` as OpenAI writes them; nothing for what has no limit. Of several
+ * levels it is the one with the least left.
+ */
+export function limitHeaders({ ceilings, remaining }: LimitState): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const measure of ['requests', 'tokens'] as const) {
+    let least: { readonly capacity: number; readonly left: number } | undefined;
+    for (const [index, ceiling] of ceilings.entries()) {
+      if (ceiling.measure !== measure) continue;
+      const left = remaining[index] ?? 0;
+      if (least === undefined || left < least.left) least = { capacity: ceiling.capacity, left };
+    }
+    if (least === undefined) continue;
+    headers[`x-ratelimit-limit-${measure}`] = integer(least.capacity);
+    headers[`x-ratelimit-remaining-${measure}`] = integer(least.left);
+    headers[`x-ratelimit-reset-${measure}`] = untilFull(least.capacity, least.left);
+  }
+  return headers;
+}
+
+function untilFull(limit: number, left: number): string {
+  return formatDuration(limit === 0 ? 0 : ((limit - left) / limit) * MINUTE_MS);
+}
+
+/**
+ * A duration as Go's `time.Duration.String()` writes it, rounded up to milliseconds: `0s`, `6ms`, `1.2s`, `6m0s`,
+ * `1h0m0s`. go-openai parses the headers with `time.ParseDuration`.
+ */
+export function formatDuration(durationMs: number): string {
+  const ms = Math.max(0, Math.ceil(durationMs - 1e-6));
+  if (ms === 0) return '0s';
+  if (ms < 1_000) return `${ms}ms`;
+  const hours = Math.floor(ms / 3_600_000);
+  const minutes = Math.floor((ms % 3_600_000) / MINUTE_MS);
+  const seconds = `${(ms % MINUTE_MS) / 1_000}s`;
+  if (hours > 0) return `${hours}h${minutes}m${seconds}`;
+  return minutes > 0 ? `${minutes}m${seconds}` : seconds;
+}
+
+function integer(value: number): string {
+  return String(Math.min(MAX_HEADER_INTEGER, Math.max(0, Math.floor(value))));
+}

@@ -1,0 +1,88 @@
+import type { Awaitable } from '../base/awaitable.js';
+import type { Clock } from '../base/clock.js';
+import type { Hooks } from '../config/hooks.js';
+
+/** What a store did not take, and has to be told again. To tell it twice must do no harm. */
+export interface Untold {
+  readonly requestId: string;
+  readonly keyId: string;
+  /** @throws Anything, while the store fails. */
+  tell(): Awaitable<void>;
+}
+
+/** The ends of calls that the usage store or the limiter did not take, to be told again until they do. */
+export interface Unsettled {
+  add(untold: Untold): void;
+  /** Resolves when there are none left, or when nothing more can be done in that time. */
+  drained(graceMs: number): Promise<void>;
+}
+
+/** So many are remembered; above it, the oldest are lost to the store, though not to `hooks.onFinish`. */
+const MAX_UNTOLD = 10_000;
+const RETRY_MS = 500;
+/** After so many failures, a store is left alone until the next time. One that is always refused must not hold up the others. */
+const MAX_FAILURES = 8;
+
+export function unsettledCalls({
+  clock,
+  hooks,
+}: {
+  readonly clock: Clock;
+  readonly hooks: Required<Hooks>;
+}): Unsettled {
+  const all = new Set<Untold>();
+  const waiting: (() => void)[] = [];
+  let isTrying = false;
+
+  async function retry(): Promise<void> {
+    let failures = 0;
+    for (const untold of [...all]) {
+      try {
+        await untold.tell();
+        all.delete(untold);
+      } catch {
+        // It was reported when it came. To the end of the line.
+        if (all.delete(untold)) all.add(untold);
+        failures += 1;
+        if (failures === MAX_FAILURES) break;
+      }
+    }
+    if (all.size > 0) {
+      tryLater();
+      return;
+    }
+    isTrying = false;
+    for (const run of waiting.splice(0)) run();
+  }
+
+  function tryLater(): void {
+    clock.setTimer(() => void retry(), RETRY_MS);
+  }
+
+  return {
+    add(untold) {
+      all.add(untold);
+      if (all.size > MAX_UNTOLD) {
+        const [oldest] = all;
+        if (oldest !== undefined) all.delete(oldest);
+        hooks.onError(new Error('A store takes no ends of calls: the oldest of them is lost'), {
+          requestId: oldest?.requestId,
+          keyId: oldest?.keyId,
+        });
+      }
+      if (isTrying) return;
+      isTrying = true;
+      tryLater();
+    },
+    drained(graceMs) {
+      if (all.size === 0) return Promise.resolve();
+      return new Promise((resolve) => {
+        const cancel = clock.setTimer(resolve, graceMs);
+        waiting.push(() => {
+          cancel();
+          resolve();
+        });
+      });
+    },
+  };
+}

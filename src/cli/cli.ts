@@ -1,0 +1,94 @@
+#!/usr/bin/env node
+import { existsSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+
+const USAGE = `Usage: megallm verify <file | postgres://…> [--schema <name>] [--json]
+
+Recomputes every hourly sum of a ledger from its rows and prints those that differ.
+
+  --schema  of a Postgres ledger (megallm)
+  --json    prints an array of the differences
+
+Ends with 0 when all is well, 1 when a sum differs, and 2 when nothing could be verified.`;
+
+/** A sum that is not that of its rows, as the stores tell it. */
+type Differences = readonly object[];
+
+const UNVERIFIED = 2;
+const CONNECT_MS = 5_000;
+
+process.exitCode = await run(process.argv.slice(2));
+
+/** @returns what the process ends with. */
+async function run(args: readonly string[]): Promise<number> {
+  try {
+    const order = orderOf(args);
+    if (order === undefined) {
+      console.log(USAGE);
+      return 0;
+    }
+    return report(await verify(order), order.asJson);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : String(error));
+    return UNVERIFIED;
+  }
+}
+
+interface Order {
+  readonly ledger: string;
+  readonly schema: string | undefined;
+  readonly asJson: boolean;
+}
+
+/** @returns `undefined` when help is asked for. @throws {Error} with the usage for what cannot be understood. */
+function orderOf(args: readonly string[]): Order | undefined {
+  const options = { schema: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean' } } as const;
+  const { values, positionals } = understood(() => parseArgs({ args: [...args], options, allowPositionals: true }));
+  if (values.help === true) return undefined;
+  const [command, ledger, ...rest] = positionals;
+  if (command !== 'verify' || ledger === undefined || rest.length > 0) throw new Error(USAGE);
+  return { ledger, schema: values.schema, asJson: values.json === true };
+}
+
+function understood<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (cause) {
+    throw new Error(`${cause instanceof Error ? cause.message : cause}\n\n${USAGE}`, { cause });
+  }
+}
+
+/** @throws {Error} when the ledger cannot be read. */
+async function verify({ ledger, schema }: Order): Promise<Differences> {
+  if (/^postgres(?:ql)?:\/\//.test(ledger)) return verifyPostgres(ledger, schema);
+  // SQLite would make it.
+  if (!existsSync(ledger)) throw new Error(`There is no file ${ledger}`);
+  const { verifySums } = await import('../stores/sqlite/sqlite.js');
+  return verifySums(ledger);
+}
+
+/** The application has its own pool; a command has to make one. */
+async function verifyPostgres(connectionString: string, schema: string | undefined): Promise<Differences> {
+  const { verifySums } = await import('../stores/postgres/postgres.js');
+  const { default: pg } = await import('pg').catch((cause: unknown) => {
+    throw new Error('Postgres needs a package: npm install pg', { cause });
+  });
+  const pool = new pg.Pool({ connectionString, max: 1, connectionTimeoutMillis: CONNECT_MS });
+  try {
+    return await verifySums(pool, schema);
+  } finally {
+    await pool.end();
+  }
+}
+
+function report(differences: Differences, asJson: boolean): number {
+  if (asJson) console.log(JSON.stringify(differences, undefined, 2));
+  else {
+    for (const difference of differences) console.log(JSON.stringify(difference));
+    const { length } = differences;
+    console.log(
+      length === 0 ? 'Every sum equals its rows.' : `${length} ${length === 1 ? 'sum differs' : 'sums differ'}.`,
+    );
+  }
+  return differences.length === 0 ? 0 : 1;
+}

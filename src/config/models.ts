@@ -1,0 +1,139 @@
+import type { ApiKey } from '../keys/key-store.js';
+import { findKnownModel, KNOWN_MODELS, type ListedOperation } from '../models/known-models.js';
+import { type Price, type Pricing, toPrice } from '../models/pricing.js';
+import type { Upstream } from '../upstreams/upstream.js';
+
+/** One model as the host offers it. What a field leaves out is taken from what is publicly known of the upstream's model. */
+export interface ModelOptions {
+  /** Who answers. @default the gateway's `upstream` */
+  readonly upstream?: Upstream;
+  /** The upstream's own id for it. The client never sees it. @default the public id */
+  readonly upstreamModel?: string;
+  /** Further public ids of the same model. */
+  readonly aliases?: readonly string[];
+  /** Tokens of input and output together. */
+  readonly contextLength?: number;
+  readonly maxOutputTokens?: number;
+  /** Absent and not known: cost is unknown, never 0. */
+  readonly pricing?: Pricing;
+  /** @default the public id */
+  readonly displayName?: string;
+  /** @default 'openai' for known models, else 'system' */
+  readonly ownedBy?: string;
+  /** @default what is known of the model, else true for function calling and streaming only */
+  readonly capabilities?: Partial<Capabilities>;
+  /** What it is there for. @default what is known of the model, else 'chat.completions' */
+  readonly operation?: ListedOperation;
+  /**
+   * Whether calls to `/v1/responses` are passed on to the upstream, or translated to chat completions.
+   * @default 'pass' where the upstream says that it has `responses`
+   */
+  readonly responses?: 'pass' | 'translate';
+  /** Unix time in milliseconds. @default what is known of the model, else when the gateway was made */
+  readonly createdAt?: number;
+}
+
+export interface Capabilities {
+  readonly functionCalling: boolean;
+  readonly vision: boolean;
+  readonly streaming: boolean;
+  readonly structuredOutput: boolean;
+}
+
+/** A model with nothing left open. */
+export interface Model {
+  /** The public id; an alias resolves to its model's. */
+  readonly id: string;
+  readonly aliases: readonly string[];
+  /** `undefined`: the gateway's own. */
+  readonly upstream: Upstream | undefined;
+  readonly upstreamModel: string;
+  readonly contextLength: number | undefined;
+  readonly maxOutputTokens: number | undefined;
+  readonly pricing: Pricing | undefined;
+  readonly price: Price | undefined;
+  readonly displayName: string;
+  readonly ownedBy: string;
+  readonly capabilities: Capabilities;
+  readonly operation: ListedOperation;
+  /** `undefined`: as the upstream says. */
+  readonly responses: 'pass' | 'translate' | undefined;
+  readonly createdAt: number;
+}
+
+export interface ModelTable {
+  /** The model that calls to this name go to; `undefined` when it is not served. */
+  find(name: string): Model | undefined;
+  /** The model of the table with that public id or alias. */
+  findListed(name: string): Model | undefined;
+  readonly listed: readonly Model[];
+}
+
+/** What is served when the host names no models. Spread it to add to it: `{ ...defaultModels(), 'my-model': {} }`. */
+export function defaultModels(): Record<string, ModelOptions> {
+  return Object.fromEntries(KNOWN_MODELS.map((model) => [model.id, {}]));
+}
+
+/**
+ * Looks names up in a `Map`: a model called `constructor` is not found.
+ * @param passUnlisted names that are not in the table are models too, under their own id.
+ * @throws {TypeError} when two models share a name, and for a price that is none.
+ */
+export function modelTable(
+  models: Readonly<Record<string, ModelOptions>>,
+  passUnlisted: boolean,
+  nowMs = 0,
+): ModelTable {
+  const byName = new Map<string, Model>();
+  const all = Object.entries(models).map(([id, options]) => {
+    const model = resolveModel(id, options, nowMs);
+    for (const name of [id, ...(options.aliases ?? [])]) {
+      if (byName.has(name)) throw new TypeError(`Expected \`models\` to name each model once, got "${name}" twice`);
+      byName.set(name, model);
+    }
+    return model;
+  });
+  return {
+    find: (name) => byName.get(name) ?? (passUnlisted ? resolveModel(name, {}, nowMs) : undefined),
+    findListed: (name) => byName.get(name),
+    listed: all,
+  };
+}
+
+function resolveModel(id: string, options: ModelOptions, nowMs: number): Model {
+  const known = findKnownModel(options.upstreamModel ?? id) ?? findKnownModel(id);
+  const pricing = options.pricing ?? known?.pricing;
+  const operation = options.operation ?? known?.operation ?? 'chat.completions';
+  return {
+    id,
+    aliases: options.aliases ?? [],
+    upstream: options.upstream,
+    upstreamModel: options.upstreamModel ?? id,
+    contextLength: options.contextLength ?? known?.contextLength,
+    maxOutputTokens: options.maxOutputTokens ?? known?.maxOutputTokens,
+    pricing,
+    price: pricing === undefined ? undefined : toPrice(pricing, `models.${id}.pricing`),
+    displayName: options.displayName ?? id,
+    ownedBy: options.ownedBy ?? (known === undefined ? 'system' : 'openai'),
+    capabilities: {
+      functionCalling: operation === 'chat.completions',
+      streaming: operation !== 'embeddings' && operation !== 'moderations',
+      vision: known?.vision ?? false,
+      structuredOutput: known?.structuredOutput ?? false,
+      ...options.capabilities,
+    },
+    operation,
+    responses: options.responses,
+    createdAt: options.createdAt ?? (known === undefined ? nowMs : known.created * 1_000),
+  };
+}
+
+/** Whether a key may call the model by this name, its id or an alias: either may be on the key's list. */
+export function mayCall({ models }: Pick<ApiKey, 'models'>, { id }: Model, name: string): boolean {
+  return models === undefined || models.includes(id) || models.includes(name);
+}
+
+/** The model as it is shown to who knows it by this name. */
+export function modelNamed(model: Model, name: string): Model {
+  return { ...model, id: name, displayName: model.displayName === model.id ? name : model.displayName };
+}

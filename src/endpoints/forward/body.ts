@@ -1,0 +1,154 @@
+import { modelNotAllowed } from '../../base/errors.js';
+import { isJsonObject, type JsonObject, objectOf } from '../../base/json.js';
+import { findUnrouted } from '../../config/find-model.js';
+import type { Model } from '../../config/models.js';
+import type { Config } from '../../config/options.js';
+import type { GatewayRequest } from '../../http/exchange.js';
+import { boundaryOf, multipartModels } from '../../http/multipart-model.js';
+import { parseBody, readBody } from '../../http/read-body.js';
+import type { ApiKey } from '../../keys/key-store.js';
+import { bodyReadByHost } from '../../wire/object-errors.js';
+import { referencesIn } from '../../wire/references.js';
+import {
+  bodyTooLarge,
+  invalidRequest,
+  unsupportedContentEncoding,
+  unsupportedContentType,
+} from '../../wire/request-errors.js';
+import type { FormModel } from './target.js';
+
+/** The body of a request that is passed on. */
+export type ForwardBody =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'json'; readonly bytes: Uint8Array; readonly body: JsonObject }
+  | FormBody;
+
+/** A form that passes as it comes. */
+export interface FormBody {
+  readonly kind: 'form';
+  readonly boundary: string;
+  /** As a header has it; `undefined`: it comes in chunks. */
+  readonly contentLength: string | undefined;
+  readonly pieces: AsyncIterable<Uint8Array>;
+}
+
+/**
+ * What is to be passed on: JSON is read and checked, a multipart body passes as it comes.
+ * @throws {GatewayError} 400, 408, 413, 415, or 500 where the host's parser was first.
+ */
+export async function readForwardBody(request: GatewayRequest, config: Config): Promise<ForwardBody> {
+  const { headers, method } = request;
+  if (method === 'GET' || method === 'DELETE') return { kind: 'none' };
+  const contentType = headers['content-type']?.toString() ?? '';
+  if (/^multipart\//i.test(contentType)) {
+    const boundary = boundaryOf(contentType);
+    if (boundary === undefined) throw unsupportedContentType(contentType.slice(0, 200));
+    return formBody(request, boundary, config.maxUploadBytes);
+  }
+  if (isEmpty(request)) return { kind: 'none' };
+  const bytes = await readBody(request, config);
+  if (bytes.byteLength === 0) return { kind: 'none' };
+  const { document } = parseBody(bytes);
+  const object = objectOf(document.bytes);
+  // Of members standing twice inside, the upstream gets the ones that are looked at.
+  const passed = referencesIn(object).length > 0 ? Buffer.from(JSON.stringify(object)) : document.bytes;
+  return { kind: 'json', bytes: passed, body: object };
+}
+
+/** Whether the request has no body. Body parsers leave nothing, or an empty object, of a request without a body; `{}` can be a body, too. */
+export function isEmpty({ body, headers }: GatewayRequest): boolean {
+  if (!('parsed' in body)) return false;
+  const { parsed } = body;
+  const isAnnounced = Number(headers['content-length'] ?? 0) > 0 || headers['transfer-encoding'] !== undefined;
+  return !isAnnounced && (parsed === undefined || (isJsonObject(parsed) && Object.keys(parsed).length === 0));
+}
+
+function formBody({ body, headers }: GatewayRequest, boundary: string, maxBytes: number): FormBody {
+  if ('parsed' in body) {
+    // What `express.raw()` reads is whole, and inflated.
+    const { parsed } = body;
+    if (!Buffer.isBuffer(parsed)) throw bodyReadByHost();
+    if (parsed.byteLength > maxBytes) throw bodyTooLarge(maxBytes);
+    return { kind: 'form', boundary, contentLength: String(parsed.byteLength), pieces: onePiece(parsed) };
+  }
+  const encoding = headers['content-encoding']?.toString() ?? '';
+  if (!/^(?:identity)?$/i.test(encoding)) throw unsupportedContentEncoding(encoding.slice(0, 100));
+  const contentLength = headers['content-length']?.toString();
+  if (Number(contentLength ?? 0) > maxBytes) throw bodyTooLarge(maxBytes);
+  return { kind: 'form', boundary, contentLength, pieces: bounded(body, maxBytes) };
+}
+
+export async function* onePiece(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+async function* bounded(pieces: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Uint8Array> {
+  let size = 0;
+  for await (const piece of pieces) {
+    size += piece.byteLength;
+    if (size > maxBytes) throw bodyTooLarge(maxBytes);
+    yield piece;
+  }
+}
+
+/** A form on its way, and what is wrong with it as soon as that is known. */
+export interface WatchedForm {
+  readonly pieces: AsyncIterable<Uint8Array>;
+  /** Why it was broken off. */
+  readonly refusal: unknown;
+}
+
+/** Whose form it is, and what is to be told of it. */
+export interface Watcher {
+  readonly config: Config;
+  readonly key: ApiKey;
+  /** What a key without access to it is told. */
+  readonly operation: string;
+  readonly formModel: FormModel;
+  /** The form names this model. */
+  onModel(model: Model, name: string): void;
+}
+
+/** The same form, broken off where it names a model that the key may not call, or that other rules apply to. */
+export function watchedForm({ boundary, pieces }: FormBody, watcher: Watcher): WatchedForm {
+  const watched = { pieces: watch(), refusal: undefined as unknown };
+
+  async function* watch(): AsyncGenerator<Uint8Array> {
+    try {
+      yield* watcher.formModel === 'ignored' ? pieces : checkedPieces(pieces, boundary, watcher);
+    } catch (error) {
+      watched.refusal = error;
+      throw error;
+    }
+  }
+  return watched;
+}
+
+async function* checkedPieces(
+  pieces: AsyncIterable<Uint8Array>,
+  boundary: string,
+  { config, key, operation, formModel, onModel }: Watcher,
+): AsyncGenerator<Uint8Array> {
+  const models = multipartModels(boundary);
+  let isNamed = false;
+  // Without its last piece no upstream has a whole request: that one waits until all is known.
+  let last: Uint8Array | undefined;
+  for await (const piece of pieces) {
+    if (piece.byteLength === 0) continue;
+    for (const name of models.take(piece)) {
+      isNamed = true;
+      onModel(findUnrouted(config, key, name), name);
+    }
+    if (models.state === 'broken') throw unreadableForm();
+    if (last !== undefined) yield last;
+    last = piece;
+  }
+  if (models.state !== 'closed') throw unreadableForm();
+  if (formModel === 'required' && !isNamed) throw modelNotAllowed(operation);
+  if (last !== undefined) yield last;
+}
+
+const unreadableForm = (): Error =>
+  invalidRequest(
+    'The multipart form cannot be read. Each part needs a plain `Content-Disposition: form-data; name="…"`, lines end in CRLF, and `model` may be given once.',
+  );

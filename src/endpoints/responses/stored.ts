@@ -1,0 +1,81 @@
+import { guarded } from '../../base/awaitable.js';
+import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
+import type { Config } from '../../config/options.js';
+import type { StoredObject } from '../../stores/object-store.js';
+import { findOwned, put, storeFailure } from '../../stores/ownership.js';
+import { previousResponseNotFound } from '../../wire/object-errors.js';
+
+const KIND = 'response';
+
+/** A chain of responses longer than this is taken for a mistake. */
+const MAX_CHAIN = 1_000;
+
+/** A response that was made here, with what it answers. */
+export interface KeptResponse {
+  readonly response: JsonObject;
+  /** The items of its own input, the oldest first. */
+  readonly input: readonly JsonObject[];
+}
+
+/** What is known of a response: all of it, or that an upstream has it. */
+export type KnownResponse =
+  | ({ readonly kind: 'kept' } & KeptResponse)
+  | { readonly kind: 'passed'; readonly model: string; readonly items: readonly string[] };
+
+/** Keeps a response for its owner, in place of what was known of it before. */
+export async function keepResponse(config: Config, owner: string, { response, input }: KeptResponse): Promise<void> {
+  await put(config, { owner, kind: KIND, id: String(response.id) }, { response, input });
+}
+
+/** Notes whose a response is that an upstream keeps, and which items it has. */
+export async function claimResponse(config: Config, owner: string, response: JsonObject, model: string): Promise<void> {
+  const items = (Array.isArray(response.output) ? response.output : [])
+    .filter(isJsonObject)
+    .map(({ id }) => id ?? null);
+  await put(config, { owner, kind: KIND, id: String(response.id) }, { model, items });
+}
+
+/** @returns `undefined` when this owner has none of that id. */
+export async function findResponse(config: Config, owner: string, id: string): Promise<KnownResponse | undefined> {
+  const found = await findOwned(config, { owner, kind: KIND, id });
+  return found === undefined ? undefined : readKnown(found);
+}
+
+/**
+ * What was said up to and with this response, the oldest first.
+ * @throws {GatewayError} 400 when this owner has no such response, or a part of what was said is gone.
+ */
+export async function conversationUpTo(config: Config, owner: string, id: string): Promise<readonly JsonObject[]> {
+  const turns: (readonly JsonObject[])[] = [];
+  for (let at: Json | undefined = id; typeof at === 'string'; ) {
+    const known = await findResponse(config, owner, at);
+    if (known?.kind !== 'kept' || turns.length === MAX_CHAIN) throw previousResponseNotFound(at);
+    const { response, input } = known;
+    turns.push([...input, ...itemsOf(response.output)]);
+    at = response.previous_response_id;
+  }
+  return turns.reverse().flat();
+}
+
+/** Items of this owner's responses, by their ids. */
+export async function itemsById(config: Config, owner: string, ids: readonly string[]): Promise<readonly JsonObject[]> {
+  if (ids.length === 0) return [];
+  const wanted = new Set<Json | undefined>(ids);
+  const all = await guarded(() => config.objects.list(owner, KIND), storeFailure);
+  return all.flatMap((object) => {
+    const known = readKnown(object);
+    const items =
+      known.kind === 'kept' ? [...known.input, ...itemsOf(known.response.output)] : known.items.map((id) => ({ id }));
+    return items.filter((item) => wanted.has(item.id));
+  });
+}
+
+function readKnown({ body }: StoredObject): KnownResponse {
+  if (isJsonObject(body.response)) return { kind: 'kept', response: body.response, input: itemsOf(body.input) };
+  const items = Array.isArray(body.items) ? body.items.filter((id) => typeof id === 'string') : [];
+  return { kind: 'passed', model: String(body.model), items };
+}
+
+function itemsOf(value: Json | undefined): readonly JsonObject[] {
+  return Array.isArray(value) ? value.filter(isJsonObject) : [];
+}

@@ -1,0 +1,182 @@
+import { LRUCache } from 'lru-cache';
+import { positiveInteger } from '../base/checks.js';
+import { BUDGET_KEPT_MS, type Bucket, drawFrom, fullBucket, remainingOf, usedOf } from './bucket.js';
+import { heldTable } from './held.js';
+import type { Draw, LimiterStore, Reservation } from './limiter-store.js';
+import { trueAmount, waitMsOf } from './waits.js';
+
+export interface MemoryLimiterOptions {
+  /**
+   * Most buckets remembered. Above it one of those unused for longest is forgotten: one that is full, which changes
+   * nothing, or else the very oldest, which is full when next asked for. @default 100_000
+   */
+  readonly maxBuckets?: number;
+  /**
+   * Most budgets remembered, apart from other buckets. Above it one whose period ended a day ago is forgotten, or else the one
+   * unused for longest, which is then asked of the ledger anew. @default 100_000
+   */
+  readonly maxBudgets?: number;
+}
+
+/** A budget, and when its period ends. */
+interface KeptBudget extends Bucket {
+  readonly endsAt: number;
+}
+
+/** How far to look for a bucket that may go. To look through all of them would stop the process for 40 ms. */
+const MAX_EXAMINED = 8;
+
+/**
+ * Limit counters in this process's memory: for one process, and gone with it. Each call is one synchronous turn and so
+ * atomic. A bucket's refusals say to the millisecond when it would grant. Reservations that draw nothing and hold no
+ * slot are not remembered. Budgets are exact in whole numbers up to 9e15.
+ * @throws {TypeError} when a bound is not a positive integer; from `reserve` when a reservation of that id is held.
+ */
+export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore {
+  const maxBuckets = positiveInteger('maxBuckets', options.maxBuckets ?? 100_000);
+  const maxBudgets = positiveInteger('maxBudgets', options.maxBudgets ?? 100_000);
+  // A full bucket is as good as none; an unknown budget is not.
+  const buckets = bucketTable<Bucket>(maxBuckets, (bucket, at) => usedOf(bucket, at) === 0);
+  const budgets = bucketTable<KeptBudget>(maxBudgets, ({ endsAt }, at) => endsAt + BUDGET_KEPT_MS <= at);
+  const slots = new Map<string, number>();
+  const slotsTaken = (name: string): number => slots.get(name) ?? 0;
+  const held = heldTable();
+  let latest = 0;
+
+  /** The latest instant ever heard of: a clock that steps back stands still here. Whole, so that waits are exact. */
+  function advanceTo(now: number): number {
+    const whole = Math.floor(now);
+    if (whole > latest) latest = whole;
+    for (let late = held.takeExpired(latest); late !== undefined; late = held.takeExpired(latest)) {
+      giveBack(late, undefined);
+    }
+    return latest;
+  }
+
+  function findBucket({ bucket, budget }: Draw): Bucket | undefined {
+    return budget === undefined ? buckets.get(bucket) : budgets.get(bucket);
+  }
+
+  /** The bucket of every draw; a `dryRun` gets copies, of which nothing is kept. */
+  function findBuckets({ draws, dryRun = false }: Reservation): (Bucket | undefined)[] {
+    const found = draws.map(findBucket);
+    return dryRun ? found.map((bucket) => bucket && { ...bucket }) : found;
+  }
+
+  /** Opens the budgets that are not known at what the ledger says. @returns `false` when it was not asked about one. */
+  function openBudgets({ draws, dryRun = false }: Reservation, found: (Bucket | undefined)[]): boolean {
+    const isUnknown = ({ budget }: Draw, index: number): boolean => budget !== undefined && found[index] === undefined;
+    if (!draws.some(isUnknown)) return true;
+    if (draws.some((draw, index) => isUnknown(draw, index) && draw.budget?.spent === undefined)) return false;
+    for (const [index, { bucket: name, budget, refillPerMs }] of draws.entries()) {
+      if (budget?.spent === undefined || found[index] !== undefined) continue;
+      const opened = { drawn: budget.spent, since: latest, refillPerMs, endsAt: budget.endsAt };
+      if (!dryRun) budgets.add(name, opened, latest);
+      for (const [place, draw] of draws.entries()) if (draw.bucket === name) found[place] ??= opened;
+    }
+    return true;
+  }
+
+  /** The draw's bucket, a full one when there is none. */
+  function openBucket({ bucket: name, refillPerMs }: Draw): Bucket {
+    return buckets.get(name) ?? buckets.add(name, fullBucket(refillPerMs, latest), latest);
+  }
+
+  function take(reservation: Reservation, found: (Bucket | undefined)[]): void {
+    const { draws, slots: wanted } = reservation;
+    if (wanted.length === 0 && draws.every(({ amount }) => amount === 0)) return;
+    held.add(reservation, latest);
+    for (const [index, draw] of draws.entries()) {
+      if (draw.amount === 0) continue;
+      const bucket = found[index] ?? openBucket(draw);
+      found[index] = bucket;
+      drawFrom(bucket, draw.amount, latest);
+    }
+    for (const { name } of wanted) slots.set(name, slotsTaken(name) + 1);
+  }
+
+  function drawMore(bucket: Bucket | undefined, amount: number): void {
+    if (bucket !== undefined) drawFrom(bucket, amount, latest);
+  }
+
+  /** @param amounts what was truly used; absent: nothing that comes back by itself, and of budgets all. */
+  function giveBack({ draws, slots: freed }: Reservation, amounts: readonly number[] | undefined): void {
+    const refunds: (() => void)[] = [];
+    for (const [index, draw] of draws.entries()) {
+      const used = amounts === undefined && draw.budget === undefined ? 0 : trueAmount(draw.amount, amounts?.[index]);
+      const more = used - draw.amount;
+      // What is still to be drawn comes first: of two draws on one bucket, a refund must not be cut off at the brim.
+      if (more < 0) refunds.push(() => drawMore(findBucket(draw), more));
+      // A budget that was forgotten is the ledger's to tell.
+      if (more > 0) drawMore(draw.budget === undefined ? openBucket(draw) : findBucket(draw), more);
+    }
+    for (const refund of refunds) refund();
+    for (const { name } of freed) {
+      const left = slotsTaken(name) - 1;
+      if (left > 0) slots.set(name, left);
+      else slots.delete(name);
+    }
+  }
+
+  return {
+    reserve(reservation, now) {
+      const at = advanceTo(now);
+      if (held.has(reservation.id)) throw new TypeError('Expected the id of a reservation to be unique');
+      const { draws, dryRun = false } = reservation;
+      const found = findBuckets(reservation);
+      const isKnown = openBudgets(reservation, found);
+      const waitMs = isKnown ? waitMsOf(reservation, found, slotsTaken, at) : 0;
+      const granted = isKnown && waitMs === 0;
+      if (granted && !dryRun) take(reservation, found);
+      return {
+        granted,
+        // From the caller's instant, which may lie before ours.
+        retryAfterMs: waitMs === 0 ? 0 : waitMs + (at - Math.floor(now)),
+        remaining: draws.map((draw, index) => remainingOf(found[index] ?? findBucket(draw), draw.capacity, at)),
+        ...(isKnown ? {} : { unknownBudgets: true }),
+      };
+    },
+    settle({ id }, amounts, now) {
+      advanceTo(now);
+      const reservation = held.take(id);
+      if (reservation !== undefined) giveBack(reservation, amounts);
+    },
+  };
+}
+
+interface BucketTable<Kept extends Bucket> {
+  get(name: string): Kept | undefined;
+  /** @returns the bucket. */
+  add(name: string, bucket: Kept, at: number): Kept;
+}
+
+/** @param isSpare whether a bucket may go. */
+function bucketTable<Kept extends Bucket>(
+  max: number,
+  isSpare: (bucket: Kept, at: number) => boolean,
+): BucketTable<Kept> {
+  // Made when it is needed: it takes room for `max` at once, and 10 ms.
+  let table: LRUCache<string, Kept> | undefined;
+
+  /** One spare bucket goes; where there is none, the table drops the one unused for longest. */
+  function makeRoom(kept: LRUCache<string, Kept>, at: number): void {
+    if (kept.size < max) return;
+    let examined = 0;
+    for (const name of kept.rkeys()) {
+      const bucket = kept.peek(name);
+      if (bucket !== undefined && isSpare(bucket, at)) return void kept.delete(name);
+      examined += 1;
+      if (examined === MAX_EXAMINED) return;
+    }
+  }
+
+  return {
+    get: (name) => table?.get(name),
+    add(name, bucket, at) {
+      table ??= new LRUCache<string, Kept>({ max });
+      makeRoom(table, at);
+      table.set(name, bucket);
+      return bucket;
+    },
+  };
+}

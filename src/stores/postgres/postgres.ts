@@ -1,0 +1,101 @@
+import { positiveInteger, unexpected, withMethod } from '../../base/checks.js';
+import { type Clock, systemClock } from '../../base/clock.js';
+import type { KeyRecords } from '../../keys/key-records.js';
+import type { LimiterStore } from '../../limits/limiter-store.js';
+import type { UsageReader, UsageStore } from '../../usage/usage-store.js';
+import type { IdempotencyStore } from '../answer-store.js';
+import type { ObjectStore } from '../object-store.js';
+import { postgresIdempotency } from './idempotency.js';
+import { thisInstance } from './instance.js';
+import { postgresKeys } from './keys.js';
+import { postgresLedger } from './ledger.js';
+import { postgresLimiter } from './limiter.js';
+import { postgresObjects } from './objects.js';
+import { database, ignore, type PostgresPool } from './pool.js';
+import { keepRecovering } from './recovery.js';
+import { postgresReports } from './reports.js';
+import { migrate } from './schema.js';
+
+export type { SumDifference } from '../usage-columns.js';
+export type { PostgresClient, PostgresPool } from './pool.js';
+export { verifySums } from './verify.js';
+
+export interface PostgresStoreOptions {
+  /**
+   * The application's own pool, a `Pool` of `pg`, with PostgreSQL's default isolation, read committed. It may serve other
+   * things too, and is not ended here. Errors of its idle connections are listened to, so that they do not end the process.
+   * Make it with `new Pool({ statement_timeout: 4_000 })`, a little less than `timeoutMs`: without, a statement that was
+   * given up on goes on in the server.
+   */
+  readonly pool: PostgresPool;
+  /** Where the tables are, made when it is not there. @default 'megallm' */
+  readonly schema?: string;
+  /** How long one step may take, waiting for a connection included; what takes longer is refused. @default 5_000 */
+  readonly timeoutMs?: number;
+  /**
+   * How long a process that is not heard of may still be alive, by the database's time. After that its open calls are
+   * settled as `interrupted`. Each process says three times in this time that it lives. @default 15_000
+   */
+  readonly leaseMs?: number;
+  /** Most objects of one owner; above it, that owner's unused for longest goes. @default 10_000 */
+  readonly maxObjectsPerOwner?: number;
+  /** Whose time limits go by: the database's, which all machines share, or each caller's, for tests. @default 'server' */
+  readonly time?: 'server' | 'caller';
+  /** @default the machine's own */
+  readonly clock?: Clock;
+}
+
+/** Everything a gateway keeps, in one database. */
+export interface PostgresStore {
+  readonly usage: Required<UsageStore & UsageReader>;
+  /** All machines' limits, exact; calls come one after the other. For thousands of calls a second take Redis. */
+  readonly limiter: LimiterStore;
+  readonly keys: KeyRecords;
+  readonly objects: ObjectStore;
+  readonly idempotency: IdempotencyStore;
+  /** Writes what is waiting. Calls that are still open are settled by another process once this one's lease is over. */
+  close(): Promise<void>;
+}
+
+/**
+ * Keeps everything in PostgreSQL 12 or newer, for any number of machines, and makes the tables it needs. While the database
+ * is away every method rejects, at the latest after `timeoutMs`; once it is back they work again. Calls that dead processes
+ * left open are settled as soon as their leases are over and this process has been in touch for as long.
+ * @throws {TypeError} for a bad option.
+ * @throws {Error} when the database does not answer or a newer version has made the tables.
+ */
+export async function postgresStore(options: PostgresStoreOptions): Promise<PostgresStore> {
+  const { pool, schema = 'megallm', time = 'server', clock = systemClock } = options;
+  if (withMethod('pool', pool, 'connect') === undefined) throw unexpected('pool', 'to be a pool of `pg`', pool);
+  if (time !== 'server' && time !== 'caller') throw unexpected('time', "to be 'server' or 'caller'", time);
+  const timeoutMs = positiveInteger('timeoutMs', options.timeoutMs ?? 5_000);
+  const leaseMs = positiveInteger('leaseMs', options.leaseMs ?? 15_000);
+  const maxObjectsPerOwner = positiveInteger('maxObjectsPerOwner', options.maxObjectsPerOwner ?? 10_000);
+  const db = database({ pool, schema, timeoutMs, clock });
+  // Without a listener, an idle connection that breaks would end the process.
+  pool.on('error', ignore);
+  try {
+    await migrate(db);
+    const instance = thisInstance(db, leaseMs);
+    const ledger = postgresLedger(db, instance);
+    const limiter = postgresLimiter(db, time);
+    const recovery = await keepRecovering(db, { instance, ledger, clock });
+    const { open, settle, checkpoint } = ledger;
+    return {
+      usage: { open, settle, checkpoint, ...postgresReports(db) },
+      limiter,
+      keys: postgresKeys(db),
+      objects: postgresObjects(db, maxObjectsPerOwner),
+      idempotency: postgresIdempotency(db),
+      async close() {
+        await Promise.all([ledger.close(), limiter.close()]);
+        // Where the database is away, the lease ends by itself.
+        await recovery.stop().catch(ignore);
+        pool.off('error', ignore);
+      },
+    };
+  } catch (error) {
+    pool.off('error', ignore);
+    throw error;
+  }
+}

@@ -1,0 +1,232 @@
+import { randomUUID } from 'node:crypto';
+import { positiveInteger, unexpected } from '../../base/checks.js';
+import { type Clock, systemClock } from '../../base/clock.js';
+import type { LimiterStore, Reservation, Verdict } from '../../limits/limiter-store.js';
+import { commandsOf, type RedisClient, redisScript } from './client.js';
+import { decodeReply, encodeBeat, encodeCharge, encodeReserve, encodeSettle, type Settlement } from './encode.js';
+import { fallback, type OnStoreError } from './fallback.js';
+import { leftovers } from './leftovers.js';
+import { redisLink } from './link.js';
+import { type RedisNotice, warnOfEviction } from './notice.js';
+
+export type { RedisClient, SendCommand } from './client.js';
+export type { OnStoreError } from './fallback.js';
+export type { RedisNotice } from './notice.js';
+
+export interface RedisLimiterOptions {
+  /** The application's own client, of ioredis or node-redis. It stays the application's to connect and to close. */
+  readonly client: RedisClient;
+  /**
+   * What all keys begin with, in braces: limits of one prefix are one atomic step, in a cluster as well, where they lie on one
+   * node. Gateways that are to share limits have the same. @default 'megallm'
+   */
+  readonly prefix?: string;
+  /** How long an answer may take, in milliseconds. Longer is a failure. @default 50 */
+  readonly timeoutMs?: number;
+  /**
+   * What is done while Redis is lost. `local`: each process grants its share of every limit, which is the limit divided by
+   * the processes that were there last, and at least 1 for each process. `deny`: `reserve` rejects. `allow`: all is granted. Budgets are not
+   * drawn from without Redis, whatever this is: `reserve` rejects. @default 'local'
+   */
+  readonly onStoreError?: OnStoreError;
+  /**
+   * For so long after Redis lost its memory, in milliseconds, `reserve` rejects what draws from a budget: until then a call
+   * that was granted before may not stand in the ledger yet. It must be longer than the ledger's own timeout, which is 5
+   * seconds in SQLite and Postgres. @default 6_000
+   */
+  readonly settleMs?: number;
+  /** Most reservations, and most buckets, that are remembered while Redis is lost. @default 10_000 */
+  readonly maxRemembered?: number;
+  /** Whose clock decides: that of Redis, or, for tests, the instants given to `reserve` and `settle`. @default 'server' */
+  readonly time?: 'server' | 'caller';
+  /** Gets what somebody should know: that Redis is lost, that it is back, that it may throw limits away. */
+  readonly onNotice?: (notice: RedisNotice) => void;
+  /** The gateway's, where it has one of its own. @default the machine's own */
+  readonly clock?: Clock;
+}
+
+/** Limits in Redis. */
+export interface RedisLimiter extends LimiterStore {
+  reserve(reservation: Reservation, now: number): Promise<Verdict>;
+  settle(reservation: Reservation, amounts: readonly number[], now: number): Promise<void>;
+  /** Tells Redis what it has still to be told, if it is there, and asks it no more of its own accord. */
+  close(): Promise<void>;
+}
+
+/** Most buckets told at once: this process and Redis stand still meanwhile. */
+const CHARGED_AT_ONCE = 100;
+/** A process unheard of for longer does not count. */
+const LIVE_MS = 10_000;
+
+/**
+ * Limit counters in Redis 6.2 or newer, for any number of machines: `memoryLimiter`'s rules and arithmetic by the clock of
+ * Redis, in one round trip for each `reserve` and each `settle`.
+ *
+ * Where Redis fails, or is slower than `timeoutMs`, `onStoreError` decides. After five failures, each of a call that began
+ * after the one before had failed, it is lost: it is asked once a second, and trusted again when it answered three times in
+ * a row. With `local`, all processes together grant at most twice the limit, or the limit and one for each process where
+ * that is more, in the first minute after a loss, and one limit, or one for each process, from then on: what they granted is
+ * drawn from Redis when it is back. Concurrent calls are at most as many until those that Redis granted have ended.
+ *
+ * Budgets are never overrun while one Redis is the master: it notices when it was restarted, replaced or emptied, and then
+ * the ledger is asked anew. For that it must be allowed to answer `INFO server`; where it is not, only a loss that this process
+ * saw is noticed. Two masters at once, cut off from one another, each grant a budget: `min-replicas-to-write 1` has the one
+ * without replicas refuse.
+ * @throws {TypeError} for a bad option; from `reserve` when a reservation of that id is held.
+ */
+export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
+  const { naming, clock, mode, settleMs, max, timeoutMs } = checked(options);
+  const send = commandsOf(options.client);
+  const script = redisScript(send, { clock, timeoutMs });
+  const instance = randomUUID();
+  const unsettled = leftovers(max);
+  let machines = 1;
+  let attempts = 0;
+  const local = fallback({ mode, machines: () => machines, max });
+  const notify = (notice: RedisNotice): void => {
+    try {
+      options.onNotice?.(notice);
+    } catch {
+      // Who watches must not break limits.
+    }
+  };
+  const warn = warnOfEviction(send, notify);
+
+  async function tell(settlement: Settlement): Promise<void> {
+    const { keys, args } = encodeSettle(settlement, clock.steadyMs(), naming);
+    await script.run(keys, args);
+  }
+
+  async function charge(): Promise<void> {
+    const drawn = local.drawn();
+    for (let from = 0; from < drawn.length; from += CHARGED_AT_ONCE) {
+      const some = drawn.slice(from, from + CHARGED_AT_ONCE);
+      const draws = local.outstanding(some, clock.steadyMs());
+      if (draws.length > 0) {
+        const { keys, args } = encodeCharge(draws, clock.steadyMs(), naming);
+        await script.run(keys, args);
+      }
+      local.forget(some);
+    }
+  }
+
+  let catchingUp: Promise<void> | undefined;
+
+  /** One at a time: what two tell is drawn twice. */
+  function catchUp(): Promise<void> {
+    catchingUp ??= unsettled
+      .drain(tell)
+      .then(charge)
+      .finally(() => {
+        catchingUp = undefined;
+      });
+    return catchingUp;
+  }
+
+  async function catchUpAtLast(): Promise<void> {
+    // What was left to do after a beat began to tell is for another one.
+    await catchingUp;
+    await catchUp();
+  }
+
+  const link = redisLink({
+    clock,
+    async beat() {
+      const { keys, args } = encodeBeat(instance, LIVE_MS, naming);
+      const live = Number(await script.run(keys, args));
+      // A Redis that came back empty has not heard of the others yet.
+      if (!link.isDown() || live > machines) machines = live;
+      await catchUp();
+      void warn();
+    },
+    onLost: (cause) => notify({ kind: 'lost', cause }),
+    onBack: () => notify({ kind: 'back' }),
+  });
+
+  // With the caller's clock, a call that asks for nothing still tells the time.
+  const isTimeKnown = naming.time === 'server';
+
+  async function reserve(reservation: Reservation, now: number): Promise<Verdict> {
+    if (isTimeKnown && reservation.draws.length === 0 && reservation.slots.length === 0) {
+      return { granted: true, retryAfterMs: 0, remaining: [] };
+    }
+    // Where nobody knows whether Redis granted it, it is not asked again.
+    if (link.isDown() || unsettled.has(reservation.id)) return local.reserve(reservation, now);
+    const begun = link.begin();
+    const isSuspect = link.isSuspect();
+    attempts += 1;
+    const attempt = `${instance}:${attempts}`;
+    let reply: ReturnType<typeof decodeReply>;
+    try {
+      const { keys, args } = encodeReserve(reservation, now, { naming, attempt, isSuspect, settleMs });
+      reply = decodeReply(await script.run(keys, args));
+    } catch (error) {
+      link.fail(error, begun);
+      if (isHolding(reservation)) {
+        unsettled.add({ reservation, amounts: reservation.draws.map(() => 0), isGhost: true });
+      }
+      return local.reserve(reservation, now);
+    }
+    link.succeed();
+    if (reply === 'held') throw new TypeError('Expected the id of a reservation to be unique');
+    if (isSuspect && reservation.draws.some(({ budget }) => budget !== undefined)) link.trust();
+    if (reply === 'young') throw new Error('Redis lost its memory a moment ago: budgets wait for the ledger');
+    return reply;
+  }
+
+  async function settle(reservation: Reservation, amounts: readonly number[], now: number): Promise<void> {
+    if (local.settle(reservation, amounts, now) || unsettled.has(reservation.id)) return;
+    if (isTimeKnown && !isHolding(reservation)) return;
+    const settlement = { reservation, amounts, isGhost: false };
+    if (link.isDown()) return unsettled.add(settlement);
+    const begun = link.begin();
+    try {
+      const { keys, args } = encodeSettle(settlement, now, naming);
+      await script.run(keys, args);
+      link.succeed();
+    } catch (error) {
+      link.fail(error, begun);
+      unsettled.add(settlement);
+    }
+  }
+
+  return {
+    reserve,
+    settle,
+    async close() {
+      link.close();
+      // What cannot be told is given back when its time is up.
+      if (!link.isDown()) await catchUpAtLast().catch(() => {});
+    },
+  };
+}
+
+/** Whether the reservation is remembered when it is granted. */
+function isHolding({ draws, slots, dryRun = false }: Reservation): boolean {
+  return !dryRun && (slots.length > 0 || draws.some(({ amount }) => amount !== 0));
+}
+
+function checked(options: RedisLimiterOptions) {
+  const {
+    prefix = 'megallm',
+    onStoreError = 'local',
+    time = 'server',
+    settleMs = 6_000,
+    clock = systemClock,
+  } = options;
+  if (typeof prefix !== 'string' || prefix === '' || /[{}]/.test(prefix)) {
+    throw unexpected('prefix', 'to be a text without braces', prefix);
+  }
+  if (onStoreError !== 'local' && onStoreError !== 'deny' && onStoreError !== 'allow') {
+    throw unexpected('onStoreError', "to be 'local', 'deny' or 'allow'", onStoreError);
+  }
+  if (time !== 'server' && time !== 'caller') throw unexpected('time', "to be 'server' or 'caller'", time);
+  return {
+    naming: { prefix, time },
+    clock,
+    mode: onStoreError,
+    settleMs: settleMs === 0 ? 0 : positiveInteger('settleMs', settleMs),
+    max: positiveInteger('maxRemembered', options.maxRemembered ?? 10_000),
+    timeoutMs: positiveInteger('timeoutMs', options.timeoutMs ?? 50),
+  };
+}

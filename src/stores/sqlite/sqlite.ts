@@ -1,0 +1,116 @@
+import { positiveInteger, unexpected } from '../../base/checks.js';
+import { type Clock, systemClock } from '../../base/clock.js';
+import type { KeyRecords } from '../../keys/key-records.js';
+import type { LimiterStore } from '../../limits/limiter-store.js';
+import type { UsageReader, UsageStore } from '../../usage/usage-store.js';
+import type { IdempotencyStore } from '../answer-store.js';
+import type { ObjectStore } from '../object-store.js';
+import { loadDriver } from './driver.js';
+import { sqliteIdempotency } from './idempotency.js';
+import { thisInstance } from './instance.js';
+import { sqliteKeys } from './key-records.js';
+import { sqliteLedger } from './ledger.js';
+import { sqliteLimiter } from './limiter.js';
+import { setClockRight } from './limiter-tables.js';
+import { sqliteObjects } from './objects.js';
+import { type Connections, closeFile, openFile } from './open.js';
+import { keepRecovering } from './recovery.js';
+import { sqliteReports } from './reports.js';
+import { transact } from './transact.js';
+import { groupWriter } from './writer.js';
+
+export type { SumDifference } from '../usage-columns.js';
+export { verifySums } from './verify.js';
+
+export interface SqliteStoreOptions {
+  /** Path of the file, on a disk of this machine; made when it is not there, readable for its owner alone. */
+  readonly file: string;
+  /**
+   * Whether what the ledger has promised must outlive a power failure, `full`, or only the death of the process, `normal`,
+   * for which no write waits for the disk. @default 'full'
+   */
+  readonly synchronous?: 'full' | 'normal';
+  /** Most objects of one owner; above it, that owner's unused for longest goes. @default 10_000 */
+  readonly maxObjectsPerOwner?: number;
+  /** @default the machine's own */
+  readonly clock?: Clock;
+}
+
+/** Everything a gateway keeps, in one file. */
+export interface SqliteStore {
+  readonly usage: Required<UsageStore & UsageReader>;
+  readonly limiter: LimiterStore;
+  readonly keys: KeyRecords;
+  readonly objects: ObjectStore;
+  readonly idempotency: IdempotencyStore;
+  /** Commits what is waiting and closes the file. Calls that are still open are settled by whoever uses the file next. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a file for all that a gateway keeps, for one machine and any number of its processes. Calls that a dead process left
+ * open are settled as `interrupted` now, and later every 5 s. The whole file is read once, to see that it is not damaged.
+ * @throws {TypeError} for a bad option.
+ * @throws {Error} when Node has no SQLite and `@photostructure/sqlite` is not installed, or when the file is damaged,
+ * another program's, a newer version's, or locked for 5 s.
+ */
+export async function sqliteStore(options: SqliteStoreOptions): Promise<SqliteStore> {
+  const { file, synchronous = 'full', clock = systemClock } = options;
+  if (typeof file !== 'string' || file === '' || file.startsWith(':')) throw unexpected('file', 'to be a path', file);
+  if (synchronous !== 'full' && synchronous !== 'normal') {
+    throw unexpected('synchronous', "to be 'full' or 'normal'", synchronous);
+  }
+  const maxObjectsPerOwner = positiveInteger('maxObjectsPerOwner', options.maxObjectsPerOwner ?? 10_000);
+  const connections = openFile(await loadDriver(), file, synchronous);
+  try {
+    return storeOn(connections, { maxObjectsPerOwner, clock });
+  } catch (error) {
+    connections.quick.close();
+    connections.durable.close();
+    throw error;
+  }
+}
+
+/** @throws when recovery does: nothing was written then. */
+function storeOn(
+  connections: Connections,
+  { maxObjectsPerOwner, clock }: { maxObjectsPerOwner: number; clock: Clock },
+): SqliteStore {
+  const { durable: db, quick: quickDb } = connections;
+  const instance = thisInstance(db, clock);
+  transact(quickDb, () => {
+    if (instance.isAlone()) setClockRight(quickDb, clock.steadyMs());
+  });
+  const durable = groupWriter(db);
+  const quick = groupWriter(quickDb);
+  let isClosed = false;
+
+  const parts = {
+    usage: { ...sqliteLedger(db, { writer: durable, instance }), ...sqliteReports(db) },
+    limiter: sqliteLimiter(quickDb, { writer: quick, instance }),
+    keys: sqliteKeys(db, durable),
+    objects: sqliteObjects({
+      durable: { db, writer: durable },
+      quick: { db: quickDb, writer: quick },
+      maxObjectsPerOwner,
+    }),
+    idempotency: sqliteIdempotency(db, durable),
+  };
+  // Last: nothing that throws after it would leave an instance behind.
+  const stopRecovering = keepRecovering(db, { instance, clock });
+  return {
+    ...parts,
+    async close() {
+      if (isClosed) return;
+      isClosed = true;
+      stopRecovering();
+      quick.close();
+      durable.close();
+      try {
+        transact(db, () => instance.leave());
+      } finally {
+        closeFile(connections);
+      }
+    },
+  };
+}

@@ -1,0 +1,131 @@
+import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
+import { type ChatAnswer, type ChatChoice, type ChatHead, type FinishReason, readFinishReason } from './answer.js';
+import { completedUsage, defaultFinishReason } from './read-answer.js';
+import { readToolCall, type ToolKind } from './tool-calls.js';
+
+/** One choice while its chunks come in. */
+interface Gathered {
+  readonly text: string[];
+  readonly refusal: string[];
+  readonly toolCalls: Map<number, GatheredCall>;
+  readonly functionCall: GatheredCall;
+  readonly logprobs: Json[];
+  readonly extra: Map<string, Json>;
+  finishReason: FinishReason | undefined;
+}
+interface GatheredCall {
+  kind: ToolKind;
+  id: string;
+  name: string;
+  readonly text: string[];
+}
+
+/**
+ * Joins the chunks of a stream to the whole answer they make up. Tool calls are joined by their index.
+ * @throws {RangeError} when the answer grows beyond `maxChars`; {Error} when a chunk is an error.
+ */
+export async function collectChunks(
+  chunks: AsyncIterable<JsonObject> | Iterable<JsonObject>,
+  head: ChatHead,
+  maxChars: number,
+): Promise<ChatAnswer> {
+  const choices = new Map<number, Gathered>();
+  let said: Partial<ChatHead> = {};
+  let usage: JsonObject | undefined;
+  let chars = 0;
+  for await (const chunk of chunks) {
+    if (isJsonObject(chunk.error)) throw new Error('The stream reported an error.', { cause: chunk.error });
+    said = { ...headOf(chunk), ...said };
+    usage = completedUsage(chunk.usage) ?? usage;
+    for (const choice of Array.isArray(chunk.choices) ? chunk.choices : []) {
+      if (!isJsonObject(choice)) continue;
+      const index = typeof choice.index === 'number' ? choice.index : 0;
+      const gathered = choices.get(index) ?? emptyChoice();
+      choices.set(index, gathered);
+      chars += gather(gathered, choice);
+      if (chars > maxChars) throw new RangeError(`Expected an answer of at most ${maxChars} characters.`);
+    }
+  }
+  const inOrder = [...choices].sort(([a], [b]) => a - b).map(([, gathered]) => choiceOf(gathered));
+  return { head: { ...head, ...said }, choices: inOrder, usage };
+}
+
+const emptyCall = (): GatheredCall => ({ kind: 'function', id: '', name: '', text: [] });
+
+const emptyChoice = (): Gathered => ({
+  text: [],
+  refusal: [],
+  toolCalls: new Map(),
+  functionCall: emptyCall(),
+  logprobs: [],
+  extra: new Map(),
+  finishReason: undefined,
+});
+
+function headOf(chunk: JsonObject): Partial<ChatHead> {
+  return {
+    ...(typeof chunk.id === 'string' ? { id: chunk.id } : {}),
+    ...(typeof chunk.created === 'number' ? { created: chunk.created } : {}),
+    ...(typeof chunk.model === 'string' ? { model: chunk.model } : {}),
+    ...(typeof chunk.service_tier === 'string' ? { serviceTier: chunk.service_tier } : {}),
+    ...(typeof chunk.system_fingerprint === 'string' ? { systemFingerprint: chunk.system_fingerprint } : {}),
+  };
+}
+
+/** Adds what a choice of a chunk says. @returns about how many characters that were, and never 0. */
+function gather(into: Gathered, choice: JsonObject): number {
+  into.finishReason = readFinishReason(choice.finish_reason) ?? into.finishReason;
+  if (isJsonObject(choice.logprobs) && Array.isArray(choice.logprobs.content)) {
+    into.logprobs.push(...choice.logprobs.content);
+  }
+  if (!isJsonObject(choice.delta)) return 1;
+  const { role: _, content, refusal, tool_calls, function_call, ...extra } = choice.delta;
+  let chars = 1 + push(into.text, content) + push(into.refusal, refusal);
+  for (const call of Array.isArray(tool_calls) ? tool_calls : []) {
+    if (!isJsonObject(call)) continue;
+    const index = typeof call.index === 'number' ? call.index : 0;
+    const gathered = into.toolCalls.get(index) ?? emptyCall();
+    into.toolCalls.set(index, gathered);
+    chars += gatherCall(gathered, call);
+  }
+  if (isJsonObject(function_call)) chars += gatherCall(into.functionCall, { function: function_call });
+  for (const [name, value] of Object.entries(extra)) chars += gatherExtra(into.extra, name, value);
+  return chars;
+}
+
+function gatherCall(into: GatheredCall, call: JsonObject): number {
+  const { kind, id, name, text } = readToolCall(call);
+  if (kind === 'custom') into.kind = kind;
+  into.id ||= id;
+  into.name ||= name;
+  return 1 + push(into.text, text);
+}
+
+/** Members we know nothing of: text grows, as a vendor's `reasoning_content` does; of anything else the last counts. */
+function gatherExtra(into: Map<string, Json>, name: string, value: Json | undefined): number {
+  if (value === undefined || value === null) return 0;
+  const before = into.get(name);
+  into.set(name, typeof value === 'string' && typeof before === 'string' ? before + value : value);
+  return typeof value === 'string' ? value.length : 1;
+}
+
+function push(into: string[], value: Json | undefined): number {
+  if (typeof value !== 'string' || value === '') return 0;
+  into.push(value);
+  return value.length;
+}
+
+function choiceOf({ text, refusal, toolCalls, functionCall, logprobs, extra, finishReason }: Gathered): ChatChoice {
+  const calls = [...toolCalls].sort(([a], [b]) => a - b).map(([, call]) => call);
+  const calledFunction = functionCall.name !== '';
+  const hasOther = calls.length > 0 || calledFunction || refusal.length > 0;
+  return {
+    text: text.length === 0 && hasOther ? null : text,
+    toolCalls: calls,
+    ...(calledFunction ? { functionCall: { name: functionCall.name, text: functionCall.text } } : {}),
+    ...(refusal.length > 0 ? { refusal: refusal.join('') } : {}),
+    finishReason: finishReason ?? defaultFinishReason(calls.length > 0, calledFunction),
+    ...(logprobs.length > 0 ? { logprobs } : {}),
+    extra: Object.fromEntries(extra),
+  };
+}

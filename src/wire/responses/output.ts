@@ -1,0 +1,107 @@
+import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
+import { toolCallId } from '../chat/ids.js';
+import { readToolCall, type SaidCall } from '../chat/tool-calls.js';
+import { itemId } from './ids.js';
+
+/** How far an item of a response is. */
+export type ItemStatus = 'in_progress' | 'completed' | 'incomplete';
+
+/** What a model said, as one item of a response. */
+export type SaidItem =
+  | { readonly kind: 'reasoning' | 'message'; readonly parts: readonly JsonObject[] }
+  | { readonly kind: 'call'; readonly call: SaidCall };
+
+/** Where an item stands; its id follows from it. */
+export interface ItemPlace {
+  readonly responseId: string;
+  readonly outputIndex: number;
+}
+
+/** One item of a response's output, its members in the order in which OpenAI sends them. */
+export function outputItem({ responseId, outputIndex }: ItemPlace, said: SaidItem, status: ItemStatus): JsonObject {
+  const type = typeOf(said);
+  const id = outputItemId({ responseId, outputIndex }, said);
+  if (said.kind !== 'call') {
+    const { kind, parts } = said;
+    return { id, type, status, content: parts, ...(kind === 'message' ? { role: 'assistant' } : { summary: [] }) };
+  }
+  const { kind, id: callId, name, text } = said.call;
+  if (kind === 'custom') return { id, type, status, call_id: callId, input: text, name };
+  return { id, type, status, arguments: text, call_id: callId, name };
+}
+
+/** The id of an item, which does not change while it is being said. */
+export function outputItemId({ responseId, outputIndex }: ItemPlace, said: SaidItem): string {
+  return itemId(typeOf(said), `${responseId}/${outputIndex}`);
+}
+
+/** A part of a message's text. */
+export const textPart = (
+  text: string,
+  annotations: readonly JsonObject[],
+  logprobs: readonly JsonObject[],
+): JsonObject => ({ type: 'output_text', annotations, logprobs, text });
+
+/** A part of a message that refuses. */
+export const refusalPart = (refusal: string): JsonObject => ({ type: 'refusal', refusal });
+
+/** A part of a reasoning item: thoughts as they were thought, where a summary would be a retelling. */
+export const reasoningPart = (text: string): JsonObject => ({ type: 'reasoning_text', text });
+
+/** What the message of a chat completion says, in the order in which models say it. */
+export function saidItems(responseId: string, message: JsonObject, logprobs: Json | undefined): readonly SaidItem[] {
+  const { reasoning_content, content, refusal } = message;
+  const parts: JsonObject[] = [];
+  const probabilities = typeof content === 'string' ? logProbabilities(logprobs) : [];
+  if (typeof content === 'string' && (content !== '' || probabilities.length > 0)) {
+    parts.push(textPart(content, urlCitations(message.annotations), probabilities));
+  }
+  if (typeof refusal === 'string' && refusal !== '') parts.push(refusalPart(refusal));
+  const thoughts = typeof reasoning_content === 'string' ? reasoning_content : '';
+  return [
+    ...(thoughts === '' ? [] : [{ kind: 'reasoning', parts: [reasoningPart(thoughts)] } as const]),
+    ...(parts.length === 0 ? [] : [{ kind: 'message', parts } as const]),
+    ...saidCalls(responseId, message.tool_calls),
+  ];
+}
+
+/** The id of a call whose upstream gave it none. @param index among the calls of the answer. */
+export const ownCallId = (responseId: string, index: number): string => toolCallId(`${responseId}/${index}`);
+
+/** Log probabilities of text, each with all that clients count on. */
+export function logProbabilities(logprobs: Json | undefined): readonly JsonObject[] {
+  const entries = isJsonObject(logprobs) && Array.isArray(logprobs.content) ? logprobs.content : [];
+  return entries
+    .filter((entry: Json) => isJsonObject(entry))
+    .map((entry) => {
+      const alternatives = (Array.isArray(entry.top_logprobs) ? entry.top_logprobs : []).filter((top: Json) =>
+        isJsonObject(top),
+      );
+      return { ...withBytes(entry), top_logprobs: alternatives.map(withBytes) };
+    });
+}
+
+/** The annotations of a chat completion that responses know. */
+export function urlCitations(annotations: Json | undefined): readonly JsonObject[] {
+  return (Array.isArray(annotations) ? annotations : []).flatMap((annotation: Json) =>
+    isJsonObject(annotation) && isJsonObject(annotation.url_citation)
+      ? [{ type: 'url_citation', ...annotation.url_citation }]
+      : [],
+  );
+}
+
+function typeOf(said: SaidItem): string {
+  if (said.kind !== 'call') return said.kind;
+  return said.call.kind === 'custom' ? 'custom_tool_call' : 'function_call';
+}
+
+function saidCalls(responseId: string, calls: Json | undefined): readonly SaidItem[] {
+  return (Array.isArray(calls) ? calls : [])
+    .filter((call: Json) => isJsonObject(call))
+    .map((call, index) => {
+      const read = readToolCall(call);
+      return { kind: 'call', call: { ...read, id: read.id === '' ? ownCallId(responseId, index) : read.id } };
+    });
+}
+
+const withBytes = (entry: JsonObject): JsonObject => ({ ...entry, bytes: entry.bytes ?? [] });
