@@ -11,12 +11,20 @@ export type { ExplainedRequest, Explanation } from './endpoints/explain.js';
 export type { AdminOptions } from './endpoints/reports/admin.js';
 export { createGateway, type Gateway, gatewayOf, respondNotFound } from './gateway.js';
 export type { AnswerStream, GatewayRequest, GatewayResponse } from './http/exchange.js';
-export type { Identify } from './keys/authenticate.js';
 export { cachedKeys } from './keys/cached.js';
-export { createKey } from './keys/create-key.js';
-export type { KeyAudit, KeyQuery, KeyRecord, KeyRecords, KeySecret, KeySnapshot } from './keys/key-records.js';
-export type { ApiKey, KeyStore } from './keys/key-store.js';
-export type { Limits, TierLimits } from './keys/limits.js';
+export type {
+  ApiKey,
+  Identify,
+  KeyAudit,
+  KeyQuery,
+  KeyRecord,
+  KeyRecords,
+  KeySecret,
+  KeySnapshot,
+  KeyStore,
+  Limits,
+  TierLimits,
+} from './keys/key-store.js';
 export { memoryKeys } from './keys/memory.js';
 export { memoryKeyRecords } from './keys/memory-records.js';
 export {
@@ -27,9 +35,18 @@ export {
   keyRegistry,
   type Rotation,
 } from './keys/registry.js';
-export { hashSecret } from './keys/secret.js';
-export type { Amounts, LimitLevel, Measure } from './limits/levels.js';
-export type { Budget, Draw, LimiterStore, Reservation, Slot, Verdict } from './limits/limiter-store.js';
+export { createKey, hashSecret } from './keys/secret.js';
+export type {
+  Amounts,
+  Budget,
+  Draw,
+  LimiterStore,
+  LimitLevel,
+  Measure,
+  Reservation,
+  Slot,
+  Verdict,
+} from './limits/limiter-store.js';
 export { memoryLimiter } from './limits/memory.js';
 export type { Price, Pricing } from './models/pricing.js';
 export type {
@@ -40,7 +57,7 @@ export type {
 } from './stores/answer-store.js';
 export { type MemoryObjectsOptions, memoryObjects } from './stores/memory.js';
 export { type MemoryIdempotencyOptions, memoryIdempotency } from './stores/memory-answers.js';
-export type { ObjectKind, ObjectStore, StoredObject } from './stores/object-store.js';
+export type { ObjectStore, StoredObject } from './stores/object-store.js';
 export { demo } from './upstreams/demo/demo.js';
 export { fromFunction } from './upstreams/function.js';
 export { type HttpOptions, http } from './upstreams/http.js';
@@ -51,10 +68,7 @@ export type {
   CallContext,
   DrainBounds,
   ForwardCall,
-  ForwardOperation,
   ForwardReply,
-  ModelOperation,
-  Operation,
   Upstream,
   UpstreamCall,
   UpstreamReply,
@@ -74,3 +88,4 @@ export type {
   UsageSums,
   UsageTokens,
 } from './usage/usage-store.js';
+export type { ForwardOperation, ModelOperation, ObjectKind, Operation } from './wire/operations.js';

@@ -35,8 +35,6 @@ const STILL_OPEN = new Set([
   'src/config/options.ts → src/endpoints/reports/admin.ts',
   'src/keys/key-fields.ts → src/config/option-checks.ts',
   'src/stores/ownership.ts → src/config/options.ts',
-  'src/wire/model-endpoint.ts → src/upstreams/upstream.ts',
-  'src/wire/references.ts → src/stores/object-store.ts',
 ]);
 
 /** Packages and built-in modules, each with the files that may import it as a value. */

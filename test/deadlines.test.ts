@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { Clock } from '../src/base/clock.js';
-import { deadlines } from '../src/base/deadlines.js';
+import { type Clock, deadlines } from '../src/base/clock.js';
 
 /** A clock that stands still until it is told to go on. */
 function virtualClock() {

@@ -5,7 +5,7 @@ import { demandOf } from '../src/call/admit.js';
 import { newAttempt } from '../src/call/attempt.js';
 import { type Config, type GatewayOptions, resolveOptions } from '../src/config/options.js';
 import type { ApiKey } from '../src/keys/key-store.js';
-import type { Demand } from '../src/limits/admit.js';
+import type { Demand } from '../src/limits/limiter-store.js';
 import { toPrice } from '../src/models/pricing.js';
 
 const PRICED = {
@@ -56,8 +56,8 @@ describe('what a call without a ceiling is taken for', () => {
     const config = configOf();
     teach(config, 9_000);
     const given = demand(config, { usualOutputTokens: 6_240 });
-    assert.deepEqual([given.defaultOutputTokens, given.isLesson], [6_240, false]);
-    assert.equal(demand(config).isLesson, true);
+    assert.deepEqual([given.defaultOutputTokens, given.learnsLength], [6_240, false]);
+    assert.equal(demand(config).learnsLength, true);
   });
 });
 

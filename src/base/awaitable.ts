@@ -1,6 +1,6 @@
 /**
- * A value, or the promise of one. What is there at once costs no turn: ten `await`s take 13 µs, as long as all of a call's
- * authentication, limits and accounting together.
+ * A value, or the promise of one. A value that is there at once costs no turn: ten `await`s take 13 µs, as long as all of a
+ * call's authentication, limits and accounting together. Where that counts: `isPending(value) ? await value : value`.
  */
 export type Awaitable<T> = T | PromiseLike<T>;
 
@@ -9,12 +9,12 @@ export function isPending<T>(value: Awaitable<T>): value is PromiseLike<T> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
-/** Goes on with the value: now if it is there, else when it comes. */
+/** Calls `next` with the value: now if it is there, else when it comes. */
 export function whenReady<T, R>(value: Awaitable<T>, next: (value: T) => Awaitable<R>): Awaitable<R> {
   return isPending(value) ? value.then(next) : next(value);
 }
 
-/** What `call` gives; what it throws, now or later, goes to `failed`. */
+/** The value of `call`; an error that it throws, now or later, goes to `failed`. */
 export function guarded<T>(call: () => Awaitable<T>, failed: (error: unknown) => T): Awaitable<T> {
   try {
     const value = call();

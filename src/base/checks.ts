@@ -11,7 +11,7 @@ export function withMethod<T>(name: string, value: T | undefined, method: keyof 
   throw unexpected(name, `to have a method \`${String(method)}\``, value);
 }
 
-/** What a bad option is answered with: its name, what it should be, what it is. */
+/** Makes the error for a bad option: its name, the expected form, the given value. */
 export function unexpected(name: string, expectation: string, value: unknown): TypeError {
   const shown = typeof value === 'object' || typeof value === 'function' ? '' : ` ${JSON.stringify(value)}`;
   return new TypeError(`Expected \`${name}\` ${expectation}, got${shown} (${value === null ? 'null' : typeof value})`);

@@ -9,19 +9,19 @@ export interface Clock {
   wallMs(): number;
   /**
    * Unix time in milliseconds at the start of the process plus the monotonic time since: never steps back, whoever
-   * sets the clock. For durations, limits and everything that is compared with an earlier value of itself.
+   * sets the clock. For durations, limits and every comparison with an earlier reading.
    */
   steadyMs(): number;
   /**
    * Calls `run` once, after `delayMs` milliseconds. The timer alone does not keep the process alive.
-   * @returns Cancels. Once `run` was called, or the second time, it does nothing.
+   * @returns a function that cancels. Once `run` was called, or the second time, it does nothing.
    */
   setTimer(run: () => void, delayMs: number): () => void;
 }
 
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Keeps the process alive, which the clock's timers do not, until what it returns is called. */
+/** Keeps the process alive, as the clock's timers do not, until the function that it returns is called. */
 export function holdProcess(): () => void {
   const timer = setInterval(() => {}, MAX_TIMER_MS);
   return () => clearInterval(timer);
@@ -38,3 +38,61 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer);
   },
 };
+
+/** Starts a timer: `run` is called when its time is up, unless the function that is returned is called before. */
+export type StartDeadline = (run: () => void) => () => void;
+
+interface Deadline {
+  readonly run: () => void;
+  readonly at: number;
+  older: Deadline | undefined;
+  newer: Deadline | undefined;
+}
+
+/**
+ * Makes timers that all take the same time and that hardly ever ring: one real timer, set to the oldest, stands for all of
+ * them. Starting and cancelling a real timer for each call costs several µs; these cost the links of a list.
+ */
+export function deadlines(clock: Clock, afterMs: number): StartDeadline {
+  let oldest: Deadline | undefined;
+  let newest: Deadline | undefined;
+  let isTicking = false;
+
+  function tick(from: number): void {
+    if (oldest === undefined || isTicking) return;
+    isTicking = true;
+    clock.setTimer(ring, Math.max(0, oldest.at - from));
+  }
+
+  function ring(): void {
+    isTicking = false;
+    const now = clock.steadyMs();
+    while (oldest !== undefined && oldest.at <= now) {
+      const due = oldest;
+      remove(due);
+      due.run();
+    }
+    tick(now);
+  }
+
+  function remove(one: Deadline): void {
+    if (one.older === undefined && oldest !== one) return;
+    if (one.older === undefined) oldest = one.newer;
+    else one.older.newer = one.newer;
+    if (one.newer === undefined) newest = one.older;
+    else one.newer.older = one.older;
+    // The links of a timer that is over would keep its neighbours alive for the garbage collector.
+    one.older = undefined;
+    one.newer = undefined;
+  }
+
+  return (run) => {
+    const now = clock.steadyMs();
+    const one: Deadline = { run, at: now + afterMs, older: newest, newer: undefined };
+    if (newest === undefined) oldest = one;
+    else newest.newer = one;
+    newest = one;
+    tick(now);
+    return () => remove(one);
+  };
+}

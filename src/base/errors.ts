@@ -1,4 +1,4 @@
-/** What `GatewayError` is made of; everything but `status` and `message` has OpenAI's usual value by default. */
+/** Fields of a `GatewayError`; all but `status` and `message` have OpenAI's usual value by default. */
 export interface GatewayErrorFields {
   /** HTTP status, 400 to 599. */
   readonly status: number;
@@ -16,7 +16,7 @@ export interface GatewayErrorFields {
   readonly shouldRetry?: boolean;
   /** Further response headers, such as `allow`. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** What went wrong underneath, for `hooks.onError` only. */
+  /** The underlying error, for `hooks.onError` only. */
   readonly cause?: unknown;
 }
 
@@ -58,48 +58,17 @@ export function errorBody(error: GatewayError): ErrorBody {
   return { error: { message: error.message, type: error.type, param: error.param, code: error.code } };
 }
 
-/** Whatever was thrown, as an answer that gives nothing away: what is not a `GatewayError` becomes a bare 500. */
+/** Turns anything thrown into an answer that gives nothing away: all but a `GatewayError` becomes a bare 500. */
 export function toGatewayError(thrown: unknown): GatewayError {
   return thrown instanceof GatewayError ? thrown : internalError(causeOf(thrown));
 }
 
-/** What was thrown, as a cause: whoever throws `undefined` is reported too. */
+/** Turns anything thrown into a cause. A thrown `undefined` is reported, too. */
 export function causeOf(thrown: unknown): unknown {
   return thrown === undefined ? new Error('Something threw undefined') : thrown;
 }
 
-// 401, 403: who is asking.
-
-const AUTHENTICATE = { 'www-authenticate': 'Bearer realm="OpenAI API"' };
-
-export const missingKey = (): GatewayError =>
-  new GatewayError({
-    status: 401,
-    message:
-      "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY), or in an x-api-key header.",
-    shouldRetry: false,
-    headers: AUTHENTICATE,
-  });
-
-/** One answer for malformed, unknown, expired and revoked keys. @param secret echoed masked, as OpenAI does. */
-export const wrongKey = (secret: string): GatewayError =>
-  new GatewayError({
-    status: 401,
-    message: `Incorrect API key provided: ${maskSecret(secret)}.`,
-    code: 'invalid_api_key',
-    shouldRetry: false,
-    headers: AUTHENTICATE,
-  });
-
-export const modelNotAllowed = (model: string): GatewayError =>
-  new GatewayError({
-    status: 403,
-    message: `This API key does not have access to model \`${model}\`.`,
-    code: 'model_not_found',
-    shouldRetry: false,
-  });
-
-// 404, 405: what is asked for.
+// 404 to 422: the address, and how the body was sent.
 
 export const unknownUrl = (method: string, path: string): GatewayError =>
   new GatewayError({ status: 404, message: `Invalid URL (${method} ${path})`, shouldRetry: false });
@@ -112,45 +81,62 @@ export const methodNotAllowed = (method: string, path: string, allow: string): G
     headers: { allow },
   });
 
-/** An unknown model in the body of a call. */
-export const modelNotFound = (model: string): GatewayError =>
+/** 408 for a body that took too long to arrive. */
+export const requestTimeout = (): GatewayError =>
   new GatewayError({
-    status: 404,
-    message: `The model \`${model}\` does not exist or you do not have access to it.`,
-    code: 'model_not_found',
-    shouldRetry: false,
-  });
-
-/** An unknown model in the path of `GET /v1/models/{id}`, where OpenAI words it differently. */
-export const modelIdNotFound = (model: string): GatewayError =>
-  new GatewayError({
-    status: 404,
-    message: `The model '${model}' does not exist`,
-    code: 'model_not_found',
-    param: 'model',
-    shouldRetry: false,
-  });
-
-// 429: too much at once.
-
-/** `requests` and `tokens` refill; `concurrency` frees up when a running call ends. */
-export const rateLimited = (
-  kind: 'requests' | 'tokens' | 'concurrency',
-  message: string,
-  retryAfterMs: number,
-): GatewayError =>
-  new GatewayError({
-    status: 429,
-    message,
-    type: kind,
-    code: 'rate_limit_exceeded',
-    retryAfterMs,
+    status: 408,
+    message: 'The request body did not arrive in time.',
+    code: 'request_timeout',
     shouldRetry: true,
   });
 
-/** One call larger than the whole limit: waiting cannot help. */
-export const requestExceedsLimit = (kind: 'requests' | 'tokens', message: string): GatewayError =>
-  new GatewayError({ status: 429, message, type: kind, code: 'request_exceeds_limit', shouldRetry: false });
+/** 409 for a repeated request whose first copy is still being answered. */
+export const idempotencyConflict = (): GatewayError =>
+  new GatewayError({
+    status: 409,
+    message: 'A request with this Idempotency-Key is still being answered. Please retry.',
+    code: 'idempotency_conflict',
+    shouldRetry: true,
+  });
+
+/** 413 for a body above the configured maximum. */
+export const bodyTooLarge = (maxBytes: number): GatewayError =>
+  new GatewayError({
+    status: 413,
+    message: `Maximum content size limit (${maxBytes}) exceeded`,
+    type: 'invalid_request_error',
+    code: 'request_too_large',
+    shouldRetry: false,
+  });
+
+/** 415 for a compressed body. */
+export const unsupportedContentEncoding = (encoding: string): GatewayError =>
+  new GatewayError({
+    status: 415,
+    message: `Unsupported content encoding: '${encoding}'. Please send the body without compression.`,
+    code: 'unsupported_content_encoding',
+    shouldRetry: false,
+  });
+
+/** 422 for an `Idempotency-Key` that was sent before with a different request. */
+export const idempotencyKeyReused = (): GatewayError =>
+  new GatewayError({
+    status: 422,
+    message: 'This Idempotency-Key was sent before, with another request. A new request needs a new key.',
+    code: 'idempotency_key_reused',
+    shouldRetry: false,
+  });
+
+/** 500 for an upload that the host's own parser consumed before we could pass it on. */
+export const bodyReadByHost = (): GatewayError =>
+  new GatewayError({
+    status: 500,
+    message:
+      'A body parser of this server (such as multer) read the upload before megallm could pass it on. Mount megallm before that parser.',
+    code: 'body_read_by_host',
+    shouldRetry: false,
+    cause: new Error('A multipart body was read before it reached megallm. Mount megallm before the parser.'),
+  });
 
 // 5xx: ourselves and the upstream.
 
@@ -197,7 +183,7 @@ export const upstreamStalled = (cause?: unknown): GatewayError =>
     cause,
   });
 
-/** A part that the gateway cannot work without is unavailable; try again shortly. */
+/** A part without which the gateway cannot work is unavailable; a later try may succeed. */
 export const unavailable = (
   code:
     | 'overloaded'
@@ -219,9 +205,3 @@ export const shuttingDown = (): GatewayError =>
     retryAfterMs: 1_000,
     shouldRetry: true,
   });
-
-/** First 8 and last 4 characters, a `*` for each hidden one; short or odd secrets are hidden whole. */
-function maskSecret(secret: string): string {
-  if (!/^[\x21-\x7e]{17,256}$/.test(secret)) return '****';
-  return `${secret.slice(0, 8)}${'*'.repeat(secret.length - 12)}${secret.slice(-4)}`;
-}

@@ -1,23 +1,22 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { isJsonObject, type Json, type JsonObject } from './json.js';
 import { hasGoodStrings, type JsonBounds, type JsonRefusal, refused, type Span, scanTopLevel } from './json-scan.js';
-import { isPoisoned, isWellFormed, toWellFormed } from './json-walk.js';
 
-/** A JSON object as the bytes it came as, so that a change of one member need not rebuild the rest. */
+/** A JSON object in the bytes in which it arrived, so that a change of one member need not rebuild the rest. */
 export interface JsonDocument {
   readonly bytes: Buffer;
-  /** Where each top-level member's value stands in `bytes`. */
+  /** The place of each top-level member's value in `bytes`. */
   readonly members: ReadonlyMap<string, Span>;
 }
 
 /**
- * The object to look at, and to let go again before the call goes on: whoever keeps it for the length of a call has the
- * garbage collector copy it about.
+ * The parsed object, to be read and let go before the call goes on: the garbage collector copies about whatever is kept for
+ * the length of a call.
  */
 export interface JsonOutline {
-  /** Names, numbers and shapes are true; texts may be written a character for each of their UTF-8 bytes. */
+  /** Names, numbers and shapes are true; a text may have one character for each of its UTF-8 bytes. */
   readonly body: JsonObject;
-  /** Whether texts stand there as they are. Decoding 100 KB of text beyond ASCII costs twice what parsing it does. */
+  /** Whether texts are decoded. Decoding 100 KB of text beyond ASCII costs twice as much as parsing it. */
   readonly isDecoded: boolean;
 }
 
@@ -25,13 +24,13 @@ export type JsonResult =
   | { readonly kind: 'document'; readonly document: JsonDocument; readonly outline: JsonOutline }
   | JsonRefusal;
 
-/** Bounds for what strangers send. The number of items allows embeddings' token arrays. */
+/** Bounds for the bodies of requests. The number of items allows embeddings' token arrays. */
 export const REQUEST_BOUNDS: JsonBounds = { maxDepth: 64, maxKeys: 50_000, maxItems: 1_000_000, strict: true };
 
-/** Bounds for what upstreams answer. */
+/** Bounds for the answers of upstreams. */
 export const ANSWER_BOUNDS: JsonBounds = { maxDepth: 128, maxKeys: 5_000_000, maxItems: 20_000_000, strict: false };
 
-/** Part of every name that reaches a prototype, unless it is spelt with escapes. */
+/** Part of every name that leads to a prototype, unless it is spelt with escapes. */
 const PROTO = 'proto';
 
 /**
@@ -64,9 +63,7 @@ export function parseDocument(input: Uint8Array, bounds: JsonBounds): JsonResult
   return { kind: 'document', document: { bytes, members }, outline: { body: parsed, isDecoded } };
 }
 
-/**
- * The same without an object, for who needs only a few members.
- */
+/** Finds the top-level members of one JSON object without parsing it, for a reader of only a few of them. */
 export function scanDocument(input: Uint8Array, bounds: JsonBounds): JsonDocument | JsonRefusal {
   const bytes = withoutByteOrderMark(input);
   const text = bytes.toString('latin1');
@@ -79,7 +76,7 @@ function isTolerable({ reason }: JsonRefusal, { strict }: JsonBounds): boolean {
   return reason === 'duplicate' && !strict;
 }
 
-/** The object with each member once, the last of its name, as parsers take it; nothing when it is no JSON. */
+/** The object with each member once, the last of its name, as parsers read it; empty when it is no JSON. */
 function withLast(bytes: Buffer): Buffer {
   if (!isUtf8(bytes)) return bytes.subarray(bytes.length);
   try {
@@ -100,17 +97,17 @@ export function memberValue({ bytes, members }: JsonDocument, name: string): Jso
   }
 }
 
-/** A text of the outline as it truly is. */
+/** A text of the outline, decoded. */
 export function outlinedText({ isDecoded }: JsonOutline, text: string): string {
   return isDecoded ? text : Buffer.from(text, 'latin1').toString('utf8');
 }
 
-/** UTF-8 bytes of a text of the outline. */
+/** Length of a text of the outline in UTF-8 bytes. */
 export function outlinedByteLength({ isDecoded }: JsonOutline, text: string): number {
   return isDecoded ? Buffer.byteLength(text) : text.length;
 }
 
-/** The document's text with these members set, and one left out. Everything else keeps its bytes; new members come first. */
+/** The document with `changes` set and the member `leftOut` removed. All else keeps its bytes; new members come first. */
 export function replaceMembers(document: JsonDocument, changes: JsonObject, leftOut?: string): Buffer {
   const edits: { readonly span: Span; readonly text: string }[] = [];
   let added = '';
@@ -137,7 +134,7 @@ export function replaceMembers(document: JsonDocument, changes: JsonObject, left
   return Buffer.concat(pieces);
 }
 
-/** From the comma before a member's name, or from its name, to the end of its value, or to the comma after it. */
+/** The span of a whole member with one comma: from the comma before its name, or else to the comma after its value. */
 function wholeMember(bytes: Buffer, value: Span): Span {
   const before = bytes.toString('latin1', 0, value.start);
   const name = /"(?:[^"\\]|\\.)*"\s*:\s*$/.exec(before)?.index ?? value.start;
@@ -147,7 +144,7 @@ function wholeMember(bytes: Buffer, value: Span): Span {
   return { start: name, end: value.end + after };
 }
 
-/** Kept out of sight, so that a copy of the body (`{ ...body }`) loses it and is serialised anew. */
+/** Hides the bytes from spreading, so that a copy of the body (`{ ...body }`) loses them and is serialised anew. */
 const BYTES = Symbol('bytes');
 
 /** The document's object with `changes`, frozen, remembering its bytes for `jsonBytes`. */
@@ -158,14 +155,50 @@ export function editedBody(document: JsonDocument, changes: JsonObject): JsonObj
   return Object.freeze(Object.defineProperty(body, BYTES, { value: bytes }));
 }
 
-/** A body as JSON text: the bytes it came from where they are known. */
+/** A body as JSON text: the bytes from which it was parsed where they are known. */
 export function jsonBytes(body: JsonObject): Buffer {
   const bytes: unknown = Reflect.get(body, BYTES);
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(JSON.stringify(body));
 }
 
-/** The same bytes, as a `Buffer`, less the mark that some put before UTF-8. */
+/** The bytes as a `Buffer`, without the byte order mark that some put before UTF-8. */
 export function withoutByteOrderMark(input: Uint8Array): Buffer {
   const bytes = Buffer.isBuffer(input) ? input : Buffer.from(input.buffer, input.byteOffset, input.byteLength);
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
+}
+
+/** Whether any name in the tree would lead a careless copy to a prototype. */
+function isPoisoned(root: Json): boolean {
+  return !everyValue(root, (value) => {
+    if (!isJsonObject(value)) return true;
+    if (Object.hasOwn(value, '__proto__')) return false;
+    const made = Object.hasOwn(value, 'constructor') ? value.constructor : undefined;
+    return !(isJsonObject(made) && Object.hasOwn(made, 'prototype'));
+  });
+}
+
+/** Whether every string and name is free of lone surrogates. */
+function isWellFormed(root: Json): boolean {
+  return everyValue(root, (value) => {
+    if (typeof value === 'string') return value.isWellFormed();
+    return !isJsonObject(value) || Object.keys(value).every((name) => name.isWellFormed());
+  });
+}
+
+/** Replacer for `JSON.stringify` that puts U+FFFD in place of lone surrogates, in names too. */
+function toWellFormed(_name: string, value: unknown): unknown {
+  if (typeof value === 'string') return value.toWellFormed();
+  if (!isJsonObject(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name.toWellFormed(), inner]));
+}
+
+/** Whether `holds` is true of each value in the tree. Its own stack, as depth could overflow the real one. */
+function everyValue(root: Json, holds: (value: Json) => boolean): boolean {
+  const pending: Json[] = [root];
+  for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
+    if (!holds(value)) return false;
+    if (typeof value !== 'object' || value === null) continue;
+    for (const inner of Object.values(value)) if (inner !== undefined) pending.push(inner);
+  }
+  return true;
 }

@@ -12,18 +12,18 @@ export interface JsonBounds {
   /** Most `,` outside strings. */
   readonly maxItems: number;
   /**
-   * Whether names reaching a prototype, and a top-level one standing twice, are refused and lone surrogates replaced, as
-   * for what strangers send. What upstreams answer must pass as it came; of names twice the last counts.
+   * Whether to refuse names that lead to a prototype and top-level names that stand twice, and to replace lone surrogates,
+   * as for requests. An upstream's answer must pass as it came; of a name that stands twice the last counts.
    */
   readonly strict: boolean;
 }
 
-/** Why a text is no document. `name`: the member that stands there twice. */
+/** The reason why a text is no document. `name`: the member that stands there twice. */
 export type JsonRefusal =
   | { readonly kind: 'refused'; readonly reason: 'syntax' | 'not-an-object' | 'depth' | 'keys' | 'poisoned' }
   | { readonly kind: 'refused'; readonly reason: 'duplicate'; readonly name: string };
 
-/** What may come next. */
+// Tokens that may come next.
 const VALUE = 0;
 const VALUE_OR_CLOSE = 1;
 const NAME = 2;
@@ -32,9 +32,10 @@ const COLON = 4;
 const COMMA_OR_CLOSE = 5;
 
 /**
- * Walks over one object without recursion: checks JSON's grammar but for the insides of strings, counts depth, keys and items, and notes where the top-level values stand. `JSON.parse` tells no offsets, and takes several
- * times as long where its table of names is not in the processor's cache.
- * @param text UTF-8 bytes in latin1, a character for each: faster to walk over than the bytes.
+ * Walks over one object without recursion: checks JSON's grammar but for the insides of strings, counts depth, keys and
+ * items, and notes the places of the top-level values. `JSON.parse` tells no offsets, and takes several times as long where
+ * its table of names is not in the processor's cache.
+ * @param text UTF-8 bytes in latin1, one character for each byte: faster to walk over than the bytes.
  */
 export function scanTopLevel(text: string, bounds: JsonBounds): Map<string, Span> | JsonRefusal {
   const members = new Map<string, Span>();
@@ -122,7 +123,7 @@ function scalarEnd(text: string, start: number): number {
 
 const SCALAR = /^(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)$/;
 
-/** Whether the insides of all strings are JSON's too, in a text that `scanTopLevel` took. */
+/** Whether the insides of all strings are valid JSON, too, in a text that `scanTopLevel` accepted. */
 export function hasGoodStrings(text: string): boolean {
   // Between tokens these are space; only the parser knows which are inside a string.
   if (/[\t\n\r]/.test(text)) return parses(text);
@@ -144,7 +145,7 @@ function parses(text: string): boolean {
   }
 }
 
-/** What may stand after a backslash, besides `u`. */
+/** Whether a character may follow a backslash; `u` has its own rule. */
 export function isSimpleEscape(character: string | undefined): boolean {
   return character !== undefined && '"\\/bfnrt'.includes(character);
 }
@@ -155,7 +156,7 @@ function isScalarCode(code: number): boolean {
   return (code >= 0x61 && code <= 0x7a) || code === 0x2e || code === 0x2d || code === 0x2b || code === 0x45;
 }
 
-/** Where the string ends that began before `from`; -1 when it does not. */
+/** Offset of the quote that ends the string begun before `from`; -1 when there is none. */
 export function closingQuote(text: string, from: number): number {
   let quote = text.indexOf('"', from);
   while (quote !== -1) {
@@ -167,7 +168,7 @@ export function closingQuote(text: string, from: number): number {
   return -1;
 }
 
-/** Names beyond ASCII and with escapes are rare, and need care. A long one is copied: a piece of a text keeps all of it alive. */
+/** Reads a member's name. Escapes and characters beyond ASCII are decoded. A long name is copied, as a slice keeps its whole text alive. */
 function memberName(inner: string): string {
   if (inner.length <= 12 && /^[ -[\]-~]*$/.test(inner)) return inner;
   try {

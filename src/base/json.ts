@@ -11,13 +11,13 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A value as a message shows it. `String` throws for an object that has a `toString` of its own. */
+/** Shows a value in a message. `String` would throw for an object that has a `toString` of its own. */
 export function shownValue(value: Json | undefined): string {
   return typeof value === 'string' ? value : String(JSON.stringify(value));
 }
 
 /**
- * The JSON object that a text is, `{}` for any other value. For what was checked before: nothing bounds it here.
+ * Parses a JSON object; any other value gives `{}`. Only for text that was checked before, as nothing bounds it here.
  * @throws {SyntaxError} when it is no JSON.
  */
 export function objectOf(json: string | Uint8Array): JsonObject {

@@ -1,14 +1,26 @@
 /**
- * What comes in steps, asked for one at a time and told by a call: an iterator without a promise for each step, of which
- * three deep cost as much as all else that is done to a chunk.
+ * A sequence of steps, each asked for and handed over by a call: an iterator without promises. Three iterators deep, their
+ * promises cost as much as all other work on a chunk.
  */
 export interface StepSource<T> {
-  /** Calls one of these, once: with the next step, `undefined` for the end, or what broke it off. Not again before that. */
+  /**
+   * Asks for the next step; not to be called again before its answer. Calls `onStep` once with the step, `undefined` at the
+   * end, or `onFailure` once with the reason for which the sequence broke off.
+   */
   read(onStep: (step: T | undefined) => void, onFailure: (reason: unknown) => void): void;
-  /** The reader wants no more. */
+  /** Tells that the reader wants no more. */
   leave(): void;
 }
 
+/** A sequence of steps that can be iterated as well. */
+export type StepStream<T> = StepSource<T> & AsyncIterable<T>;
+
+/** The next step; `undefined` at the end. */
+export function nextOf<T>(source: StepSource<T>): Promise<T | undefined> {
+  return new Promise((resolve, reject) => source.read(resolve, reject));
+}
+
+/** Adapts an async iterable to a step source. */
 export function stepsOf<T>(iterable: AsyncIterable<T>): StepSource<T> {
   const iterator = iterable[Symbol.asyncIterator]();
   return {
@@ -24,16 +36,16 @@ export function stepsOf<T>(iterable: AsyncIterable<T>): StepSource<T> {
   };
 }
 
-/** Not awaited: a generator that is stuck answers only when it comes unstuck. Whatever else it does is its own affair. */
+/** Ends an iteration without waiting for it, as a stuck generator answers only when it comes unstuck. Ignores its errors. */
 export function leaveIterator(iterator: AsyncIterator<unknown>): void {
   try {
     Promise.resolve(iterator.return?.()).catch(() => {});
   } catch {
-    // It throws, and is left all the same.
+    // It threw, and is left all the same.
   }
 }
 
-/** The same for who iterates. */
+/** Adapts a step source to an async iterable. */
 export function iterableOf<T>(source: StepSource<T>): AsyncIterable<T> {
   const end: IteratorReturnResult<undefined> = { done: true, value: undefined };
   return {
@@ -48,4 +60,40 @@ export function iterableOf<T>(source: StepSource<T>): AsyncIterable<T> {
       },
     }),
   };
+}
+
+/**
+ * Wraps a stream so that it is read to its end even when its reader leaves; nobody sees the rest then.
+ * @returns the stream, and `over`, which resolves at its end.
+ */
+export function readToEnd<T>(given: StepSource<T>): { readonly stream: StepStream<T>; readonly over: Promise<void> } {
+  let isLeft = false;
+  let isReading = false;
+  let onOver: () => void;
+  const over = new Promise<void>((resolve) => {
+    onOver = resolve;
+  });
+
+  async function readRest(): Promise<void> {
+    while ((await nextOf(given)) !== undefined);
+    onOver();
+  }
+
+  const source: StepSource<T> = {
+    read(onStep, onFailure) {
+      isReading = true;
+      given.read((step) => {
+        isReading = false;
+        if (step === undefined) onOver();
+        else if (isLeft) void readRest();
+        onStep(isLeft ? undefined : step);
+      }, onFailure);
+    },
+    leave() {
+      if (isLeft) return;
+      isLeft = true;
+      if (!isReading) void readRest();
+    },
+  };
+  return { stream: Object.assign(source, iterableOf(source)), over };
 }

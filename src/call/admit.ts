@@ -1,11 +1,11 @@
 import type { Config } from '../config/options.js';
-import { ownerOf } from '../keys/owner.js';
-import type { Demand, Limiting } from '../limits/admit.js';
+import { ownerOf } from '../keys/key-store.js';
 import { hasBudget } from '../limits/levels.js';
-import { notPriced } from '../wire/budget-errors.js';
+import type { Demand, LimiterAccess } from '../limits/limiter-store.js';
+import { worstPriced } from '../models/pricing.js';
 import { mostInputTokens } from '../wire/estimate.js';
+import { notPriced } from '../wire/request-errors.js';
 import type { Attempt } from './attempt.js';
-import { worstPriced } from './charge.js';
 import type { KeyedExchange, Order } from './open.js';
 
 /** What answers were as long as says nothing about the next one below this. */
@@ -51,7 +51,7 @@ export function demandOf(
     model: modelName,
     maxOutputTokens,
     defaultOutputTokens: usualOutputTokens ?? Math.min(usual, model.maxOutputTokens ?? Number.POSITIVE_INFINITY),
-    isLesson: usualOutputTokens === undefined,
+    learnsLength: usualOutputTokens === undefined,
     n,
     worstNanoUsd: worstPriced(model, worstInputTokens ?? inputTokens),
     ttlMs: config.timeoutMs + RESERVATION_GRACE_MS,
@@ -59,7 +59,7 @@ export function demandOf(
 }
 
 /** The limiter of a gateway, and who knows what its budgets have lost. */
-export function limitingOf({ limiter, usage, clock }: Config): Limiting {
+export function limitingOf({ limiter, usage, clock }: Config): LimiterAccess {
   return {
     store: limiter,
     steadyMs: () => clock.steadyMs(),

@@ -1,6 +1,6 @@
 import type { Config } from '../config/options.js';
-import { type Ceiling, ceilingsOf, type LimitLevel, levelsOf, tierOf } from '../limits/levels.js';
-import type { Verdict } from '../limits/limiter-store.js';
+import { ceilingsOf, levelsOf, tierOf } from '../limits/levels.js';
+import type { Ceiling, LimitLevel, Verdict } from '../limits/limiter-store.js';
 import type { Call } from './call.js';
 import type { DebugFacts } from './debug.js';
 import type { KeyedExchange } from './open.js';

@@ -3,12 +3,13 @@ import { type Cancellation, createCancellation, reasonOf } from '../base/cancell
 import { upstreamTimeout } from '../base/errors.js';
 import type { Model } from '../config/models.js';
 import type { Config } from '../config/options.js';
-import type { Admission } from '../limits/admit.js';
+import type { Admission } from '../limits/limiter-store.js';
+import { priced } from '../models/pricing.js';
 import type { DrainBounds } from '../upstreams/upstream.js';
-import { type Ending, type Metered, usageRecord } from '../usage/record.js';
-import type { UsageRecord, UsageStart } from '../usage/usage-store.js';
+import { usageRecord } from '../usage/record.js';
+import type { Ending, Metered, UsageRecord, UsageStart } from '../usage/usage-store.js';
 import type { TokenUsage } from '../wire/usage.js';
-import { priced, settledAmounts } from './charge.js';
+import { settledAmounts } from './charge.js';
 import type { Unsettled } from './unsettled.js';
 
 /** One admitted call, from its reservation to its settlement. */
@@ -163,9 +164,9 @@ export function openCall(options: CallOptions): Call {
   }
 
   function learn({ outcome, counted, outputTokens }: UsageRecord): void {
-    const { lessons, outputCeiling } = admission;
-    if (lessons === 0 || outcome !== 'ok' || counted !== 'exact' || outputTokens === undefined) return;
-    config.learned.observe(start.owner, start.model, Math.ceil(outputTokens / lessons), outputCeiling);
+    const { answersToLearnFrom, outputCeiling } = admission;
+    if (answersToLearnFrom === 0 || outcome !== 'ok' || counted !== 'exact' || outputTokens === undefined) return;
+    config.learned.observe(start.owner, start.model, Math.ceil(outputTokens / answersToLearnFrom), outputCeiling);
   }
 
   function finish(made: UsageRecord): UsageRecord {

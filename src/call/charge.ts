@@ -1,7 +1,5 @@
-import type { Model } from '../config/models.js';
-import type { Admission } from '../limits/admit.js';
-import { type Amounts, amountOf } from '../limits/levels.js';
-import { costNanoUsd, type PricedTokens, worstCostNanoUsd } from '../models/pricing.js';
+import { amountOf } from '../limits/levels.js';
+import type { Admission, Amounts } from '../limits/limiter-store.js';
 import type { UsageRecord } from '../usage/usage-store.js';
 
 /** What was truly used, in the order of the draws, for `settle`. */
@@ -16,17 +14,4 @@ export function settledAmounts({ ceilings, amounts: reserved }: Admission, recor
     nanoUsd: cost ?? (isUnused ? 0 : reserved.nanoUsd),
   };
   return ceilings.map((ceiling) => amountOf(ceiling, amounts));
-}
-
-/** What tokens cost at the prices of now: a change in the middle of a call is for the next. */
-export function priced({ price }: Pick<Model, 'price'>): ((tokens: PricedTokens) => number) | undefined {
-  return price && ((tokens) => costNanoUsd(price, tokens));
-}
-
-/** The most that output tokens may cost together with so many of input, however they are made up. */
-export function worstPriced(
-  { price }: Pick<Model, 'price'>,
-  inputTokens: number,
-): ((outputTokens: number) => number) | undefined {
-  return price && ((outputTokens) => worstCostNanoUsd(price, { inputTokens, outputTokens }));
 }

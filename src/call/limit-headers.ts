@@ -1,5 +1,4 @@
-import type { Ceiling } from '../limits/levels.js';
-import type { Verdict } from '../limits/limiter-store.js';
+import type { Ceiling, Verdict } from '../limits/limiter-store.js';
 
 /** SDKs parse these into 32-bit integers (wire.md §1.3). */
 const MAX_HEADER_INTEGER = 2_147_483_647;

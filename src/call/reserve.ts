@@ -1,9 +1,16 @@
 import { type Awaitable, guarded } from '../base/awaitable.js';
 import { causeOf, GatewayError, shuttingDown, unavailable } from '../base/errors.js';
 import type { Config } from '../config/options.js';
-import { type Admission, type AdmitResult, admit, type Demand, look } from '../limits/admit.js';
-import type { Ceiling } from '../limits/levels.js';
-import type { LimiterStore, Reservation, Verdict } from '../limits/limiter-store.js';
+import { admit, look } from '../limits/admit.js';
+import type {
+  Admission,
+  AdmitResult,
+  Ceiling,
+  Demand,
+  LimiterStore,
+  Reservation,
+  Verdict,
+} from '../limits/limiter-store.js';
 import { limitingOf } from './admit.js';
 import type { KeyedExchange } from './open.js';
 import type { Unsettled } from './unsettled.js';

@@ -1,8 +1,9 @@
 import { guarded, whenReady } from '../base/awaitable.js';
 import type { Config } from '../config/options.js';
-import { type Admission, reserve } from '../limits/admit.js';
-import { ceilingsOf, drawOf, type LimitLevel, shadowsOf, slotsOf } from '../limits/levels.js';
-import { reasonOf } from '../limits/refusal.js';
+import { reserve } from '../limits/admit.js';
+import { ceilingsOf, drawOf, shadowsOf, slotsOf } from '../limits/levels.js';
+import type { Admission, LimitLevel } from '../limits/limiter-store.js';
+import { refusalReasonOf } from '../limits/refusal.js';
 import { limitingOf } from './admit.js';
 import type { Call } from './call.js';
 import { settledAmounts } from './charge.js';
@@ -33,7 +34,7 @@ export function reserveShadow(levels: readonly LimitLevel[], call: Call, config:
         const shadow: Admission = { ...admission, reservation, ceilings, verdict };
         if (verdict.granted) return settleWith(shadow);
         const refused = { reservation, verdict, ceilings, model: start.model, subject: start.owner, wallMs };
-        const { ceiling, retryAfterMs } = reasonOf(refused);
+        const { ceiling, retryAfterMs } = refusalReasonOf(refused);
         const { requestId, keyId, owner, model } = start;
         const limit = ceiling?.measure ?? 'concurrency';
         hooks.onShadowLimit({ requestId, keyId, owner, model, limit, level: ceiling?.level.kind, retryAfterMs });

@@ -1,5 +1,5 @@
-import { modelNotAllowed, modelNotFound } from '../base/errors.js';
 import type { ApiKey } from '../keys/key-store.js';
+import { modelNotAllowed, modelNotFound } from '../wire/request-errors.js';
 import { type Model, mayCall } from './models.js';
 import type { Config } from './options.js';
 

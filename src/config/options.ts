@@ -1,18 +1,15 @@
 import { positiveInteger, unexpected, withMethod } from '../base/checks.js';
-import { type Clock, systemClock } from '../base/clock.js';
-import { deadlines, type StartDeadline } from '../base/deadlines.js';
+import { type Clock, deadlines, type StartDeadline, systemClock } from '../base/clock.js';
 import { type AdminOptions, checkedAdmin } from '../endpoints/reports/admin.js';
 import { type CorsOptions, checkedCors } from '../http/cors.js';
-import type { Identify } from '../keys/authenticate.js';
-import { createKey } from '../keys/create-key.js';
-import type { KeyStore } from '../keys/key-store.js';
-import { DEFAULT_TIERS, type Limits, type TierLimits } from '../keys/limits.js';
+import type { Identify, KeyStore, Limits, TierLimits } from '../keys/key-store.js';
+import { checkedLimits, checkedTiers, DEFAULT_TIERS } from '../keys/limits.js';
 import { memoryKeys } from '../keys/memory.js';
-import { type LearnedOutput, learnedOutput } from '../limits/learned-output.js';
+import { createKey } from '../keys/secret.js';
+import { learnedOutput } from '../limits/learned-output.js';
 import { NO_LIMITS } from '../limits/levels.js';
-import type { LimiterStore } from '../limits/limiter-store.js';
+import type { FindPeriod, LearnedOutput, LimiterStore } from '../limits/limiter-store.js';
 import { memoryLimiter } from '../limits/memory.js';
-import type { FindPeriod } from '../limits/periods.js';
 import type { IdempotencyStore } from '../stores/answer-store.js';
 import { memoryObjects } from '../stores/memory.js';
 import { memoryIdempotency } from '../stores/memory-answers.js';
@@ -26,7 +23,7 @@ import type { UsageReader, UsageStore } from '../usage/usage-store.js';
 import { type Environment, readEnvironment } from './environment.js';
 import { guardedHooks, type Hooks } from './hooks.js';
 import { defaultModels, type ModelOptions, type ModelTable, modelTable } from './models.js';
-import { checkedBasePath, checkedLimits, checkedPeriods, checkedTiers, passesUnlisted } from './option-checks.js';
+import { checkedBasePath, checkedPeriods, passesUnlisted } from './option-checks.js';
 
 /** Everything a host can say. Every field may be left out: `megallm()` works, and is never an open proxy. */
 export interface GatewayOptions {

@@ -1,5 +1,5 @@
 import { createCancellation } from '../base/cancellation.js';
-import { GatewayError, shuttingDown, wrongKey } from '../base/errors.js';
+import { GatewayError, shuttingDown } from '../base/errors.js';
 import type { JsonObject } from '../base/json.js';
 import { demandOf, limitingOf } from '../call/admit.js';
 import { newAttempt } from '../call/attempt.js';
@@ -8,13 +8,13 @@ import { checkRoom, type KeyedExchange, type Shared } from '../call/open.js';
 import { findModel } from '../config/find-model.js';
 import type { GatewayRequest } from '../http/exchange.js';
 import { readBody } from '../http/read-body.js';
+import { wrongKey } from '../keys/authenticate.js';
 import type { ApiKey } from '../keys/key-store.js';
-import { admit, type Demand } from '../limits/admit.js';
-import type { Amounts, Ceiling, Measure } from '../limits/levels.js';
-import type { LimiterStore } from '../limits/limiter-store.js';
-import { reasonOf } from '../limits/refusal.js';
-import type { ModelOperation } from '../upstreams/upstream.js';
+import { admit } from '../limits/admit.js';
+import type { Amounts, Ceiling, Demand, LimiterStore, Measure } from '../limits/limiter-store.js';
+import { refusalReasonOf } from '../limits/refusal.js';
 import { MODEL_ENDPOINTS, type ModelEndpoint } from '../wire/model-endpoint.js';
+import type { ModelOperation } from '../wire/operations.js';
 import { checkOffered, isPlain, prepareCall, readCall } from './model/read-call.js';
 
 /** A call that nobody has made yet. */
@@ -63,7 +63,7 @@ export async function explain(
       return { isAdmitted: true, reserved: amounts, maxOutputTokens: outputCeiling };
     }
     const { error, refused } = result.refusal;
-    const { ceiling, retryAfterMs } = reasonOf(refused);
+    const { ceiling, retryAfterMs } = refusalReasonOf(refused);
     const limit = ceiling?.measure ?? 'concurrency';
     return { isAdmitted: false, error, limit, level: ceiling?.level.kind, retryAfterMs };
   } catch (error) {

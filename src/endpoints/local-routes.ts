@@ -1,9 +1,9 @@
-import { modelIdNotFound } from '../base/errors.js';
 import type { JsonObject } from '../base/json.js';
 import type { KeyedExchange } from '../call/open.js';
 import { type Model, mayCall, modelNamed } from '../config/models.js';
 import type { Config } from '../config/options.js';
 import type { ApiKey } from '../keys/key-store.js';
+import { modelIdNotFound } from '../wire/request-errors.js';
 import {
   deleteCompletion,
   listCompletionMessages,

@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto';
 import { guarded } from '../base/awaitable.js';
-import { causeOf, unavailable } from '../base/errors.js';
+import { causeOf, idempotencyConflict, idempotencyKeyReused, unavailable } from '../base/errors.js';
 import { checkRoom, type KeyedExchange, type Shared } from '../call/open.js';
 import type { GatewayRequest, GatewayResponse } from '../http/exchange.js';
 import { readBody } from '../http/read-body.js';
 import type { IdempotentRequest } from '../stores/answer-store.js';
-import { idempotencyConflict, idempotencyKeyReused } from '../wire/request-errors.js';
 import { isEmpty } from './forward/body.js';
 import { respondAgain } from './kept-answer.js';
 import { answerKeeper } from './replay-keeper.js';

@@ -1,5 +1,4 @@
-import type { ObjectKind } from '../stores/object-store.js';
-import type { ForwardOperation, ModelOperation } from '../upstreams/upstream.js';
+import type { ForwardOperation, ModelOperation, ObjectKind } from '../wire/operations.js';
 
 /** What the gateway answers itself. */
 export type LocalAction =

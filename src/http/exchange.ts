@@ -1,5 +1,5 @@
 import type { Cancellation } from '../base/cancellation.js';
-import type { StepSource } from '../base/steps.js';
+import type { StepStream } from '../base/steps.js';
 
 /** One HTTP request as the core sees it. Adapters build this and nothing else. */
 export interface GatewayRequest {
@@ -28,4 +28,4 @@ export interface GatewayResponse {
 }
 
 /** An answer that comes in pieces: to be iterated, or read by calls, which cost less. Never fails: it ends with what went wrong. */
-export type AnswerStream = StepSource<string | Uint8Array> & AsyncIterable<string | Uint8Array>;
+export type AnswerStream = StepStream<string | Uint8Array>;

@@ -1,19 +1,22 @@
 import type { Awaitable } from '../base/awaitable.js';
-import type { StartDeadline } from '../base/deadlines.js';
-import { type GatewayError, internalError } from '../base/errors.js';
+import type { StartDeadline } from '../base/clock.js';
+import {
+  bodyTooLarge,
+  type GatewayError,
+  internalError,
+  requestTimeout,
+  unsupportedContentEncoding,
+} from '../base/errors.js';
 import { isJsonObject, type JsonObject, objectOf } from '../base/json.js';
 import { type JsonResult, parseDocument, REQUEST_BOUNDS } from '../base/json-document.js';
 import type { JsonRefusal } from '../base/json-scan.js';
 import { leaveIterator } from '../base/steps.js';
 import {
-  bodyTooLarge,
   duplicateMember,
   invalidJson,
   invalidRequest,
   jsonTooDeep,
   jsonTooManyKeys,
-  requestTimeout,
-  unsupportedContentEncoding,
   unsupportedContentType,
 } from '../wire/request-errors.js';
 import type { GatewayRequest } from './exchange.js';

@@ -1,13 +1,12 @@
-import { type Awaitable, guarded, whenReady } from '../base/awaitable.js';
+import { guarded, isPending } from '../base/awaitable.js';
 import type { Clock } from '../base/clock.js';
-import { causeOf, GatewayError, missingKey, unavailable, wrongKey } from '../base/errors.js';
+import { causeOf, GatewayError, unavailable } from '../base/errors.js';
 import type { GatewayRequest } from '../http/exchange.js';
 import { invalidRequest } from '../wire/request-errors.js';
-import type { ApiKey, KeyStore } from './key-store.js';
+import type { ApiKey, Identify, KeyStore } from './key-store.js';
 import { hashSecret, isWellFormedSecret } from './secret.js';
 
-/** Maps the host's own user to a key; `undefined` sends the request on to the key store. */
-export type Identify = (request: GatewayRequest) => Awaitable<ApiKey | undefined>;
+const AUTHENTICATE = { 'www-authenticate': 'Bearer realm="OpenAI API"' };
 
 export interface AuthenticateOptions {
   readonly keys: KeyStore;
@@ -16,28 +15,23 @@ export interface AuthenticateOptions {
 }
 
 /**
- * Who is asking. The secret goes no further than this file.
+ * Finds the key of a request. Its secret goes no further than this file.
  * @throws {GatewayError} 401; the same for malformed, unknown, expired and revoked keys. 400 for two different secrets.
  * 503 when the store fails.
  */
-export function authenticate(request: GatewayRequest, options: AuthenticateOptions): Awaitable<ApiKey> {
-  if (options.identify === undefined) return findBySecret(request, options);
-  return whenReady(options.identify(request), (identified) => {
-    // Hosts without types say `null` for nobody.
-    const isSomebody = identified !== undefined && identified !== null && !isExpired(identified, options.clock);
-    return isSomebody ? identified : findBySecret(request, options);
-  });
-}
-
-function findBySecret({ headers }: GatewayRequest, { keys, clock }: AuthenticateOptions): Awaitable<ApiKey> {
-  const secret = presentedSecret(headers);
+export async function authenticate(request: GatewayRequest, options: AuthenticateOptions): Promise<ApiKey> {
+  const { identify, keys, clock } = options;
+  const identifying = identify?.(request);
+  const identified = isPending(identifying) ? await identifying : identifying;
+  // Hosts without types say `null` for nobody.
+  if (identified !== undefined && identified !== null && !isExpired(identified, clock)) return identified;
+  const secret = presentedSecret(request.headers);
   if (secret === undefined) throw missingKey();
   if (!isWellFormedSecret(secret)) throw wrongKey(secret);
-  const found = guarded(() => keys.find(hashSecret(secret)), storeFailure);
-  return whenReady(found, (key) => {
-    if (key === undefined || key === null || isExpired(key, clock)) throw wrongKey(secret);
-    return key;
-  });
+  const finding = guarded(() => keys.find(hashSecret(secret)), storeFailure);
+  const key = isPending(finding) ? await finding : finding;
+  if (key === undefined || key === null || isExpired(key, clock)) throw wrongKey(secret);
+  return key;
 }
 
 /** `Authorization: Bearer` or `x-api-key`; never the URL, which ends up in logs. */
@@ -68,4 +62,31 @@ function storeFailure(error: unknown): never {
 
 function isExpired(key: ApiKey, clock: Clock): boolean {
   return key.expiresAt !== undefined && key.expiresAt <= clock.wallMs();
+}
+
+function missingKey(): GatewayError {
+  return new GatewayError({
+    status: 401,
+    message:
+      "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY), or in an x-api-key header.",
+    shouldRetry: false,
+    headers: AUTHENTICATE,
+  });
+}
+
+/** The one answer to malformed, unknown, expired and revoked keys. @param secret is echoed masked, as by OpenAI. */
+export function wrongKey(secret: string): GatewayError {
+  return new GatewayError({
+    status: 401,
+    message: `Incorrect API key provided: ${maskSecret(secret)}.`,
+    code: 'invalid_api_key',
+    shouldRetry: false,
+    headers: AUTHENTICATE,
+  });
+}
+
+/** First 8 and last 4 characters, a `*` for each hidden one; short or odd secrets are hidden whole. */
+function maskSecret(secret: string): string {
+  if (!/^[\x21-\x7e]{17,256}$/.test(secret)) return '****';
+  return `${secret.slice(0, 8)}${'*'.repeat(secret.length - 12)}${secret.slice(-4)}`;
 }

@@ -4,9 +4,9 @@ import { type Clock, systemClock } from '../base/clock.js';
 import type { ApiKey, KeyStore } from './key-store.js';
 
 export interface CachedKeysOptions {
-  /** Milliseconds a key is remembered; so long may a revoked one go on working. @default 5_000 */
+  /** Milliseconds a key is remembered. A revoked key may go on working for so long. @default 5_000 */
   readonly ttlMs?: number;
-  /** Milliseconds it is remembered that there is no such key; so long may a new one be refused. @default 10_000 */
+  /** Milliseconds it is remembered that there is no such key. A new key may be refused for so long. @default 10_000 */
   readonly unknownTtlMs?: number;
   /** Most keys remembered. @default 10_000 */
   readonly maxKeys?: number;
@@ -19,17 +19,17 @@ export interface CachedKeysOptions {
 /** A key store with a memory. */
 export interface CachedKeys extends KeyStore {
   /**
-   * Asks the store anew at the next call: after adding, changing or revoking a key. What the store is answering at this
-   * moment is not remembered either.
+   * Asks the store anew at the next call: after adding, changing or revoking a key. An answer of the store that is on its way
+   * at this moment is not remembered either.
    */
   forget(hash: string): void;
-  /** The same for all secrets of one key, whatever their hashes. */
+  /** Forgets all secrets of one key, whatever their hashes. */
   forgetKey(id: string): void;
 }
 
 /**
- * Remembers for a few seconds what a slow key store answered. Calls for one hash at one time share one question to the
- * store; what it throws is thrown to all of them and not remembered.
+ * Remembers the answers of a slow key store for a few seconds. Calls for one hash at one time share one question to the
+ * store; an error is thrown to all of them and not remembered.
  * @throws {TypeError} when an option is not a positive integer.
  */
 export function cachedKeys(store: KeyStore, options: CachedKeysOptions = {}): CachedKeys {
@@ -53,7 +53,7 @@ export function cachedKeys(store: KeyStore, options: CachedKeysOptions = {}): Ca
     asking.set(hash, answer);
     answer.then(
       (key) => {
-        // Not when `forget` came between: what the store said may be from before the change.
+        // Not when `forget` came between: the store's answer may be from before the change.
         if (asking.get(hash) !== answer) return;
         asking.delete(hash);
         if (key === undefined) unknown.set(hash, true);
@@ -81,7 +81,7 @@ export function cachedKeys(store: KeyStore, options: CachedKeysOptions = {}): Ca
     forgetKey(id) {
       const hashes = [...known.entries()].flatMap(([hash, key]) => (key.id === id ? [hash] : []));
       for (const hash of hashes) known.delete(hash);
-      // Whose they are is not known yet.
+      // Answers on their way may be this key's.
       asking.clear();
     },
   };

@@ -1,10 +1,9 @@
 import { unexpected } from '../base/checks.js';
-import { checkedLimits } from '../config/option-checks.js';
-import type { NewKeyFields } from './create-key.js';
 import type { ApiKey } from './key-store.js';
-import { newKeyId } from './secret.js';
+import { checkedLimits } from './limits.js';
+import { type NewKeyFields, newKeyId } from './secret.js';
 
-/** What can be changed of a key. `null` takes a field away; one that is left out or `undefined` stays as it is. */
+/** Changes of a key. `null` takes a field away; a field that is left out or `undefined` stays as it is. */
 export type KeyChanges = {
   readonly [Field in Exclude<keyof ApiKey, 'id' | 'owner'>]?: ApiKey[Field] | null | undefined;
 };
@@ -30,7 +29,10 @@ const CHECKS: { readonly [Field in keyof ApiKey]-?: Check } = {
 };
 const UNCHANGEABLE: ReadonlySet<string> = new Set(['id', 'owner']);
 
-/** @throws {TypeError} for a field that a key has not, and for a value that the field cannot have. */
+/**
+ * The new key with these fields, and an id of its own where none is given.
+ * @throws {TypeError} for a field that a key has not, and for a value that the field cannot have.
+ */
 export function newKeyOf(fields: NewKeyFields): ApiKey {
   const given = Object.entries(fields).filter(([, value]) => value !== undefined);
   for (const [name, value] of given) checkField(name, value);
@@ -38,7 +40,7 @@ export function newKeyOf(fields: NewKeyFields): ApiKey {
 }
 
 /**
- * The key with the changes; neither is written to.
+ * Applies changes to a copy of the key.
  * @throws {TypeError} for a field that a key has not or that cannot change, and for a value that the field cannot have.
  */
 export function changedKey(key: ApiKey, changes: KeyChanges): ApiKey {
@@ -52,13 +54,13 @@ export function changedKey(key: ApiKey, changes: KeyChanges): ApiKey {
   return changed;
 }
 
-/** @throws {TypeError} for what is no text of 1 to 256 characters, or has control characters or half a character in it. */
+/** @throws {TypeError} for a value that is no text of 1 to 256 characters, or has control characters or lone surrogates. */
 export function checkName(name: string, value: unknown): void {
   if (isName(value)) return;
   throw unexpected(name, 'to be 1 to 256 characters without control characters', value);
 }
 
-/** Whether a text can be the name of anything. */
+/** Whether a value can be a name: of a key, owner, tier, model or author. */
 export function isName(value: unknown): value is string {
   return typeof value === 'string' && /^[^\p{Cc}\p{Cs}]{1,256}$/u.test(value);
 }
@@ -72,7 +74,7 @@ function checkField(name: string, value: unknown): void {
 function checkKeyLimits(name: string, value: unknown): void {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw unexpected(name, 'to be limits', value);
-  // No ceiling where the tier has one.
+  // `Infinity` lifts a ceiling of the tier.
   const ceilings = Object.entries(value).filter(([, ceiling]) => ceiling !== Number.POSITIVE_INFINITY);
   checkedLimits(name, Object.fromEntries(ceilings));
 }

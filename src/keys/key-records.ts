@@ -1,68 +1,23 @@
-import type { Awaitable } from '../base/awaitable.js';
-import type { ApiKey, KeyStore } from './key-store.js';
+import type { ApiKey, KeyRecord, KeySecret, KeySnapshot } from './key-store.js';
 
-/** One secret of a key, known by its hash alone. */
-export interface KeySecret {
-  /** Lower-case hex SHA-256. */
-  readonly hash: string;
-  /** The last four characters of the secret, so that people can tell which one it is. */
-  readonly hint: string;
-  /** Unix time in milliseconds. */
-  readonly createdAt: number;
-  /** Unix time in milliseconds from which it is refused: the end of a rotation's overlap. Absent: as long as the key lives. */
-  readonly expiresAt?: number;
+/** The key that `find` answers for one secret of a record; the earlier expiry counts. `undefined` when it was revoked. */
+export function keyOfSecret({ key, revokedAt }: KeyRecord, { expiresAt }: KeySecret): ApiKey | undefined {
+  if (revokedAt !== undefined) return undefined;
+  if (expiresAt === undefined || expiresAt >= (key.expiresAt ?? Number.POSITIVE_INFINITY)) return key;
+  return { ...key, expiresAt };
 }
 
-/** A key as a store keeps it. */
-export interface KeyRecord {
-  readonly key: ApiKey;
-  /** What it is found by, newest first. */
-  readonly secrets: readonly KeySecret[];
-  /** Unix time in milliseconds. */
-  readonly createdAt: number;
-  /** Unix time in milliseconds; absent: it was not revoked. */
-  readonly revokedAt?: number;
-  /** 1 when it was made, and one more with every change. */
-  readonly version: number;
+/** A record without its hashes. */
+export function snapshotOf({ secrets, ...record }: KeyRecord): KeySnapshot {
+  return { ...record, secrets: secrets.map(({ hash: _hash, ...shown }) => shown) };
 }
 
-/** Who changed what, kept for ever. */
-export interface KeyAudit {
-  readonly keyId: string;
-  /** Unix time in milliseconds. */
-  readonly at: number;
-  /** Who did it, in the host's words. */
-  readonly by: string;
-  readonly action: 'create' | 'update' | 'rotate' | 'revoke';
-  /** The record before and after, of which the hashes are left out. Absent before the first. */
-  readonly before?: KeySnapshot;
-  readonly after: KeySnapshot;
+/** JSON of a record or an audit row, for stores; `Infinity`, which is no ceiling, survives it. @see reviveInfinity */
+export function keyToJson(value: object): string {
+  return JSON.stringify(value, (_name, member) => (member === Number.POSITIVE_INFINITY ? 'Infinity' : member));
 }
 
-/** What an audit row shows of a record. */
-export type KeySnapshot = Omit<KeyRecord, 'secrets'> & { readonly secrets: readonly Omit<KeySecret, 'hash'>[] };
-
-/** Which records to read. */
-export interface KeyQuery {
-  readonly id?: string;
-  /** As on the key, without prefix. */
-  readonly owner?: string;
-  /** Records that come after that key's, by `createdAt` and then by id. */
-  readonly after?: string;
-  /** @default 100 */
-  readonly limit?: number;
-}
-
-/** Where keys are kept that can be made and changed while the gateway runs. */
-export interface KeyRecords extends KeyStore {
-  /** Oldest first, by `createdAt` and then by id. */
-  list(query: KeyQuery): Awaitable<readonly KeyRecord[]>;
-  /**
-   * Writes a record and its audit row, both or neither, if the stored record is the version before this one (none, for
-   * version 1).
-   * @returns whether it was written: `false` when somebody else was faster.
-   */
-  write(record: KeyRecord, audit: KeyAudit): Awaitable<boolean>;
-  /** Every change of one key, oldest first. */
-  audits(keyId: string): Awaitable<readonly KeyAudit[]>;
+/** Reviver for `JSON.parse` of text by `keyToJson`. An owner or model called `Infinity` stays a text. */
+export function reviveInfinity(name: string, member: unknown): unknown {
+  return member === 'Infinity' && /^concurrency$|^usdPer|PerMinute$/.test(name) ? Number.POSITIVE_INFINITY : member;
 }

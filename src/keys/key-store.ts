@@ -1,15 +1,41 @@
 import type { Awaitable } from '../base/awaitable.js';
-import type { Limits } from './limits.js';
+import type { GatewayRequest } from '../http/exchange.js';
 
-/** What is known about one API key. The secret itself is never here. */
+/** Ceilings. An absent field means no ceiling. */
+export interface Limits {
+  readonly requestsPerMinute?: number;
+  /** Input plus output tokens: reserved on admission, settled when the call ends. */
+  readonly tokensPerMinute?: number;
+  readonly inputTokensPerMinute?: number;
+  readonly outputTokensPerMinute?: number;
+  /** Calls running at once. */
+  readonly concurrency?: number;
+  /**
+   * US dollars on one day of the `budgetTimeZone`. The highest possible cost of a call is reserved, its true cost settled. A
+   * key with such a budget can call priced models only. At most 9,000,000.
+   */
+  readonly usdPerDay?: number;
+  /** US dollars in one month, counted like `usdPerDay`. */
+  readonly usdPerMonth?: number;
+  /** Ceilings that are counted and reported to `hooks.onShadowLimit`, but refuse nothing. */
+  readonly shadow?: Omit<Limits, 'shadow'>;
+}
+
+/** The limits of one tier. */
+export interface TierLimits extends Limits {
+  /** Ceilings over all owners of the tier together. The other fields are each owner's own. */
+  readonly shared?: Limits;
+}
+
+/** Facts about one API key. The secret itself is never here. */
 export interface ApiKey {
   /** Stable name for logs, usage and limits; not secret. */
   readonly id: string;
-  /** Whose key it is; keys of one owner share the owner's limits. Absent: the key stands alone. */
+  /** The user or organisation that owns the key; keys of one owner share the owner's limits. Absent: the key stands alone. */
   readonly owner?: string;
   /** Name of a tier in `tiers`. @default 'basic' */
   readonly tier?: string;
-  /** Overrides of the tier's limits, field by field. What is absent stays the tier's; `Infinity` is no ceiling. */
+  /** Overrides of the tier's limits, field by field. An absent field stays the tier's; `Infinity` is no ceiling. */
   readonly limits?: Limits;
   /**
    * Ceilings of this key alone, beside those that it shares with its owner's other keys: each call is held against both. A
@@ -20,7 +46,7 @@ export interface ApiKey {
   readonly expiresAt?: number;
   /** Public model ids this key may call. Absent: all. */
   readonly models?: readonly string[];
-  /** May see what `X-Debug: true` shows. @default false in production, true elsewhere */
+  /** Whether `X-Debug: true` shows this key its debug headers. @default false in production, true elsewhere */
   readonly debug?: boolean;
 }
 
@@ -31,7 +57,85 @@ export interface KeyStore {
    * @param hash Lower-case hex SHA-256 of the secret the client presented.
    * @returns The key, or `undefined` when there is none or it was revoked.
    * A store that knows at once may say so without a promise.
-   * @throws Anything. The client gets a 503 and `hooks.onError` gets what was thrown.
+   * @throws Anything. The client gets a 503, and `hooks.onError` gets the thrown value.
    */
   find(hash: string): Awaitable<ApiKey | undefined>;
+}
+
+/** Maps the host's own user to a key; `undefined` sends the request on to the key store. */
+export type Identify = (request: GatewayRequest) => Awaitable<ApiKey | undefined>;
+
+/** One secret of a key, known by its hash alone. */
+export interface KeySecret {
+  /** Lower-case hex SHA-256. */
+  readonly hash: string;
+  /** The last four characters of the secret, by which people can tell it from others. */
+  readonly hint: string;
+  /** Unix time in milliseconds. */
+  readonly createdAt: number;
+  /** Unix time in milliseconds from which it is refused: the end of a rotation's overlap. Absent: as long as the key lives. */
+  readonly expiresAt?: number;
+}
+
+/** A key in the form in which a store keeps it. */
+export interface KeyRecord {
+  readonly key: ApiKey;
+  /** The secrets by which it is found, newest first. */
+  readonly secrets: readonly KeySecret[];
+  /** Unix time in milliseconds. */
+  readonly createdAt: number;
+  /** Unix time in milliseconds; absent: it was not revoked. */
+  readonly revokedAt?: number;
+  /** 1 when it was made, and one more with every change. */
+  readonly version: number;
+}
+
+/** One change of a key and its author, kept for ever. */
+export interface KeyAudit {
+  readonly keyId: string;
+  /** Unix time in milliseconds. */
+  readonly at: number;
+  /** The author of the change, in the host's words. */
+  readonly by: string;
+  readonly action: 'create' | 'update' | 'rotate' | 'revoke';
+  /** The record before the change, without hashes. Absent where there was none. */
+  readonly before?: KeySnapshot;
+  /** The record after the change, without hashes. */
+  readonly after: KeySnapshot;
+}
+
+/** A record as an audit row shows it: without the hashes of its secrets. */
+export type KeySnapshot = Omit<KeyRecord, 'secrets'> & { readonly secrets: readonly Omit<KeySecret, 'hash'>[] };
+
+/** A choice of records to read. */
+export interface KeyQuery {
+  readonly id?: string;
+  /** The key's `owner`, without prefix. */
+  readonly owner?: string;
+  /** Only records after the record of this key id, in order of `createdAt` and then of id. */
+  readonly after?: string;
+  /** @default 100 */
+  readonly limit?: number;
+}
+
+/** A key store whose keys can be made and changed while the gateway runs. */
+export interface KeyRecords extends KeyStore {
+  /** Oldest first, by `createdAt` and then by id. */
+  list(query: KeyQuery): Awaitable<readonly KeyRecord[]>;
+  /**
+   * Writes a record and its audit row, both or neither, if the stored record is the version before this one (none, for
+   * version 1).
+   * @returns whether it was written: `false` when somebody else was faster.
+   */
+  write(record: KeyRecord, audit: KeyAudit): Awaitable<boolean>;
+  /** Every change of one key, oldest first. */
+  audits(keyId: string): Awaitable<readonly KeyAudit[]>;
+}
+
+/**
+ * Name under which a key's limits, usage and objects are kept: keys of one owner share it, any other key stands alone. The
+ * prefix keeps an owner apart from a key of the same name.
+ */
+export function ownerOf({ id, owner }: Pick<ApiKey, 'id' | 'owner'>): string {
+  return owner === undefined ? `key:${id}` : `owner:${owner}`;
 }

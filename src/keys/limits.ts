@@ -1,30 +1,7 @@
-/** Ceilings. An absent field means no ceiling. */
-export interface Limits {
-  readonly requestsPerMinute?: number;
-  /** Input plus output tokens: reserved on admission, settled when the call ends. */
-  readonly tokensPerMinute?: number;
-  readonly inputTokensPerMinute?: number;
-  readonly outputTokensPerMinute?: number;
-  /** Calls running at once. */
-  readonly concurrency?: number;
-  /**
-   * US dollars on one day of the `budgetTimeZone`: what a call may cost at most is reserved, what it costs is settled. A
-   * key with such a budget can call priced models only. At most 9,000,000.
-   */
-  readonly usdPerDay?: number;
-  /** The same in one month. */
-  readonly usdPerMonth?: number;
-  /** Ceilings that are counted and reported to `hooks.onShadowLimit`, but refuse nothing. */
-  readonly shadow?: Omit<Limits, 'shadow'>;
-}
+import { positiveInteger, unexpected } from '../base/checks.js';
+import type { Limits, TierLimits } from './key-store.js';
 
-/** The limits of one tier. */
-export interface TierLimits extends Limits {
-  /** Ceilings over all owners of the tier together. The other fields are each owner's own. */
-  readonly shared?: Limits;
-}
-
-/** What a key without a tier of its own belongs to. */
+/** The tier of a key that names none. */
 export const DEFAULT_TIER = 'basic';
 
 /** The service's published tiers (reference: its OpenAI overview and API introduction). `enterprise` is the host's to set. */
@@ -33,3 +10,40 @@ export const DEFAULT_TIERS: Readonly<Record<string, TierLimits>> = {
   pro: { requestsPerMinute: 300, tokensPerMinute: 450_000, concurrency: 40 },
   enterprise: {},
 };
+
+/** Nine million dollars in billionths are still a safe integer. */
+const MAX_BUDGET_USD = 9_000_000;
+const BUDGETS: ReadonlySet<string> = new Set(['usdPerDay', 'usdPerMonth']);
+const RATES: ReadonlySet<string> = new Set([
+  'requestsPerMinute',
+  'tokensPerMinute',
+  'inputTokensPerMinute',
+  'outputTokensPerMinute',
+  'concurrency',
+]);
+
+/** @throws {TypeError} for a limit that is no positive integer, a budget that is no amount, or a name that is none. */
+export function checkedLimits<T extends Limits>(name: string, limits: T, nested: readonly string[] = ['shadow']): T {
+  if (typeof limits !== 'object' || limits === null) throw unexpected(name, 'to be limits', limits);
+  for (const [field, value] of Object.entries(limits)) {
+    const where = `${name}.${field}`;
+    if (value === undefined) continue;
+    if (RATES.has(field)) positiveInteger(where, value);
+    else if (BUDGETS.has(field)) checkBudget(where, value);
+    else if (nested.includes(field) && typeof value === 'object' && value !== null)
+      checkedLimits(where, value, field === 'shared' ? ['shadow'] : []);
+    else throw new TypeError(`Unknown limit \`${where}\``);
+  }
+  return limits;
+}
+
+/** @throws {TypeError} as `checkedLimits`. */
+export function checkedTiers(tiers: Readonly<Record<string, TierLimits>> = {}): Readonly<Record<string, TierLimits>> {
+  for (const [tier, limits] of Object.entries(tiers)) checkedLimits(`tiers.${tier}`, limits, ['shadow', 'shared']);
+  return tiers;
+}
+
+function checkBudget(where: string, value: unknown): void {
+  if (typeof value === 'number' && value > 0 && value <= MAX_BUDGET_USD) return;
+  throw unexpected(where, `to be US dollars, more than 0 and at most ${MAX_BUDGET_USD}`, value);
+}

@@ -1,7 +1,6 @@
 import { positiveInteger } from '../base/checks.js';
-import type { KeyAudit, KeyQuery, KeyRecord, KeyRecords } from './key-records.js';
-import type { ApiKey } from './key-store.js';
-import { keyOfSecret } from './key-views.js';
+import { keyOfSecret } from './key-records.js';
+import type { ApiKey, KeyAudit, KeyQuery, KeyRecord, KeyRecords } from './key-store.js';
 
 export interface MemoryKeyRecordsOptions {
   /** Most audit rows remembered, of all keys together; above it the oldest go. @default 10_000 */
@@ -61,7 +60,7 @@ function select(records: readonly KeyRecord[], { id, owner, after, limit = 100 }
     .slice(0, limit);
 }
 
-/** What is given out is what is kept. */
+/** Freezes a value all the way down, as callers are given the kept object itself. */
 function freezeAll<T>(value: T): T {
   if (typeof value !== 'object' || value === null) return value;
   for (const member of Object.values(value)) freezeAll(member);

@@ -1,7 +1,7 @@
 import type { ApiKey, KeyStore } from './key-store.js';
 import { hashSecret, isWellFormedSecret } from './secret.js';
 
-/** A key and what it is found by: its secret, of which only the hash is kept, or that hash. */
+/** A key with its secret, of which only the hash is kept, or with that hash. */
 export type MemoryKey = ApiKey &
   (
     | {
@@ -20,7 +20,7 @@ export type MemoryKey = ApiKey &
 export interface MemoryKeys extends KeyStore {
   /**
    * Adds a key; the next call may use it. A second secret under the id of an earlier one is a rotation: both work, and
-   * their usage counts as one key's. The same secret again replaces what was known about it.
+   * their usage counts as one key's. The same secret again replaces the key.
    * @throws {TypeError} for a secret or hash that cannot be one. The message does not repeat it.
    */
   add(entry: MemoryKey): void;

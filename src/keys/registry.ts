@@ -1,15 +1,13 @@
 import { positiveInteger, unexpected } from '../base/checks.js';
 import { type Clock, systemClock } from '../base/clock.js';
 import { cachedKeys } from './cached.js';
-import type { NewKeyFields } from './create-key.js';
 import { changedKey, checkName, isName, type KeyChanges, newKeyOf } from './key-fields.js';
-import type { KeyAudit, KeyQuery, KeyRecord, KeyRecords, KeySecret, KeySnapshot } from './key-records.js';
-import type { KeyStore } from './key-store.js';
-import { snapshotOf } from './key-views.js';
-import { hashSecret, newSecret } from './secret.js';
+import { snapshotOf } from './key-records.js';
+import type { KeyAudit, KeyQuery, KeyRecord, KeyRecords, KeySecret, KeySnapshot, KeyStore } from './key-store.js';
+import { hashSecret, type NewKeyFields, newSecret } from './secret.js';
 
 export interface KeyRegistryOptions {
-  /** Milliseconds a key is remembered here; so long may one go on working that another process revoked. @default 5_000 */
+  /** Milliseconds a key is remembered here. A key that another process revoked may work for so long. @default 5_000 */
   readonly cacheTtlMs?: number;
   /** Most secrets of one key that work at one time. @default 10 */
   readonly maxSecrets?: number;
@@ -17,14 +15,14 @@ export interface KeyRegistryOptions {
   readonly clock?: Pick<Clock, 'steadyMs' | 'wallMs'>;
 }
 
-/** Who makes a change, for its audit row: 1 to 256 characters in the host's words. */
+/** The author of a change, for its audit row: 1 to 256 characters in the host's words. */
 export interface ChangedBy {
   readonly by: string;
 }
 
-/** How the old secrets of a key go. */
+/** The end of a key's old secrets. */
 export interface Rotation extends ChangedBy {
-  /** Milliseconds the old secrets go on working; 0: they end at once. What ends earlier already is not prolonged. */
+  /** Milliseconds the old secrets go on working; 0: they end at once. A secret that ends earlier is not prolonged. */
   readonly overlapMs: number;
 }
 
@@ -39,8 +37,8 @@ export interface IssuedKey {
  * Keys that are made and changed while the gateway runs; a key store for the option `keys`. Every change is written with
  * its audit row, both or neither, and holds from the next call on in this process. No hash is ever given out.
  *
- * All throw what the records throw, and an Error when others change the key so often at once that the change finds no
- * moment. A change that threw may have been written: look with `get`.
+ * Methods pass on errors of the records, and throw an Error when others change the key 20 times in a row meanwhile. A change
+ * that threw may have been written: look with `get`.
  */
 export interface KeyRegistry extends KeyStore {
   /** @throws {TypeError} for a field that a key has not, a value it cannot have, or an `id` that is taken. */
@@ -57,10 +55,10 @@ export interface KeyRegistry extends KeyStore {
    * @throws {TypeError} for a field that a key has not or that cannot change, and for a value it cannot have.
    */
   update(id: string, changes: KeyChanges, change: ChangedBy): Promise<KeySnapshot | undefined>;
-  /** For good; the second time it changes nothing. @returns `undefined` when there is no such key. */
+  /** Revokes a key for good; the second time it changes nothing. @returns `undefined` when there is no such key. */
   revoke(id: string, change: ChangedBy): Promise<KeySnapshot | undefined>;
   /**
-   * Makes a new secret for a key, whose usage and limits go on.
+   * Makes a new secret for a key. Its usage and limits go on.
    * @returns `undefined` when there is no such key or it was revoked.
    * @throws {Error} when more than `maxSecrets` would work.
    */
@@ -99,7 +97,7 @@ export function keyRegistry(records: KeyRecords, options: KeyRegistryOptions = {
     }
   }
 
-  /** @param next what is to be written, or the record itself to leave it as it is; `undefined` for what cannot be changed. */
+  /** @param next gives the record to write, the record itself to leave it as it is, or `undefined` to refuse. */
   async function change(
     id: string,
     how: How,

@@ -1,11 +1,28 @@
 import { hash, randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
+import type { ApiKey } from './key-store.js';
 
-/** What every secret of ours begins with, so that scanners and people recognise it. */
+/** Fields of a new key. @see ApiKey */
+export type NewKeyFields = Omit<ApiKey, 'id'> & {
+  /** @default `key_` and 17 random characters */
+  readonly id?: string;
+};
+
+/** A key that was just made. */
+export interface CreatedKey {
+  /** For the user, to be shown once: it cannot be had again. */
+  readonly secret: string;
+  /** For the key store: lower-case hex SHA-256 of `secret`. */
+  readonly hash: string;
+  /** For the key store, under `hash`. */
+  readonly key: ApiKey;
+}
+
+/** Beginning of every secret of ours, by which scanners and people recognise it. */
 const PREFIX = 'sk-mega-';
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 const SECRET_BYTES = 32;
-/** 62^43 > 2^256: every value has a place, so that none need be drawn again. */
+/** 62^43 > 2^256: every value has a place, and none need be drawn again. */
 const SECRET_CHARS = 43;
 /** 62^6 > 2^32. */
 const CHECKSUM_CHARS = 6;
@@ -25,16 +42,25 @@ export function newKeyId(): string {
 }
 
 /**
- * What key stores know a secret by: its SHA-256 in lower-case hex. Right for random secrets, which nobody can search
- * for; wrong for passwords.
+ * Makes an API key. Show `secret` to its user once and store only `hash` and `key`. SHA-256 without salt is right here, as
+ * the secret is 256 random bits and cannot be guessed. For passwords it would be wrong.
+ */
+export function createKey(fields: NewKeyFields = {}): CreatedKey {
+  const secret = newSecret();
+  return { secret, hash: hashSecret(secret), key: { ...fields, id: fields.id ?? newKeyId() } };
+}
+
+/**
+ * SHA-256 of a secret in lower-case hex, by which key stores know it. Right for random secrets, as they cannot be guessed;
+ * wrong for passwords.
  */
 export function hashSecret(secret: string): string {
   return hash('sha256', secret, 'hex');
 }
 
 /**
- * Whether a text could be a secret at all, so that guesses and typing errors never reach the key store: one of ours with
- * the right checksum, or a foreign one of 16 to 256 printable ASCII characters without spaces.
+ * Whether a text could be a secret at all: one of ours with the right checksum, or a foreign one of 16 to 256 printable ASCII
+ * characters without spaces. Guesses and typing errors thus never reach the key store.
  */
 export function isWellFormedSecret(secret: string): boolean {
   if (!secret.startsWith(PREFIX)) return FOREIGN.test(secret);

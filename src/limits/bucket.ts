@@ -1,58 +1,52 @@
-/**
- * The state of one token bucket: what was drawn since `since`, to be lessened by what flowed back. Nothing is written
- * while it refills, so that no rounding adds up.
- */
-export interface Bucket {
-  drawn: number;
-  /** Whole milliseconds. */
-  since: number;
-  refillPerMs: number;
-}
+import type { Bucket, Draw, Reservation, Slot } from './limiter-store.js';
 
 /**
- * What doubles may be off by at these sizes, far below the least step of a limit by the minute, which is 1/60,000. Budgets are
- * whole numbers that nothing flows back to: up to 9e15 they are exact, and this is either nothing beside them or no whole unit.
+ * Largest error of doubles at these sizes, far below the least step of a limit by the minute, which is 1/60,000. Budgets are
+ * whole numbers that never refill: they are exact up to 9e15, and this error is no whole unit of them.
  */
 const EPSILON = 1e-6;
-/** Above this, `drawn` is brought down to what is used, before its size costs precision. */
+/** Above this, `drawn` is brought down to the amount in use, before its size costs precision. */
 const MAX_DRAWN = 2 ** 28;
 
 /**
- * How long a budget is remembered after its period: the limiter's clock is not the one that the period is told by, and who
- * still sees the period must not find the budget forgotten.
+ * Milliseconds for which a budget is remembered after its period: another clock tells the period, and a process that is still
+ * in it must not find the budget forgotten.
  */
 export const BUDGET_KEPT_MS = 86_400_000;
+
+/** A slot tells nobody when it comes free. */
+const SLOT_RETRY_MS = 1_000;
 
 /** A full bucket. */
 export function fullBucket(refillPerMs: number, at: number): Bucket {
   return { drawn: 0, since: at, refillPerMs };
 }
 
-/** What is missing to full, never below 0. */
+/** The amount missing to a full bucket, never below 0. */
 export function usedOf({ drawn, since, refillPerMs }: Bucket, at: number): number {
   return Math.max(0, drawn - refillPerMs * (at - since));
 }
 
-/** What a bucket holds; below 0 in debt. */
+/** The amount that a bucket holds; below 0 in debt. */
 export function remainingOf(bucket: Bucket | undefined, capacity: number, at: number): number {
   if (bucket === undefined) return capacity;
   return roundIfNear(capacity - usedOf(bucket, at));
 }
 
-/** 58.999999999 is 59, also to who rounds down. */
+/** Rounds 58.999999999 to 59, as a caller may round down. */
 export function roundIfNear(remaining: number): number {
   // Not -0.
   const whole = Math.round(remaining) + 0;
   return Math.abs(remaining - whole) < EPSILON ? whole : remaining;
 }
 
-/** Takes out, or gives back when `amount` is below 0, but no more than was missing. */
+/** Takes `amount` out of the bucket, or gives it back when it is below 0, but no more than was missing. */
 export function drawFrom(bucket: Bucket, amount: number, at: number): void {
   if (bucket.drawn > MAX_DRAWN || usedOf(bucket, at) === 0) rebase(bucket, at);
   bucket.drawn += amount;
 }
 
-/** What flows back from now on. What flowed until now did so at the old rate. */
+/** Sets the rate of refill from now on. The time until now counts at the old rate. */
 export function setRefill(bucket: Bucket, refillPerMs: number, at: number): void {
   if (bucket.refillPerMs === refillPerMs) return;
   rebase(bucket, at);
@@ -60,8 +54,8 @@ export function setRefill(bucket: Bucket, refillPerMs: number, at: number): void
 }
 
 /**
- * The least whole milliseconds after which `amount` fits: 0 when it does now, `Infinity` when it never will. It is
- * found by the very test that grants, so that who waits as told is granted, and a millisecond earlier is not.
+ * The least whole milliseconds after which `amount` fits: 0 when it does now, `Infinity` when it never will. The very test that
+ * grants decides: a caller that waits so long is granted, and a millisecond earlier is not.
  */
 export function waitMsFor(bucket: Bucket, wanted: Wanted, at: number): number {
   // Turned round, so that NaN never fits.
@@ -88,4 +82,47 @@ function fits({ drawn, refillPerMs }: Bucket, { amount, capacity }: Wanted, elap
 function rebase(bucket: Bucket, at: number): void {
   bucket.drawn = usedOf(bucket, at);
   bucket.since = at;
+}
+
+/**
+ * The least whole milliseconds after which all of a reservation may be granted: 0 when it is now, `Infinity` when it never is.
+ * Buckets refill at the reservation's rates from now on.
+ * @param found the bucket of each draw, where there is one.
+ * @param slotsTaken number of reservations that hold a slot of that name.
+ */
+export function waitMsOf(
+  { draws, slots }: Reservation,
+  found: readonly (Bucket | undefined)[],
+  slotsTaken: (name: string) => number,
+  at: number,
+): number {
+  let drawsMs = 0;
+  let slotsMs = 0;
+  for (const [index, draw] of draws.entries()) drawsMs = Math.max(drawsMs, drawWaitMs(draw, draws, found[index], at));
+  for (const slot of slots) slotsMs = Math.max(slotsMs, slotWaitMs(slot, slots, slotsTaken(slot.name)));
+  return drawsMs === 0 || slotsMs === Number.POSITIVE_INFINITY ? slotsMs : drawsMs;
+}
+
+/** The amount that a draw truly used. A senseless amount must not make the call free: it counts as drawn. */
+export function trueAmount(drawn: number, used: number | undefined): number {
+  return used !== undefined && used >= 0 ? used : drawn;
+}
+
+function drawWaitMs(draw: Draw, draws: readonly Draw[], bucket: Bucket | undefined, at: number): number {
+  if (draw.amount === 0) return 0;
+  // Credit is given by `settle` alone.
+  if (draw.amount < 0) return Number.POSITIVE_INFINITY;
+  let amount = 0;
+  for (const other of draws) if (other.bucket === draw.bucket) amount += other.amount;
+  const wanted = { amount, capacity: draw.capacity };
+  if (bucket === undefined) return waitMsFor(fullBucket(draw.refillPerMs, at), wanted, at);
+  setRefill(bucket, draw.refillPerMs, at);
+  return waitMsFor(bucket, wanted, at);
+}
+
+function slotWaitMs({ name, capacity }: Slot, wanted: readonly Slot[], taken: number): number {
+  let count = 0;
+  for (const other of wanted) if (other.name === name) count += 1;
+  if (!(count <= capacity)) return Number.POSITIVE_INFINITY;
+  return taken + count <= capacity ? 0 : SLOT_RETRY_MS;
 }

@@ -1,31 +1,31 @@
 import type { Reservation } from './limiter-store.js';
 
-/** A granted reservation, in line with those of the same `ttlMs`, which expire in the order they came. */
-interface Held {
+/** A granted reservation, in line with others of the same `ttlMs`, which expire in the order in which they came. */
+interface Waiting {
   readonly reservation: Reservation;
   readonly expiresAt: number;
-  older: Held | undefined;
-  newer: Held | undefined;
+  older: Waiting | undefined;
+  newer: Waiting | undefined;
 }
 
 interface Line {
-  oldest: Held | undefined;
-  newest: Held | undefined;
+  oldest: Waiting | undefined;
+  newest: Waiting | undefined;
 }
 
-/** Granted reservations that nobody settled yet. Every step is O(1) in how many there are. */
+/** Granted reservations that nobody settled yet. Every step is O(1) in their number. */
 export interface HeldTable {
   has(id: string): boolean;
   add(reservation: Reservation, at: number): void;
-  /** Removes it; `undefined` when it is gone already. */
+  /** Removes a reservation; `undefined` when it is gone already. */
   take(id: string): Reservation | undefined;
-  /** Removes one whose time is up, if there is one. */
+  /** Removes one reservation whose time is up, if there is one. */
   takeExpired(at: number): Reservation | undefined;
 }
 
-/** An empty table; as many lines as there are different `ttlMs`. */
+/** Makes an empty table. It has a line for each different `ttlMs`. */
 export function heldTable(): HeldTable {
-  const byId = new Map<string, Held>();
+  const byId = new Map<string, Waiting>();
   const lines = new Map<number, Line>();
   /** No reservation expires before this. */
   let quietUntil = Number.POSITIVE_INFINITY;
@@ -53,7 +53,7 @@ export function heldTable(): HeldTable {
     add(reservation, at) {
       const expiresAt = at + reservation.ttlMs;
       const line = lines.get(reservation.ttlMs) ?? { oldest: undefined, newest: undefined };
-      const one: Held = { reservation, expiresAt, older: line.newest, newer: undefined };
+      const one: Waiting = { reservation, expiresAt, older: line.newest, newer: undefined };
       if (line.newest === undefined) {
         line.oldest = one;
         lines.set(reservation.ttlMs, line);
@@ -65,7 +65,7 @@ export function heldTable(): HeldTable {
     takeExpired(at) {
       if (at < quietUntil) return undefined;
       quietUntil = Number.POSITIVE_INFINITY;
-      let expired: Held | undefined;
+      let expired: Waiting | undefined;
       for (const { oldest } of lines.values()) {
         if (oldest === undefined) continue;
         if (oldest.expiresAt <= at) expired = oldest;

@@ -1,12 +1,6 @@
-/** What answers were as long as, by owner and model. */
-export interface LearnedOutput {
-  /** Output tokens that 95 of 100 of the latest answers did not exceed; `undefined` until there were enough of them. */
-  ceilingOf(owner: string, model: string): number | undefined;
-  /** @param ceiling what was reserved for the answer: one that reached it might have been longer, and counts double. */
-  observe(owner: string, model: string, outputTokens: number, ceiling: number | undefined): void;
-}
+import type { LearnedOutput } from './limiter-store.js';
 
-/** Answers to look back on. */
+/** Latest answers to look back on. */
 const WINDOW = 100;
 const ENOUGH = 20;
 const PERCENTILE = 0.95;
@@ -18,8 +12,8 @@ interface Series {
 }
 
 /**
- * Learns in this process's memory, and forgets with it.
- * @param maxSeries most pairs of owner and model; above it, those unused for longest are forgotten.
+ * Learns answer lengths in this process's memory, gone with it.
+ * @param maxSeries most pairs of owner and model; above it, the pair unused for longest is forgotten.
  */
 export function learnedOutput(maxSeries = 10_000): LearnedOutput {
   const all = new Map<string, Series>();
@@ -36,7 +30,7 @@ export function learnedOutput(maxSeries = 10_000): LearnedOutput {
       const isCut = ceiling !== undefined && outputTokens >= ceiling;
       series.tokens[series.next] = isCut ? 2 * outputTokens : outputTokens;
       series.next = (series.next + 1) % WINDOW;
-      // Every tenth time: what it costs to sort is nothing for a call, but something for each.
+      // Every tenth time: sorting costs nothing for one call, but something for each.
       if (series.tokens.length >= ENOUGH && series.next % 10 === 0) series.ceiling = percentileOf(series.tokens);
     },
   };

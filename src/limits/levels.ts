@@ -1,51 +1,15 @@
-import type { ApiKey } from '../keys/key-store.js';
-import { DEFAULT_TIER, type Limits, type TierLimits } from '../keys/limits.js';
-import { ownerOf } from '../keys/owner.js';
-import type { Draw, Slot } from './limiter-store.js';
-import type { FindPeriod } from './periods.js';
-
-/** Whose calls share one set of ceilings. */
-export interface LimitLevel {
-  readonly kind: 'owner' | 'key' | 'tier' | 'all';
-  /** Of the owner (as `ownerOf` names it), the key or the tier; empty for all. */
-  readonly id: string;
-  readonly limits: Limits;
-  /** Whether they are counted apart, and refuse nothing. @default false */
-  readonly isShadow?: boolean;
-}
-
-/** What of a call is measured. */
-export type Measure = 'requests' | 'tokens' | 'inputTokens' | 'outputTokens' | 'usdPerDay' | 'usdPerMonth';
-
-/** One ceiling of one level. */
-export interface Ceiling {
-  readonly measure: Measure;
-  readonly level: LimitLevel;
-  /** In nano-dollars where it is a budget. */
-  readonly capacity: number;
-  /** Present: it is a budget of this period. */
-  readonly period: { readonly from: number; readonly to: number } | undefined;
-  readonly bucket: string;
-}
-
-/** What a call takes, or took, in each measure. */
-export interface Amounts {
-  readonly requests: number;
-  readonly inputTokens: number;
-  readonly outputTokens: number;
-  /** Billionths of a US dollar. */
-  readonly nanoUsd: number;
-}
+import { NANO_PER_USD } from '../base/money.js';
+import { type ApiKey, type Limits, ownerOf, type TierLimits } from '../keys/key-store.js';
+import { DEFAULT_TIER } from '../keys/limits.js';
+import type { Amounts, Ceiling, Draw, FindPeriod, LimitLevel, Measure, Slot } from './limiter-store.js';
 
 /** The limits that concern every key. */
 export interface LimitRules {
   readonly tiers: ReadonlyMap<string, TierLimits>;
-  /** Of all calls together. */
+  /** Limits of all calls together. */
   readonly globalLimits: Limits;
 }
 
-/** Money is counted in billionths of a US dollar. */
-export const NANO = 1_000_000_000;
 const MINUTE_MS = 60_000;
 const MEASURES: readonly (readonly [Measure, Exclude<keyof Limits, 'concurrency' | 'shadow'>])[] = [
   ['requests', 'requestsPerMinute'],
@@ -57,16 +21,16 @@ const MEASURES: readonly (readonly [Measure, Exclude<keyof Limits, 'concurrency'
 ];
 const FIELDS = [...MEASURES.map(([, field]) => field), 'concurrency', 'shadow'] as const;
 
-/** The limits of a key's owner: its tier's, overridden field by field. */
+/** The limits of a key's owner: the tier's, overridden field by field by the key's. */
 export function limitsOf(key: ApiKey, tiers: ReadonlyMap<string, TierLimits>): Limits {
   const tier = tiers.get(tierOf(key, tiers)) ?? {};
   const own = key.limits;
-  // Stores without types say `null` for what they do not know.
+  // Stores without types say `null` for an absent field.
   if (own === undefined || own === null) return tier;
   return { ...tier, ...withoutAbsent(own) };
 }
 
-/** The tier that a key belongs to: one that nobody knows is the least. */
+/** The tier that a key belongs to; the default one in place of an unknown one. */
 export function tierOf({ tier = DEFAULT_TIER }: Pick<ApiKey, 'tier'>, tiers: ReadonlyMap<string, TierLimits>): string {
   return tiers.has(tier) ? tier : DEFAULT_TIER;
 }
@@ -84,10 +48,10 @@ export function levelsOf(key: ApiKey, { tiers, globalLimits }: LimitRules): Limi
   return levels;
 }
 
-/** Of a gateway that has none of its own. */
+/** Limits of a gateway that sets none. */
 export const NO_LIMITS: Limits = {};
 
-/** The same levels with their shadow limits for limits; none where nothing is in the shadow. */
+/** Levels made of the shadow limits of others; empty where no level has any. */
 export function shadowsOf(levels: readonly LimitLevel[]): LimitLevel[] {
   return levels.flatMap(({ kind, id, limits }) =>
     limits.shadow === undefined || limits.shadow === null ? [] : [{ kind, id, limits: limits.shadow, isShadow: true }],
@@ -107,13 +71,19 @@ export function ceilingsOf(levels: readonly LimitLevel[], findPeriod: FindPeriod
         continue;
       }
       const period = findPeriod(measure === 'usdPerDay' ? 'day' : 'month', wallMs);
-      ceilings.push({ measure, level, capacity: Math.round(limit * NANO), period, bucket: `${name}:${period.name}` });
+      ceilings.push({
+        measure,
+        level,
+        capacity: Math.round(limit * NANO_PER_USD),
+        period,
+        bucket: `${name}:${period.name}`,
+      });
     }
   }
   return ceilings;
 }
 
-/** What is drawn from a ceiling's bucket. @param spent of a budget, as the ledger knows it. */
+/** The draw of a call on a ceiling's bucket. */
 export function drawOf(ceiling: Ceiling, amounts: Amounts, spent?: number): Draw {
   const { bucket, capacity, period } = ceiling;
   const amount = amountOf(ceiling, amounts);
@@ -122,7 +92,7 @@ export function drawOf(ceiling: Ceiling, amounts: Amounts, spent?: number): Draw
   return { bucket, capacity, refillPerMs: 0, amount, budget };
 }
 
-/** What a ceiling measures of the amounts. */
+/** The amount that a ceiling measures. */
 export function amountOf({ measure }: Pick<Ceiling, 'measure'>, amounts: Amounts): number {
   switch (measure) {
     case 'requests':
@@ -148,12 +118,12 @@ export function slotsOf(levels: readonly LimitLevel[]): Slot[] {
   return slots;
 }
 
-/** Whether money is limited on any of them. */
+/** Whether any ceiling limits money. */
 export function hasBudget(ceilings: readonly Ceiling[]): boolean {
   return ceilings.some(({ period }) => period !== undefined);
 }
 
-/** `ownerOf` has a prefix of its own already, and `key:` for the keys that stand alone. */
+/** Name of a level's buckets. `ownerOf` has a prefix already, which is `key:` for keys that stand alone. */
 function nameOf({ kind, id, isShadow }: Pick<LimitLevel, 'kind' | 'id' | 'isShadow'>): string {
   if (isShadow === true) return `shadow:${nameOf({ kind, id })}`;
   if (kind === 'owner') return id;

@@ -1,26 +1,28 @@
 import type { Awaitable } from '../base/awaitable.js';
+import type { GatewayError } from '../base/errors.js';
+import type { Limits } from '../keys/key-store.js';
 
-/** What one call wants of the limiter, all or nothing. */
+/** One call's wish to the limiter, granted in full or not at all. */
 export interface Reservation {
   /** Unique; `settle` of an id that is gone does nothing. */
   readonly id: string;
   readonly draws: readonly Draw[];
   readonly slots: readonly Slot[];
   /**
-   * A reservation nobody settles is given back after this long, but for what it drew from budgets: the process that held it
-   * may be gone, and the money spent. It is the ledger's to tell when a budget is asked for anew.
+   * Milliseconds after which a reservation that nobody settled is given back, as its process may be gone. Draws on budgets
+   * stay, as the money may be spent; the ledger tells when a budget is asked for anew.
    */
   readonly ttlMs: number;
-  /** Decides, but takes nothing: what would be answered now. @default false */
+  /** Whether the store decides as it would now, but takes nothing. @default false */
   readonly dryRun?: boolean;
 }
 
-/** A token bucket and how much to take. The rule travels with the call, so one store serves all rules. */
+/** A token bucket and the amount to take. The rule travels with the call, so one store serves all rules. */
 export interface Draw {
   readonly bucket: string;
   /** The most it holds; a bucket never seen before is full. */
   readonly capacity: number;
-  /** How much flows back each millisecond. 0: nothing does, as for a budget named by its month. */
+  /** Amount that flows back each millisecond. 0: nothing does, as for a budget named by its month. */
   readonly refillPerMs: number;
   /** 0 takes nothing and is always granted: a look at the bucket. */
   readonly amount: number;
@@ -28,12 +30,12 @@ export interface Draw {
   readonly budget?: Budget;
 }
 
-/** What sets a budget apart from other buckets. Its amounts and capacity are whole numbers. */
+/** Facts that set a budget apart from other buckets. Its amounts and capacity are whole numbers. */
 export interface Budget {
   /** Unix time in milliseconds of the end of its period, after which the store may forget it. */
   readonly endsAt: number;
   /**
-   * What the ledger says was drawn already: what a bucket that the store does not know begins with. Absent: nobody has
+   * Amount drawn already according to the ledger, with which a bucket begins that the store does not know. Absent: nobody has
    * asked the ledger yet, and a reservation with an unknown budget is refused with `unknownBudgets`, taking nothing.
    */
   readonly spent?: number;
@@ -53,11 +55,11 @@ export interface Verdict {
    * nobody when it comes free: where only slots are short, this is a second.
    */
   readonly retryAfterMs: number;
-  /** What each bucket holds now, in the order of the draws. Below 0 after a costly `settle`. */
+  /** Amount that each bucket holds now, in the order of the draws. Below 0 after a costly `settle`. */
   readonly remaining: readonly number[];
   /**
-   * A budget is not known here and its draw names no `spent`: ask the ledger, and reserve again with it. A store that
-   * takes every unknown bucket for full may leave this out.
+   * Whether a budget is not known here and its draw names no `spent`: ask the ledger, and reserve again with it. A store
+   * that takes every unknown bucket for full may leave this out.
    */
   readonly unknownBudgets?: boolean;
 }
@@ -75,4 +77,174 @@ export interface LimiterStore {
    * @param amounts in the order of the draws.
    */
   settle(reservation: Reservation, amounts: readonly number[], now: number): Awaitable<void>;
+}
+
+/** A set of ceilings shared by the calls of one owner, one key or one tier, or by all calls. */
+export interface LimitLevel {
+  readonly kind: 'owner' | 'key' | 'tier' | 'all';
+  /** Id of the owner (as `ownerOf` names it), the key or the tier; empty for all. */
+  readonly id: string;
+  readonly limits: Limits;
+  /** Whether its ceilings are counted apart and refuse nothing. @default false */
+  readonly isShadow?: boolean;
+}
+
+/** A quantity of a call that a ceiling bounds. */
+export type Measure = 'requests' | 'tokens' | 'inputTokens' | 'outputTokens' | 'usdPerDay' | 'usdPerMonth';
+
+/** One ceiling of one level. */
+export interface Ceiling {
+  readonly measure: Measure;
+  readonly level: LimitLevel;
+  /** In nano-dollars where it is a budget. */
+  readonly capacity: number;
+  /** Present: it is a budget of this period. */
+  readonly period: { readonly from: number; readonly to: number } | undefined;
+  readonly bucket: string;
+}
+
+/** Quantities that a call takes, or took. */
+export interface Amounts {
+  readonly requests: number;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  /** Billionths of a US dollar. */
+  readonly nanoUsd: number;
+}
+
+/** The day or the month of a budget. Half open: Unix time in milliseconds. */
+export interface BudgetPeriod {
+  /** Such as `2026-11-25` or `2026-11`, in the time zone. */
+  readonly name: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Length of a budget's period. */
+export type BudgetSpan = 'day' | 'month';
+
+/** Finds the period that contains an instant. @param wallMs Unix time in milliseconds. */
+export type FindPeriod = (span: BudgetSpan, wallMs: number) => BudgetPeriod;
+
+/** One call's wish, before the size of its reservation is settled. */
+export interface Demand {
+  readonly requestId: string;
+  readonly levels: readonly LimitLevel[];
+  /** Every ceiling of the levels. */
+  readonly ceilings: readonly Ceiling[];
+  /** The public model id, for messages. */
+  readonly model: string;
+  /** The owner's or the key's name, for messages. */
+  readonly subject: string;
+  readonly inputTokens: number;
+  /** Most output tokens of one answer; `undefined`: the client named none, and there may be as many as there is room for. */
+  readonly maxOutputTokens: number | undefined;
+  /** Output tokens to reserve for one answer where the client named no ceiling. */
+  readonly defaultOutputTokens: number;
+  /** Whether this answer's length should be learned from. */
+  readonly learnsLength: boolean;
+  /** Answers asked for at once. */
+  readonly n: number;
+  /** Highest possible cost with so many output tokens, in nano-dollars; `undefined` when the price is unknown. */
+  readonly worstNanoUsd: ((outputTokens: number) => number) | undefined;
+  readonly ttlMs: number;
+}
+
+/** A limiter store with the clocks and the ledger that it is asked with. */
+export interface LimiterAccess {
+  readonly store: LimiterStore;
+  /** Nano-dollars lost by a budget according to the ledger, for a store that does not know the budget. */
+  readonly spent: (ceiling: Ceiling) => Awaitable<number>;
+  readonly steadyMs: () => number;
+  readonly wallMs: () => number;
+}
+
+/** A granted reservation. */
+export interface Admission {
+  readonly reservation: Reservation;
+  /** In the order of the draws. */
+  readonly ceilings: readonly Ceiling[];
+  readonly verdict: Verdict;
+  /** Quantities reserved. */
+  readonly amounts: Amounts;
+  /** Output tokens reserved for one answer; `undefined` when nothing limits them. */
+  readonly outputCeiling: number | undefined;
+  /** Answers whose length should be learned; 0 where the client named a ceiling. */
+  readonly answersToLearnFrom: number;
+}
+
+/** A reservation that was refused. */
+export interface Refused {
+  readonly reservation: Reservation;
+  readonly verdict: Verdict;
+  /** In the order of the draws. */
+  readonly ceilings: readonly Ceiling[];
+  /** The public model id. */
+  readonly model: string;
+  /** The owner's or the key's name, for messages. */
+  readonly subject: string;
+  /** Unix time in milliseconds. */
+  readonly wallMs: number;
+}
+
+/** Grants a reservation, or refuses it with the error for the client. */
+export type AdmitResult =
+  | { readonly kind: 'admitted'; readonly admission: Admission }
+  | { readonly kind: 'refused'; readonly refusal: { readonly error: GatewayError; readonly refused: Refused } };
+
+/** Observed answer lengths by owner and model. */
+export interface LearnedOutput {
+  /** Output tokens that 95 of 100 of the latest answers did not exceed; `undefined` until there were enough of them. */
+  ceilingOf(owner: string, model: string): number | undefined;
+  /** @param ceiling reserved for the answer: an answer that reached it might have been longer, and counts double. */
+  observe(owner: string, model: string, outputTokens: number, ceiling: number | undefined): void;
+}
+
+/**
+ * The state of one token bucket: the amount drawn since `since`, to be lessened by the amount that flowed back. Nothing is
+ * written while it refills, so that no rounding adds up.
+ */
+export interface Bucket {
+  drawn: number;
+  /** Whole milliseconds. */
+  since: number;
+  refillPerMs: number;
+}
+
+/** A bucket as stores keep it. */
+export interface KeptBucket extends Bucket {
+  /** Unix time in milliseconds of the end of a budget's period; `undefined`: it is no budget. */
+  readonly endsAt: number | undefined;
+}
+
+/** Amounts and slots that a granted reservation took. */
+export interface Held {
+  readonly draws: readonly HeldDraw[];
+  readonly slots: readonly string[];
+}
+
+export interface HeldDraw {
+  readonly bucket: string;
+  readonly amount: number;
+  readonly refillPerMs: number;
+  readonly isBudget: boolean;
+}
+
+/** State that a store keeps for `limits/rules`, within one transaction: nobody else sees or changes it meanwhile. */
+export interface LimiterState {
+  /** The latest instant ever told: `now`, or an earlier call's, as a clock that steps back stands still. */
+  advance(now: number): number;
+  /** A bucket to be changed in its place; `undefined` when there is none, which counts as full unless it is a budget. */
+  bucket(name: string): KeptBucket | undefined;
+  addBucket(name: string, bucket: KeptBucket): void;
+  slotsTaken(name: string): number;
+  /** @param more 1, or -1 to free one. */
+  takeSlot(name: string, more: number): void;
+  isHeld(id: string): boolean;
+  /** @param expiresAt whole. */
+  hold(id: string, held: Held, expiresAt: number): void;
+  /** Removes a held reservation; `undefined` when it is gone already. */
+  takeHeld(id: string): Held | undefined;
+  /** Removes one held reservation whose time is up, if there is one. */
+  takeExpired(at: number): Held | undefined;
 }

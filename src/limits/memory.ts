@@ -1,35 +1,34 @@
 import { LRUCache } from 'lru-cache';
 import { positiveInteger } from '../base/checks.js';
-import { BUDGET_KEPT_MS, type Bucket, drawFrom, fullBucket, remainingOf, usedOf } from './bucket.js';
+import { BUDGET_KEPT_MS, drawFrom, fullBucket, remainingOf, trueAmount, usedOf, waitMsOf } from './bucket.js';
 import { heldTable } from './held.js';
-import type { Draw, LimiterStore, Reservation } from './limiter-store.js';
-import { trueAmount, waitMsOf } from './waits.js';
+import type { Bucket, Draw, LimiterStore, Reservation } from './limiter-store.js';
 
 export interface MemoryLimiterOptions {
   /**
-   * Most buckets remembered. Above it one of those unused for longest is forgotten: one that is full, which changes
-   * nothing, or else the very oldest, which is full when next asked for. @default 100_000
+   * Most buckets remembered. Above it a bucket unused for long is forgotten: a full one, which changes nothing, or else the
+   * oldest of all, which then counts as full. @default 100_000
    */
   readonly maxBuckets?: number;
   /**
-   * Most budgets remembered, apart from other buckets. Above it one whose period ended a day ago is forgotten, or else the one
-   * unused for longest, which is then asked of the ledger anew. @default 100_000
+   * Most budgets remembered, apart from other buckets. Above it a budget is forgotten whose period ended a day ago, or else the
+   * budget unused for longest, about which the ledger is then asked anew. @default 100_000
    */
   readonly maxBudgets?: number;
 }
 
-/** A budget, and when its period ends. */
+/** A budget and the end of its period. */
 interface KeptBudget extends Bucket {
   readonly endsAt: number;
 }
 
-/** How far to look for a bucket that may go. To look through all of them would stop the process for 40 ms. */
+/** Most buckets examined in search of one that may go. Examining all would stop the process for 40 ms. */
 const MAX_EXAMINED = 8;
 
 /**
  * Limit counters in this process's memory: for one process, and gone with it. Each call is one synchronous turn and so
- * atomic. A bucket's refusals say to the millisecond when it would grant. Reservations that draw nothing and hold no
- * slot are not remembered. Budgets are exact in whole numbers up to 9e15.
+ * atomic. A bucket's refusal tells to the millisecond when it would grant. A reservation that draws nothing and holds no slot is
+ * not remembered. Budgets are exact in whole numbers up to 9e15.
  * @throws {TypeError} when a bound is not a positive integer; from `reserve` when a reservation of that id is held.
  */
 export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore {
@@ -43,7 +42,7 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
   const held = heldTable();
   let latest = 0;
 
-  /** The latest instant ever heard of: a clock that steps back stands still here. Whole, so that waits are exact. */
+  /** The latest instant ever told: a clock that steps back stands still here. Whole, so that waits are exact. */
   function advanceTo(now: number): number {
     const whole = Math.floor(now);
     if (whole > latest) latest = whole;
@@ -57,13 +56,13 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
     return budget === undefined ? buckets.get(bucket) : budgets.get(bucket);
   }
 
-  /** The bucket of every draw; a `dryRun` gets copies, of which nothing is kept. */
+  /** The bucket of every draw; a `dryRun` gets copies, which are not kept. */
   function findBuckets({ draws, dryRun = false }: Reservation): (Bucket | undefined)[] {
     const found = draws.map(findBucket);
     return dryRun ? found.map((bucket) => bucket && { ...bucket }) : found;
   }
 
-  /** Opens the budgets that are not known at what the ledger says. @returns `false` when it was not asked about one. */
+  /** Opens unknown budgets at the ledger's sums. @returns `false` when the ledger was not asked about one of them. */
   function openBudgets({ draws, dryRun = false }: Reservation, found: (Bucket | undefined)[]): boolean {
     const isUnknown = ({ budget }: Draw, index: number): boolean => budget !== undefined && found[index] === undefined;
     if (!draws.some(isUnknown)) return true;
@@ -77,12 +76,12 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
     return true;
   }
 
-  /** The draw's bucket, a full one when there is none. */
+  /** The draw's bucket, or a new full one. */
   function openBucket({ bucket: name, refillPerMs }: Draw): Bucket {
     return buckets.get(name) ?? buckets.add(name, fullBucket(refillPerMs, latest), latest);
   }
 
-  function take(reservation: Reservation, found: (Bucket | undefined)[]): void {
+  function takeReservation(reservation: Reservation, found: (Bucket | undefined)[]): void {
     const { draws, slots: wanted } = reservation;
     if (wanted.length === 0 && draws.every(({ amount }) => amount === 0)) return;
     held.add(reservation, latest);
@@ -99,15 +98,15 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
     if (bucket !== undefined) drawFrom(bucket, amount, latest);
   }
 
-  /** @param amounts what was truly used; absent: nothing that comes back by itself, and of budgets all. */
+  /** @param amounts truly used; `undefined` when nobody knows: then budgets count as used up to the draw, all else as unused. */
   function giveBack({ draws, slots: freed }: Reservation, amounts: readonly number[] | undefined): void {
     const refunds: (() => void)[] = [];
     for (const [index, draw] of draws.entries()) {
       const used = amounts === undefined && draw.budget === undefined ? 0 : trueAmount(draw.amount, amounts?.[index]);
       const more = used - draw.amount;
-      // What is still to be drawn comes first: of two draws on one bucket, a refund must not be cut off at the brim.
+      // Further draws come first: of two draws on one bucket, a refund must not be cut off at the brim.
       if (more < 0) refunds.push(() => drawMore(findBucket(draw), more));
-      // A budget that was forgotten is the ledger's to tell.
+      // The ledger will tell of a budget that was forgotten.
       if (more > 0) drawMore(draw.budget === undefined ? openBucket(draw) : findBucket(draw), more);
     }
     for (const refund of refunds) refund();
@@ -127,7 +126,7 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
       const isKnown = openBudgets(reservation, found);
       const waitMs = isKnown ? waitMsOf(reservation, found, slotsTaken, at) : 0;
       const granted = isKnown && waitMs === 0;
-      if (granted && !dryRun) take(reservation, found);
+      if (granted && !dryRun) takeReservation(reservation, found);
       return {
         granted,
         // From the caller's instant, which may lie before ours.
@@ -158,7 +157,7 @@ function bucketTable<Kept extends Bucket>(
   // Made when it is needed: it takes room for `max` at once, and 10 ms.
   let table: LRUCache<string, Kept> | undefined;
 
-  /** One spare bucket goes; where there is none, the table drops the one unused for longest. */
+  /** Removes one spare bucket; where there is none, the table drops the bucket unused for longest. */
   function makeRoom(kept: LRUCache<string, Kept>, at: number): void {
     if (kept.size < max) return;
     let examined = 0;

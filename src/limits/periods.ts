@@ -1,16 +1,4 @@
-/** The day or the month that budgets run in. Half open: Unix time in milliseconds. */
-export interface BudgetPeriod {
-  /** Such as `2026-11-25` or `2026-11`, in the time zone. */
-  readonly name: string;
-  readonly from: number;
-  readonly to: number;
-}
-
-/** What budgets are for. */
-export type BudgetSpan = 'day' | 'month';
-
-/** The period that an instant lies in. @param wallMs Unix time in milliseconds. */
-export type FindPeriod = (span: BudgetSpan, wallMs: number) => BudgetPeriod;
+import type { BudgetPeriod, BudgetSpan, FindPeriod } from './limiter-store.js';
 
 const HOUR_MS = 3_600_000;
 
@@ -25,7 +13,7 @@ interface LocalDate {
  * Days and months of a named time zone. A day begins at its first instant there, which is not always midnight, and may
  * have 23 or 25 hours.
  * @param timeZone such as `Europe/Berlin`.
- * @throws {RangeError} for a zone that nobody knows.
+ * @throws {RangeError} for an unknown zone.
  */
 export function periodsOf(timeZone: string): FindPeriod {
   const offsetMsAt = offsetsOf(timeZone);
@@ -44,7 +32,7 @@ export function periodsOf(timeZone: string): FindPeriod {
     return { year: local.getUTCFullYear(), month: local.getUTCMonth(), day: local.getUTCDate() };
   }
 
-  function find(span: BudgetSpan, wallMs: number): BudgetPeriod {
+  function findAnew(span: BudgetSpan, wallMs: number): BudgetPeriod {
     const date = dateAt(wallMs);
     const first = span === 'day' ? date : { ...date, day: 1 };
     const next = span === 'day' ? { ...date, day: date.day + 1 } : { ...date, month: date.month + 1, day: 1 };
@@ -62,13 +50,13 @@ export function periodsOf(timeZone: string): FindPeriod {
   return (span, wallMs) => {
     const known = current[span];
     if (known !== undefined && known.from <= wallMs && wallMs < known.to) return known;
-    const found = find(span, wallMs);
+    const found = findAnew(span, wallMs);
     current[span] = found;
     return found;
   };
 }
 
-/** How far the zone's clocks are ahead of UTC at an instant. */
+/** Milliseconds by which the zone's clocks are ahead of UTC at an instant. */
 function offsetsOf(timeZone: string): (wallMs: number) => number {
   const format = new Intl.DateTimeFormat('en-US', {
     timeZone,

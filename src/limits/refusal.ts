@@ -1,27 +1,13 @@
-import { type GatewayError, rateLimited, requestExceedsLimit } from '../base/errors.js';
-import { quotaExceeded } from '../wire/budget-errors.js';
-import { type Ceiling, NANO } from './levels.js';
-import type { Reservation, Verdict } from './limiter-store.js';
+import { GatewayError } from '../base/errors.js';
+import { NANO_PER_USD } from '../base/money.js';
+import { quotaExceeded } from '../wire/request-errors.js';
+import type { Ceiling, Refused, Reservation } from './limiter-store.js';
 
-/** A reservation that was refused. */
-export interface Refused {
-  readonly reservation: Reservation;
-  readonly verdict: Verdict;
-  /** In the order of the draws. */
-  readonly ceilings: readonly Ceiling[];
-  /** The public id. */
-  readonly model: string;
-  /** The owner's or the key's name as messages show it. */
-  readonly subject: string;
-  /** Unix time in milliseconds. */
-  readonly wallMs: number;
-}
-
-/** Why a call was refused, and when it would not be. */
+/** The ceiling for which a call was refused, and the wait until it would be granted. */
 export interface RefusalReason {
-  /** The ceiling that is short; `undefined`: the places are all taken. */
+  /** The ceiling that blocks longest; `undefined`: all places are taken. */
   readonly ceiling: Ceiling | undefined;
-  /** `Infinity`: never, as the call asks for more than there ever is. */
+  /** `Infinity`: the call asks for more than there ever is. */
   readonly retryAfterMs: number;
 }
 
@@ -32,8 +18,8 @@ const UNITS = {
   outputTokens: 'output tokens per min',
 } as const;
 
-/** What is never granted outweighs a budget, the later of two budgets the sooner, and both what refills: to wait for the lesser would be in vain. */
-export function reasonOf({ reservation, verdict, ceilings, wallMs }: Refused): RefusalReason {
+/** Reports the ceiling that blocks longest: "never" first, then the budget that ends last, then buckets that refill. */
+export function refusalReasonOf({ reservation, verdict, ceilings, wallMs }: Refused): RefusalReason {
   const { draws } = reservation;
   const isShort = (_: Ceiling, index: number): boolean => (draws[index]?.amount ?? 0) > (verdict.remaining[index] ?? 0);
   const short = ceilings.filter(isShort);
@@ -49,9 +35,9 @@ export function reasonOf({ reservation, verdict, ceilings, wallMs }: Refused): R
   return { ceiling: short[0], retryAfterMs: verdict.retryAfterMs };
 }
 
-/** OpenAI's messages, which clients read the delay from. */
+/** The error of a refusal, in OpenAI's words, from which clients read the delay. */
 export function refusalError(refused: Refused): GatewayError {
-  const { ceiling, retryAfterMs } = reasonOf(refused);
+  const { ceiling, retryAfterMs } = refusalReasonOf(refused);
   const { reservation, verdict, ceilings, model, subject } = refused;
   const where = `for ${model} in organization ${subject}`;
   if (ceiling === undefined) {
@@ -92,5 +78,22 @@ function seconds(ms: number): string {
 }
 
 function usd(nanoUsd: number): string {
-  return `$${(nanoUsd / NANO).toFixed(9).replace(/0{1,7}$/, '')}`;
+  return `$${(nanoUsd / NANO_PER_USD).toFixed(9).replace(/0{1,7}$/, '')}`;
+}
+
+/** A limit that recovers: `requests` and `tokens` refill, `concurrency` frees up when a running call ends. */
+function rateLimited(kind: 'requests' | 'tokens' | 'concurrency', message: string, retryAfterMs: number): GatewayError {
+  return new GatewayError({
+    status: 429,
+    message,
+    type: kind,
+    code: 'rate_limit_exceeded',
+    retryAfterMs,
+    shouldRetry: true,
+  });
+}
+
+/** One call larger than the whole limit, for which waiting cannot help. */
+function requestExceedsLimit(kind: 'requests' | 'tokens', message: string): GatewayError {
+  return new GatewayError({ status: 429, message, type: kind, code: 'request_exceeds_limit', shouldRetry: false });
 }

@@ -1,57 +1,18 @@
-import { type Bucket, drawFrom, fullBucket, remainingOf } from './bucket.js';
-import type { Draw, Reservation, Verdict } from './limiter-store.js';
-import { trueAmount, waitMsOf } from './waits.js';
-
-/** A bucket as stores keep it. */
-export interface KeptBucket extends Bucket {
-  /** Unix time in milliseconds of the end of a budget's period; `undefined`: it is none. */
-  readonly endsAt: number | undefined;
-}
-
-/** What a granted reservation took. */
-export interface Held {
-  readonly draws: readonly HeldDraw[];
-  readonly slots: readonly string[];
-}
-
-export interface HeldDraw {
-  readonly bucket: string;
-  readonly amount: number;
-  readonly refillPerMs: number;
-  readonly isBudget: boolean;
-}
-
-/** What stores keep for the limiter, within one transaction: nobody else sees or changes it meanwhile. */
-export interface LimiterState {
-  /** The latest instant ever heard of: `now`, or one that was told before, as a clock that steps back stands still. */
-  advance(now: number): number;
-  /** To be changed in its place; `undefined` when there is none, which is as good as a full one that is no budget. */
-  bucket(name: string): KeptBucket | undefined;
-  addBucket(name: string, bucket: KeptBucket): void;
-  slotsTaken(name: string): number;
-  /** @param more 1, or -1 to free one. */
-  takeSlot(name: string, more: number): void;
-  isHeld(id: string): boolean;
-  /** @param expiresAt whole. */
-  hold(id: string, held: Held, expiresAt: number): void;
-  /** Removes it; `undefined` when it is gone already. */
-  takeHeld(id: string): Held | undefined;
-  /** Removes one whose time is up, if there is one. */
-  takeExpired(at: number): Held | undefined;
-}
+import { drawFrom, fullBucket, remainingOf, trueAmount, waitMsOf } from './bucket.js';
+import type { Draw, Held, HeldDraw, KeptBucket, LimiterState, Reservation, Verdict } from './limiter-store.js';
 
 /** The buckets that one reservation names, each once, however many of its draws name it. */
 type Found = Map<string, KeptBucket>;
 
 /**
- * Decides by the rules of `memoryLimiter`, and takes what it grants.
- * @throws {TypeError} when a reservation of that id is held: of this one nothing is changed then.
+ * Decides a reservation by the rules of `memoryLimiter`, and takes the amounts that it grants.
+ * @throws {TypeError} when a reservation of that id is held; nothing is taken then.
  */
 export function reserveIn(state: LimiterState, reservation: Reservation, now: number): Verdict {
   const at = advance(state, now);
   if (state.isHeld(reservation.id)) throw new TypeError('Expected the id of a reservation to be unique');
   const { draws, dryRun = false } = reservation;
-  const found = find(state, reservation);
+  const found = findBuckets(state, reservation);
   const remaining = () => draws.map(({ bucket, capacity }) => remainingOf(found.get(bucket), capacity, at));
   const isUnknown = ({ bucket, budget }: Draw) =>
     budget !== undefined && budget.spent === undefined && !found.has(bucket);
@@ -65,12 +26,12 @@ export function reserveIn(state: LimiterState, reservation: Reservation, now: nu
   const buckets = draws.map(({ bucket }) => found.get(bucket));
   const waitMs = waitMsOf(reservation, buckets, state.slotsTaken, at);
   const granted = waitMs === 0;
-  if (granted && !dryRun) take(state, { reservation, found }, at);
+  if (granted && !dryRun) takeReservation(state, { reservation, found }, at);
   // From the caller's instant, which may lie before ours.
   return { granted, retryAfterMs: granted ? 0 : waitMs + (at - Math.floor(now)), remaining: remaining() };
 }
 
-/** Replaces what was taken by what was used; nothing, when the reservation is gone. */
+/** Replaces the amounts taken by the amounts used; does nothing when the reservation is gone. */
 export function settleIn(
   state: LimiterState,
   { id, amounts }: { readonly id: string; readonly amounts: readonly number[] },
@@ -82,8 +43,8 @@ export function settleIn(
 }
 
 /**
- * Gives back what was taken beyond what was used.
- * @param amounts what was truly used; `undefined`: nothing, but of budgets all, as far as anybody knows.
+ * Gives back the amounts taken beyond those used.
+ * @param amounts truly used; `undefined` when nobody knows: then budgets count as used up to the draw, all else as unused.
  */
 export function giveBack(
   state: LimiterState,
@@ -95,16 +56,16 @@ export function giveBack(
     const used = amounts === undefined && !draw.isBudget ? 0 : trueAmount(draw.amount, amounts?.[index]);
     const more = used - draw.amount;
     const drawMore = (bucket: KeptBucket | undefined) => bucket !== undefined && drawFrom(bucket, more, at);
-    // What is still to be drawn comes first: of two draws on one bucket, a refund must not be cut off at the brim.
+    // Further draws come first: of two draws on one bucket, a refund must not be cut off at the brim.
     if (more < 0) refunds.push(() => drawMore(state.bucket(draw.bucket)));
-    // A budget that is gone had its end, or is the ledger's to tell.
+    // A budget that is gone has ended, or the ledger will tell of it.
     if (more > 0) drawMore(state.bucket(draw.bucket) ?? (draw.isBudget ? undefined : openIn(state, draw, at)));
   }
   for (const refund of refunds) refund();
   for (const name of held.slots) state.takeSlot(name, -1);
 }
 
-/** What nobody settled in time is given back. */
+/** Moves the state's clock on, and gives back the reservations that nobody settled in time. */
 function advance(state: LimiterState, now: number): number {
   const at = state.advance(Math.floor(now));
   for (let held = state.takeExpired(at); held !== undefined; held = state.takeExpired(at)) {
@@ -113,8 +74,8 @@ function advance(state: LimiterState, now: number): number {
   return at;
 }
 
-/** A look gets copies: it changes nothing, not even the refill. */
-function find(state: LimiterState, { draws, dryRun = false }: Reservation): Found {
+/** The buckets that a reservation names. A dry run gets copies, as it must not even change the refill. */
+function findBuckets(state: LimiterState, { draws, dryRun = false }: Reservation): Found {
   const found: Found = new Map();
   for (const { bucket: name } of draws) {
     const bucket = found.has(name) ? undefined : state.bucket(name);
@@ -123,7 +84,7 @@ function find(state: LimiterState, { draws, dryRun = false }: Reservation): Foun
   return found;
 }
 
-function take(
+function takeReservation(
   state: LimiterState,
   { reservation, found }: { readonly reservation: Reservation; readonly found: Found },
   at: number,

@@ -1,17 +1,16 @@
-import type { ModelOperation } from '../upstreams/upstream.js';
+import type { ModelOperation } from '../wire/operations.js';
 import type { Pricing } from './pricing.js';
 
-/** What a model may be there for. */
+/** Purpose of a model. */
 export type ListedOperation = ModelOperation | 'images' | 'audio';
 
-/** What is publicly known about one model. */
+/** Publicly known facts about one model. */
 export interface KnownModel {
   readonly id: string;
-  /** What it is there for. */
   readonly operation: ListedOperation;
-  /** Tokens of input and output together; of one input, where there is no output. `undefined`: nobody says. */
+  /** Tokens of input and output together; of one input, where there is no output. `undefined`: not published. */
   readonly contextLength: number | undefined;
-  /** 0: it has no output that is counted in tokens. `undefined`: nobody says. */
+  /** 0: its output is not counted in tokens. `undefined`: not published. */
   readonly maxOutputTokens: number | undefined;
   readonly pricing: Pricing;
   readonly vision: boolean;
@@ -21,11 +20,11 @@ export interface KnownModel {
 }
 
 /**
- * The models of the default table: the four the service documents (reference: its OpenAI overview), OpenAI's later
- * families, and its models for other things, as far as tokens are what they are paid for: not those paid for by the picture
- * (`dall-e-3`), the minute (`whisper-1`) or the character (`tts-1`). Prices are OpenAI's standard ones, of
- * https://developers.openai.com/api/docs/pricing and the models' own pages there, as of 2026-11-25. Facts only: what a host
- * serves, under which name and at what price, is its `models` option.
+ * The models of the default table: the four that the service documents (reference: its OpenAI overview), OpenAI's later
+ * families, and its models for other purposes. Only models paid for by the token: not by the picture (`dall-e-3`), the minute
+ * (`whisper-1`) or the character (`tts-1`). Prices are OpenAI's standard ones, from
+ * https://developers.openai.com/api/docs/pricing and the models' own pages there, as of 2026-11-25. A host's `models` option
+ * decides which models it serves, under which names and at which prices.
  */
 export const KNOWN_MODELS: readonly KnownModel[] = [
   known('gpt-4', [8_192, 8_192], [30, undefined, 60], 1_687_882_411, []),
@@ -50,7 +49,7 @@ export const KNOWN_MODELS: readonly KnownModel[] = [
   known('gpt-4o-mini-tts', [2_000, undefined], [0.6, undefined, 12], 1_742_403_959, [], 'audio'),
   known('gpt-4o-transcribe', [16_000, 2_000], [2.5, undefined, 10], 1_742_068_463, [], 'audio'),
   known('gpt-4o-mini-transcribe', [16_000, 2_000], [1.25, undefined, 5], 1_742_068_596, [], 'audio'),
-  // What cached pictures cost differs from cached text: as long as no usage tells them apart, neither is cheaper.
+  // Cached pictures and cached text differ in price: as long as no usage tells them apart, neither is cheaper.
   known('gpt-image-1', [undefined, undefined], [5, undefined, 40, images(10)], 1_745_517_030, ['vision'], 'images'),
   known(
     'gpt-image-1-mini',
@@ -71,8 +70,8 @@ export const KNOWN_MODELS: readonly KnownModel[] = [
 ];
 
 /**
- * The known model of that id, else of the family that a dated snapshot is of: `gpt-4o-2024-08-06` is `gpt-4o`, `gpt-4-0613`
- * is `gpt-4`.
+ * The known model of that id, or else of the family of a dated snapshot: `gpt-4o-2024-08-06` is `gpt-4o`, `gpt-4-0613` is
+ * `gpt-4`.
  */
 export function findKnownModel(id: string): KnownModel | undefined {
   const family = id.replace(/-(?:\d{4}-\d{2}-\d{2}|\d{4})$/, '');

@@ -1,6 +1,7 @@
 import { unexpected } from '../base/checks.js';
+import { NANO_PER_USD } from '../base/money.js';
 
-/** What a model costs, in integers: billionths of a US dollar for a million tokens. */
+/** The price of a model in integers: billionths of a US dollar for a million tokens. */
 export interface Price {
   readonly inputNanoUsdPerMillion: number;
   readonly cachedInputNanoUsdPerMillion: number;
@@ -27,7 +28,7 @@ export interface Pricing {
   readonly outputAudioUsdPerMillion?: number;
 }
 
-/** Tokens to be priced: at most a billion of input and of output. Parts of them that are `undefined` are none. */
+/** Tokens to be priced: at most a billion of input and of output. A part that is `undefined` counts as none. */
 export interface PricedTokens {
   readonly inputTokens: number;
   readonly cachedInputTokens: number | undefined;
@@ -38,7 +39,6 @@ export interface PricedTokens {
   readonly outputAudioTokens: number | undefined;
 }
 
-const NANO = 1_000_000_000;
 const MILLION = 1_000_000n;
 /** Below this a double division by a million never rounds up to a whole number. */
 const MAX_EXACT = 2 ** 52;
@@ -48,13 +48,13 @@ const MAX_USD_PER_MILLION = 4_500;
 /**
  * The price in integers, with its defaults filled in.
  * @param name of the option, for errors.
- * @throws {TypeError} for what is no price: negative, not finite, or too much for exact sums.
+ * @throws {TypeError} for a number that is negative, not finite, or too large for exact sums.
  */
 export function toPrice(pricing: Pricing, name = 'pricing'): Price {
   const read = (field: keyof Pricing, usual?: number): number => {
     const usd = pricing[field];
     if (usd === undefined && usual !== undefined) return usual;
-    if (typeof usd === 'number' && usd >= 0 && usd <= MAX_USD_PER_MILLION) return Math.round(usd * NANO);
+    if (typeof usd === 'number' && usd >= 0 && usd <= MAX_USD_PER_MILLION) return Math.round(usd * NANO_PER_USD);
     throw unexpected(`${name}.${field}`, `to be US dollars, at least 0 and at most ${MAX_USD_PER_MILLION}`, usd);
   };
   const input = read('inputUsdPerMillion');
@@ -71,9 +71,9 @@ export function toPrice(pricing: Pricing, name = 'pricing'): Price {
 }
 
 /**
- * Billionths of a US dollar, rounded half up once. Exact: where the sum overflows a double it is made of BigInts. Parts may
- * overlap, and no token is paid for twice: cached input counts first, then audio and then images, each at most what is left
- * of the input; of the output reasoning, then audio. What is left over is text.
+ * The cost of tokens in billionths of a US dollar, rounded half up once. Exact: where the sum overflows a double, BigInts make
+ * it. Parts may overlap, and no token is paid for twice: of the input, cached tokens count first, then audio, then images; of
+ * the output, reasoning and then audio. Each is at most the rest of the whole, and the remainder is text.
  */
 export function costNanoUsd(price: Price, tokens: PricedTokens): number {
   const { inputTokens, outputTokens } = tokens;
@@ -93,7 +93,7 @@ export function costNanoUsd(price: Price, tokens: PricedTokens): number {
   ]);
 }
 
-/** The most that so many tokens may cost, whatever they are made up of: all at the dearest price there is for them. */
+/** The highest possible cost of so many tokens: all of them at the dearest price of any part. */
 export function worstCostNanoUsd(
   price: Price,
   { inputTokens, outputTokens }: { readonly inputTokens: number; readonly outputTokens: number },
@@ -115,10 +115,28 @@ export function worstCostNanoUsd(
   ]);
 }
 
+/** Prices tokens at the price of now: a change in the middle of a call is for the next. `undefined` without a price. */
+export function priced({ price }: MaybePriced): ((tokens: PricedTokens) => number) | undefined {
+  return price && ((tokens) => costNanoUsd(price, tokens));
+}
+
+/** Finds the highest possible cost of output tokens together with so many of input. `undefined` without a price. */
+export function worstPriced(
+  { price }: MaybePriced,
+  inputTokens: number,
+): ((outputTokens: number) => number) | undefined {
+  return price && ((outputTokens) => worstCostNanoUsd(price, { inputTokens, outputTokens }));
+}
+
+/** A model, or anything else with a price or none. */
+interface MaybePriced {
+  readonly price: Price | undefined;
+}
+
 function roundedNanoUsd(parts: readonly (readonly [tokens: number, nanoUsdPerMillion: number])[]): number {
   let sum = 0;
   for (const [tokens, price] of parts) sum += tokens * price;
-  // Whole numbers, none of them below 0: where their sum is small, so are they, and doubles are exact.
+  // No term is below 0: where the sum is small, so is each of them, and doubles are exact.
   if (sum < MAX_EXACT) return Math.floor((sum + 500_000) / 1_000_000);
   let total = MILLION / 2n;
   for (const [tokens, price] of parts) total += BigInt(tokens) * BigInt(price);

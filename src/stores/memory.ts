@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { positiveInteger } from '../base/checks.js';
-import type { ObjectKind, ObjectStore, StoredObject } from './object-store.js';
+import type { ObjectKind } from '../wire/operations.js';
+import type { ObjectStore, StoredObject } from './object-store.js';
 
 export interface MemoryObjectsOptions {
   /** Most objects of one owner; above it, that owner's unused for longest goes. @default 1_000 */

@@ -1,8 +1,6 @@
 import type { Awaitable } from '../base/awaitable.js';
 import type { JsonObject } from '../base/json.js';
-
-/** What owners make here and come back to. */
-export type ObjectKind = 'response' | 'chat.completion' | 'file' | 'upload' | 'batch' | 'vector_store' | 'container';
+import type { ObjectKind } from '../wire/operations.js';
 
 /** Something that belongs to one owner, who alone may see it. */
 export interface StoredObject {

@@ -2,9 +2,10 @@ import { guarded } from '../base/awaitable.js';
 import { causeOf, unavailable } from '../base/errors.js';
 import type { Json, JsonObject } from '../base/json.js';
 import type { Config } from '../config/options.js';
-import { objectNotFound } from '../wire/object-errors.js';
+import type { ObjectKind } from '../wire/operations.js';
 import { referencesIn } from '../wire/references.js';
-import type { ObjectKind, StoredObject } from './object-store.js';
+import { objectNotFound } from '../wire/request-errors.js';
+import type { StoredObject } from './object-store.js';
 
 /** One object as somebody asks for it. */
 export interface ObjectName {

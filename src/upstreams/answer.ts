@@ -1,14 +1,13 @@
-import { abortable } from '../base/abortable.js';
-import type { Cancellation } from '../base/cancellation.js';
+import { abortable, type Cancellation } from '../base/cancellation.js';
 import { GatewayError, upstreamBadResponse } from '../base/errors.js';
 import type { Json, JsonObject } from '../base/json.js';
 import type { JsonDocument } from '../base/json-document.js';
-import { type StepSource, stepsOf } from '../base/steps.js';
+import { nextOf, type StepSource, stepsOf } from '../base/steps.js';
 import { usageBody } from '../wire/chat/answer.js';
-import type { ChatStream } from '../wire/chat/stream.js';
 import type { ModelEndpoint } from '../wire/model-endpoint.js';
 import type { ModelRequest } from '../wire/model-request.js';
 import type { TokenUsage } from '../wire/usage.js';
+import type { WatchedStream } from '../wire/watched-stream.js';
 import type { DirectReply } from './direct.js';
 import type { Upstream, UpstreamCall, UpstreamReply } from './upstream.js';
 import { upstreamFailure } from './upstream-failure.js';
@@ -55,7 +54,7 @@ export interface StreamAnswer {
   readonly kind: 'stream';
   readonly first: Uint8Array | string;
   readonly rest: StepSource<Uint8Array | string>;
-  readonly stream: ChatStream;
+  readonly stream: WatchedStream;
   /** An event with estimated usage, for a client that asked and an upstream that counts nothing. */
   missingUsage(): string | undefined;
 }
@@ -68,10 +67,6 @@ export function sourceOf({ cancellation }: ModelSend, reply: StreamReply): StepS
   if (reply.kind === 'steps') return reply.steps;
   const iterable: AsyncIterable<Uint8Array | JsonObject> = reply.kind === 'bytes' ? reply.body : reply.chunks;
   return stepsOf(abortable(iterable, cancellation));
-}
-
-export function nextOf<T>(source: StepSource<T>): Promise<T | undefined> {
-  return new Promise((resolve, reject) => source.read(resolve, reject));
 }
 
 /** All the bytes of a reply. */

@@ -1,9 +1,9 @@
 import { type GatewayError, upstreamBadResponse, upstreamInterrupted } from '../base/errors.js';
 import type { JsonObject } from '../base/json.js';
 import { ANSWER_BOUNDS, memberValue, scanDocument } from '../base/json-document.js';
-import type { StepSource } from '../base/steps.js';
-import type { ChatStream } from '../wire/chat/stream.js';
+import { nextOf, type StepSource } from '../base/steps.js';
 import { sseEvent } from '../wire/sse.js';
+import type { WatchedStream } from '../wire/watched-stream.js';
 import {
   type BegunAnswer,
   checkNoError,
@@ -12,7 +12,6 @@ import {
   type ModelNames,
   type ModelSend,
   namesOf,
-  nextOf,
   reportedError,
   sourceOf,
 } from './answer.js';
@@ -62,16 +61,16 @@ async function refuseWholeAnswer(send: ModelSend, source: StepSource<Uint8Array 
   throw upstreamBadResponse('The upstream answered with something other than an event stream.');
 }
 
-function usageEvent(send: ModelSend, { lastChunk, deliveredTokens }: ChatStream): string | undefined {
-  if (lastChunk === undefined) return undefined;
-  const { usage: _, ...chunk } = lastChunk;
-  return sseEvent({ ...chunk, choices: [], usage: estimatedUsage(send, deliveredTokens()) });
+function usageEvent(send: ModelSend, stream: WatchedStream): string | undefined {
+  if (stream.lastChunk === undefined) return undefined;
+  const { usage: _, ...chunk } = stream.lastChunk;
+  return sseEvent({ ...chunk, choices: [], usage: estimatedUsage(send, stream.deliveredTokens()) });
 }
 
 /** What may go to the client, piece by piece; ends at `[DONE]`, at the end, or at a failure that `stream` tells. */
 function deliverable(
   source: StepSource<Uint8Array | JsonObject>,
-  stream: ChatStream,
+  stream: WatchedStream,
   maxResponseBytes: number,
 ): StepSource<Uint8Array | string> {
   let size = 0;
@@ -86,7 +85,7 @@ function deliverable(
   /** What is to be shown of a step; `undefined` when nothing is. */
   function take(step: Uint8Array | JsonObject): Uint8Array | string | undefined {
     if (step instanceof Uint8Array) size += step.byteLength;
-    const shown = stream.take(step);
+    const shown = stream.watchPiece(step);
     if (typeof shown === 'string') size += shown.length;
     if (size > maxResponseBytes) throw upstreamBadResponse('The upstream answered with too much.');
     return shown;
@@ -98,7 +97,7 @@ function deliverable(
   function onSource(step: Uint8Array | JsonObject | undefined): void {
     if (step === undefined) {
       ended = true;
-      onStep(stream.takeEnd());
+      onStep(stream.watchEnd());
       return;
     }
     let shown: Uint8Array | string | undefined;
@@ -130,7 +129,7 @@ function deliverable(
 }
 
 /** How a stream that did not end well is told to the client. */
-export function streamError(names: ModelNames, stream: ChatStream): GatewayError | undefined {
+export function streamError(names: ModelNames, stream: WatchedStream): GatewayError | undefined {
   if (stream.failure?.kind === 'reported') return reportedError(names, stream.failure.error);
   if (stream.failure !== undefined) return upstreamBadResponse('The upstream sent what is not a chunk.');
   return stream.done || stream.finished ? undefined : upstreamInterrupted();

@@ -1,6 +1,7 @@
 import type { Cancellation } from '../base/cancellation.js';
 import type { StepSource } from '../base/steps.js';
-import type { ModelOperation, Upstream } from './upstream.js';
+import type { ModelOperation } from '../wire/operations.js';
+import type { Upstream } from './upstream.js';
 
 /** A call for an upstream of ours that wants the body only as text. */
 export interface DirectCall {

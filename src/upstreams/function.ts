@@ -1,11 +1,11 @@
-import { abortable, orAborted } from '../base/abortable.js';
+import { abortable, orAborted } from '../base/cancellation.js';
 import { unexpected } from '../base/checks.js';
 import { systemClock } from '../base/clock.js';
 import { isJsonObject, type JsonObject } from '../base/json.js';
 import { type ChatHead, chatCompletion, chatHead } from '../wire/chat/answer.js';
 import { asksForUsage, chatChunks } from '../wire/chat/chunks.js';
 import { collectChunks } from '../wire/chat/collect-chunks.js';
-import { deltaCompleter } from '../wire/chat/complete-deltas.js';
+import { DeltaCompleter } from '../wire/chat/complete-deltas.js';
 import { isWellFormed, readAnswer } from '../wire/chat/read-answer.js';
 import { readPiece, shownValue } from './function-pieces.js';
 import { type AbortPolicy, abortPolicy, type Upstream, type UpstreamCall, type UpstreamReply } from './upstream.js';
@@ -117,9 +117,9 @@ async function* chunksOf(
   head: ChatHead,
   includeUsage: boolean,
 ): AsyncGenerator<JsonObject, void, undefined> {
-  const completer = deltaCompleter(head, { includeUsage });
-  for await (const piece of pieces) yield* completer.take(readPiece(piece));
-  yield* completer.takeEnd();
+  const completer = new DeltaCompleter(head, { includeUsage });
+  for await (const piece of pieces) yield* completer.completePiece(readPiece(piece));
+  yield* completer.completeEnd();
 }
 
 /** Not a generator: one that was never started would not pass its `return` on. */

@@ -3,9 +3,10 @@ import type { Cancellation } from '../base/cancellation.js';
 import { positiveInteger } from '../base/checks.js';
 import { jsonBytes } from '../base/json-document.js';
 import { iterableOf } from '../base/steps.js';
+import { MODEL_OPERATIONS, type ModelOperation } from '../wire/operations.js';
 import { type DirectCall, type DirectReply, withDirect } from './direct.js';
 import { callOverHttp, type HttpReading, type HttpReply, type HttpRequest } from './http-call.js';
-import { type AbortPolicy, abortPolicy, MODEL_OPERATIONS, type ModelOperation, type Upstream } from './upstream.js';
+import { type AbortPolicy, abortPolicy, type Upstream } from './upstream.js';
 
 export interface HttpOptions {
   /** Address up to and with the version, such as `https://api.openai.com/v1`. */

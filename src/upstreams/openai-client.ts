@@ -1,15 +1,8 @@
 import { unexpected } from '../base/checks.js';
 import { GatewayError, upstreamBadResponse, upstreamError, upstreamTimeout } from '../base/errors.js';
 import { isJsonObject, type JsonObject } from '../base/json.js';
-import {
-  type AbortPolicy,
-  abortPolicy,
-  MODEL_OPERATIONS,
-  type ModelOperation,
-  type Upstream,
-  type UpstreamCall,
-  type UpstreamReply,
-} from './upstream.js';
+import { MODEL_OPERATIONS, type ModelOperation } from '../wire/operations.js';
+import { type AbortPolicy, abortPolicy, type Upstream, type UpstreamCall, type UpstreamReply } from './upstream.js';
 import { retryAfterMsOf, upstreamFailure } from './upstream-failure.js';
 
 /** What is used of a resource of OpenAI's SDK. */

@@ -9,8 +9,7 @@ import {
   scanDocument,
   withoutByteOrderMark,
 } from '../base/json-document.js';
-import { answerTextBytes } from '../wire/chat/answer-text.js';
-import { estimateTokens } from '../wire/estimate.js';
+import { answerTextBytes, estimateTokens } from '../wire/estimate.js';
 import { readUsage } from '../wire/usage.js';
 import { checkNoError, collect, estimatedUsage, type ModelSend, sourceOf, type WholeAnswer } from './answer.js';
 import type { DirectReply } from './direct.js';

@@ -1,10 +1,9 @@
-import { orAborted } from '../base/abortable.js';
 import { isPending } from '../base/awaitable.js';
-import { abortSignalOf } from '../base/cancellation.js';
+import { abortSignalOf, orAborted } from '../base/cancellation.js';
 import { causeOf, GatewayError, upstreamError } from '../base/errors.js';
 import { isJsonObject, type JsonObject } from '../base/json.js';
 import { editedBody, type JsonDocument, memberValue, replaceMembers } from '../base/json-document.js';
-import { ceilingNotTaken } from '../wire/budget-errors.js';
+import { ceilingNotTaken } from '../wire/request-errors.js';
 import { type BegunAnswer, type ModelSend, namesOf, renamedError } from './answer.js';
 import { beginStream } from './begin-stream.js';
 import { type DirectCall, type DirectReply, directOf } from './direct.js';

@@ -1,17 +1,6 @@
 import { positiveInteger, unexpected } from '../base/checks.js';
 import type { JsonObject } from '../base/json.js';
-
-/** Calls to a model, with JSON in and JSON or events out. Named as OpenAI's SDKs name their methods. */
-export const MODEL_OPERATIONS = ['chat.completions', 'completions', 'embeddings', 'moderations', 'responses'] as const;
-
-/** One of them. */
-export type ModelOperation = (typeof MODEL_OPERATIONS)[number];
-
-/** Requests that are passed on as they are: bodies of any type, streamed both ways. */
-export type ForwardOperation = 'images' | 'audio' | 'files' | 'uploads' | 'batches' | 'vector_stores' | 'responses';
-
-/** What can be asked of an upstream. */
-export type Operation = ModelOperation | ForwardOperation;
+import type { ForwardOperation, ModelOperation } from '../wire/operations.js';
 
 /** What an upstream that says nothing of it may be asked for. */
 export const DEFAULT_OPERATIONS: readonly ModelOperation[] = ['chat.completions'];

@@ -4,13 +4,13 @@ import type { UsageDimension, UsageGroup, UsageQuery, UsageReader, UsageRecord, 
 import { addCall, addedSums, type GrowingSums, NO_USAGE } from './usage-sums.js';
 
 export interface MemoryUsageOptions {
-  /** Most keys remembered; above it, those unused for longest are forgotten. A key counts once for each of its owners. @default 10_000 */
+  /** Most keys remembered; above it, the key unused for longest is forgotten. A key counts once for each of its owners. @default 10_000 */
   readonly maxKeys?: number;
-  /** Most hours remembered for each key, back from its latest; about 200 bytes for each model and operation. @default 744, 31 days */
+  /** Most hours remembered for each key, back from its latest; each takes about 200 bytes for a model and operation. @default 744, 31 days */
   readonly maxHours?: number;
   /** Most models told apart for each key; calls of any further model count as those of a model `*`. @default 200 */
   readonly maxModels?: number;
-  /** Most calls under way; above it, those opened first are forgotten and will not count. @default 100_000 */
+  /** Most calls under way; above it, the call opened first is forgotten and will not count. @default 100_000 */
   readonly maxOpen?: number;
 }
 
@@ -37,9 +37,9 @@ interface KeyUsage {
 }
 
 /**
- * Sums of usage by the hour in this process's memory, gone with it: what reports show, not a ledger. A record counts once,
- * when its call was opened here and is settled for the first time; its hour is the one it started in. Reports are exact for
- * periods of whole UTC hours; any other is taken for all the hours that it touches, and minutes are answered by the hour.
+ * Sums of usage by the hour in this process's memory, gone with it: for reports, not a ledger. A record counts once, when its
+ * call was opened here and is settled for the first time, in the hour in which the call started. Reports are exact for periods
+ * of whole UTC hours; any other period counts as all the hours that it touches, and minutes are answered by the hour.
  * @throws {TypeError} when an option is not a positive integer.
  */
 export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & UsageReader {
@@ -49,7 +49,7 @@ export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & Usag
   // A `Set` keeps the order of opening. An `LRUCache` clears its whole capacity whenever its last entry goes: 0.25 ms.
   const open = new Set<string>();
   const maxOpen = positiveInteger('maxOpen', options.maxOpen ?? 100_000);
-  // So that whoever opens a call again does not count it again.
+  // A call that is opened again must not count again.
   const settled = new LRUCache<string, true>({ max: MAX_SETTLED });
 
   function usageOf({ keyId, owner }: UsageRecord): KeyUsage {

@@ -1,38 +1,17 @@
-import type { PricedTokens } from '../models/pricing.js';
 import type { TokenUsage } from '../wire/usage.js';
-import type { UsageRecord, UsageStart } from './usage-store.js';
+import type { Ending, Metered, UsageRecord, UsageStart } from './usage-store.js';
 
-/** How a call ended, as far as its tokens go. */
-export interface Ending {
-  readonly outcome: 'ok' | 'error' | 'aborted';
-  /** What the upstream said; `undefined` when it said nothing. */
-  readonly usage: TokenUsage | undefined;
-  /** What we count instead: output the client got. `undefined`: the upstream did not answer, nothing was used. */
-  readonly deliveredTokens: number | undefined;
-  /** Whether nobody waits for the upstream any more: what it makes of it then, it may charge. */
-  readonly isGivenUp?: boolean | undefined;
-}
-
-/** An ending and when it came. */
+/** An ending with its times. */
 export interface TimedEnding extends Ending {
   /** From the start to the first byte for the client; `undefined` when there was none. */
   readonly firstByteMs: number | undefined;
   readonly durationMs: number;
 }
 
-/** What a call's record is made from. */
-export interface Metered {
-  readonly start: UsageStart;
-  /** Billionths of a US dollar, at the prices of the start; `undefined` when the model's are unknown. */
-  readonly costNanoUsd: ((tokens: PricedTokens) => number) | undefined;
-  /** Whether what nobody says is charged at what was reserved, once it was asked: a budget must not be spent unseen. */
-  readonly chargesUnknown: boolean;
-}
-
 /**
- * The record of a call that ended. Tokens are the upstream's own where it said them, 0 included; else estimated from what
- * was delivered, so that nobody reads an answer, hangs up before its usage, and pays nothing; but never at more than was
- * reserved.
+ * Makes the record of a call that ended. Tokens are the upstream's own where it told them, 0 included. Else they are estimated
+ * from the delivered output, never at more than was reserved: nobody may read an answer, hang up before its usage, and pay
+ * nothing.
  */
 export function usageRecord(metered: Metered, ending: TimedEnding): UsageRecord {
   const { start } = metered;

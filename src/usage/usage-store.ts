@@ -1,30 +1,30 @@
 import type { Awaitable } from '../base/awaitable.js';
-import type { Price } from '../models/pricing.js';
-import type { Operation } from '../upstreams/upstream.js';
+import type { Price, PricedTokens } from '../models/pricing.js';
+import type { Operation } from '../wire/operations.js';
 import type { TokenUsage } from '../wire/usage.js';
 
-/** What is known when a call is admitted. */
+/** Facts known when a call is admitted. */
 export interface UsageStart {
   /** Made by the gateway, never by the client. */
   readonly requestId: string;
   readonly keyId: string;
-  /** Whose key it is: `owner:` and the owner, or `key:` and the id of a key that stands alone. */
+  /** Owner of the key: `owner:` and the owner, or `key:` and the id of a key that stands alone. */
   readonly owner: string;
   readonly tier: string;
   readonly operation: Operation;
   /** The public model id; empty where no model is asked. */
   readonly model: string;
-  /** Name of the upstream that is asked. */
+  /** Name of the upstream to be asked. */
   readonly upstream: string;
   /** Unix time in milliseconds. */
   readonly startedAt: number;
-  /** What the input was taken for: an upper bound. */
+  /** Estimate of the input: an upper bound. */
   readonly reservedInputTokens: number;
-  /** All answers together; `undefined`: there is no ceiling. */
+  /** Ceiling of all answers together; `undefined`: there is none. */
   readonly reservedOutputTokens: number | undefined;
   /** Billionths of a US dollar; `undefined` when there is no ceiling or no price. */
   readonly reservedNanoUsd: number | undefined;
-  /** The price in force when the call began: what it is settled at, whatever changes meanwhile. */
+  /** The price in force when the call began, at which it is settled whatever changes meanwhile. */
   readonly price: Price | undefined;
 }
 
@@ -32,7 +32,7 @@ export interface UsageStart {
 export interface UsageRecord extends UsageStart, UsageTokens {
   /** `aborted`: the client went away first. `interrupted`: the process died; settled at the next start. */
   readonly outcome: 'ok' | 'error' | 'aborted' | 'interrupted';
-  /** Whether the upstream said the numbers, or we counted. */
+  /** Whether the upstream told the numbers, or we counted. */
   readonly counted: 'exact' | 'estimated';
   /** Billionths of a US dollar; `undefined` when tokens or price are unknown. */
   readonly costNanoUsd: number | undefined;
@@ -41,14 +41,34 @@ export interface UsageRecord extends UsageStart, UsageTokens {
   readonly durationMs: number;
 }
 
-/** Tokens of a call; `undefined` when nobody said. Never a made-up 0. */
+/** Tokens of a call; `undefined` when nobody told. Never a made-up 0. */
 export type UsageTokens = { readonly [Kind in keyof TokenUsage]: number | undefined };
+
+/** End of a call, as far as its tokens are concerned. */
+export interface Ending {
+  readonly outcome: 'ok' | 'error' | 'aborted';
+  /** Usage told by the upstream; `undefined` when it told none. */
+  readonly usage: TokenUsage | undefined;
+  /** Output given to the client, counted by us. `undefined`: the upstream did not answer, and nothing was used. */
+  readonly deliveredTokens: number | undefined;
+  /** Whether nobody waits for the upstream any more, which may still work and charge for it. */
+  readonly isGivenUp?: boolean | undefined;
+}
+
+/** Facts from which a call's record is made. */
+export interface Metered {
+  readonly start: UsageStart;
+  /** Billionths of a US dollar, at the prices of the start; `undefined` when the model's are unknown. */
+  readonly costNanoUsd: ((tokens: PricedTokens) => number) | undefined;
+  /** Whether unknown usage of an upstream that was asked costs the reserved amount: a budget must not be spent unseen. */
+  readonly chargesUnknown: boolean;
+}
 
 /** Where usage is kept. A store in this process's memory may answer without promises. */
 export interface UsageStore {
   /**
    * Called before the upstream is asked; after it resolves, a crash cannot hide the call.
-   * @throws Anything. The call is refused with a 503: what cannot be recorded is not made.
+   * @throws Anything. The call is refused with a 503: no call is made that cannot be recorded.
    */
   open(start: UsageStart): Awaitable<void>;
   /**
@@ -57,20 +77,20 @@ export interface UsageStore {
    */
   settle(record: UsageRecord): Awaitable<void>;
   /**
-   * Called before more output than ever is delivered: until the next call of it the client gets no more than this.
-   * Resolves when it is durable. Absent: interrupted calls are settled at what was reserved.
-   * @param outputTokens of the answer so far, and of what may follow.
+   * Called before more output is delivered than was told here before. Until its next call the client gets no more than this.
+   * Resolves when it is durable. Absent: interrupted calls are settled at the reserved amount.
+   * @param outputTokens of the answer so far, and of the output that may follow.
    */
   checkpoint?(requestId: string, outputTokens: number): Awaitable<void>;
 }
 
-/** A usage store that can also answer for what it keeps. */
+/** Reports over the usage that a store keeps. */
 export interface UsageReader {
   /** Sums over settled calls, by time first and then in the order of the groups. Groups without calls are left out. */
   report(query: UsageQuery): Awaitable<readonly UsageGroup[]>;
   /**
-   * What one budget has lost: the costs of settled calls that began in the period, and what is reserved for open ones. In
-   * billionths of a US dollar. Absent: nobody can tell, and a budget that a limiter has lost begins anew.
+   * Amount that one budget has lost: the costs of settled calls that began in the period, and the reservations of open ones.
+   * In billionths of a US dollar. Absent: nobody can tell, and a budget that a limiter has lost begins anew.
    */
   spent?(scope: BudgetScope, period: Period): Awaitable<number>;
 }
@@ -81,37 +101,37 @@ export interface Period {
   readonly to: number;
 }
 
-/** Whose calls share a budget. */
+/** A set of calls that share a budget: those of a key, an owner, a tier, or all. */
 export type BudgetScope = { readonly kind: 'key' | 'owner' | 'tier'; readonly id: string } | { readonly kind: 'all' };
 
-/** What calls can be told apart by. */
+/** A property by which calls can be told apart. */
 export type UsageDimension = 'keyId' | 'owner' | 'model' | 'operation';
 
-/** Which calls to add up, and how. */
+/** A choice of calls to add up, and the way to group them. */
 export interface UsageQuery extends Period {
-  /** Only calls of which the dimension is one of these. Absent: all. */
+  /** Only calls with one of these values in that dimension. Absent: all. */
   readonly only?: { readonly [Dimension in UsageDimension]?: readonly string[] };
-  /** What to tell apart. */
+  /** Dimensions to tell apart. */
   readonly by: readonly UsageDimension[];
-  /** What to cut time into, in UTC; the first and the last may be cut short. Absent: it is not cut. */
+  /** Length of the spans into which time is cut, in UTC; the first and last may be shorter. Absent: time is not cut. */
   readonly every?: 'minute' | 'hour' | 'day';
 }
 
 /** The sums of one group of calls. */
 export interface UsageGroup {
-  /** Unix time in milliseconds of its beginning; the query's `from` where time is not cut. */
+  /** Unix time in milliseconds of the group's beginning; the query's `from` where time is not cut. */
   readonly startsAt: number;
-  /** What its calls have in common. */
+  /** Values that the calls have in common. */
   readonly of: { readonly [Dimension in UsageDimension]?: string };
   readonly sums: UsageSums;
 }
 
-/** Sums over settled calls; what nobody said counts as 0. */
+/** Sums over settled calls; an unknown number counts as 0. */
 export interface UsageSums extends TokenSums {
   readonly requests: number;
-  /** Only over calls whose cost is known. */
+  /** Sum over the calls with a known cost. */
   readonly costNanoUsd: number;
-  /** Calls whose cost is unknown, so that the sum above is not taken for the whole. */
+  /** Calls of unknown cost, which are missing in the sum above. */
   readonly requestsWithoutCost: number;
 }
 

@@ -14,10 +14,10 @@ export const NO_USAGE: UsageSums = {
   requestsWithoutCost: 0,
 };
 
-/** The same sums, to be added to. */
+/** Sums that can be added to. */
 export type GrowingSums = { -readonly [Sum in keyof UsageSums]: UsageSums[Sum] };
 
-/** Adds one call, without an object for each: this is done for every one of them. */
+/** Adds one call in place, as an object for each call would be garbage. */
 export function addCall(sums: GrowingSums, record: UsageRecord): void {
   sums.requests += 1;
   sums.inputTokens += record.inputTokens ?? 0;
@@ -31,7 +31,7 @@ export function addCall(sums: GrowingSums, record: UsageRecord): void {
   sums.requestsWithoutCost += record.costNanoUsd === undefined ? 1 : 0;
 }
 
-/** Both together; one alone where there is no other. */
+/** Adds up two sums, of which the first may be absent. */
 export function addedSums(one: UsageSums | undefined, other: UsageSums): UsageSums {
   if (one === undefined) return other;
   return {

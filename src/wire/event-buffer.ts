@@ -1,61 +1,87 @@
 import { endOfLastEvent } from './sse.js';
 
-/** Bytes of a stream, given on only when the events that they belong to are whole. */
-export interface EventBuffer {
-  /** Takes the next bytes; gives all whole events, `undefined` when there is none yet. */
-  take(piece: Uint8Array): Buffer | undefined;
-  /** What `take` gave last, in latin1. */
-  readonly text: string;
-  /** Size of what waits for its end. */
-  readonly heldBytes: number;
-  /** What waits; nothing does afterwards. */
-  rest(): Buffer;
-}
+/** Events longer than this are passed on in pieces. */
+const MAX_EVENT_BYTES = 1_048_576;
 
-/** The bytes themselves where they end with an event, as they mostly do; pieces are joined once, when their event is whole. */
-export function eventBuffer(): EventBuffer {
-  let held: Uint8Array[] = [];
-  /** An end of lines may be cut in the middle. */
-  let heldTail = '';
-  const buffer = { take, text: '', heldBytes: 0, rest };
+const NO_BYTES = new Uint8Array(0);
 
-  function take(given: Uint8Array): Buffer | undefined {
+/** Holds the bytes of a stream back until the events that they belong to are whole. */
+export class EventBuffer {
+  /** The events that `addBytes` returned last, in latin1. */
+  text = '';
+  /** Size of the bytes that wait for the end of their event. */
+  heldBytes = 0;
+  private held: Uint8Array[] = [];
+  /** The last characters held: the blank line that ends an event may be cut in the middle. */
+  private heldTail = '';
+
+  /**
+   * Adds the next bytes. Returns all events that are whole now, `undefined` when there are none. Bytes that end with an
+   * event, as most do, are returned as they are; other pieces are joined once, when their event is whole.
+   */
+  addBytes(given: Uint8Array): Buffer | undefined {
     const piece = Buffer.from(given.buffer, given.byteOffset, given.byteLength);
-    const text = heldTail + piece.toString('latin1');
-    const end = endOfLastEvent(text) - heldTail.length;
+    const text = this.heldTail + piece.toString('latin1');
+    const end = endOfLastEvent(text) - this.heldTail.length;
     if (end <= 0) {
-      hold(piece, text);
+      this.hold(piece, text);
       return undefined;
     }
-    if (held.length === 0 && end === piece.length) {
-      buffer.text = text;
+    if (this.held.length === 0 && end === piece.length) {
+      this.text = text;
       return piece;
     }
-    const complete = Buffer.concat([...held, piece.subarray(0, end)]);
-    const left = text.slice(heldTail.length + end);
-    forget();
-    if (end < piece.length) hold(piece.subarray(end), left);
-    buffer.text = complete.toString('latin1');
+    const complete = Buffer.concat([...this.held, piece.subarray(0, end)]);
+    const left = text.slice(this.heldTail.length + end);
+    this.forgetHeld();
+    if (end < piece.length) this.hold(piece.subarray(end), left);
+    this.text = complete.toString('latin1');
     return complete;
   }
 
-  function hold(piece: Buffer, text: string): void {
-    held.push(piece);
-    buffer.heldBytes += piece.length;
-    heldTail = text.slice(-3);
-  }
-
-  function forget(): void {
-    held = [];
-    heldTail = '';
-    buffer.heldBytes = 0;
-  }
-
-  function rest(): Buffer {
-    const waiting = Buffer.concat(held);
-    forget();
+  /** Gives up the bytes that wait. */
+  releaseHeld(): Buffer {
+    const waiting = Buffer.concat(this.held);
+    this.forgetHeld();
     return waiting;
   }
 
-  return buffer;
+  private hold(piece: Buffer, text: string): void {
+    this.held.push(piece);
+    this.heldBytes += piece.length;
+    this.heldTail = text.slice(-3);
+  }
+
+  private forgetHeld(): void {
+    this.held = [];
+    this.heldTail = '';
+    this.heldBytes = 0;
+  }
+}
+
+/** Passes events on untouched, each only when it is whole: an event that breaks off in the middle is none. */
+export class WholeEvents {
+  private readonly buffer = new EventBuffer();
+  /** Whether the beginning of an event was passed on whose end is still to come. */
+  private isInside = false;
+
+  /** Takes the next bytes of the stream. Returns the events that are whole now. */
+  passBytes(piece: Uint8Array): Uint8Array {
+    const { buffer } = this;
+    const complete = buffer.addBytes(piece);
+    const isTooLong = buffer.heldBytes > MAX_EVENT_BYTES;
+    if (isTooLong || complete !== undefined) this.isInside = isTooLong;
+    if (!isTooLong) return complete ?? NO_BYTES;
+    return complete === undefined ? buffer.releaseHeld() : Buffer.concat([complete, buffer.releaseHeld()]);
+  }
+
+  /** Gives up the bytes that are left at the end of the stream. */
+  passRest(): Uint8Array {
+    return this.buffer.releaseHeld();
+  }
+
+  /** Text that must stand before an event of our own, should the stream have broken off here. */
+  separator(): string {
+    return this.isInside ? '\n\n' : '';
+  }
 }

@@ -7,12 +7,13 @@ import {
   missingParameter,
   numberAboveMax,
   numberBelowMin,
+  objectAboveMaxProperties,
   stringAboveMaxLength,
 } from './request-errors.js';
 
-// Readers of single members of a JSON body, with OpenAI's 400 for what is of another type. `null` is as good as absent.
+// Readers of single members of a JSON body, with OpenAI's 400 for a value of another type. `null` is as good as absent.
 
-/** What a number may be, both ends included. */
+/** Bounds of a number, both included. */
 export interface Range {
   readonly min: number;
   readonly max: number;
@@ -33,7 +34,7 @@ export function requiredString(param: string, value: Json | undefined): string {
   return text;
 }
 
-/** The text of a member that may be absent or null, one of those choices. @param param how errors name it. */
+/** The text of a member that may be absent or null, among given choices. @param param how errors name it. */
 export function optionalChoice<T extends string>(
   param: string,
   value: Json | undefined,
@@ -45,7 +46,7 @@ export function optionalChoice<T extends string>(
   return choice;
 }
 
-/** The truth of a member that may be absent or null. @param param how errors name it. */
+/** The boolean of a member that may be absent or null. @param param how errors name it. */
 export function optionalBoolean(param: string, value: Json | undefined): boolean | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof value !== 'boolean') throw invalidType(param, 'a boolean', value);
@@ -83,7 +84,7 @@ export function optionalObject(param: string, value: Json | undefined): JsonObje
   return value;
 }
 
-/** The array of a member that may be absent or null, but not empty. @param of such as `objects`. */
+/** The array of a member that may be absent or null, but not empty. @param of name of its items, such as `objects`. */
 export function optionalArray(param: string, value: Json | undefined, of: string): readonly Json[] | undefined {
   if (value === undefined || value === null) return undefined;
   if (!Array.isArray(value)) throw invalidType(param, `an array of ${of}`, value);
@@ -91,12 +92,12 @@ export function optionalArray(param: string, value: Json | undefined, of: string
   return value;
 }
 
-/** The objects of a member that may be absent or null: none, then. @param param how errors name it. */
+/** The objects in an array that may be absent or null; then there are none. @param param how errors name it. */
 export function objectsIn(param: string, value: Json | undefined, maxLength?: number): readonly JsonObject[] {
   return itemsIn(param, value, { is: isJsonObject, what: 'object', maxLength });
 }
 
-/** The texts of a member that may be absent or null: none, then. @param param how errors name it. */
+/** The texts in an array that may be absent or null; then there are none. @param param how errors name it. */
 export function stringsIn(param: string, value: Json | undefined, maxLength?: number): readonly string[] {
   return itemsIn(param, value, { is: (item) => typeof item === 'string', what: 'string', maxLength });
 }
@@ -121,7 +122,44 @@ function itemsIn<T extends Json>(
   });
 }
 
-/** The same object without the members that are null or absent. */
+/** A copy without the members that are null or absent. */
 export function withoutNulls(object: JsonObject): JsonObject {
   return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== null && value !== undefined));
+}
+
+/** OpenAI's own bounds: stored pairs, which return with each answer, must not grow. */
+const PAIRS = { max: 16, maxNameLength: 64, maxValueLength: 512 };
+
+/**
+ * The metadata of a stored object; `{}` when absent or null.
+ * @throws {GatewayError} 400 for anything but an object of a few short texts.
+ */
+export function readMetadata(value: Json | undefined): JsonObject {
+  return pairsIn('metadata', value, { types: ['string'], expected: 'a string' });
+}
+
+/**
+ * The attributes of a file in a vector store; `{}` when absent or null.
+ * @throws {GatewayError} 400 for anything but an object of a few short texts, numbers and booleans.
+ */
+export function readAttributes(value: Json | undefined): JsonObject {
+  const types = ['string', 'number', 'boolean'];
+  return pairsIn('attributes', value, { types, expected: 'a string, number or boolean' });
+}
+
+interface PairRule {
+  readonly types: readonly string[];
+  readonly expected: string;
+}
+
+function pairsIn(param: string, value: Json | undefined, { types, expected }: PairRule): JsonObject {
+  const object = optionalObject(param, value) ?? {};
+  const pairs = Object.entries(object);
+  if (pairs.length > PAIRS.max) throw objectAboveMaxProperties(param, PAIRS.max, pairs.length);
+  for (const [name, member] of pairs) {
+    optionalString(param, name, PAIRS.maxNameLength);
+    if (!types.includes(typeof member)) throw invalidType(`${param}.${name}`, expected, member);
+    if (typeof member === 'string') optionalString(`${param}.${name}`, member, PAIRS.maxValueLength);
+  }
+  return object;
 }

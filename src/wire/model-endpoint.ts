@@ -1,22 +1,22 @@
 import type { JsonDocument, JsonOutline } from '../base/json-document.js';
-import type { ModelOperation } from '../upstreams/upstream.js';
-import { readChatRequest } from './chat/request.js';
-import { type ChatStream, type ChatStreamOptions, watchChatStream } from './chat/stream.js';
-import { estimateChatInput } from './estimate.js';
-import type { ModelRequest } from './model-request.js';
-import { estimateResponseInput, readPassedResponse } from './responses/passthrough.js';
-import { watchResponsesStream } from './responses/passthrough-stream.js';
+import { ChatStream } from './chat/stream.js';
+import { estimateChatInput, estimateResponseInput, estimateTextInput } from './estimate.js';
 import {
-  estimateTextInput,
+  type ModelRequest,
+  readChatRequest,
   readCompletionRequest,
   readEmbeddingRequest,
   readModerationRequest,
-} from './text-requests.js';
+  readPassedResponse,
+} from './model-request.js';
+import type { ModelOperation } from './operations.js';
+import { ResponsesStream } from './responses/passed-stream.js';
+import type { WatchedStream, WatchOptions } from './watched-stream.js';
 
-/** What of one operation's wire format the gateway has to know. */
+/** The facts about one operation's wire format that the gateway has to know. */
 export interface ModelEndpoint {
   readonly operation: ModelOperation;
-  /** @throws {GatewayError} 400 for what a gateway must not pass on. */
+  /** Reads the fields that we act on. @throws {GatewayError} 400 for what a gateway must not pass on. */
   read(outline: JsonOutline): ModelRequest;
   /** Input tokens, on the safe side. */
   estimateInput(outline: JsonOutline, document: JsonDocument): number;
@@ -26,7 +26,8 @@ export interface ModelEndpoint {
   readonly asksUsage: boolean;
   /** The member that every whole answer has: an array. */
   readonly answerMember: string;
-  watch(options: ChatStreamOptions): ChatStream;
+  /** Begins to watch a stream. */
+  watch(options: WatchOptions): WatchedStream;
 }
 
 const chatCompletions: ModelEndpoint = {
@@ -36,10 +37,10 @@ const chatCompletions: ModelEndpoint = {
   ceilings: ['max_completion_tokens', 'max_tokens'],
   asksUsage: true,
   answerMember: 'choices',
-  watch: watchChatStream,
+  watch: (options) => new ChatStream(options),
 };
 
-/** By operation. */
+/** Wire formats by operation. */
 export const MODEL_ENDPOINTS = {
   'chat.completions': chatCompletions,
   completions: {
@@ -72,6 +73,6 @@ export const MODEL_ENDPOINTS = {
     ceilings: ['max_output_tokens'],
     asksUsage: false,
     answerMember: 'output',
-    watch: watchResponsesStream,
+    watch: (options) => new ResponsesStream(options),
   },
 } as const satisfies Record<ModelOperation, ModelEndpoint>;

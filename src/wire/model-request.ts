@@ -1,7 +1,14 @@
-import type { Json, JsonObject } from '../base/json.js';
+import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 import { type JsonOutline, outlinedText } from '../base/json-document.js';
-import { optionalBoolean, optionalDecimal, optionalInteger, optionalObject } from './members.js';
-import { invalidType, missingModel, streamOptionsWithoutStream } from './request-errors.js';
+import { optionalArray, optionalBoolean, optionalDecimal, optionalInteger, optionalObject } from './members.js';
+import {
+  arrayAboveMaxLength,
+  emptyArray,
+  invalidType,
+  missingModel,
+  missingParameter,
+  streamOptionsWithoutStream,
+} from './request-errors.js';
 
 /** The few fields of a call to a model that we act on. Everything else is the upstream's to judge. */
 export interface ModelRequest {
@@ -15,12 +22,18 @@ export interface ModelRequest {
   readonly n: number;
 }
 
-/** Longer ones are no model's, and have no place in a ledger. */
+/** Longest name of a model: a longer one is no model's, and has no place in a ledger. */
 export const MAX_MODEL_LENGTH = 256;
 /** OpenAI's own bound. */
 const MAX_N = 128;
 /** Keeps sums of tokens far inside the safe integers. */
 const MAX_OUTPUT_TOKENS = 1_000_000_000;
+/** Tokens that OpenAI generates where a legacy completion names no ceiling. */
+const DEFAULT_COMPLETION_TOKENS = 16;
+/** OpenAI's own bound of the inputs of one call. */
+const MAX_INPUTS = 2_048;
+/** The model of a moderation that names none. */
+const DEFAULT_MODERATION_MODEL = 'omni-moderation-latest';
 
 /** Ranges of OpenAI's description. */
 const DECIMALS = Object.entries({
@@ -30,7 +43,73 @@ const DECIMALS = Object.entries({
   presence_penalty: { min: -2, max: 2 },
 });
 
-/** @throws {GatewayError} 400 when there is none. */
+/**
+ * Reads the request of a chat completion. Its ceiling is the larger of `max_completion_tokens` and `max_tokens`, so that
+ * neither hides the other.
+ * @throws {GatewayError} 400 in OpenAI's wording for what a gateway must not pass on.
+ */
+export function readChatRequest(outline: JsonOutline): ModelRequest {
+  const { body } = outline;
+  const model = readModel(outline);
+  checkMessages(body.messages);
+  const { stream, includeUsage } = readStream(body);
+  const maxTokens = readCeiling(body, 'max_tokens');
+  const maxCompletionTokens = readCeiling(body, 'max_completion_tokens');
+  const n = readN(body);
+  checkDecimals(body);
+  return { model, stream, includeUsage, maxOutputTokens: larger(maxTokens, maxCompletionTokens), n };
+}
+
+/**
+ * Reads the request of a legacy completion, which asks for `n` answers to each prompt.
+ * @throws {GatewayError} 400
+ */
+export function readCompletionRequest(outline: JsonOutline): ModelRequest {
+  const { body } = outline;
+  const model = readModel(outline);
+  const { stream, includeUsage } = readStream(body);
+  const prompts = body.prompt === undefined || body.prompt === null ? 1 : inputCount('prompt', body.prompt);
+  const maxOutputTokens = readCeiling(body, 'max_tokens', 0) ?? DEFAULT_COMPLETION_TOKENS;
+  const n = Math.max(readN(body), readCeiling(body, 'best_of') ?? 1) * prompts;
+  checkDecimals(body);
+  return { model, stream, includeUsage, maxOutputTokens, n };
+}
+
+/**
+ * Reads the request of embeddings, which have no output tokens.
+ * @throws {GatewayError} 400
+ */
+export function readEmbeddingRequest(outline: JsonOutline): ModelRequest {
+  const model = readModel(outline);
+  if (outline.body.input === undefined || outline.body.input === null) throw missingParameter('input');
+  inputCount('input', outline.body.input);
+  return withoutOutput(model);
+}
+
+/**
+ * Reads the request of a moderation, which has no output tokens and need not name a model.
+ * @throws {GatewayError} 400
+ */
+export function readModerationRequest(outline: JsonOutline): ModelRequest {
+  const { model, input } = outline.body;
+  const named = model === undefined || model === null ? DEFAULT_MODERATION_MODEL : readModel(outline);
+  if (input === undefined || input === null) throw missingParameter('input');
+  return withoutOutput(named);
+}
+
+/**
+ * Reads the request of a response that is passed on as it came.
+ * @throws {GatewayError} 400 for what a gateway must not pass on.
+ */
+export function readPassedResponse(outline: JsonOutline): ModelRequest {
+  const { body } = outline;
+  const model = readModel(outline);
+  const { stream } = readStream({ stream: body.stream ?? null });
+  checkDecimals(body);
+  return { model, stream, includeUsage: false, maxOutputTokens: readCeiling(body, 'max_output_tokens'), n: 1 };
+}
+
+/** Reads the name of the model. @throws {GatewayError} 400 when there is none. */
 export function readModel(outline: JsonOutline): string {
   const { model } = outline.body;
   if (model === undefined || model === null || model === '') throw missingModel();
@@ -39,23 +118,23 @@ export function readModel(outline: JsonOutline): string {
   return outlinedText(outline, model);
 }
 
-/** Whether the answer is to be streamed, and with usage. */
+/** Reads whether the answer is to be streamed, and with usage. */
 export function readStream({ stream, stream_options }: JsonObject): Pick<ModelRequest, 'stream' | 'includeUsage'> {
   const isStream = optionalBoolean('stream', stream) ?? false;
   return { stream: isStream, includeUsage: readIncludeUsage(stream_options, isStream) };
 }
 
-/** The ceiling of that name; `undefined`: none is named. */
+/** Reads the output ceiling of that name; `undefined`: the body names none. */
 export function readCeiling(body: JsonObject, name: string, min = 1): number | undefined {
   return optionalInteger(name, body[name], { min, max: MAX_OUTPUT_TOKENS });
 }
 
-/** How many answers are asked for. */
+/** Reads the number of answers asked for. */
 export function readN({ n }: JsonObject): number {
   return optionalInteger('n', n, { min: 1, max: MAX_N }) ?? 1;
 }
 
-/** @throws {GatewayError} 400 for a temperature and its like beyond what OpenAI takes. */
+/** Checks temperature, penalties and the like. @throws {GatewayError} 400 for one beyond OpenAI's range. */
 export function checkDecimals(body: JsonObject): void {
   for (const [name, range] of DECIMALS) optionalDecimal(name, body[name], range);
 }
@@ -65,4 +144,29 @@ function readIncludeUsage(value: Json | undefined, stream: boolean): boolean {
   if (options === undefined) return false;
   if (!stream) throw streamOptionsWithoutStream();
   return optionalBoolean('stream_options.include_usage', options.include_usage) ?? false;
+}
+
+function larger(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined || other === undefined ? (one ?? other) : Math.max(one, other);
+}
+
+function checkMessages(value: Json | undefined): void {
+  const messages = optionalArray('messages', value, 'objects');
+  if (messages === undefined) throw missingParameter('messages');
+  const odd = messages.findIndex((message) => !isJsonObject(message));
+  if (odd !== -1) throw invalidType(`messages[${odd}]`, 'an object', messages[odd]);
+}
+
+function withoutOutput(model: string): ModelRequest {
+  return { model, stream: false, includeUsage: false, maxOutputTokens: 0, n: 1 };
+}
+
+/** Counts the inputs: a list of texts or token arrays is many, a text or a token array is one. */
+function inputCount(name: string, value: Json): number {
+  if (typeof value === 'string') return 1;
+  if (!Array.isArray(value)) throw invalidType(name, 'one of a string or array', value);
+  if (value.length === 0) throw emptyArray(name);
+  if (typeof value[0] === 'number') return 1;
+  if (value.length > MAX_INPUTS) throw arrayAboveMaxLength(name, MAX_INPUTS, value.length);
+  return value.length;
 }

@@ -1,7 +1,7 @@
 import { isJsonObject, type Json } from '../base/json.js';
-import type { ObjectKind } from '../stores/object-store.js';
+import type { ObjectKind } from './operations.js';
 
-/** An object that a request speaks of by its id. */
+/** An object that a request names by its id. */
 export interface Reference {
   readonly kind: ObjectKind;
   readonly id: string;
@@ -20,31 +20,31 @@ const KINDS: ReadonlyMap<string, ObjectKind> = new Map(
   } satisfies Record<string, ObjectKind>),
 );
 
-/** Names that no case changes. */
+/** Names in lower-case ASCII. A reader that ignores case takes them for no other names. */
 export const PLAIN_NAME = /^[a-z0-9_]*$/;
 
-/** Members whose insides are the client's own: what looks like an id there is text. */
+/** Members whose contents are the client's own: an id in there is text. */
 const OPAQUE = new Set(['metadata', 'parameters', 'schema', 'json_schema', 'attributes']);
 
-/** Every object that a body speaks of, once, wherever it does. Ids in no known member are the upstream's to judge. */
+/** Every object that a body names, once, at any depth. Ids in unknown members are the upstream's to judge. */
 export function referencesIn(body: Json): Reference[] {
   const found = new Map<string, Reference>();
-  collect(body, undefined, found);
+  collectReferences(body, undefined, found);
   return [...found.values()];
 }
 
-/** @param kind of what a text means here. */
-function collect(value: Json, kind: ObjectKind | undefined, found: Map<string, Reference>): void {
+/** @param kind the kind of object that a text means here; `undefined` when texts mean none. */
+function collectReferences(value: Json, kind: ObjectKind | undefined, found: Map<string, Reference>): void {
   if (typeof value === 'string') {
     if (kind !== undefined) found.set(`${kind} ${value}`, { kind, id: value });
   } else if (Array.isArray(value)) {
-    for (const item of value) collect(item, kind, found);
+    for (const item of value) collectReferences(item, kind, found);
   } else if (isJsonObject(value)) {
     for (const [name, member = null] of Object.entries(value)) {
       if (OPAQUE.has(name)) continue;
       // A container is named by its id, or described by an object whose texts are no ids.
       const isContainer = name.toLowerCase() === 'container' && typeof member === 'string';
-      collect(member, isContainer ? 'container' : (kindOf(name) ?? kind), found);
+      collectReferences(member, isContainer ? 'container' : (kindOf(name) ?? kind), found);
     }
   }
 }
@@ -60,7 +60,7 @@ export function hasReferences(body: Json): boolean {
   if (!isJsonObject(body)) return false;
   for (const name in body) {
     if (OPAQUE.has(name)) continue;
-    // Of an outline's names beyond ASCII nobody can tell what they are.
+    // An outline writes names beyond ASCII byte by byte: nobody can tell what they are.
     if (kindOf(name) !== undefined || name.toLowerCase() === 'container' || /[^ -~]/.test(name)) return true;
     const member = body[name];
     if (typeof member === 'object' && member !== null && hasReferences(member)) return true;

@@ -1,13 +1,13 @@
 import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 
-/** Tokens of one call as the upstream said them; `undefined` parts are those it said nothing of. */
+/** Tokens of one call as the upstream counted them; a part is `undefined` when the upstream did not tell it. */
 export interface TokenUsage {
-  /** All of them; those that follow are parts of it. */
+  /** All input tokens; cached, audio and image tokens are parts of them. */
   readonly inputTokens: number;
   readonly cachedInputTokens: number | undefined;
   readonly inputAudioTokens: number | undefined;
   readonly inputImageTokens: number | undefined;
-  /** All of them; those that follow are parts of it. */
+  /** All output tokens; reasoning and audio tokens are parts of them. */
   readonly outputTokens: number;
   readonly reasoningTokens: number | undefined;
   readonly outputAudioTokens: number | undefined;
@@ -16,10 +16,16 @@ export interface TokenUsage {
 /** Beyond any model there is: a larger number is garbage. */
 const MAX_TOKENS = 1_000_000_000;
 
+/** Enough bytes for a usage object and for what comes after it. */
+const TAIL_BYTES = 4_096;
+
+/** A `usage` object with at most one level of objects inside, as all usage has. */
+const USAGE = /"usage"\s*:\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})/g;
+
 /**
  * Reads OpenAI's `usage` object, in the names of chat completions or of Responses, images and audio. `undefined` when it
- * is absent or not believable (negative, fractional, huge, parts larger than their whole): what is not sure is estimated,
- * and never credits the caller. An explicit 0 is a 0.
+ * is absent or not believable (negative, fractional, huge, parts larger than their whole): doubtful usage is estimated
+ * instead, and never credits the caller. An explicit 0 is a 0.
  */
 export function readUsage(usage: Json | undefined): TokenUsage | undefined {
   if (!isJsonObject(usage)) return undefined;
@@ -41,7 +47,64 @@ export function readUsage(usage: Json | undefined): TokenUsage | undefined {
   return isBelievable(tokens) ? tokens : undefined;
 }
 
-/** What is cached may be of any kind; audio is no image, and reasoning no audio. */
+/** Reads the `usage` of a response; `undefined` when it is absent or not believable. */
+export function readResponsesUsage(usage: Json | undefined): TokenUsage | undefined {
+  if (!isJsonObject(usage) || usage.input_tokens === undefined) return undefined;
+  return readUsage({
+    prompt_tokens: usage.input_tokens,
+    prompt_tokens_details: usage.input_tokens_details,
+    completion_tokens: usage.output_tokens,
+    completion_tokens_details: usage.output_tokens_details,
+  });
+}
+
+/** Translates the usage of a chat completion for a response; `null` when it is not believable. */
+export function responsesUsage(usage: Json | undefined): JsonObject | null {
+  const counts = readUsage(usage);
+  if (counts === undefined || !isJsonObject(usage)) return null;
+  const { inputTokens, cachedInputTokens, outputTokens, reasoningTokens } = counts;
+  const details = usage.prompt_tokens_details;
+  const written =
+    isJsonObject(details) && typeof details.cache_write_tokens === 'number' ? details.cache_write_tokens : 0;
+  return {
+    input_tokens: inputTokens,
+    input_tokens_details: { cached_tokens: cachedInputTokens ?? 0, cache_write_tokens: written },
+    output_tokens: outputTokens,
+    output_tokens_details: { reasoning_tokens: reasoningTokens ?? 0 },
+    total_tokens: inputTokens + outputTokens,
+  };
+}
+
+/** Finds the usage at the end of an answer that passes unread. */
+export class UsageTail {
+  /** False for pictures and sounds, which have no usage. */
+  private readonly mayHaveUsage: boolean;
+  private tail = '';
+
+  constructor(contentType: string) {
+    this.mayHaveUsage = /json|event-stream/i.test(contentType);
+  }
+
+  /** Takes the next bytes of the answer. */
+  addPiece(piece: Uint8Array): void {
+    if (!this.mayHaveUsage) return;
+    const end = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength).subarray(-TAIL_BYTES).toString('latin1');
+    this.tail = (this.tail + end).slice(-TAIL_BYTES);
+  }
+
+  /** The usage told by the end of the answer so far; `undefined` when it tells none. */
+  findUsage(): TokenUsage | undefined {
+    const last = [...this.tail.matchAll(USAGE)].at(-1)?.[1];
+    if (last === undefined) return undefined;
+    try {
+      return readUsage(JSON.parse(last));
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** Cached tokens may be of any kind; audio is no image, and reasoning no audio. */
 function isBelievable(tokens: TokenUsage): boolean {
   const {
     inputTokens,
@@ -57,7 +120,7 @@ function membersOf(details: Json | undefined): JsonObject {
   return isJsonObject(details) ? details : {};
 }
 
-/** Garbage is larger than any whole. */
+/** The tokens of a part. Garbage is infinite: larger than any whole, so that the usage is not believed. */
 function partOf(value: Json | undefined): number | undefined {
   return value === undefined || value === null ? undefined : (tokenCount(value) ?? Number.POSITIVE_INFINITY);
 }

@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { createKey } from '../../src/keys/create-key.js';
-import type { KeyAudit, KeyQuery, KeyRecord, KeyRecords, KeySecret } from '../../src/keys/key-records.js';
-import type { ApiKey } from '../../src/keys/key-store.js';
-import { snapshotOf } from '../../src/keys/key-views.js';
-import { hashSecret } from '../../src/keys/secret.js';
+import { snapshotOf } from '../../src/keys/key-records.js';
+import type { ApiKey, KeyAudit, KeyQuery, KeyRecord, KeyRecords, KeySecret } from '../../src/keys/key-store.js';
+import { createKey, hashSecret } from '../../src/keys/secret.js';
 import { keyStoreContract, type StoredKey } from './key-store.js';
 
 const NOW = 1_800_000_000_000;

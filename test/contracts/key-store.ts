@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createKey } from '../../src/keys/create-key.js';
 import type { ApiKey, KeyStore } from '../../src/keys/key-store.js';
+import { createKey } from '../../src/keys/secret.js';
 
 /** What a store's keys can be filled with. */
 export interface StoredKey {

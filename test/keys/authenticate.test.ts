@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 import { systemClock } from '../../src/base/clock.js';
 import type { GatewayRequest } from '../../src/http/exchange.js';
 import { authenticate } from '../../src/keys/authenticate.js';
-import { createKey } from '../../src/keys/create-key.js';
 import { memoryKeys } from '../../src/keys/memory.js';
+import { createKey } from '../../src/keys/secret.js';
 
 const { secret, hash, key } = createKey({ owner: 'ann' });
 

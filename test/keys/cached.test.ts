@@ -2,10 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { cachedKeys } from '../../src/keys/cached.js';
-import { createKey } from '../../src/keys/create-key.js';
 import type { ApiKey, KeyStore } from '../../src/keys/key-store.js';
 import { memoryKeys } from '../../src/keys/memory.js';
-import { hashSecret } from '../../src/keys/secret.js';
+import { createKey, hashSecret } from '../../src/keys/secret.js';
 import { keyStoreContract } from '../contracts/key-store.js';
 
 keyStoreContract('cachedKeys', (keys) => cachedKeys(memoryKeys(keys.map(({ hash, key }) => ({ ...key, hash })))));

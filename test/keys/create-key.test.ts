@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createKey } from '../../src/keys/create-key.js';
-import { hashSecret, isWellFormedSecret } from '../../src/keys/secret.js';
+import { createKey, hashSecret, isWellFormedSecret } from '../../src/keys/secret.js';
 
 describe('createKey', () => {
   it('makes a secret, its hash and a key that says nothing of either', () => {

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
-import { createKey } from '../../src/keys/create-key.js';
 import { type MemoryKey, memoryKeys } from '../../src/keys/memory.js';
-import { hashSecret } from '../../src/keys/secret.js';
+import { createKey, hashSecret } from '../../src/keys/secret.js';
 import { keyStoreContract } from '../contracts/key-store.js';
 
 keyStoreContract('memoryKeys', (keys) => memoryKeys(keys.map(({ hash, key }) => ({ ...key, hash }))));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
-import type { KeyRecords } from '../../src/keys/key-records.js';
+import type { KeyRecords } from '../../src/keys/key-store.js';
 import { memoryKeyRecords } from '../../src/keys/memory-records.js';
 import { type KeyRegistry, type KeyRegistryOptions, keyRegistry } from '../../src/keys/registry.js';
 import { hashSecret, isWellFormedSecret } from '../../src/keys/secret.js';

@@ -1,25 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { ApiKey } from '../../src/keys/key-store.js';
-import { DEFAULT_TIERS, type Limits, type TierLimits } from '../../src/keys/limits.js';
-import { ownerOf } from '../../src/keys/owner.js';
-import {
-  type Admission,
-  type AdmitResult,
-  admit as admitOn,
-  type Demand,
-  look as lookOn,
-} from '../../src/limits/admit.js';
-import {
-  amountOf,
-  ceilingsOf,
-  type LimitLevel,
-  levelsOf,
-  limitsOf,
-  NO_LIMITS,
-  shadowsOf,
-} from '../../src/limits/levels.js';
-import type { LimiterStore } from '../../src/limits/limiter-store.js';
+import { type ApiKey, type Limits, ownerOf, type TierLimits } from '../../src/keys/key-store.js';
+import { DEFAULT_TIERS } from '../../src/keys/limits.js';
+import { admit as admitOn, look as lookOn } from '../../src/limits/admit.js';
+import { amountOf, ceilingsOf, levelsOf, limitsOf, NO_LIMITS, shadowsOf } from '../../src/limits/levels.js';
+import type { Admission, AdmitResult, Demand, LimiterStore, LimitLevel } from '../../src/limits/limiter-store.js';
 import { memoryLimiter } from '../../src/limits/memory.js';
 import { periodsOf } from '../../src/limits/periods.js';
 
@@ -47,7 +32,7 @@ function demandOn(
     inputTokens,
     maxOutputTokens: undefined,
     defaultOutputTokens: 4_096,
-    isLesson: true,
+    learnsLength: true,
     n: 1,
     // 1 nano-dollar for a token of input, 10 for one of output.
     worstNanoUsd: (outputTokens) => inputTokens + 10 * outputTokens,

@@ -1,5 +1,4 @@
 import OpenAI from 'openai';
-import { modelNotFound } from '../../src/base/errors.js';
 import type { JsonObject } from '../../src/base/json.js';
 import { demo } from '../../src/upstreams/demo/demo.js';
 import { fromFunction } from '../../src/upstreams/function.js';
@@ -7,6 +6,7 @@ import { http } from '../../src/upstreams/http.js';
 import { openaiClient } from '../../src/upstreams/openai-client.js';
 import { queued } from '../../src/upstreams/queued.js';
 import type { Upstream } from '../../src/upstreams/upstream.js';
+import { modelNotFound } from '../../src/wire/request-errors.js';
 import { type Source, UPSTREAM_SECRET, type UpstreamSubject, upstreamContract } from '../contracts/upstream.js';
 import {
   chunkOf,

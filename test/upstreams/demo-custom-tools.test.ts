@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { GatewayError } from '../../src/base/errors.js';
 import type { Json, JsonObject } from '../../src/base/json.js';
 import { demo } from '../../src/upstreams/demo/demo.js';
-import { watchChatStream } from '../../src/wire/chat/stream.js';
+import { ChatStream } from '../../src/wire/chat/stream.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';
 import { SECRET } from '../helpers/gateway-options.js';
 import { joinedChunks } from '../helpers/openai-shapes.js';
@@ -181,9 +181,9 @@ describe('custom tools of the demo', () => {
 
   it('are chunks that the relay takes for what they are', async () => {
     const watched = { hideUsage: true, awaitsUsage: false, showModel: 'mine', n: 1, maxEventBytes: 65_536 };
-    const stream = watchChatStream(watched);
+    const stream = new ChatStream(watched);
     for (const chunk of await answered(ask({ tools, stream: true }))) {
-      const event = stream.take(chunk);
+      const event = stream.watchPiece(chunk);
       assert.equal(JSON.parse(String(event).slice('data: '.length)).model, 'mine');
     }
     assert.ok(stream.finished);

@@ -6,8 +6,8 @@ import type { JsonObject } from '../../src/base/json.js';
 import { parseDocument, REQUEST_BOUNDS } from '../../src/base/json-document.js';
 import { callSender } from '../../src/upstreams/send.js';
 import type { Upstream } from '../../src/upstreams/upstream.js';
-import { readChatRequest } from '../../src/wire/chat/request.js';
 import { MODEL_ENDPOINTS } from '../../src/wire/model-endpoint.js';
+import { readChatRequest } from '../../src/wire/model-request.js';
 import { contextLengthExceeded, invalidRequest } from '../../src/wire/request-errors.js';
 
 /** An upstream that refuses what `refuse` says, and keeps the bodies it got. */

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createParser } from 'eventsource-parser';
 import fc from 'fast-check';
-import { type ChatStreamOptions, watchChatStream } from '../../src/wire/chat/stream.js';
+import { ChatStream } from '../../src/wire/chat/stream.js';
+import type { WatchOptions } from '../../src/wire/watched-stream.js';
 
-const PLAIN: ChatStreamOptions = {
+const PLAIN: WatchOptions = {
   hideUsage: false,
   awaitsUsage: false,
   showModel: undefined,
@@ -32,15 +33,15 @@ const GOOD = [
 ];
 
 /** Feeds the bytes cut at the given places; gives what came out, joined. */
-function watch(bytes: Buffer, cuts: readonly number[], options: Partial<ChatStreamOptions> = {}) {
-  const stream = watchChatStream({ ...PLAIN, ...options });
+function watch(bytes: Buffer, cuts: readonly number[], options: Partial<WatchOptions> = {}) {
+  const stream = new ChatStream({ ...PLAIN, ...options });
   const pieces: Buffer[] = [];
   const places = [0, ...[...cuts].sort((a, b) => a - b), bytes.length];
   places.slice(1).forEach((end, at) => {
-    const shown = stream.take(bytes.subarray(places[at], end));
+    const shown = stream.watchPiece(bytes.subarray(places[at], end));
     if (shown !== undefined) pieces.push(Buffer.from(shown));
   });
-  const last = stream.takeEnd();
+  const last = stream.watchEnd();
   if (last !== undefined) pieces.push(Buffer.from(last));
   return { stream, shown: Buffer.concat(pieces).toString() };
 }
@@ -110,8 +111,8 @@ describe('watchChatStream', () => {
   it('never shows half an event', () => {
     const bytes = framed(GOOD);
     for (let cut = 0; cut <= bytes.length; cut += 1) {
-      const stream = watchChatStream(PLAIN);
-      const shown = stream.take(bytes.subarray(0, cut));
+      const stream = new ChatStream(PLAIN);
+      const shown = stream.watchPiece(bytes.subarray(0, cut));
       if (shown !== undefined) assert.ok(Buffer.from(shown).toString().endsWith('}\n\n'), `cut at ${cut}`);
     }
   });

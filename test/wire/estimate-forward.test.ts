@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { estimateForward, type ForwardRequest } from '../../src/wire/estimate-forward.js';
+import { estimateForward, type ForwardRequest } from '../../src/wire/estimate.js';
 
 type Case = readonly [given: Omit<ForwardRequest, 'assumesMost'>, usual: readonly number[], most: readonly number[]];
 const form = (path: string, byteLength: number) => ({ path, body: undefined, byteLength });

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { JsonObject } from '../../src/base/json.js';
-import { failureEvents } from '../../src/wire/responses/failure.js';
+import { failureEvents } from '../../src/wire/responses/errors.js';
 import { inProgressResponse, responseHead } from '../../src/wire/responses/object.js';
-import { type ResponsesStreamOptions, watchResponsesStream } from '../../src/wire/responses/passthrough-stream.js';
+import { ResponsesStream, type ResponsesStreamOptions } from '../../src/wire/responses/passed-stream.js';
 import { readResponsesRequest } from '../../src/wire/responses/request.js';
-import { responsesEvents } from '../../src/wire/responses/stream.js';
+import { ResponseEncoder } from '../../src/wire/responses/stream.js';
 import { readEvents } from './read-events.js';
 
 const HEAD = responseHead('req_1', readResponsesRequest({ model: 'up-1', input: 'Hi' }), 0);
@@ -15,11 +15,12 @@ const PLAIN: ResponsesStreamOptions = { showModel: undefined, maxEventBytes: 100
 const TEXT = 'Grüße, "response" 🎉\n\ndata: {';
 
 function good(): string {
-  const encoder = responsesEvents(HEAD);
+  const encoder = new ResponseEncoder(HEAD);
   const delta = { content: TEXT };
-  const written = encoder.start() + encoder.take({ choices: [{ index: 0, delta, finish_reason: 'stop' }] });
+  const written =
+    encoder.encodeStart() + encoder.encodeChunk({ choices: [{ index: 0, delta, finish_reason: 'stop' }] });
   // Some upstreams write numbers and names as no `JSON.stringify` does: they must stay so.
-  return (written + encoder.end(USAGE, 0).text).replaceAll('"temperature":1,', '"temperature":1.0, ');
+  return (written + encoder.encodeEnd(USAGE, 0).text).replaceAll('"temperature":1,', '"temperature":1.0, ');
 }
 
 const GOOD = good();
@@ -30,10 +31,10 @@ const began = (): string => GOOD.slice(0, GOOD.indexOf('event: response.output_i
 /** Feeds the bytes cut at the given places; gives what came out, joined. */
 function watch(text: string | Buffer, cuts: readonly number[] = [], options: Partial<ResponsesStreamOptions> = {}) {
   const bytes = Buffer.from(text);
-  const stream = watchResponsesStream({ ...PLAIN, ...options });
+  const stream = new ResponsesStream({ ...PLAIN, ...options });
   const places = [0, ...cuts.map((cut) => cut % bytes.length).sort((a, b) => a - b), bytes.length];
-  const shown = places.slice(1).flatMap((end, at) => stream.take(bytes.subarray(places[at], end)) ?? []);
-  const last = stream.takeEnd();
+  const shown = places.slice(1).flatMap((end, at) => stream.watchPiece(bytes.subarray(places[at], end)) ?? []);
+  const last = stream.watchEnd();
   return {
     stream,
     shown: [...shown, ...(last === undefined ? [] : [last])].map((piece) => Buffer.from(piece).toString()).join(''),
@@ -76,11 +77,11 @@ describe('watchResponsesStream', () => {
   });
 
   it('knows the response as soon as it was created', () => {
-    const stream = watchResponsesStream(PLAIN);
+    const stream = new ResponsesStream(PLAIN);
     const [created = ''] = GOOD.split(/(?<=\n\n)/);
-    assert.equal(stream.take(Buffer.from(created.slice(0, -1))), undefined);
+    assert.equal(stream.watchPiece(Buffer.from(created.slice(0, -1))), undefined);
     assert.deepEqual([stream.begun, stream.responseId], [false, undefined]);
-    assert.equal(String(stream.take(Buffer.from('\n'))), created);
+    assert.equal(String(stream.watchPiece(Buffer.from('\n'))), created);
     assert.deepEqual([stream.begun, stream.responseId, stream.finished], [true, HEAD.id, false]);
     assert.equal(stream.response?.status, 'in_progress');
   });
@@ -148,8 +149,8 @@ describe('watchResponsesStream', () => {
   }
 
   it('is malformed where an event has no end', () => {
-    const stream = watchResponsesStream({ ...PLAIN, maxEventBytes: 100 });
-    for (let at = 0; at < 11; at += 1) assert.equal(stream.take(Buffer.from('data: 1234')), undefined);
+    const stream = new ResponsesStream({ ...PLAIN, maxEventBytes: 100 });
+    for (let at = 0; at < 11; at += 1) assert.equal(stream.watchPiece(Buffer.from('data: 1234')), undefined);
     assert.deepEqual(stream.failure, { kind: 'malformed' });
     const whole = watch(GOOD, [], { maxEventBytes: 100 });
     assert.deepEqual([whole.shown, whole.stream.failure], ['', { kind: 'malformed' }]);
@@ -171,9 +172,9 @@ describe('watchResponsesStream', () => {
   });
 
   it('takes events as objects', () => {
-    const stream = watchResponsesStream({ ...PLAIN, showModel: 'mine' });
+    const stream = new ResponsesStream({ ...PLAIN, showModel: 'mine' });
     const events: readonly JsonObject[] = readEvents(GOOD).map(({ data }) => data);
-    const shown = events.map((event) => String(stream.take(event))).join('');
+    const shown = events.map((event) => String(stream.watchPiece(event))).join('');
     const plain = good().replaceAll('"temperature":1.0, ', '"temperature":1,');
     assert.equal(shown, plain.replaceAll('"model":"up-1"', '"model":"mine"'));
     assert.deepEqual(
@@ -181,8 +182,8 @@ describe('watchResponsesStream', () => {
       [true, 2, 'response.completed'],
     );
     assert.deepEqual([stream.deliveredTokens(), stream.responseId], [Math.ceil(Buffer.byteLength(TEXT) / 3), HEAD.id]);
-    const other = watchResponsesStream(PLAIN);
-    assert.equal(other.take({ type: 'error', message: 'no', sequence_number: 0 }), undefined);
+    const other = new ResponsesStream(PLAIN);
+    assert.equal(other.watchPiece({ type: 'error', message: 'no', sequence_number: 0 }), undefined);
     assert.deepEqual(other.failure, { kind: 'reported', error: { message: 'no' } });
   });
 });

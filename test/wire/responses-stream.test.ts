@@ -7,16 +7,15 @@ import OpenAI from 'openai';
 import type { Json, JsonObject } from '../../src/base/json.js';
 import { chatCompletion, chatHead } from '../../src/wire/chat/answer.js';
 import { collectChunks } from '../../src/wire/chat/collect-chunks.js';
-import type { EndedResponse, ResponseFailure } from '../../src/wire/responses/failure.js';
+import type { EndedResponse, ResponseFailure } from '../../src/wire/responses/errors.js';
 import {
-  cancelledResponse,
   completedResponse,
   inProgressResponse,
   queuedResponse,
   responseHead,
 } from '../../src/wire/responses/object.js';
 import { readResponsesRequest } from '../../src/wire/responses/request.js';
-import { responsesEvents } from '../../src/wire/responses/stream.js';
+import { ResponseEncoder } from '../../src/wire/responses/stream.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';
 import { recordedAnswers, recordingsAreMissing } from '../conformance/recordings.js';
 import { type ReadEvent, readEvents } from './read-events.js';
@@ -59,9 +58,9 @@ interface Streamed extends EndedResponse {
 }
 
 function stream(chunks: readonly JsonObject[], head = HEAD): Streamed {
-  const encoder = responsesEvents(head);
-  const written = encoder.start() + chunks.map((piece) => encoder.take(piece)).join('');
-  const { text, response } = encoder.end(undefined, NOW + 2_000);
+  const encoder = new ResponseEncoder(head);
+  const written = encoder.encodeStart() + chunks.map((piece) => encoder.encodeChunk(piece)).join('');
+  const { text, response } = encoder.encodeEnd(undefined, NOW + 2_000);
   return { text: written + text, response, events: readEvents(written + text) };
 }
 
@@ -230,7 +229,7 @@ describe('completedResponse', () => {
 
   it('is what OpenAI describes, in each state', { skip: specIsMissing }, () => {
     const check = specChecker();
-    for (const response of [queuedResponse(HEAD), inProgressResponse(HEAD), cancelledResponse(HEAD)]) {
+    for (const response of [queuedResponse(HEAD), inProgressResponse(HEAD)]) {
       check('Response', response);
       assert.deepEqual([response.output, response.usage], [[], null]);
     }
@@ -342,8 +341,8 @@ describe('responsesEvents', () => {
   }
 
   it('begins queued in the background', () => {
-    const encoder = responsesEvents(headOf({ background: true }));
-    const events = readEvents(encoder.start());
+    const encoder = new ResponseEncoder(headOf({ background: true }));
+    const events = readEvents(encoder.encodeStart());
     assert.deepEqual(
       events.map(({ name, data }) => [name, Object(data.response).status, data.sequence_number]),
       [
@@ -355,10 +354,10 @@ describe('responsesEvents', () => {
   });
 
   it('takes the usage it is given over that of the chunks', () => {
-    const encoder = responsesEvents(HEAD);
-    encoder.start();
-    for (const piece of TEXT) encoder.take(piece);
-    const { response } = encoder.end({ prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 }, NOW);
+    const encoder = new ResponseEncoder(HEAD);
+    encoder.encodeStart();
+    for (const piece of TEXT) encoder.encodeChunk(piece);
+    const { response } = encoder.encodeEnd({ prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 }, NOW);
     assert.equal(Object(response.usage).total_tokens, 2);
   });
 
@@ -372,9 +371,9 @@ describe('responsesEvents', () => {
 
   it('fails with the error in both shapes, and keeps what was said', { skip: specIsMissing }, () => {
     const check = specChecker();
-    const encoder = responsesEvents(HEAD);
-    const before = encoder.start() + encoder.take(chunk({ content: 'Hel' }));
-    const { text, response } = encoder.fail(FAILURE);
+    const encoder = new ResponseEncoder(HEAD);
+    const before = encoder.encodeStart() + encoder.encodeChunk(chunk({ content: 'Hel' }));
+    const { text, response } = encoder.encodeFailure(FAILURE);
     const events = readEvents(before + text);
     for (const [at, { data }] of events.entries()) {
       check('ResponseStreamEvent', data);
@@ -397,14 +396,15 @@ describe('responsesEvents', () => {
   ];
   for (const [failure, code] of codes) {
     it(`fails with a code that responses have: ${JSON.stringify(failure)}`, () => {
-      const { response } = responsesEvents(HEAD).fail({ ...FAILURE, ...failure });
+      const { response } = new ResponseEncoder(HEAD).encodeFailure({ ...FAILURE, ...failure });
       assert.equal(Object(response.error).code, code);
     });
   }
 
   it("fails in OpenAI's own client with the message", async () => {
-    const encoder = responsesEvents(HEAD);
-    const text = encoder.start() + encoder.take(chunk({ content: 'Hel' })) + encoder.fail(FAILURE).text;
+    const encoder = new ResponseEncoder(HEAD);
+    const text =
+      encoder.encodeStart() + encoder.encodeChunk(chunk({ content: 'Hel' })) + encoder.encodeFailure(FAILURE).text;
     await assert.rejects(readByClient(text), /It broke\./);
   });
 

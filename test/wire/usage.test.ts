@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { readUsage, type TokenUsage } from '../../src/wire/usage.js';
-import { usageInTail } from '../../src/wire/usage-tail.js';
+import { readUsage, type TokenUsage, UsageTail } from '../../src/wire/usage.js';
 
 const NOTHING: TokenUsage = {
   inputTokens: 0,
@@ -135,7 +134,7 @@ describe('readUsage', () => {
   });
 });
 
-it('usageInTail finds the parts of a picture and of a transcription at the end of what passes', () => {
+it('UsageTail finds the parts of a picture and of a transcription at the end of what passes', () => {
   const answers: readonly [string, Partial<TokenUsage>][] = [
     [
       '{"data":[],"usage":{"input_tokens":50,"input_tokens_details":{"image_tokens":40,"text_tokens":10},"output_tokens":9}}',
@@ -147,8 +146,8 @@ it('usageInTail finds the parts of a picture and of a transcription at the end o
     ],
   ];
   for (const [answer, tokens] of answers) {
-    const tail = usageInTail('application/json');
-    for (const byte of Buffer.from(answer)) tail.take(Buffer.from([byte]));
-    assert.deepEqual(tail.read(), { ...NOTHING, ...tokens });
+    const tail = new UsageTail('application/json');
+    for (const byte of Buffer.from(answer)) tail.addPiece(Buffer.from([byte]));
+    assert.deepEqual(tail.findUsage(), { ...NOTHING, ...tokens });
   }
 });

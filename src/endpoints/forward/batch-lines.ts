@@ -1,14 +1,11 @@
-import { modelNotAllowed } from '../../base/errors.js';
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { parseDocument, REQUEST_BOUNDS } from '../../base/json-document.js';
 import { findUnrouted } from '../../config/find-model.js';
 import type { Config } from '../../config/options.js';
-import type { ApiKey } from '../../keys/key-store.js';
-import { ownerOf } from '../../keys/owner.js';
+import { type ApiKey, ownerOf } from '../../keys/key-store.js';
 import { checkReferences } from '../../stores/ownership.js';
-import { previousResponseNotFound } from '../../wire/object-errors.js';
 import { PLAIN_NAME } from '../../wire/references.js';
-import { invalidRequest } from '../../wire/request-errors.js';
+import { invalidRequest, modelNotAllowed, previousResponseNotFound } from '../../wire/request-errors.js';
 import { findResponse } from '../responses/stored.js';
 
 /** The parameter that is to blame. */

@@ -1,4 +1,4 @@
-import { modelNotAllowed } from '../../base/errors.js';
+import { bodyReadByHost, bodyTooLarge, unsupportedContentEncoding } from '../../base/errors.js';
 import { isJsonObject, type JsonObject, objectOf } from '../../base/json.js';
 import { findUnrouted } from '../../config/find-model.js';
 import type { Model } from '../../config/models.js';
@@ -7,14 +7,8 @@ import type { GatewayRequest } from '../../http/exchange.js';
 import { boundaryOf, multipartModels } from '../../http/multipart-model.js';
 import { parseBody, readBody } from '../../http/read-body.js';
 import type { ApiKey } from '../../keys/key-store.js';
-import { bodyReadByHost } from '../../wire/object-errors.js';
 import { referencesIn } from '../../wire/references.js';
-import {
-  bodyTooLarge,
-  invalidRequest,
-  unsupportedContentEncoding,
-  unsupportedContentType,
-} from '../../wire/request-errors.js';
+import { invalidRequest, modelNotAllowed, unsupportedContentType } from '../../wire/request-errors.js';
 import type { FormModel } from './target.js';
 
 /** The body of a request that is passed on. */

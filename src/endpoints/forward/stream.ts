@@ -8,9 +8,9 @@ import type { KeyedExchange } from '../../call/open.js';
 import type { Config } from '../../config/options.js';
 import type { AnswerStream } from '../../http/exchange.js';
 import type { ForwardReply } from '../../upstreams/upstream.js';
+import { WholeEvents } from '../../wire/event-buffer.js';
 import { sseEvent } from '../../wire/sse.js';
-import { usageInTail } from '../../wire/usage-tail.js';
-import { wholeEvents } from '../../wire/whole-events.js';
+import { UsageTail } from '../../wire/usage.js';
 import { brokenStream } from '../model/relay.js';
 import { OF_MODELS } from './target.js';
 
@@ -33,9 +33,9 @@ export function forwardedStream(
 ): AnswerStream {
   const contentType = headers['content-type'] ?? '';
   const isEvents = /^text\/event-stream/i.test(contentType);
-  const usage = usageInTail(OF_MODELS.has(call.start.operation) ? contentType : '');
+  const usage = new UsageTail(OF_MODELS.has(call.start.operation) ? contentType : '');
   const steps = stepsOf(body);
-  const events = isEvents ? wholeEvents() : undefined;
+  const events = isEvents ? new WholeEvents() : undefined;
   let isOver = false;
   let isBegun = false;
 
@@ -47,7 +47,7 @@ export function forwardedStream(
   // A client that leaves once the usage has passed pays for it.
   call.watch({
     get usage() {
-      return usage.read();
+      return usage.findUsage();
     },
     deliveredTokens,
   });
@@ -60,16 +60,16 @@ export function forwardedStream(
   function finish(onStep: (step: Uint8Array | undefined) => void): void {
     isOver = true;
     exchange.phases.mark('stream');
-    const rest = events?.rest();
+    const rest = events?.passRest();
     const end = (): void => onStep(rest === undefined || rest.byteLength === 0 ? undefined : rest);
-    whenReady(call.settle({ outcome: 'ok', usage: usage.read(), deliveredTokens: undefined }), end);
+    whenReady(call.settle({ outcome: 'ok', usage: usage.findUsage(), deliveredTokens: undefined }), end);
   }
 
   const source: StepSource<string | Uint8Array> = {
     leave() {
       if (isOver) return;
       leave();
-      void call.settle({ outcome: 'aborted', usage: usage.read(), deliveredTokens: deliveredTokens() });
+      void call.settle({ outcome: 'aborted', usage: usage.findUsage(), deliveredTokens: deliveredTokens() });
     },
     read(onStep, onFailure) {
       if (isOver) return onStep(undefined);
@@ -78,8 +78,8 @@ export function forwardedStream(
           call.firstByte();
           isBegun = true;
           if (piece === undefined) return finish(onStep);
-          usage.take(piece);
-          const shown = events?.take(piece) ?? piece;
+          usage.addPiece(piece);
+          const shown = events?.passBytes(piece) ?? piece;
           if (shown.byteLength > 0) onStep(shown);
           else source.read(onStep, onFailure);
         },

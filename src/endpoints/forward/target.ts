@@ -1,11 +1,10 @@
-import { modelNotAllowed } from '../../base/errors.js';
 import type { KeyedExchange, OrderedModel } from '../../call/open.js';
 import { findModel } from '../../config/find-model.js';
 import type { Config } from '../../config/options.js';
 import type { ApiKey } from '../../keys/key-store.js';
 import type { Upstream } from '../../upstreams/upstream.js';
 import { MAX_MODEL_LENGTH } from '../../wire/model-request.js';
-import { duplicateMember, invalidType } from '../../wire/request-errors.js';
+import { duplicateMember, invalidType, modelNotAllowed } from '../../wire/request-errors.js';
 import type { ForwardRule } from '../routes.js';
 import type { ForwardBody } from './body.js';
 

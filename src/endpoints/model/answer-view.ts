@@ -2,15 +2,15 @@ import type { Awaitable } from '../../base/awaitable.js';
 import { errorBody, type GatewayError } from '../../base/errors.js';
 import type { JsonObject } from '../../base/json.js';
 import type { UsageRecord } from '../../usage/usage-store.js';
-import type { ChatStream } from '../../wire/chat/stream.js';
 import { DONE_EVENT, sseEvent } from '../../wire/sse.js';
+import type { WatchedStream } from '../../wire/watched-stream.js';
 
 type Piece = string | Uint8Array;
 
 /** How the client sees an answer, where that is not the answer itself; made anew for each call. */
 export interface Presentation {
   /** The stream has begun: what is known of it grows as its pieces come. */
-  begin?(stream: ChatStream): void;
+  begin?(stream: WatchedStream): void;
   /** A whole answer, before it is given away. */
   whole(body: Piece): Awaitable<Piece>;
   /** Some whole events of a stream; `undefined` when nothing is to be shown of them. */

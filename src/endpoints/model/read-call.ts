@@ -4,16 +4,20 @@ import type { KeyedExchange } from '../../call/open.js';
 import type { Model } from '../../config/models.js';
 import type { Config } from '../../config/options.js';
 import { parseBody } from '../../http/read-body.js';
-import { ownerOf } from '../../keys/owner.js';
+import { ownerOf } from '../../keys/key-store.js';
 import { checkReferences } from '../../stores/ownership.js';
 import { DEFAULT_OPERATIONS, type Upstream } from '../../upstreams/upstream.js';
 import { imagesIn } from '../../wire/estimate.js';
-import { readMetadata } from '../../wire/metadata.js';
+import { readMetadata } from '../../wire/members.js';
 import { MODEL_ENDPOINTS, type ModelEndpoint } from '../../wire/model-endpoint.js';
 import type { ModelRequest } from '../../wire/model-request.js';
-import { previousResponseNotFound, unsupportedOperation } from '../../wire/object-errors.js';
 import { hasReferences, PLAIN_NAME } from '../../wire/references.js';
-import { duplicateMember, unsupportedParameter } from '../../wire/request-errors.js';
+import {
+  duplicateMember,
+  previousResponseNotFound,
+  unsupportedOperation,
+  unsupportedParameter,
+} from '../../wire/request-errors.js';
 import { chatBodyOf } from '../../wire/responses/chat-body.js';
 import { itemNotFound } from '../../wire/responses/errors.js';
 import { inputItemsOf, itemReferences } from '../../wire/responses/items.js';

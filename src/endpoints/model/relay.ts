@@ -7,7 +7,7 @@ import { type DebugFacts, debugComment, debugReport } from '../../call/debug.js'
 import { type Exchange, reportCause } from '../../call/failure.js';
 import type { Config } from '../../config/options.js';
 import type { AnswerStream } from '../../http/exchange.js';
-import type { Admission } from '../../limits/admit.js';
+import type { Admission } from '../../limits/limiter-store.js';
 import type { ModelNames, StreamAnswer } from '../../upstreams/answer.js';
 import { streamError } from '../../upstreams/begin-stream.js';
 import type { UsageRecord } from '../../usage/usage-store.js';

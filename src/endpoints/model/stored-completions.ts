@@ -3,16 +3,15 @@ import { isJsonObject, type JsonObject, objectOf } from '../../base/json.js';
 import type { KeyedExchange } from '../../call/open.js';
 import type { Config } from '../../config/options.js';
 import { readJsonBody } from '../../http/read-body.js';
-import { ownerOf } from '../../keys/owner.js';
+import { ownerOf } from '../../keys/key-store.js';
 import { checkOwned, disown, put, storeFailure } from '../../stores/ownership.js';
 import type { UsageRecord } from '../../usage/usage-store.js';
-import { chatCompletion, chatHead, usageBody } from '../../wire/chat/answer.js';
+import { chatCompletion, chatHead, storedCompletion, storedMessages, usageBody } from '../../wire/chat/answer.js';
 import { collectChunks } from '../../wire/chat/collect-chunks.js';
-import { storedCompletion, storedMessages } from '../../wire/chat/stored-completion.js';
 import { listPage, metadataFilter } from '../../wire/list-page.js';
-import { readMetadata } from '../../wire/metadata.js';
+import { readMetadata } from '../../wire/members.js';
 import { missingParameter } from '../../wire/request-errors.js';
-import { objectsIn } from '../../wire/sse.js';
+import { eventObjects } from '../../wire/sse.js';
 import type { LocalCall } from '../local-routes.js';
 import { AS_IT_IS, type Presentation } from './answer-view.js';
 
@@ -43,7 +42,7 @@ export function storingCompletion(exchange: KeyedExchange, config: Config, reque
   async function collected(record: UsageRecord): Promise<JsonObject> {
     const { model, inputTokens, outputTokens } = record;
     const head = chatHead(requestId, model, config.clock.wallMs());
-    const chunks = objectsIn(Buffer.concat(pieces).toString('utf8'));
+    const chunks = eventObjects(Buffer.concat(pieces).toString('utf8'));
     const answer = await collectChunks(chunks, head, config.maxResponseBytes);
     const isKnown = inputTokens !== undefined && outputTokens !== undefined;
     const usage = isKnown ? usageBody({ ...record, inputTokens, outputTokens }) : undefined;

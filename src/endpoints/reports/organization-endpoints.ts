@@ -1,6 +1,6 @@
 import type { JsonObject } from '../../base/json.js';
-import type { Operation } from '../../upstreams/upstream.js';
 import type { UsageGroup, UsageSums } from '../../usage/usage-store.js';
+import type { Operation } from '../../wire/operations.js';
 import type { AdminAction } from '../routes.js';
 import { costUsd } from './usage-report.js';
 

@@ -1,6 +1,6 @@
 import type { Period, UsageQuery } from '../../usage/usage-store.js';
+import { choicesParameter, integerParameter, listParameter, secondsParameter } from '../../wire/list-page.js';
 import { optionalChoice } from '../../wire/members.js';
-import { choicesParameter, integerParameter, listParameter, secondsParameter } from '../../wire/query-members.js';
 import { badRequest, missingParameter, unsupportedParameter } from '../../wire/request-errors.js';
 import {
   type BucketWidth,

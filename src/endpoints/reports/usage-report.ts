@@ -1,9 +1,9 @@
 import type { JsonObject } from '../../base/json.js';
+import { NANO_PER_USD } from '../../base/money.js';
 import type { UsageGroup, UsageSums } from '../../usage/usage-store.js';
-import { choicesParameter, secondsParameter } from '../../wire/query-members.js';
+import { choicesParameter, secondsParameter } from '../../wire/list-page.js';
 import { invalidRequest } from '../../wire/request-errors.js';
 
-const NANO = 1_000_000_000;
 const DAY_SECONDS = 86_400;
 const DEFAULT_DAYS = 31;
 /** A report by the hour has so many rows for each of its groups. */
@@ -108,7 +108,7 @@ export function usageList({ startTime, endTime, groupBy }: UsageAsked, groups: r
 
 /** US dollars; `null` when nobody knows what any of the calls cost: that is not nothing. */
 export function costUsd({ requests, costNanoUsd, requestsWithoutCost }: UsageSums): number | null {
-  return requests > 0 && requestsWithoutCost === requests ? null : costNanoUsd / NANO;
+  return requests > 0 && requestsWithoutCost === requests ? null : costNanoUsd / NANO_PER_USD;
 }
 
 function tokensOf({ inputTokens, outputTokens }: UsageSums): number {

@@ -2,7 +2,7 @@ import { guarded } from '../../base/awaitable.js';
 import { causeOf, GatewayError, unavailable, unknownUrl } from '../../base/errors.js';
 import type { JsonObject } from '../../base/json.js';
 import type { Config } from '../../config/options.js';
-import { ownerOf } from '../../keys/owner.js';
+import { ownerOf } from '../../keys/key-store.js';
 import type { UsageDimension, UsageGroup, UsageQuery, UsageSums } from '../../usage/usage-store.js';
 import { addedSums, NO_USAGE } from '../../usage/usage-sums.js';
 import type { LocalCall } from '../local-routes.js';

@@ -1,12 +1,12 @@
 import { toGatewayError } from '../../base/errors.js';
 import type { JsonObject } from '../../base/json.js';
-import { readToEnd } from '../../base/read-to-end.js';
+import { readToEnd } from '../../base/steps.js';
 import { reportCause } from '../../call/failure.js';
 import { headersOfBegun } from '../../call/headers.js';
 import { type KeyedExchange, type Shared, settleFailed } from '../../call/open.js';
 import type { GatewayResponse } from '../../http/exchange.js';
 import { respondJson } from '../../http/respond.js';
-import { ownerOf } from '../../keys/owner.js';
+import { ownerOf } from '../../keys/key-store.js';
 import { answerCall, type Target } from '../model/answer.js';
 import type { PreparedCall } from '../model/read-call.js';
 

@@ -1,16 +1,15 @@
-import { orAborted } from '../../base/abortable.js';
 import { guarded } from '../../base/awaitable.js';
-import { abortSignalOf } from '../../base/cancellation.js';
+import { abortSignalOf, orAborted } from '../../base/cancellation.js';
 import { GatewayError } from '../../base/errors.js';
 import { type JsonObject, objectOf } from '../../base/json.js';
 import type { BackgroundWork } from '../../call/background.js';
 import type { Call } from '../../call/call.js';
 import type { KeyedExchange, Shared } from '../../call/open.js';
-import { ownerOf } from '../../keys/owner.js';
+import { ownerOf } from '../../keys/key-store.js';
 import type { ModelSend, WholeAnswer } from '../../upstreams/answer.js';
 import { readWhole } from '../../upstreams/read-whole.js';
-import type { Ending } from '../../usage/record.js';
-import { unsupportedOperation } from '../../wire/object-errors.js';
+import type { Ending } from '../../usage/usage-store.js';
+import { unsupportedOperation } from '../../wire/request-errors.js';
 import { readUsage } from '../../wire/usage.js';
 import { claimResponse } from './stored.js';
 

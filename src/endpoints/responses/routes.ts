@@ -4,12 +4,16 @@ import { findModel } from '../../config/find-model.js';
 import type { GatewayResponse } from '../../http/exchange.js';
 import { readBody } from '../../http/read-body.js';
 import { respondJson } from '../../http/respond.js';
-import { ownerOf } from '../../keys/owner.js';
+import { ownerOf } from '../../keys/key-store.js';
 import { disown } from '../../stores/ownership.js';
 import { listPage } from '../../wire/list-page.js';
 import { MODEL_ENDPOINTS } from '../../wire/model-endpoint.js';
-import { objectNotFound, responseNotCancellable, responseWithdrawn } from '../../wire/object-errors.js';
-import { unsupportedParameter } from '../../wire/request-errors.js';
+import {
+  objectNotFound,
+  responseNotCancellable,
+  responseWithdrawn,
+  unsupportedParameter,
+} from '../../wire/request-errors.js';
 import { forwardCall } from '../forward/forward.js';
 import { checkOffered, passesResponses, prepareCall, readCall } from '../model/read-call.js';
 import type { ResponseAction } from '../routes.js';

@@ -3,7 +3,7 @@ import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import type { Config } from '../../config/options.js';
 import type { StoredObject } from '../../stores/object-store.js';
 import { findOwned, put, storeFailure } from '../../stores/ownership.js';
-import { previousResponseNotFound } from '../../wire/object-errors.js';
+import { previousResponseNotFound } from '../../wire/request-errors.js';
 
 const KIND = 'response';
 

@@ -3,12 +3,12 @@ import { errorBody } from '../../base/errors.js';
 import { type JsonObject, objectOf } from '../../base/json.js';
 import type { KeyedExchange } from '../../call/open.js';
 import type { Config } from '../../config/options.js';
-import { ownerOf } from '../../keys/owner.js';
+import { ownerOf } from '../../keys/key-store.js';
 import type { UsageRecord } from '../../usage/usage-store.js';
-import { failedResponse } from '../../wire/responses/failure.js';
+import { failedResponse } from '../../wire/responses/errors.js';
 import { completedResponse, inProgressResponse, type ResponseHead } from '../../wire/responses/object.js';
-import { responsesEvents } from '../../wire/responses/stream.js';
-import { objectsIn } from '../../wire/sse.js';
+import { ResponseEncoder } from '../../wire/responses/stream.js';
+import { eventObjects } from '../../wire/sse.js';
 import type { Presentation } from '../model/answer-view.js';
 import { keepResponse } from './stored.js';
 
@@ -22,7 +22,7 @@ export interface Translated {
 /** Presents a chat completion as a response, and keeps it for its owner before the client has the end of it. */
 export function translatedResponse(exchange: KeyedExchange, config: Config, { head, input }: Translated): Presentation {
   const { requestId, key } = exchange;
-  const events = responsesEvents(head);
+  const encoder = new ResponseEncoder(head);
   let isStarted = false;
   let isDropped = false;
   let keeping: Awaitable<void>;
@@ -38,7 +38,7 @@ export function translatedResponse(exchange: KeyedExchange, config: Config, { he
   }
 
   function start(): string {
-    const text = isStarted ? '' : events.start();
+    const text = isStarted ? '' : encoder.encodeStart();
     isStarted = true;
     return text;
   }
@@ -50,17 +50,17 @@ export function translatedResponse(exchange: KeyedExchange, config: Config, { he
     },
     piece(piece) {
       let text = start();
-      for (const chunk of objectsIn(Buffer.from(piece).toString('utf8'))) text += events.take(chunk);
+      for (const chunk of eventObjects(Buffer.from(piece).toString('utf8'))) text += encoder.encodeChunk(chunk);
       return text === '' ? undefined : text;
     },
     end(record) {
       const begun = start();
-      const { text, response } = events.end(usageOf(record), config.clock.wallMs());
+      const { text, response } = encoder.encodeEnd(usageOf(record), config.clock.wallMs());
       return whenReady(keep(response), () => begun + text);
     },
     error(error) {
       const begun = start();
-      const { text, response } = events.fail(errorBody(error).error);
+      const { text, response } = encoder.encodeFailure(errorBody(error).error);
       return whenReady(keep(response), () => begun + text);
     },
     queued: (response) => keepResponse(config, ownerOf(key), { response, input }),

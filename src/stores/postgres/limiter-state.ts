@@ -1,4 +1,4 @@
-import type { Held, KeptBucket, LimiterState } from '../../limits/rules.js';
+import type { Held, KeptBucket, LimiterState } from '../../limits/limiter-store.js';
 
 /** What was taken, and until when. */
 export interface KeptHeld extends Held {

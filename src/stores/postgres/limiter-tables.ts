@@ -1,5 +1,5 @@
 import { BUDGET_KEPT_MS } from '../../limits/bucket.js';
-import type { HeldDraw, KeptBucket } from '../../limits/rules.js';
+import type { HeldDraw, KeptBucket } from '../../limits/limiter-store.js';
 import type { KeptHeld, LimiterChanges, LimiterRows } from './limiter-state.js';
 import { numberOf, type Query, textOf } from './pool.js';
 

@@ -1,5 +1,5 @@
-import type { LimiterStore, Reservation, Verdict } from '../../limits/limiter-store.js';
-import { type LimiterState, reserveIn, settleIn } from '../../limits/rules.js';
+import type { LimiterState, LimiterStore, Reservation, Verdict } from '../../limits/limiter-store.js';
+import { reserveIn, settleIn } from '../../limits/rules.js';
 import { batches } from './batches.js';
 import { type LimiterRows, loadedState } from './limiter-state.js';
 import { limiterTables, type Wanted } from './limiter-tables.js';

@@ -1,6 +1,6 @@
 import { positiveInteger, unexpected, withMethod } from '../../base/checks.js';
 import { type Clock, systemClock } from '../../base/clock.js';
-import type { KeyRecords } from '../../keys/key-records.js';
+import type { KeyRecords } from '../../keys/key-store.js';
 import type { LimiterStore } from '../../limits/limiter-store.js';
 import type { UsageReader, UsageStore } from '../../usage/usage-store.js';
 import type { IdempotencyStore } from '../answer-store.js';

@@ -1,5 +1,5 @@
-import type { KeyAudit, KeyRecord, KeyRecords } from '../../keys/key-records.js';
-import { keyOfSecret, keyToJson, reviveInfinity } from '../../keys/key-views.js';
+import { keyOfSecret, keyToJson, reviveInfinity } from '../../keys/key-records.js';
+import type { KeyAudit, KeyRecord, KeyRecords } from '../../keys/key-store.js';
 import { type Database, textOf } from './driver.js';
 import type { Writer } from './writer.js';
 

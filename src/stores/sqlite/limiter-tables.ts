@@ -1,5 +1,5 @@
-import { BUDGET_KEPT_MS, type Bucket, usedOf } from '../../limits/bucket.js';
-import type { Held, KeptBucket, LimiterState } from '../../limits/rules.js';
+import { BUDGET_KEPT_MS, usedOf } from '../../limits/bucket.js';
+import type { Bucket, Held, KeptBucket, LimiterState } from '../../limits/limiter-store.js';
 import { type Database, maybeNumberOf, numberOf, type Row, textOf } from './driver.js';
 
 /** The limiter's tables, for transactions of the caller's own. */

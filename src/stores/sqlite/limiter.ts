@@ -1,5 +1,5 @@
-import type { LimiterStore, Reservation, Verdict } from '../../limits/limiter-store.js';
-import { giveBack, type HeldDraw, type LimiterState, reserveIn, settleIn } from '../../limits/rules.js';
+import type { HeldDraw, LimiterState, LimiterStore, Reservation, Verdict } from '../../limits/limiter-store.js';
+import { giveBack, reserveIn, settleIn } from '../../limits/rules.js';
 import { type Database, maybeNumberOf, type Row, textOf } from './driver.js';
 import type { DeadInstance, Instance } from './instance.js';
 import { limiterTables } from './limiter-tables.js';

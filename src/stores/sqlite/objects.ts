@@ -1,5 +1,6 @@
 import { objectOf } from '../../base/json.js';
-import type { ObjectKind, ObjectStore, StoredObject } from '../object-store.js';
+import type { ObjectKind } from '../../wire/operations.js';
+import type { ObjectStore, StoredObject } from '../object-store.js';
 import { type Database, numberOf, type Row, textOf } from './driver.js';
 import type { Writer } from './writer.js';
 

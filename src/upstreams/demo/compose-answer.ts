@@ -1,6 +1,6 @@
 import { isJsonObject } from '../../base/json.js';
 import type { ChatChoice, ToolCall } from '../../wire/chat/answer.js';
-import { toolCallId } from '../../wire/chat/ids.js';
+import { toolCallId } from '../../wire/ids.js';
 import { composeText, followsToolResults } from './compose-text.js';
 import { untilStop, upTo } from './cut-text.js';
 import { logprobOf } from './logprobs.js';

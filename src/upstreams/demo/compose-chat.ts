@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { orAborted } from '../../base/abortable.js';
+import { orAborted } from '../../base/cancellation.js';
 import { systemClock } from '../../base/clock.js';
 import type { JsonObject } from '../../base/json.js';
 import { type ChatAnswer, chatCompletion, chatHead, usageBody } from '../../wire/chat/answer.js';

@@ -1,7 +1,7 @@
-import { orAborted } from '../../base/abortable.js';
+import { orAborted } from '../../base/cancellation.js';
 import { systemClock } from '../../base/clock.js';
 import type { JsonObject } from '../../base/json.js';
-import { completionId } from '../../wire/chat/ids.js';
+import { completionId } from '../../wire/ids.js';
 import { invalidRequest } from '../../wire/request-errors.js';
 import {
   type CompletionAnswer,

@@ -1,4 +1,4 @@
-import { orAborted } from '../../base/abortable.js';
+import { orAborted } from '../../base/cancellation.js';
 import type { JsonObject } from '../../base/json.js';
 import type { DemoContext, DemoReply } from './demo-context.js';
 import { embedder } from './embed-text.js';

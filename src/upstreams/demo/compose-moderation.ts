@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '../../base/json.js';
-import { moderationId } from '../../wire/chat/ids.js';
+import { moderationId } from '../../wire/ids.js';
 import type { DemoContext, DemoReply } from './demo-context.js';
 import { hashText } from './hash-text.js';
 import {

@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { JsonObject } from '../../base/json.js';
-import type { ModelOperation, Upstream, UpstreamCall, UpstreamReply } from '../upstream.js';
+import type { ModelOperation } from '../../wire/operations.js';
+import type { Upstream, UpstreamCall, UpstreamReply } from '../upstream.js';
 import { composeChat } from './compose-chat.js';
 import { composeCompletion } from './compose-completion.js';
 import { composeEmbeddings } from './compose-embeddings.js';

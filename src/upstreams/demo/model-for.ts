@@ -1,6 +1,6 @@
-import { modelNotFound } from '../../base/errors.js';
 import { findKnownModel, type KnownModel } from '../../models/known-models.js';
-import type { ModelOperation } from '../upstream.js';
+import type { ModelOperation } from '../../wire/operations.js';
+import { modelNotFound } from '../../wire/request-errors.js';
 import { findDemoModel } from './demo-models.js';
 
 /**

@@ -1,7 +1,5 @@
-import { modelNotFound } from '../../base/errors.js';
 import type { JsonObject } from '../../base/json.js';
 import { findKnownModel } from '../../models/known-models.js';
-import { readChatRequest } from '../../wire/chat/request.js';
 import {
   optionalArray,
   optionalBoolean,
@@ -10,7 +8,8 @@ import {
   optionalObject,
   optionalString,
 } from '../../wire/members.js';
-import { invalidType, unsupportedParameter } from '../../wire/request-errors.js';
+import { readChatRequest } from '../../wire/model-request.js';
+import { invalidType, modelNotFound, unsupportedParameter } from '../../wire/request-errors.js';
 import { maxTokensTooLarge, topLogprobsWithoutLogprobs, unsupportedValue } from './chat-errors.js';
 import { readMessages } from './check-messages.js';
 import { checkToolHistory } from './check-tool-history.js';

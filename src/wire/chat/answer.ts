@@ -1,33 +1,33 @@
-import type { Json, JsonObject } from '../../base/json.js';
-import { chatCompletionId } from './ids.js';
+import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
+import { chatCompletionId } from '../ids.js';
 import { type ToolKind, toolCallBody } from './tool-calls.js';
 
-/** Why a choice ended; OpenAI's closed list, which several SDKs refuse to read anything else from. */
+/** The reason why a choice ended. OpenAI's list is closed: several SDKs fail at any other reason. */
 export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter' | 'function_call';
 
-/** What every chunk of an answer repeats, and a whole answer says once. */
+/** The members that every chunk of an answer repeats, and that a whole answer says once. */
 export interface ChatHead {
   readonly id: string;
   /** Unix time in seconds. */
   readonly created: number;
   readonly model: string;
-  /** Absent: the answer does not say. */
+  /** Absent: the answer does not tell it. */
   readonly serviceTier?: string;
-  /** Absent: the answer does not say. */
+  /** Absent: the answer does not tell it. */
   readonly systemFingerprint?: string;
 }
 
-/** A chat answer free of its wire shape: `chatCompletion` writes it whole, `chatChunks` in pieces. */
+/** A chat answer without its wire shape: `chatCompletion` writes it whole, `chatChunks` in pieces. */
 export interface ChatAnswer {
   readonly head: ChatHead;
   readonly choices: readonly ChatChoice[];
-  /** In OpenAI's shape. `undefined`: nobody said. */
+  /** Usage in OpenAI's shape; `undefined`: unknown. */
   readonly usage: JsonObject | undefined;
 }
 
 /** One of the answers of a `ChatAnswer`. */
 export interface ChatChoice {
-  /** The pieces in which the text streams; `null` when there is no text, as in a bare tool call. */
+  /** Text in the pieces in which it streams; `null` when there is none, as in a bare tool call. */
   readonly text: readonly string[] | null;
   readonly toolCalls: readonly ToolCall[];
   /** The legacy form of a single call. */
@@ -35,33 +35,33 @@ export interface ChatChoice {
   /** @default null */
   readonly refusal?: string;
   readonly finishReason: FinishReason;
-  /** Log probabilities in OpenAI's shape, one for each piece of text. Absent: not asked for. */
+  /** Log probabilities in OpenAI's shape, one for each piece of text. Absent: the client did not ask for them. */
   readonly logprobs?: readonly Json[];
   /** Further members of the message, such as `annotations` or a vendor's `reasoning_content`. */
   readonly extra?: JsonObject;
 }
 
-/** A call the model wants made. */
+/** A call that the model wants made. */
 export interface NamedCall {
   readonly name: string;
-  /** The pieces in which its arguments stream, or the input of a custom tool. */
+  /** Arguments, or the input of a custom tool, in the pieces in which they stream. */
   readonly text: readonly string[];
 }
 
-/** One of any number of calls. */
+/** One of the calls of a message. */
 export interface ToolCall extends NamedCall {
   readonly kind: ToolKind;
   readonly id: string;
 }
 
-/** Token counts of an answer whose maker knows them all. */
+/** Token counts of an answer, told by a maker that knows them all. */
 export interface TokenCounts {
   readonly inputTokens: number;
   /** @default 0 */
   readonly cachedInputTokens?: number | undefined;
   /** @default 0 */
   readonly inputAudioTokens?: number | undefined;
-  /** Reasoning included. */
+  /** Output tokens, reasoning included. */
   readonly outputTokens: number;
   /** @default 0 */
   readonly reasoningTokens?: number | undefined;
@@ -69,7 +69,7 @@ export interface TokenCounts {
   readonly outputAudioTokens?: number | undefined;
 }
 
-/** The head of an answer. @param seed what the id is derived from, such as the request id. @param nowMs Unix time. */
+/** The head of an answer. @param seed source of the id, such as the request id. @param nowMs Unix time. */
 export function chatHead(seed: string, model: string, nowMs: number): ChatHead {
   return { id: chatCompletionId(seed), created: Math.floor(nowMs / 1000), model };
 }
@@ -94,7 +94,7 @@ export function chatCompletion(answer: ChatAnswer): JsonObject {
   };
 }
 
-/** Usage in OpenAI's shape with both of its details. */
+/** Usage in OpenAI's shape, with the details of input and output. */
 export function usageBody({
   inputTokens,
   cachedInputTokens = 0,
@@ -145,4 +145,39 @@ function messageOf({ text, toolCalls, functionCall, refusal, extra }: ChatChoice
     annotations: [],
     ...extra,
   };
+}
+
+/** Members of a request that OpenAI keeps beside its completion. */
+const KEPT = [
+  'tool_choice',
+  'seed',
+  'top_p',
+  'temperature',
+  'presence_penalty',
+  'frequency_penalty',
+  'tools',
+  'response_format',
+];
+
+/** A stored completion as it is listed: the answer, and the members of the request that are kept with it. */
+export function storedCompletion(request: JsonObject, completion: JsonObject, requestId: string): JsonObject {
+  const kept = Object.fromEntries(KEPT.map((name) => [name, request[name] ?? null]));
+  return {
+    ...completion,
+    ...kept,
+    request_id: requestId,
+    input_user: request.user ?? null,
+    metadata: isJsonObject(request.metadata) ? request.metadata : {},
+  };
+}
+
+/** The messages of a stored request as they are listed, with ids of their own. */
+export function storedMessages({ messages }: JsonObject, completionId: string): JsonObject[] {
+  return (Array.isArray(messages) ? messages : []).filter(isJsonObject).map((message, index) => ({
+    ...message,
+    id: `${completionId}-${index}`,
+    content: typeof message.content === 'string' ? message.content : null,
+    content_parts: Array.isArray(message.content) ? message.content : null,
+    name: message.name ?? null,
+  }));
 }

@@ -2,15 +2,15 @@ import { isJsonObject, type JsonObject } from '../../base/json.js';
 import type { ChatAnswer, ChatChoice, ChatHead, FinishReason } from './answer.js';
 import { laterToolCallBody, toolCallBody } from './tool-calls.js';
 
-/** How the chunks of a stream are written. */
+/** Settings for writing the chunks of a stream. */
 export interface ChunkOptions {
   /** `stream_options.include_usage`: a last chunk bears the usage, and every other chunk `usage: null`. */
   readonly includeUsage: boolean;
 }
 
-/** One step of one choice: what a single chunk says. */
+/** One step of one choice: the content of a single chunk. */
 export interface ChunkStep {
-  /** Which choice. @default 0 */
+  /** Index of the choice. @default 0 */
   readonly index?: number;
   readonly delta: JsonObject;
   /** @default null */
@@ -40,7 +40,7 @@ export function usageChunk(head: ChatHead, usage: JsonObject): JsonObject {
   return { ...chunkHead(head), choices: [], usage };
 }
 
-/** The answer as the chunks OpenAI would stream: choices take turns, usage comes last. Framing and `[DONE]` are not here. */
+/** The chunks that OpenAI would stream for an answer: choices take turns, usage comes last. Adds no framing and no `[DONE]`. */
 export function* chatChunks(answer: ChatAnswer, options: ChunkOptions): Generator<JsonObject, void, undefined> {
   let running = answer.choices.map((choice, index) => stepsOf(choice, index));
   while (running.length > 0) {
@@ -56,10 +56,10 @@ export function* chatChunks(answer: ChatAnswer, options: ChunkOptions): Generato
   if (options.includeUsage && answer.usage !== undefined) yield usageChunk(answer.head, answer.usage);
 }
 
-/** The first delta of a stream that begins with text, or of one that ends before saying anything. */
+/** The first delta of a stream that begins with text, or that ends without having said anything. */
 export const openingDelta = (): JsonObject => ({ role: 'assistant', content: '', refusal: null });
 
-/** The first delta of a stream that begins with a call; `call` holds `tool_calls` or `function_call`. */
+/** The first delta of a stream that begins with a call. @param call its `tool_calls` or `function_call`. */
 export const openingCallDelta = (call: JsonObject): JsonObject => ({
   role: 'assistant',
   content: null,

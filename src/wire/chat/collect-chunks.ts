@@ -1,6 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { type ChatAnswer, type ChatChoice, type ChatHead, type FinishReason, readFinishReason } from './answer.js';
-import { completedUsage, defaultFinishReason } from './read-answer.js';
+import { completedUsage, defaultFinishReason, readHead } from './read-answer.js';
 import { readToolCall, type ToolKind } from './tool-calls.js';
 
 /** One choice while its chunks come in. */
@@ -21,8 +21,8 @@ interface GatheredCall {
 }
 
 /**
- * Joins the chunks of a stream to the whole answer they make up. Tool calls are joined by their index.
- * @throws {RangeError} when the answer grows beyond `maxChars`; {Error} when a chunk is an error.
+ * Joins the chunks of a stream to one whole answer. Tool calls are joined by their index.
+ * @throws {RangeError} when the answer grows beyond `maxChars`. {Error} when a chunk is an error.
  */
 export async function collectChunks(
   chunks: AsyncIterable<JsonObject> | Iterable<JsonObject>,
@@ -35,14 +35,14 @@ export async function collectChunks(
   let chars = 0;
   for await (const chunk of chunks) {
     if (isJsonObject(chunk.error)) throw new Error('The stream reported an error.', { cause: chunk.error });
-    said = { ...headOf(chunk), ...said };
+    said = { ...readHead(chunk), ...said };
     usage = completedUsage(chunk.usage) ?? usage;
     for (const choice of Array.isArray(chunk.choices) ? chunk.choices : []) {
       if (!isJsonObject(choice)) continue;
       const index = typeof choice.index === 'number' ? choice.index : 0;
       const gathered = choices.get(index) ?? emptyChoice();
       choices.set(index, gathered);
-      chars += gather(gathered, choice);
+      chars += gatherChoice(gathered, choice);
       if (chars > maxChars) throw new RangeError(`Expected an answer of at most ${maxChars} characters.`);
     }
   }
@@ -62,25 +62,15 @@ const emptyChoice = (): Gathered => ({
   finishReason: undefined,
 });
 
-function headOf(chunk: JsonObject): Partial<ChatHead> {
-  return {
-    ...(typeof chunk.id === 'string' ? { id: chunk.id } : {}),
-    ...(typeof chunk.created === 'number' ? { created: chunk.created } : {}),
-    ...(typeof chunk.model === 'string' ? { model: chunk.model } : {}),
-    ...(typeof chunk.service_tier === 'string' ? { serviceTier: chunk.service_tier } : {}),
-    ...(typeof chunk.system_fingerprint === 'string' ? { systemFingerprint: chunk.system_fingerprint } : {}),
-  };
-}
-
-/** Adds what a choice of a chunk says. @returns about how many characters that were, and never 0. */
-function gather(into: Gathered, choice: JsonObject): number {
+/** Adds a choice of a chunk to what was gathered. @returns about the number of its characters, never 0. */
+function gatherChoice(into: Gathered, choice: JsonObject): number {
   into.finishReason = readFinishReason(choice.finish_reason) ?? into.finishReason;
   if (isJsonObject(choice.logprobs) && Array.isArray(choice.logprobs.content)) {
     into.logprobs.push(...choice.logprobs.content);
   }
   if (!isJsonObject(choice.delta)) return 1;
   const { role: _, content, refusal, tool_calls, function_call, ...extra } = choice.delta;
-  let chars = 1 + push(into.text, content) + push(into.refusal, refusal);
+  let chars = 1 + appendText(into.text, content) + appendText(into.refusal, refusal);
   for (const call of Array.isArray(tool_calls) ? tool_calls : []) {
     if (!isJsonObject(call)) continue;
     const index = typeof call.index === 'number' ? call.index : 0;
@@ -98,10 +88,10 @@ function gatherCall(into: GatheredCall, call: JsonObject): number {
   if (kind === 'custom') into.kind = kind;
   into.id ||= id;
   into.name ||= name;
-  return 1 + push(into.text, text);
+  return 1 + appendText(into.text, text);
 }
 
-/** Members we know nothing of: text grows, as a vendor's `reasoning_content` does; of anything else the last counts. */
+/** Adds an unknown member. Texts are joined, as a vendor's `reasoning_content`; of other values the last one counts. */
 function gatherExtra(into: Map<string, Json>, name: string, value: Json | undefined): number {
   if (value === undefined || value === null) return 0;
   const before = into.get(name);
@@ -109,7 +99,7 @@ function gatherExtra(into: Map<string, Json>, name: string, value: Json | undefi
   return typeof value === 'string' ? value.length : 1;
 }
 
-function push(into: string[], value: Json | undefined): number {
+function appendText(into: string[], value: Json | undefined): number {
   if (typeof value !== 'string' || value === '') return 0;
   into.push(value);
   return value.length;

@@ -1,41 +1,68 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
+import { toolCallId } from '../ids.js';
 import { type ChatHead, type FinishReason, readFinishReason } from './answer.js';
 import { type ChunkOptions, chatChunk, openingCallDelta, openingDelta, usageChunk } from './chunks.js';
-import { toolCallId } from './ids.js';
 import { completedUsage, defaultFinishReason, isComplete } from './read-answer.js';
 import { laterToolCallBody, readToolCall, type ToolKind, toolCallBody } from './tool-calls.js';
 
-/** Turns what somebody says piece by piece into the chunks OpenAI would send. */
-export interface DeltaCompleter {
+/** Turns the pieces of an answer, such as a function yields, into the chunks that OpenAI would send. */
+export class DeltaCompleter {
+  private readonly head: ChatHead;
+  private readonly options: ChunkOptions;
+  private readonly calls: ToolCallCompleter;
+  private opened = false;
+  private passedChunks = false;
+  private calledFunction = false;
+  private finishReason: FinishReason | undefined = undefined;
+  private usage: JsonObject | undefined = undefined;
+
+  constructor(head: ChatHead, options: ChunkOptions) {
+    this.head = head;
+    this.options = options;
+    this.calls = new ToolCallCompleter(head.id);
+  }
+
   /**
    * Takes a piece: text, a full chunk or error (passed on as it is), or an object with any of `content`, `tool_calls`,
    * `function_call`, `refusal`, `finish_reason`, `usage`, `logprobs` and other members of a delta.
    */
-  take(piece: string | JsonObject): readonly JsonObject[];
-  /** Takes the end of the pieces: what is still missing, such as the finish reason and the usage. */
-  takeEnd(): readonly JsonObject[];
-}
+  completePiece(piece: string | JsonObject): readonly JsonObject[] {
+    if (typeof piece === 'string') return this.completeDelta({ content: piece });
+    if (!isComplete(piece)) return this.completeDelta(piece);
+    if (typeof piece.object !== 'string' && Array.isArray(piece.choices)) {
+      return this.completeBareChunk(piece, piece.choices);
+    }
+    this.passedChunks = true;
+    return [piece];
+  }
 
-export function deltaCompleter(head: ChatHead, options: ChunkOptions): DeltaCompleter {
-  const calls = toolCallCompleter(head.id);
-  let opened = false;
-  let passedChunks = false;
-  let calledFunction = false;
-  let finishReason: FinishReason | undefined;
-  let usage: JsonObject | undefined;
+  /** Takes the end of the pieces. Returns the chunks that are still missing, such as the finish reason and the usage. */
+  completeEnd(): readonly JsonObject[] {
+    const { head, options, usage } = this;
+    const chunks: JsonObject[] = [];
+    if (this.opened || !this.passedChunks) {
+      if (!this.opened) chunks.push(chatChunk(head, { delta: openingDelta() }, options));
+      const reason = this.finishReason ?? defaultFinishReason(this.calls.count() > 0, this.calledFunction);
+      chunks.push(chatChunk(head, { delta: {}, finishReason: reason }, options));
+    }
+    if (options.includeUsage && usage !== undefined) chunks.push(usageChunk(head, usage));
+    return chunks;
+  }
 
-  function takeDelta(given: JsonObject): readonly JsonObject[] {
+  private completeDelta(given: JsonObject): readonly JsonObject[] {
     const { finish_reason, usage: givenUsage, logprobs, role: _, ...delta } = given;
-    finishReason = readFinishReason(finish_reason) ?? finishReason;
-    usage = completedUsage(givenUsage) ?? usage;
-    const completed = completedDelta(delta);
+    this.finishReason = readFinishReason(finish_reason) ?? this.finishReason;
+    this.usage = completedUsage(givenUsage) ?? this.usage;
+    const completed = this.completedMembers(delta);
     if (Object.keys(completed).length === 0) return [];
     const probabilities = isJsonObject(logprobs) ? { logprobs } : {};
-    return opening(completed).map((step) => chatChunk(head, { delta: step, ...probabilities }, options));
+    return this.openedDeltas(completed).map((step) =>
+      chatChunk(this.head, { delta: step, ...probabilities }, this.options),
+    );
   }
 
   /** A chunk of choices alone is one or more deltas. */
-  function takeBareChunk({ usage: given }: JsonObject, choices: readonly Json[]): readonly JsonObject[] {
+  private completeBareChunk({ usage: given }: JsonObject, choices: readonly Json[]): readonly JsonObject[] {
     const deltas = choices.map((choice) => {
       const { delta, finish_reason, logprobs } = isJsonObject(choice) ? choice : {};
       return {
@@ -44,82 +71,70 @@ export function deltaCompleter(head: ChatHead, options: ChunkOptions): DeltaComp
         logprobs: logprobs ?? null,
       };
     });
-    return [...deltas, { usage: given ?? null }].flatMap(takeDelta);
+    return [...deltas, { usage: given ?? null }].flatMap((delta) => this.completeDelta(delta));
   }
 
-  function completedDelta({ tool_calls, function_call, content, ...rest }: JsonObject): JsonObject {
-    const toolCalls = (Array.isArray(tool_calls) ? tool_calls : []).map(calls.complete);
+  private completedMembers({ tool_calls, function_call, content, ...rest }: JsonObject): JsonObject {
+    const toolCalls = (Array.isArray(tool_calls) ? tool_calls : []).map((call) => this.calls.completeCall(call));
     return {
       ...(typeof content === 'string' && content !== '' ? { content } : {}),
       ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value != null)),
       ...(toolCalls.length > 0 ? { tool_calls: toolCalls } : {}),
-      ...(isJsonObject(function_call) ? { function_call: completedFunctionCall(function_call) } : {}),
+      ...(isJsonObject(function_call) ? { function_call: this.completedFunctionCall(function_call) } : {}),
     };
   }
 
-  function completedFunctionCall(given: JsonObject): JsonObject {
-    const first = !calledFunction;
-    calledFunction = true;
+  private completedFunctionCall(given: JsonObject): JsonObject {
+    const first = !this.calledFunction;
+    this.calledFunction = true;
     const { name, text } = readToolCall({ function: given });
     return { ...(first && name !== '' ? { name } : {}), arguments: text };
   }
 
   /** The role comes once, and with it the first call of an answer that begins with one. */
-  function opening(delta: JsonObject): readonly JsonObject[] {
-    if (opened) return [delta];
-    opened = true;
+  private openedDeltas(delta: JsonObject): readonly JsonObject[] {
+    if (this.opened) return [delta];
+    this.opened = true;
     const { tool_calls, function_call, ...rest } = delta;
     if (Object.keys(rest).length > 0) return [openingDelta(), delta];
     return [openingCallDelta({ ...(tool_calls ? { tool_calls } : {}), ...(function_call ? { function_call } : {}) })];
   }
-
-  function* remaining(): Generator<JsonObject> {
-    if (opened || !passedChunks) {
-      if (!opened) yield chatChunk(head, { delta: openingDelta() }, options);
-      const reason = finishReason ?? defaultFinishReason(calls.count() > 0, calledFunction);
-      yield chatChunk(head, { delta: {}, finishReason: reason }, options);
-    }
-    if (options.includeUsage && usage !== undefined) yield usageChunk(head, usage);
-  }
-
-  return {
-    take(piece) {
-      if (typeof piece === 'string') return takeDelta({ content: piece });
-      if (!isComplete(piece)) return takeDelta(piece);
-      if (typeof piece.object !== 'string' && Array.isArray(piece.choices)) return takeBareChunk(piece, piece.choices);
-      passedChunks = true;
-      return [piece];
-    },
-    takeEnd: () => [...remaining()],
-  };
 }
 
-/** Gives each call an index, and an id, type and name in its first delta only. */
-function toolCallCompleter(seed: string): { complete(call: Json): JsonObject; count(): number } {
-  const kinds = new Map<number, ToolKind>();
-  let last = -1;
+/** Gives each tool call an index, and an id, type and name in its first delta only. */
+class ToolCallCompleter {
+  private readonly seed: string;
+  /** Kinds of the calls so far, by index. */
+  private readonly kinds = new Map<number, ToolKind>();
+  private lastIndex = -1;
 
-  function indexOf(call: JsonObject, named: boolean): number {
-    if (typeof call.index === 'number' && Number.isSafeInteger(call.index) && call.index >= 0) return call.index;
-    return named || last === -1 ? last + 1 : last;
+  constructor(seed: string) {
+    this.seed = seed;
   }
 
-  return {
-    complete(call) {
-      const given = isJsonObject(call) ? call : {};
-      const said = readToolCall(given);
-      const index = indexOf(given, said.name !== '');
-      last = index;
-      const kind = kinds.get(index);
-      if (kind !== undefined) return { index, ...laterToolCallBody(kind, said.text) };
-      if (said.name === '') {
-        throw new TypeError(
-          'Expected the first delta of each tool call to have a `function` or a `custom` with a `name`.',
-        );
-      }
-      kinds.set(index, said.kind);
-      return { index, ...toolCallBody({ ...said, id: said.id === '' ? toolCallId(`${seed}/0/${index}`) : said.id }) };
-    },
-    count: () => kinds.size,
-  };
+  count(): number {
+    return this.kinds.size;
+  }
+
+  completeCall(call: Json): JsonObject {
+    const given = isJsonObject(call) ? call : {};
+    const said = readToolCall(given);
+    const index = this.indexOf(given, said.name !== '');
+    this.lastIndex = index;
+    const kind = this.kinds.get(index);
+    if (kind !== undefined) return { index, ...laterToolCallBody(kind, said.text) };
+    if (said.name === '') {
+      throw new TypeError(
+        'Expected the first delta of each tool call to have a `function` or a `custom` with a `name`.',
+      );
+    }
+    this.kinds.set(index, said.kind);
+    const id = said.id === '' ? toolCallId(`${this.seed}/0/${index}`) : said.id;
+    return { index, ...toolCallBody({ ...said, id }) };
+  }
+
+  private indexOf(call: JsonObject, named: boolean): number {
+    if (typeof call.index === 'number' && Number.isSafeInteger(call.index) && call.index >= 0) return call.index;
+    return named || this.lastIndex === -1 ? this.lastIndex + 1 : this.lastIndex;
+  }
 }

@@ -1,15 +1,15 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
+import { toolCallId } from '../ids.js';
 import { readUsage } from '../usage.js';
 import { type ChatAnswer, type ChatChoice, type ChatHead, readFinishReason } from './answer.js';
-import { toolCallId } from './ids.js';
 import { readToolCall, type SaidCall } from './tool-calls.js';
 
-/** Whether the object is a whole chat completion or chunk, or an error in place of one, rather than a message or delta. */
+/** Whether the object is a chat completion, a chunk, or an error in place of one; otherwise it is a message or a delta. */
 export function isComplete(body: JsonObject): boolean {
   return Array.isArray(body.choices) || isJsonObject(body.error);
 }
 
-/** Whether each choice of a whole chat completion has all that clients count on. */
+/** Whether each choice of a whole chat completion has all members that clients rely on. */
 export function isWellFormed({ choices }: JsonObject): boolean {
   if (!Array.isArray(choices)) return false;
   return choices.every((choice) => {
@@ -20,8 +20,8 @@ export function isWellFormed({ choices }: JsonObject): boolean {
 
 /**
  * Reads a whole chat completion, or an assistant message with `finish_reason` and `usage` beside its own members.
- * What is missing is completed: ids, finish reasons, the sum of the usage.
- * @throws {TypeError} when it says nothing at all, or says it in no known form.
+ * Completes missing ids, finish reasons and the sum of the usage.
+ * @throws {TypeError} when the answer says nothing at all, or says it in no known form.
  */
 export function readAnswer(body: JsonObject, head: ChatHead): ChatAnswer {
   const choices = Array.isArray(body.choices) ? body.choices : [body];
@@ -32,7 +32,7 @@ export function readAnswer(body: JsonObject, head: ChatHead): ChatAnswer {
   };
 }
 
-/** The same usage with its sum; `undefined` when it is none, so that nobody takes it for exact. */
+/** The same usage with its sum; `undefined` when it is not believable, so that nobody takes it for exact. */
 export function completedUsage(usage: Json | undefined): JsonObject | undefined {
   const counts = readUsage(usage);
   if (counts === undefined || !isJsonObject(usage)) return undefined;
@@ -45,7 +45,8 @@ export function completedUsage(usage: Json | undefined): JsonObject | undefined 
   };
 }
 
-function readHead(body: JsonObject): Partial<ChatHead> {
+/** The members of an answer's head that a completion or a chunk has. */
+export function readHead(body: JsonObject): Partial<ChatHead> {
   return {
     ...(typeof body.id === 'string' ? { id: body.id } : {}),
     ...(typeof body.created === 'number' && Number.isSafeInteger(body.created) ? { created: body.created } : {}),
@@ -83,7 +84,7 @@ function readChoice(choice: Json, seed: string): ChatChoice {
   };
 }
 
-/** What ended a choice that does not say: its calls, or its own end. */
+/** The finish reason of a choice that names none: its calls, or its own end. */
 export function defaultFinishReason(hasToolCalls: boolean, hasFunctionCall: boolean): ChatChoice['finishReason'] {
   if (hasToolCalls) return 'tool_calls';
   return hasFunctionCall ? 'function_call' : 'stop';
@@ -95,7 +96,7 @@ function readNamedCall(call: Json): SaidCall {
   throw new TypeError('Expected each tool call of an answer to have a `function` or a `custom` with a `name`.');
 }
 
-/** Where there are log probabilities, their tokens are the pieces, provided that they make up the text. */
+/** The text in pieces: the tokens of its log probabilities, provided that they make up the text. */
 function readText(
   content: Json | undefined,
   logprobs: readonly Json[] | undefined,
@@ -112,12 +113,12 @@ function readLogprobs(logprobs: Json | undefined): readonly Json[] | undefined {
   return isJsonObject(logprobs) && Array.isArray(logprobs.content) ? logprobs.content : undefined;
 }
 
-/** What stands beside a message, or is written anew for every answer. */
+/** Members that stand beside a message, or are written anew for every answer. */
 const NOT_EXTRA = new Set(
   'role index finish_reason logprobs message usage id object created model service_tier system_fingerprint'.split(' '),
 );
 
-/** A whole message always bears `annotations`; in a delta the empty list would be noise. */
+/** Further members of a message. A whole message always has `annotations`; in a delta the empty list would be noise. */
 function extraMembers(rest: JsonObject): JsonObject {
   const isEmpty = (value: Json | undefined): boolean => value == null || (Array.isArray(value) && value.length === 0);
   return Object.fromEntries(Object.entries(rest).filter(([name, value]) => !NOT_EXTRA.has(name) && !isEmpty(value)));

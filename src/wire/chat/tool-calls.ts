@@ -1,9 +1,9 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 
-/** What a model may call. A function takes JSON, a custom tool any text. */
+/** Tools that a model may call. A function takes JSON, a custom tool any text. */
 export type ToolKind = 'function' | 'custom';
 
-/** A call of a tool as a chat completion bears it, whole or a delta. */
+/** A call of a tool in a chat completion, whole or as a delta. */
 export interface SaidCall {
   readonly kind: ToolKind;
   readonly id: string;
@@ -14,7 +14,7 @@ export interface SaidCall {
 
 const TEXT_OF = { function: 'arguments', custom: 'input' } as const;
 
-/** Reads one of the `tool_calls` of a message or a delta; what it does not say is empty. */
+/** Reads one of the `tool_calls` of a message or a delta. Texts that it lacks are empty. */
 export function readToolCall(call: JsonObject): SaidCall {
   const kind = call.type === 'custom' || isJsonObject(call.custom) ? 'custom' : 'function';
   const named = call[kind];
@@ -27,13 +27,13 @@ export function toolCallBody({ kind, id, name, text }: SaidCall): JsonObject {
   return { id, type: kind, [kind]: { name, [TEXT_OF[kind]]: text } };
 }
 
-/** What a later delta of a call says: no id, type and name, which accumulators concatenate or compare. */
+/** A later delta of a call, without the id, type and name: accumulators would concatenate or compare those. */
 export function laterToolCallBody(kind: ToolKind, text: string): JsonObject {
   return { [kind]: { [TEXT_OF[kind]]: text } };
 }
 
 const stringOf = (value: Json | undefined): string => (typeof value === 'string' ? value : '');
 
-/** Functions that give the value itself where JSON text is due are helped out. */
+/** The text of arguments. Some functions give the value itself where its JSON is due. */
 const textOf = (value: Json | undefined): string =>
   typeof value === 'string' || value == null ? (value ?? '') : JSON.stringify(value);

@@ -1,19 +1,23 @@
 import type { Json, JsonObject } from '../../base/json.js';
-import { optionalObject, withoutNulls } from '../members.js';
-import { unsupportedParameter } from '../request-errors.js';
-import { responsesJsonModeWithoutTheWord } from './errors.js';
+import { objectsIn, optionalObject, requiredString, withoutNulls } from '../members.js';
+import { invalidValue, unsupportedParameter } from '../request-errors.js';
+import {
+  hostedToolNotSupported,
+  responsesJsonModeWithoutTheWord,
+  toolChoiceNotAmongTools,
+  toolChoiceWithoutTools,
+} from './errors.js';
 import { conversationOf, type KnownItems } from './items.js';
 import { messagesOf } from './messages.js';
 import type { ResponsesRequest } from './request.js';
-import { chatResponseFormat, chatTools } from './tools.js';
 
-/** What is kept with OpenAI, and cannot be read from elsewhere. */
+/** Members that refer to things kept with OpenAI, which nobody else can read. */
 const KEPT_ELSEWHERE = ['conversation', 'prompt'];
 
 /**
- * What chat completions say in other words or not at all: what the gateway does itself (store, background), what is for
- * tools that OpenAI runs (`max_tool_calls`, `include`), and `metadata`, which it keeps with the response: OpenAI refuses
- * it in a chat completion that is not stored.
+ * Members that chat completions express otherwise or not at all. The gateway does some itself (`store`, `background`),
+ * some are for tools that OpenAI runs (`max_tool_calls`, `include`), and `metadata` is kept with the response: OpenAI
+ * refuses it in a chat completion that is not stored.
  */
 const NOT_IN_CHAT = new Set(
   `model input instructions max_output_tokens reasoning text tools tool_choice parallel_tool_calls top_logprobs include
@@ -21,7 +25,10 @@ const NOT_IN_CHAT = new Set(
    ${KEPT_ELSEWHERE.join(' ')}`.split(/\s+/),
 );
 
-/** What the gateway counts by, or has said already: names that mean nothing in a response must not say otherwise. */
+/**
+ * Members by which the gateway counts, or which it sets itself. They mean nothing in a response, and must not slip from
+ * there into the chat completion.
+ */
 const OF_CHAT_ALONE = new Set(
   'messages n max_tokens max_completion_tokens response_format logprobs functions function_call'.split(' '),
 );
@@ -29,9 +36,9 @@ const OF_CHAT_ALONE = new Set(
 const LOGPROBS = 'message.output_text.logprobs';
 
 /**
- * The body of the chat completion that answers a call of `/v1/responses`. Members that nobody here knows are passed on.
- * Instructions hold for one call: those of the earlier responses are not among `priorItems`.
- * @throws {GatewayError} 400 for what chat completions cannot do, 404 for a reference to an item that nobody knows.
+ * The body of the chat completion that answers a call of `/v1/responses`. Unknown members are passed on. Instructions hold
+ * for one call: those of earlier responses are not among `priorItems`.
+ * @throws {GatewayError} 400 for anything that chat completions cannot do, 404 for a reference to an unknown item.
  */
 export function chatBodyOf(request: ResponsesRequest, known: KnownItems): JsonObject {
   const { body, model, stream, maxOutputTokens } = request;
@@ -74,4 +81,85 @@ function logprobsOf({ include, top_logprobs }: JsonObject): JsonObject {
   const asked = Array.isArray(include) && include.some((name: Json) => name === LOGPROBS);
   if (typeof top_logprobs === 'number' && top_logprobs > 0) return { logprobs: true, top_logprobs };
   return asked ? { logprobs: true } : {};
+}
+
+/**
+ * Tools and the choice among them, as chat completions take them.
+ * @throws {GatewayError} 400 for a tool that OpenAI runs itself: the upstream runs none.
+ */
+function chatTools({ body, model }: ResponsesRequest): JsonObject {
+  const tools = objectsIn('tools', body.tools).map((tool, index) => chatTool(`tools[${index}]`, tool, model));
+  const choice = chatToolChoice(body.tool_choice, model);
+  if (tools.length === 0) {
+    // Responses accept these choices without tools, chat completions do not.
+    if (choice === undefined || choice === 'auto' || choice === 'none') return {};
+    throw toolChoiceWithoutTools(typeof choice === 'string' ? choice : String(choice.type));
+  }
+  for (const name of chosenNames(choice)) {
+    if (!tools.some((tool) => nameOf(tool) === name)) throw toolChoiceNotAmongTools(name);
+  }
+  const { parallel_tool_calls } = body;
+  return withoutNulls({ tools, tool_choice: choice, parallel_tool_calls });
+}
+
+/** The text format as a `response_format`; `undefined` when the request names none. */
+function chatResponseFormat({ body }: ResponsesRequest): JsonObject | undefined {
+  const format = optionalObject('text.format', optionalObject('text', body.text)?.format);
+  if (format?.type !== 'json_schema') return format;
+  const { type, ...schema } = withoutNulls(format);
+  return { type: 'json_schema', json_schema: schema };
+}
+
+function chatTool(param: string, tool: JsonObject, model: string): JsonObject {
+  const type = requiredString(`${param}.type`, tool.type);
+  if (type !== 'function' && type !== 'custom') throw hostedToolNotSupported(type, model, 'tools');
+  requiredString(`${param}.name`, tool.name);
+  // The last three are about tools that OpenAI runs or looks for.
+  const { type: _, output_schema, defer_loading, allowed_callers, ...flat } = withoutNulls(tool);
+  const { name, description, parameters, strict, format, ...rest } = flat;
+  if (type === 'function') {
+    return { ...rest, type, function: withoutNulls({ name, description, parameters, strict }) };
+  }
+  return { ...rest, type, custom: withoutNulls({ name, description, format: customFormat(param, format) }) };
+}
+
+function customFormat(param: string, value: Json | undefined): JsonObject | undefined {
+  const format = optionalObject(`${param}.format`, value);
+  if (format?.type !== 'grammar') return format;
+  const { type, ...grammar } = format;
+  return { type: 'grammar', grammar };
+}
+
+function chatToolChoice(choice: Json | undefined, model: string): string | JsonObject | undefined {
+  if (choice === undefined || choice === null) return undefined;
+  if (typeof choice === 'string') {
+    const modes = ['none', 'auto', 'required'];
+    if (!modes.includes(choice)) throw invalidValue('tool_choice', choice, modes);
+    return choice;
+  }
+  const given = optionalObject('tool_choice', choice) ?? {};
+  if (given.type !== 'allowed_tools') return namedTool('tool_choice', given, model);
+  const mode = requiredString('tool_choice.mode', given.mode);
+  if (mode !== 'auto' && mode !== 'required') throw invalidValue('tool_choice.mode', mode, ['auto', 'required']);
+  const tools = objectsIn('tool_choice.tools', given.tools).map((tool, index) =>
+    namedTool(`tool_choice.tools[${index}]`, tool, model),
+  );
+  return { type: 'allowed_tools', allowed_tools: { mode, tools } };
+}
+
+function namedTool(param: string, choice: JsonObject, model: string): JsonObject {
+  const type = requiredString(`${param}.type`, choice.type);
+  if (type !== 'function' && type !== 'custom') throw hostedToolNotSupported(type, model, 'tool_choice');
+  return { type, [type]: { name: requiredString(`${param}.name`, choice.name) } };
+}
+
+function chosenNames(choice: string | JsonObject | undefined): readonly string[] {
+  if (choice === undefined || typeof choice === 'string') return [];
+  const allowed = optionalObject('tool_choice', choice.allowed_tools);
+  return allowed === undefined ? [nameOf(choice)] : objectsIn('tool_choice.tools', allowed.tools).map(nameOf);
+}
+
+function nameOf(tool: JsonObject): string {
+  const named = optionalObject('tools', tool.function ?? tool.custom);
+  return typeof named?.name === 'string' ? named.name : '';
 }

@@ -1,24 +1,24 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
+import { itemId } from '../ids.js';
 import { requiredString, withoutNulls } from '../members.js';
 import { itemNotFound } from './errors.js';
-import { itemId } from './ids.js';
 import type { ResponsesRequest } from './request.js';
 
-/** One item of a conversation, and how errors name it. */
+/** One item of a conversation, and the name by which errors refer to it. */
 export interface PlacedItem {
   readonly item: JsonObject;
   readonly param: string;
 }
 
-/** Where the items come from that a call's input only refers to. */
+/** Stored items to which the input of a call may refer. */
 export interface KnownItems {
-  /** The conversation that the call goes on with, which the input follows. */
+  /** The conversation so far, which the input continues. */
   readonly priorItems: readonly JsonObject[];
-  /** Stored items beyond it that an `item_reference` may mean. @default [] */
+  /** Stored items outside the conversation that an `item_reference` may mean. @default [] */
   readonly referredItems?: readonly JsonObject[];
 }
 
-/** Ids of the items that the input only refers to: whoever keeps items looks them up by these. */
+/** Ids of the items that the input only refers to, to be looked up where items are stored. */
 export function itemReferences(request: ResponsesRequest): readonly string[] {
   return inputOf(request).flatMap(({ item, param }) =>
     isReference(item) ? [requiredString(`${param}.id`, item.id)] : [],
@@ -26,29 +26,32 @@ export function itemReferences(request: ResponsesRequest): readonly string[] {
 }
 
 /**
- * The whole conversation: what was said before, then the input.
- * @throws {GatewayError} 404 for a reference to an item that nobody knows.
+ * The whole conversation: the earlier items, then the input.
+ * @throws {GatewayError} 404 for a reference to an unknown item.
  */
 export function conversationOf(request: ResponsesRequest, known: KnownItems): readonly PlacedItem[] {
   const prior = known.priorItems.map((item) => ({ item, param: 'input' }));
-  return [...prior, ...resolved(request, known)];
+  return [...prior, ...resolvedInput(request, known)];
 }
 
 /**
  * The items of the input as `GET /v1/responses/{id}/input_items` shows them, the oldest first: each with an id, its
- * status, and its content in parts. Given back as prior items they say the same.
- * @throws {GatewayError} 404 for a reference to an item that nobody knows.
+ * status, and its content in parts. Used as prior items, they mean the same.
+ * @throws {GatewayError} 404 for a reference to an unknown item.
  */
 export function inputItemsOf(
   request: ResponsesRequest,
   responseId: string,
   known: KnownItems = { priorItems: [] },
 ): readonly JsonObject[] {
-  return resolved(request, known).map(({ item }, index) => normalised(item, `${responseId}/input/${index}`));
+  return resolvedInput(request, known).map(({ item }, index) => normalisedItem(item, `${responseId}/input/${index}`));
 }
 
-/** An item that the conversation already holds is not said twice. */
-function resolved(request: ResponsesRequest, { priorItems, referredItems = [] }: KnownItems): readonly PlacedItem[] {
+/** The input with its references resolved. An item that the conversation already holds is not repeated. */
+function resolvedInput(
+  request: ResponsesRequest,
+  { priorItems, referredItems = [] }: KnownItems,
+): readonly PlacedItem[] {
   const said = new Set(priorItems.map(({ id }) => id));
   const referred = new Map(referredItems.map((item) => [item.id, item]));
   return inputOf(request).flatMap(({ item, param }) => {
@@ -61,20 +64,20 @@ function resolved(request: ResponsesRequest, { priorItems, referredItems = [] }:
   });
 }
 
-/** The input as items: a text is a message of the user. */
+/** The input as items; a text is a message of the user. */
 function inputOf({ body: { input } }: ResponsesRequest): readonly PlacedItem[] {
   if (typeof input === 'string') return [{ item: { role: 'user', content: input }, param: 'input' }];
   if (!Array.isArray(input)) return [];
   return input.filter((item: Json) => isJsonObject(item)).map((item, index) => ({ item, param: `input[${index}]` }));
 }
 
-/** The type may be left out of a message, which has a role, and of a reference, which has nothing but an id. */
+/** Whether the item is a reference. A message, which has a role, may lack its type; so may a reference, which has only an id. */
 function isReference({ type, role, id }: JsonObject): boolean {
   if (type === undefined || type === null) return role === undefined && id !== undefined;
   return type === 'item_reference';
 }
 
-function normalised(item: JsonObject, seed: string): JsonObject {
+function normalisedItem(item: JsonObject, seed: string): JsonObject {
   const { id, type = 'message', status, content, role, ...rest } = withoutNulls(item);
   const kind = typeof type === 'string' ? type : 'message';
   const identified = { id: typeof id === 'string' ? id : itemId(kind, seed), type: kind };
@@ -88,7 +91,7 @@ function normalised(item: JsonObject, seed: string): JsonObject {
   return { ...identified, ...ended, ...rest, ...(content === undefined ? {} : { content }) };
 }
 
-/** A text is one part: the assistant's an output. */
+/** Content in parts. A text is one part: an output where the assistant said it, an input otherwise. */
 function contentParts(content: Json | undefined, role: Json | undefined): Json {
   if (typeof content === 'string') {
     return role === 'assistant'
@@ -98,7 +101,7 @@ function contentParts(content: Json | undefined, role: Json | undefined): Json {
   return Array.isArray(content) ? content.map(completedPart) : [];
 }
 
-/** With what clients count on in a part that is read back. */
+/** A part with the members on which clients rely when they read it back. */
 function completedPart(part: Json): Json {
   if (!isJsonObject(part)) return part;
   if (part.type === 'input_image') return { detail: 'auto', ...withoutNulls(part) };

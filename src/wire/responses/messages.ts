@@ -1,11 +1,10 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
-import { requiredString } from '../members.js';
-import { invalidValue } from '../request-errors.js';
+import { objectsIn, optionalString, requiredString, withoutNulls } from '../members.js';
+import { invalidRequest, invalidType, invalidValue, missingParameter } from '../request-errors.js';
 import { toolCallWithoutOutput, toolOutputWithoutCall } from './errors.js';
 import type { PlacedItem } from './items.js';
-import { heardContent, spokenContent } from './parts.js';
 
-/** What an assistant said and wants called before anybody else speaks: one message in chat completions. */
+/** Words and calls of an assistant before anybody else speaks: one message in chat completions. */
 interface Turn {
   readonly reasoning: string[];
   text: string;
@@ -32,19 +31,19 @@ const CALL_KINDS: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * The conversation as messages of chat completions. What an assistant says and calls in a row becomes one message, and
- * the outputs of its calls follow it directly, as upstreams demand, wherever they stood.
+ * The conversation as messages of chat completions. Words and calls of an assistant in a row become one message, and the
+ * outputs of its calls follow it directly, as upstreams demand, wherever they stood.
  * @throws {GatewayError} 400 for an item that chat completions do not have, and for a call without output or the reverse.
  */
 export function messagesOf(items: readonly PlacedItem[]): readonly JsonObject[] {
   const outputs = toolOutputs(items);
   const messages: JsonObject[] = [];
   let turn = emptyTurn();
-  /** Belongs to what comes after it. */
+  /** Thoughts that belong to the words or calls that follow them. */
   let reasoning: string[] = [];
 
   function endTurn(): void {
-    messages.push(...turnMessages(turn), ...turn.calls.map((call) => outputs.take(call)));
+    messages.push(...turnMessages(turn), ...turn.calls.map((call) => outputs.takeOutput(call)));
     turn = emptyTurn();
   }
 
@@ -58,7 +57,7 @@ export function messagesOf(items: readonly PlacedItem[]): readonly JsonObject[] 
     } else if (type === 'message' && roleOf(param, item) === 'assistant') {
       if (turn.hasMessage && turn.calls.length === 0) endTurn();
       turn.reasoning.push(...reasoning.splice(0));
-      speak(turn, param, item);
+      addWords(turn, param, item);
     } else {
       endTurn();
       reasoning = [];
@@ -67,7 +66,7 @@ export function messagesOf(items: readonly PlacedItem[]): readonly JsonObject[] 
     }
   }
   endTurn();
-  outputs.assertTaken();
+  outputs.assertAllTaken();
   return messages;
 }
 
@@ -83,13 +82,14 @@ function roleOf(param: string, { role }: JsonObject): string {
   return name;
 }
 
-/** `developer` is a name that few upstreams but OpenAI know, and OpenAI takes `system` for it. */
+/** A message of anybody but the assistant. Few upstreams know the role `developer`, for which OpenAI also takes `system`. */
 function heardMessage(param: string, item: JsonObject): JsonObject {
   const role = roleOf(param, item);
   return { role: role === 'developer' ? 'system' : role, content: heardContent(`${param}.content`, item.content) };
 }
 
-function speak(turn: Turn, param: string, { content }: JsonObject): void {
+/** Adds what the assistant says in a message to its turn. */
+function addWords(turn: Turn, param: string, { content }: JsonObject): void {
   const spoken = spokenContent(`${param}.content`, content);
   turn.text += spoken.text;
   turn.refusal += spoken.refusal;
@@ -98,8 +98,9 @@ function speak(turn: Turn, param: string, { content }: JsonObject): void {
 
 function turnMessages({ reasoning, text, refusal, hasMessage, calls }: Turn): readonly JsonObject[] {
   if (!hasMessage && calls.length === 0) return [];
-  // Thoughts in plain text come from upstreams that name them so. Those that call tools need them back to go on thinking;
-  // after an answer they are ignored at best, and refused by some. Summaries and ciphers nobody but their maker can read.
+  // Thoughts in plain text come from upstreams that call them `reasoning_content`. Beside calls of tools they are needed
+  // back, for the model to go on thinking; after an answer they are ignored at best, and some upstreams refuse them.
+  // Summaries and ciphers can be read by their maker alone.
   const thoughts = calls.length > 0 && reasoning.length > 0 ? { reasoning_content: reasoning.join('') } : {};
   return [
     {
@@ -127,8 +128,11 @@ function toolCall(param: string, item: JsonObject): JsonObject {
   return { id, type: 'function', function: { name, arguments: requiredString(`${param}.arguments`, item.arguments) } };
 }
 
-/** Outputs by the call they answer. Some upstreams number their calls anew in each turn: each output is taken once. */
-function toolOutputs(items: readonly PlacedItem[]): { take(call: JsonObject): JsonObject; assertTaken(): void } {
+/** The outputs of calls, each to be taken once: some upstreams number their calls anew in each turn. */
+function toolOutputs(items: readonly PlacedItem[]): {
+  takeOutput(call: JsonObject): JsonObject;
+  assertAllTaken(): void;
+} {
   const waiting = new Map<string, JsonObject[]>();
   const kinds = new Map<string, string>();
   for (const { item, param } of items) {
@@ -141,7 +145,7 @@ function toolOutputs(items: readonly PlacedItem[]): { take(call: JsonObject): Js
     kinds.set(id, CALL_KINDS.get(type.slice(0, -'_output'.length)) ?? type);
   }
   return {
-    take(call) {
+    takeOutput(call) {
       const id = typeof call.id === 'string' ? call.id : '';
       const [output, ...rest] = waiting.get(id) ?? [];
       if (output === undefined) {
@@ -150,10 +154,107 @@ function toolOutputs(items: readonly PlacedItem[]): { take(call: JsonObject): Js
       waiting.set(id, rest);
       return output;
     },
-    assertTaken() {
+    assertAllTaken() {
       for (const [id, rest] of waiting) {
         if (rest.length > 0) throw toolOutputWithoutCall(kinds.get(id) ?? 'function call', id);
       }
     },
   };
+}
+
+const INPUT_PARTS = ['input_text', 'input_image', 'input_file', 'input_audio', 'output_text'];
+
+/** Content of an assistant's message, in the two texts in which chat completions take it. */
+interface SpokenContent {
+  readonly text: string;
+  readonly refusal: string;
+}
+
+/**
+ * The content of a tool's output, or of a message that no assistant wrote, as chat completions take it. A single text
+ * becomes a string, which every upstream accepts; other parts, and their roles, are for the upstream to judge.
+ * @param param how errors name it.
+ * @throws {GatewayError} 400 for a part that chat completions do not have.
+ */
+export function heardContent(param: string, content: Json | undefined): Json {
+  const parts = partsOf(param, content);
+  if (typeof parts === 'string') return parts;
+  const heard = parts.map((part, index) => heardPart(`${param}[${index}]`, part));
+  const [only] = heard;
+  if (heard.length > 1 || only === undefined) return only === undefined ? '' : heard;
+  return only.type === 'text' && typeof only.text === 'string' && Object.keys(only).length === 2 ? only.text : heard;
+}
+
+/**
+ * The content of an assistant's message, its texts joined to one: many upstreams accept nothing else.
+ * @param param how errors name it.
+ * @throws {GatewayError} 400 for a part that an assistant cannot say.
+ */
+export function spokenContent(param: string, content: Json | undefined): SpokenContent {
+  const parts = partsOf(param, content);
+  if (typeof parts === 'string') return { text: parts, refusal: '' };
+  let text = '';
+  let refusal = '';
+  for (const [index, part] of parts.entries()) {
+    const at = `${param}[${index}]`;
+    const type = requiredString(`${at}.type`, part.type);
+    if (type === 'refusal') refusal += requiredString(`${at}.refusal`, part.refusal);
+    else if (type === 'output_text' || type === 'input_text') text += requiredString(`${at}.text`, part.text);
+    else throw invalidValue(`${at}.type`, type, ['output_text', 'refusal']);
+  }
+  return { text, refusal };
+}
+
+function partsOf(param: string, content: Json | undefined): string | readonly JsonObject[] {
+  if (typeof content === 'string') return content;
+  if (content === undefined || content === null) throw missingParameter(param);
+  if (!Array.isArray(content)) throw invalidType(param, 'one of a string or array of objects', content);
+  return objectsIn(param, content);
+}
+
+function heardPart(param: string, part: JsonObject): JsonObject {
+  const type = requiredString(`${param}.type`, part.type);
+  switch (type) {
+    case 'input_text':
+    case 'output_text': {
+      const { annotations: _, logprobs: __, ...rest } = withoutNulls(part);
+      return { ...rest, type: 'text', text: requiredString(`${param}.text`, part.text) };
+    }
+    case 'input_image':
+      return imagePart(param, part);
+    case 'input_file':
+      return filePart(param, part);
+    case 'input_audio':
+      if (part.input_audio === undefined) throw missingParameter(`${param}.input_audio`);
+      return part;
+    default:
+      throw invalidValue(`${param}.type`, type, INPUT_PARTS);
+  }
+}
+
+function imagePart(param: string, part: JsonObject): JsonObject {
+  const { type: _, image_url, detail, file_id, ...rest } = withoutNulls(part);
+  if (file_id !== undefined) {
+    throw invalidRequest(
+      "Images by 'file_id' are not supported with this model. Please send the image as an 'image_url'.",
+      `${param}.file_id`,
+    );
+  }
+  const url = requiredString(`${param}.image_url`, image_url);
+  const size = optionalString(`${param}.detail`, detail);
+  // Chat completions do not know the size `original`: an image as large as it is.
+  const shown = size === 'original' ? 'high' : size;
+  return { ...rest, type: 'image_url', image_url: { url, ...(shown === undefined ? {} : { detail: shown }) } };
+}
+
+function filePart(param: string, part: JsonObject): JsonObject {
+  const { type: _, filename, file_data, file_id, file_url, detail: __, ...rest } = withoutNulls(part);
+  if (file_url !== undefined) {
+    throw invalidRequest(
+      "Files by 'file_url' are not supported with this model. Please send the file as 'file_data'.",
+      `${param}.file_url`,
+    );
+  }
+  if (file_data === undefined && file_id === undefined) throw missingParameter(`${param}.file_data`);
+  return { ...rest, type: 'file', file: withoutNulls({ filename, file_data, file_id }) };
 }

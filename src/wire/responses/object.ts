@@ -1,49 +1,49 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { type FinishReason, readFinishReason } from '../chat/answer.js';
+import { responseId } from '../ids.js';
 import { objectsIn, optionalObject } from '../members.js';
-import { responseId } from './ids.js';
+import { responsesUsage } from '../usage.js';
 import { outputItem, type SaidItem, saidItems, textPart } from './output.js';
 import type { ResponsesRequest } from './request.js';
-import { responsesUsage } from './usage.js';
 
-/** What every snapshot of a response repeats. */
+/** The facts that every snapshot of a response repeats. */
 export interface ResponseHead {
   readonly id: string;
   /** Unix time in seconds. */
   readonly createdAt: number;
   /** The name of the model that the client sees. */
   readonly model: string;
-  /** What was asked for: each snapshot says it again. */
+  /** The client's request: each snapshot repeats its settings. */
   readonly request: ResponsesRequest;
 }
 
-/** What changes from one snapshot of a response to the next. */
+/** The facts that change from one snapshot of a response to the next. */
 export interface ResponseState {
-  readonly status: 'queued' | 'in_progress' | 'completed' | 'incomplete' | 'failed' | 'cancelled';
+  readonly status: 'queued' | 'in_progress' | 'completed' | 'incomplete';
   /** @default [] */
   readonly output?: readonly JsonObject[];
-  /** In the words of responses. @default null */
+  /** Usage in the shape of responses. @default null */
   readonly usage?: JsonObject | null;
   /** Unix time in seconds. @default null */
   readonly completedAt?: number;
   readonly incompleteReason?: IncompleteReason;
-  /** The tier that did the work. Absent: the one that was asked for. */
+  /** The service tier that did the work. Absent: the one that was asked for. */
   readonly serviceTier?: string;
 }
 
 type IncompleteReason = 'max_output_tokens' | 'content_filter';
 
-/** How an answer ended. */
+/** The end of an answer. */
 export type ResponseEnding =
   | { readonly status: 'completed' }
   | { readonly status: 'incomplete'; readonly incompleteReason: IncompleteReason };
 
-/** The head of a response. @param seed what the ids are derived from, such as the request id. @param nowMs Unix time. */
+/** The head of a response. @param seed source of the ids, such as the request id. @param nowMs Unix time. */
 export function responseHead(seed: string, request: ResponsesRequest, nowMs: number): ResponseHead {
   return { id: responseId(seed), createdAt: Math.floor(nowMs / 1000), model: request.model, request };
 }
 
-/** The response as it is at one moment, its members in the order in which OpenAI sends them. */
+/** A snapshot of a response, its members in the order in which OpenAI sends them. */
 export function responseSnapshot(head: ResponseHead, state: ResponseState): JsonObject {
   const { body, store, background, previousResponseId } = head.request;
   const { effort, summary } = optionalObject('reasoning', body.reasoning) ?? {};
@@ -88,11 +88,8 @@ export function responseSnapshot(head: ResponseHead, state: ResponseState): Json
 /** The response before anybody works on it. */
 export const queuedResponse = (head: ResponseHead): JsonObject => responseSnapshot(head, { status: 'queued' });
 
-/** The response before anything was said. */
+/** The response before the model has said anything. */
 export const inProgressResponse = (head: ResponseHead): JsonObject => responseSnapshot(head, { status: 'in_progress' });
-
-/** The response that its client withdrew. */
-export const cancelledResponse = (head: ResponseHead): JsonObject => responseSnapshot(head, { status: 'cancelled' });
 
 /** The response that a whole chat completion makes: its first choice. @param nowMs Unix time. */
 export function completedResponse(head: ResponseHead, completion: JsonObject, nowMs: number): JsonObject {
@@ -113,29 +110,29 @@ export function completedResponse(head: ResponseHead, completion: JsonObject, no
   });
 }
 
-/** What a finish reason of chat completions makes of a response; `undefined`: nobody said why it ended. */
+/** The end of a response, told from the finish reason of a chat completion; `undefined`: none was given. */
 export function endingOf(reason: FinishReason | undefined): ResponseEnding {
   if (reason === 'length') return { status: 'incomplete', incompleteReason: 'max_output_tokens' };
   if (reason === 'content_filter') return { status: 'incomplete', incompleteReason: 'content_filter' };
   return { status: 'completed' };
 }
 
-/** When a response was completed, if it is. */
+/** The time of completion, for a response that is complete. */
 export function completedAt({ status }: ResponseEnding, nowMs: number): Pick<ResponseState, 'completedAt'> {
   return status === 'completed' ? { completedAt: Math.floor(nowMs / 1000) } : {};
 }
 
-/** Whether a complete answer lacks what clients look for first: it is given an empty text. */
+/** Whether a complete answer has neither message nor call. It gets an empty text: clients look for that first. */
 export function isSilent(said: readonly Pick<SaidItem, 'kind'>[], { status }: ResponseEnding): boolean {
   return status === 'completed' && said.every(({ kind }) => kind === 'reasoning');
 }
 
 const EMPTY_MESSAGE: SaidItem = { kind: 'message', parts: [textPart('', [], [])] };
 
-/** Some SDKs know these and fail at any other. */
+/** The service tiers of OpenAI's list. Some SDKs fail at any other. */
 const TIERS: readonly Json[] = ['auto', 'default', 'flex', 'scale', 'priority'];
 
-/** The tier that a chat completion names. */
+/** The service tier that a chat completion names, if it is a known one. */
 export function usedTier(tier: Json | undefined): string {
   return typeof tier === 'string' && TIERS.includes(tier) ? tier : 'default';
 }
@@ -145,7 +142,7 @@ function shownText(value: Json | undefined): JsonObject {
   return { format: format ?? { type: 'text' }, verbosity: verbosity ?? 'medium', ...rest };
 }
 
-/** With what clients count on in a function. */
+/** A tool with the members on which clients rely in a function. */
 function shownTool(tool: JsonObject): JsonObject {
   if (tool.type !== 'function') return tool;
   return { ...tool, parameters: tool.parameters ?? null, strict: tool.strict ?? false };

@@ -1,17 +1,16 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
-import { toolCallId } from '../chat/ids.js';
 import { readToolCall, type SaidCall } from '../chat/tool-calls.js';
-import { itemId } from './ids.js';
+import { itemId, toolCallId } from '../ids.js';
 
-/** How far an item of a response is. */
+/** Progress of an item of a response. */
 export type ItemStatus = 'in_progress' | 'completed' | 'incomplete';
 
-/** What a model said, as one item of a response. */
+/** Words or a call of the model, as one item of a response. */
 export type SaidItem =
   | { readonly kind: 'reasoning' | 'message'; readonly parts: readonly JsonObject[] }
   | { readonly kind: 'call'; readonly call: SaidCall };
 
-/** Where an item stands; its id follows from it. */
+/** Position of an item; the item's id follows from it. */
 export interface ItemPlace {
   readonly responseId: string;
   readonly outputIndex: number;
@@ -30,12 +29,12 @@ export function outputItem({ responseId, outputIndex }: ItemPlace, said: SaidIte
   return { id, type, status, arguments: text, call_id: callId, name };
 }
 
-/** The id of an item, which does not change while it is being said. */
+/** The id of an item, which does not change while the item grows. */
 export function outputItemId({ responseId, outputIndex }: ItemPlace, said: SaidItem): string {
   return itemId(typeOf(said), `${responseId}/${outputIndex}`);
 }
 
-/** A part of a message's text. */
+/** A part of a message with text. */
 export const textPart = (
   text: string,
   annotations: readonly JsonObject[],
@@ -45,10 +44,10 @@ export const textPart = (
 /** A part of a message that refuses. */
 export const refusalPart = (refusal: string): JsonObject => ({ type: 'refusal', refusal });
 
-/** A part of a reasoning item: thoughts as they were thought, where a summary would be a retelling. */
+/** A part of a reasoning item: the thoughts themselves, not a summary of them. */
 export const reasoningPart = (text: string): JsonObject => ({ type: 'reasoning_text', text });
 
-/** What the message of a chat completion says, in the order in which models say it. */
+/** The items of a response in the message of a chat completion, in the order in which models say them. */
 export function saidItems(responseId: string, message: JsonObject, logprobs: Json | undefined): readonly SaidItem[] {
   const { reasoning_content, content, refusal } = message;
   const parts: JsonObject[] = [];
@@ -65,10 +64,10 @@ export function saidItems(responseId: string, message: JsonObject, logprobs: Jso
   ];
 }
 
-/** The id of a call whose upstream gave it none. @param index among the calls of the answer. */
+/** An id for a call that the upstream gave none. @param index of the call in its answer. */
 export const ownCallId = (responseId: string, index: number): string => toolCallId(`${responseId}/${index}`);
 
-/** Log probabilities of text, each with all that clients count on. */
+/** Log probabilities of text, each with all members on which clients rely. */
 export function logProbabilities(logprobs: Json | undefined): readonly JsonObject[] {
   const entries = isJsonObject(logprobs) && Array.isArray(logprobs.content) ? logprobs.content : [];
   return entries
@@ -81,7 +80,7 @@ export function logProbabilities(logprobs: Json | undefined): readonly JsonObjec
     });
 }
 
-/** The annotations of a chat completion that responses know. */
+/** The annotations of a chat completion that responses have, too. */
 export function urlCitations(annotations: Json | undefined): readonly JsonObject[] {
   return (Array.isArray(annotations) ? annotations : []).flatMap((annotation: Json) =>
     isJsonObject(annotation) && isJsonObject(annotation.url_citation)

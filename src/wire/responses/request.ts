@@ -5,16 +5,16 @@ import {
   optionalInteger,
   optionalObject,
   optionalString,
+  readMetadata,
   requiredString,
 } from '../members.js';
-import { readMetadata } from '../metadata.js';
 import { checkDecimals, readCeiling, readModel, readStream } from '../model-request.js';
 import { emptyArray, invalidType, invalidValue, missingParameter } from '../request-errors.js';
 import { backgroundWithoutStore } from './errors.js';
 
 /** The few fields of a call of `/v1/responses` that we act on, and the body they were read from. */
 export interface ResponsesRequest {
-  /** As the client sent it, its texts decoded. */
+  /** The client's body, its texts decoded. */
   readonly body: JsonObject;
   readonly model: string;
   readonly stream: boolean;
@@ -32,11 +32,12 @@ const MIN_OUTPUT_TOKENS = 16;
 const MAX_TOP_LOGPROBS = 20;
 const MAX_ID_LENGTH = 256;
 
+/** Further members that must be texts, if they are there. */
 const TEXTS = ['instructions', 'user', 'prompt_cache_key', 'service_tier'];
 
 /**
- * Reads what a response asks for.
- * @param body with its texts decoded: what of it is checked here goes back to the client in each snapshot.
+ * Reads and checks the request of a response.
+ * @param body with its texts decoded: the members checked here return to the client in each snapshot.
  * @throws {GatewayError} 400 in OpenAI's wording for what a gateway must not pass on.
  */
 export function readResponsesRequest(body: JsonObject): ResponsesRequest {

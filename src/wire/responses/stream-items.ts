@@ -1,10 +1,11 @@
 import type { JsonObject } from '../../base/json.js';
-import type { SaidCall } from '../chat/tool-calls.js';
+import { readToolCall, type SaidCall, type ToolKind } from '../chat/tool-calls.js';
 import {
   type ItemPlace,
   type ItemStatus,
   outputItem,
   outputItemId,
+  ownCallId,
   reasoningPart,
   refusalPart,
   type SaidItem,
@@ -12,88 +13,102 @@ import {
 } from './output.js';
 
 /** Writes one event. */
-type Emit = (type: string, members: JsonObject) => void;
+type EmitEvent = (type: string, members: JsonObject) => void;
 
-/** Where an item stands, and where its events go. */
+/** Position of an item, and the function that writes its events. */
 export interface StreamPlace extends ItemPlace {
-  readonly emit: Emit;
+  readonly emit: EmitEvent;
 }
 
-/** An item while it is being said. Making one writes its first event. */
+/** An item while the model says it. Making one writes its first event. */
 export interface StreamedItem {
   readonly kind: SaidItem['kind'];
-  /** The item so far. */
-  item(status: ItemStatus): JsonObject;
-  /** Writes its last events. */
-  close(status: ItemStatus): void;
+  /** The item as it is so far. */
+  itemBody(status: ItemStatus): JsonObject;
+  /** Writes the last events of the item. */
+  closeItem(status: ItemStatus): void;
 }
 
+/** Thoughts while the model thinks them. */
 export interface StreamedReasoning extends StreamedItem {
-  add(text: string): void;
+  addThought(text: string): void;
 }
 
+/** A message while the model says it. */
 export interface StreamedMessage extends StreamedItem {
-  /** An empty text makes a part all the same. */
+  /** Adds text; an empty text makes a part all the same. */
   addText(text: string, logprobs: readonly JsonObject[]): void;
   addRefusal(text: string): void;
   addAnnotations(annotations: readonly JsonObject[]): void;
 }
 
+/** A call of a tool while the model writes its arguments or input. */
 export interface StreamedCall extends StreamedItem {
-  add(text: string): void;
+  addInput(text: string): void;
 }
 
 /** One part of an item's content. */
 interface StreamedPart {
-  body(): JsonObject;
-  close(): void;
+  partBody(): JsonObject;
+  closePart(): void;
+}
+
+/** A part of plain text. */
+interface PlainPart extends StreamedPart {
+  addPiece(text: string): void;
+}
+
+/** The part of a message that gives the answer: it has annotations and log probabilities besides its text. */
+interface AnswerPart extends StreamedPart {
+  addPiece(text: string, logprobs: readonly JsonObject[]): void;
+  annotate(annotations: readonly JsonObject[]): void;
 }
 
 interface PartPlace {
-  readonly emit: Emit;
-  /** The members by which each of its events says where it belongs. */
+  readonly emit: EmitEvent;
+  /** The members by which each event of the part tells where it belongs. */
   readonly at: JsonObject;
 }
 
-/** Thoughts: one part. */
+/** Begins an item of thoughts, which has one part. */
 export function streamedReasoning(place: StreamPlace): StreamedReasoning {
   const parts: StreamedPart[] = [];
-  const item = openItem(place, () => ({ kind: 'reasoning', parts: parts.map((part) => part.body()) }), parts);
-  const part = streamedText(partPlace(place, item, 0), 'response.reasoning_text', 'text', reasoningPart);
+  const item = openItem(place, () => ({ kind: 'reasoning', parts: parts.map((part) => part.partBody()) }), parts);
+  const part = plainPart(partPlace(place, item, 0), 'response.reasoning_text', 'text', reasoningPart);
   parts.push(part);
-  return { ...item, add: part.add };
+  return { ...item, addThought: part.addPiece };
 }
 
-/** A message: a text, a refusal or both. */
+/** Begins a message: a text, a refusal or both. */
 export function streamedMessage(place: StreamPlace): StreamedMessage {
   const parts: StreamedPart[] = [];
-  const item = openItem(place, () => ({ kind: 'message', parts: parts.map((part) => part.body()) }), parts);
-  let text: ReturnType<typeof streamedOutputText> | undefined;
-  let refusal: ReturnType<typeof streamedText> | undefined;
+  const item = openItem(place, () => ({ kind: 'message', parts: parts.map((part) => part.partBody()) }), parts);
+  let answer: AnswerPart | undefined;
+  let refusal: PlainPart | undefined;
 
-  function textOf(): ReturnType<typeof streamedOutputText> {
-    if (text !== undefined) return text;
-    const made = streamedOutputText(partPlace(place, item, parts.length));
+  function begunAnswer(): AnswerPart {
+    if (answer !== undefined) return answer;
+    const made = answerPart(partPlace(place, item, parts.length));
     parts.push(made);
-    text = made;
+    answer = made;
     return made;
   }
 
   return {
     ...item,
-    addText: (piece, logprobs) => textOf().add(piece, logprobs),
-    addAnnotations: (annotations) => textOf().annotate(annotations),
+    addText: (piece, logprobs) => begunAnswer().addPiece(piece, logprobs),
+    addAnnotations: (annotations) => begunAnswer().annotate(annotations),
     addRefusal(piece) {
       if (refusal === undefined) {
-        refusal = streamedText(partPlace(place, item, parts.length), 'response.refusal', 'refusal', refusalPart);
+        refusal = plainPart(partPlace(place, item, parts.length), 'response.refusal', 'refusal', refusalPart);
         parts.push(refusal);
       }
-      refusal.add(piece);
+      refusal.addPiece(piece);
     },
   };
 }
 
-/** A call of a function or a custom tool. */
+/** Begins a call of a function or of a custom tool. */
 export function streamedCall(place: StreamPlace, call: Omit<SaidCall, 'text'>): StreamedCall {
   const pieces: string[] = [];
   const said = (): SaidItem => ({ kind: 'call', call: { ...call, text: pieces.join('') } });
@@ -101,8 +116,8 @@ export function streamedCall(place: StreamPlace, call: Omit<SaidCall, 'text'>): 
   const isCustom = call.kind === 'custom';
   const events = isCustom ? 'response.custom_tool_call_input' : 'response.function_call_arguments';
   const last: StreamedPart = {
-    body: () => ({}),
-    close() {
+    partBody: () => ({}),
+    closePart() {
       const text = pieces.join('');
       place.emit(`${events}.done`, {
         ...at,
@@ -112,68 +127,119 @@ export function streamedCall(place: StreamPlace, call: Omit<SaidCall, 'text'>): 
   };
   return {
     ...openItem(place, said, [last]),
-    add(text) {
+    addInput(text) {
       pieces.push(text);
       place.emit(`${events}.delta`, { ...at, delta: text });
     },
   };
 }
 
+/** One of the parallel calls of a stream. */
+interface GatheredCall {
+  kind: ToolKind;
+  id: string;
+  name: string;
+  /** Text that came before the name. */
+  text: string;
+  streamed: StreamedCall | undefined;
+}
+
+/** Sorts the deltas of a stream's parallel calls by their index. A call cannot become an item before its name is known. */
+export class StreamedCalls {
+  private readonly responseId: string;
+  private readonly addItem: (call: Omit<SaidCall, 'text'>) => StreamedCall;
+  private readonly calls = new Map<number, GatheredCall>();
+
+  /** @param addItem begins the item of a call. */
+  constructor(responseId: string, addItem: (call: Omit<SaidCall, 'text'>) => StreamedCall) {
+    this.responseId = responseId;
+    this.addItem = addItem;
+  }
+
+  /** Takes one of the `tool_calls` of a delta. */
+  addCallDelta(delta: JsonObject): void {
+    const index = typeof delta.index === 'number' ? delta.index : 0;
+    const { kind, id, name, text } = readToolCall(delta);
+    const call = this.calls.get(index) ?? { kind, id, name, text: '', streamed: undefined };
+    if (!this.calls.has(index)) this.calls.set(index, call);
+    if (call.streamed === undefined) {
+      if (kind === 'custom') call.kind = kind;
+      call.id ||= id;
+      call.name ||= name;
+      call.text += text;
+      if (call.name !== '') this.beginCall(call, [...this.calls.values()].indexOf(call));
+    } else if (text !== '') {
+      call.streamed.addInput(text);
+    }
+  }
+
+  /** Takes the end of the stream: calls that were never named become items as they are. */
+  beginUnnamed(): void {
+    for (const [order, call] of [...this.calls.values()].entries()) {
+      if (call.streamed === undefined) this.beginCall(call, order);
+    }
+  }
+
+  private beginCall(call: GatheredCall, order: number): void {
+    const { kind, name, text } = call;
+    const id = call.id === '' ? ownCallId(this.responseId, order) : call.id;
+    call.streamed = this.addItem({ kind, id, name });
+    if (text !== '') call.streamed.addInput(text);
+    call.text = '';
+  }
+}
+
 function openItem(place: StreamPlace, said: () => SaidItem, parts: readonly StreamedPart[]): StreamedItem {
   const { emit, outputIndex } = place;
-  const item = (status: ItemStatus): JsonObject => outputItem(place, said(), status);
-  emit('response.output_item.added', { output_index: outputIndex, item: item('in_progress') });
+  const itemBody = (status: ItemStatus): JsonObject => outputItem(place, said(), status);
+  emit('response.output_item.added', { output_index: outputIndex, item: itemBody('in_progress') });
   return {
     kind: said().kind,
-    item,
-    close(status) {
-      for (const part of parts) part.close();
-      emit('response.output_item.done', { output_index: outputIndex, item: item(status) });
+    itemBody,
+    closeItem(status) {
+      for (const part of parts) part.closePart();
+      emit('response.output_item.done', { output_index: outputIndex, item: itemBody(status) });
     },
   };
 }
 
-function partPlace({ emit, outputIndex }: StreamPlace, { item }: StreamedItem, index: number): PartPlace {
-  const { id } = item('in_progress');
+function partPlace({ emit, outputIndex }: StreamPlace, { itemBody }: StreamedItem, index: number): PartPlace {
+  const { id } = itemBody('in_progress');
   return { emit, at: { item_id: id, output_index: outputIndex, content_index: index } };
 }
 
-/** A part of plain text. @param name of the member that says the whole of it at its end. */
-function streamedText(
+/** Begins a part of plain text. @param name the member of its last event that bears the whole text. */
+function plainPart(
   { emit, at }: PartPlace,
   events: string,
   name: 'text' | 'refusal',
   bodyOf: (text: string) => JsonObject,
-): StreamedPart & { add(text: string): void } {
+): PlainPart {
   const pieces: string[] = [];
-  const body = (): JsonObject => bodyOf(pieces.join(''));
-  emit('response.content_part.added', { ...at, part: body() });
+  const partBody = (): JsonObject => bodyOf(pieces.join(''));
+  emit('response.content_part.added', { ...at, part: partBody() });
   return {
-    body,
-    add(text) {
+    partBody,
+    addPiece(text) {
       pieces.push(text);
       emit(`${events}.delta`, { ...at, delta: text });
     },
-    close() {
+    closePart() {
       emit(`${events}.done`, { ...at, [name]: pieces.join('') });
-      emit('response.content_part.done', { ...at, part: body() });
+      emit('response.content_part.done', { ...at, part: partBody() });
     },
   };
 }
 
-/** The part with which an answer is given: it has annotations and log probabilities besides. */
-function streamedOutputText({ emit, at }: PartPlace): StreamedPart & {
-  add(text: string, logprobs: readonly JsonObject[]): void;
-  annotate(annotations: readonly JsonObject[]): void;
-} {
+function answerPart({ emit, at }: PartPlace): AnswerPart {
   const pieces: string[] = [];
   const probabilities: JsonObject[] = [];
   const annotated: JsonObject[] = [];
-  const body = (): JsonObject => textPart(pieces.join(''), [...annotated], [...probabilities]);
-  emit('response.content_part.added', { ...at, part: body() });
+  const partBody = (): JsonObject => textPart(pieces.join(''), [...annotated], [...probabilities]);
+  emit('response.content_part.added', { ...at, part: partBody() });
   return {
-    body,
-    add(text, logprobs) {
+    partBody,
+    addPiece(text, logprobs) {
       if (text === '' && logprobs.length === 0) return;
       pieces.push(text);
       probabilities.push(...logprobs);
@@ -186,9 +252,9 @@ function streamedOutputText({ emit, at }: PartPlace): StreamedPart & {
         emit('response.output_text.annotation.added', { ...place, annotation });
       }
     },
-    close() {
+    closePart() {
       emit('response.output_text.done', { ...at, text: pieces.join(''), logprobs: [...probabilities] });
-      emit('response.content_part.done', { ...at, part: body() });
+      emit('response.content_part.done', { ...at, part: partBody() });
     },
   };
 }

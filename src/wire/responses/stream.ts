@@ -1,6 +1,7 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { type FinishReason, readFinishReason } from '../chat/answer.js';
-import { type EndedResponse, failureEvents, type ResponseFailure, responsesEvent } from './failure.js';
+import { responsesUsage } from '../usage.js';
+import { type EndedResponse, failureEvents, type ResponseFailure, responsesEvent } from './errors.js';
 import {
   completedAt,
   endingOf,
@@ -12,142 +13,147 @@ import {
   usedTier,
 } from './object.js';
 import { logProbabilities, urlCitations } from './output.js';
-import { type StreamedCalls, streamedCalls } from './stream-calls.js';
 import {
+  StreamedCalls,
   type StreamedItem,
   type StreamedMessage,
   type StreamedReasoning,
+  type StreamPlace,
+  streamedCall,
   streamedMessage,
   streamedReasoning,
 } from './stream-items.js';
-import { responsesUsage } from './usage.js';
-
-/** Writes a stream of chat completion chunks as the stream of a response. */
-export interface ResponsesEvents {
-  /** The first events. To be written before all others. */
-  start(): string;
-  /** Takes a chunk; gives the events it makes, perhaps none. Holds the whole answer: bounding it is the caller's. */
-  take(chunk: JsonObject): string;
-  /**
-   * Takes the end of a complete stream.
-   * @param usage of the chat completion. `undefined`: what the chunks said. @param nowMs Unix time.
-   */
-  end(usage: JsonObject | undefined, nowMs: number): EndedResponse;
-  /** Takes the end of a stream that broke off. */
-  fail(failure: ResponseFailure): EndedResponse;
-}
 
 /**
- * The encoder of one stream. Thoughts and text are closed when something else begins, as OpenAI does; calls stay open to
- * the end, for the deltas of parallel calls may take turns.
+ * Writes a stream of chat completion chunks as the stream of a response. Thoughts and text are closed when something else
+ * begins, as OpenAI does; calls stay open to the end, for the deltas of parallel calls may take turns.
  */
-export function responsesEvents(head: ResponseHead): ResponsesEvents {
-  const items: StreamedItem[] = [];
-  /** Those that have not had their last event. */
-  const open = new Set<StreamedItem>();
-  const calls: StreamedCalls = streamedCalls(head.id, place, added);
-  let written = '';
-  let sequenceNumber = 0;
-  let reasoning: StreamedReasoning | undefined;
-  let message: StreamedMessage | undefined;
-  let finishReason: FinishReason | undefined;
-  let usage: Json | undefined;
-  let serviceTier: Json | undefined;
+export class ResponseEncoder {
+  private readonly head: ResponseHead;
+  private readonly items: StreamedItem[] = [];
+  /** Items that have not had their last event. */
+  private readonly open = new Set<StreamedItem>();
+  private readonly calls: StreamedCalls;
+  private written = '';
+  private sequenceNumber = 0;
+  private reasoning: StreamedReasoning | undefined = undefined;
+  private message: StreamedMessage | undefined = undefined;
+  private finishReason: FinishReason | undefined = undefined;
+  private usage: Json | undefined = undefined;
+  private serviceTier: Json | undefined = undefined;
 
-  function emit(type: string, members: JsonObject): void {
-    written += responsesEvent(type, sequenceNumber, members);
-    sequenceNumber += 1;
+  constructor(head: ResponseHead) {
+    this.head = head;
+    this.calls = new StreamedCalls(head.id, (call) => this.addItem(streamedCall(this.nextPlace(), call)));
   }
 
-  /** All that was written since the last time. */
-  function flush(): string {
-    const text = written;
-    written = '';
-    return text;
+  /** The first events, to be written before all others. */
+  encodeStart(): string {
+    const { head } = this;
+    const { background } = head.request;
+    const queued = queuedResponse(head);
+    this.emit('response.created', { response: background ? queued : inProgressResponse(head) });
+    if (background) this.emit('response.queued', { response: queued });
+    this.emit('response.in_progress', { response: inProgressResponse(head) });
+    return this.flush();
   }
 
-  /** The place of the next item: what else was being said is over. */
-  function place(): Parameters<typeof streamedMessage>[0] {
-    for (const item of [reasoning, message]) if (item !== undefined) close(item, 'completed');
-    reasoning = undefined;
-    message = undefined;
-    return { responseId: head.id, outputIndex: items.length, emit };
+  /** Takes a chunk. Returns its events, perhaps none. Keeps the whole answer: the caller must bound it. */
+  encodeChunk(chunk: JsonObject): string {
+    this.usage = isJsonObject(chunk.usage) ? chunk.usage : this.usage;
+    this.serviceTier = chunk.service_tier ?? this.serviceTier;
+    for (const choice of Array.isArray(chunk.choices) ? chunk.choices : []) {
+      if (!isJsonObject(choice) || (choice.index ?? 0) !== 0) continue;
+      this.finishReason = readFinishReason(choice.finish_reason) ?? this.finishReason;
+      if (isJsonObject(choice.delta)) this.encodeDelta(choice.delta, choice.logprobs);
+    }
+    return this.flush();
   }
 
-  function added<Item extends StreamedItem>(item: Item): Item {
-    items.push(item);
-    open.add(item);
-    return item;
+  /**
+   * Takes the end of a complete stream.
+   * @param usage usage of the chat completion; `undefined`: the usage that the chunks told. @param nowMs Unix time.
+   */
+  encodeEnd(usage: JsonObject | undefined, nowMs: number): EndedResponse {
+    const { items } = this;
+    this.calls.beginUnnamed();
+    const ending = endingOf(this.finishReason);
+    if (isSilent(items, ending)) this.begunMessage().addText('', []);
+    const isCut = (item: StreamedItem): boolean => ending.status === 'incomplete' && item === items.at(-1);
+    const response = responseSnapshot(this.head, {
+      ...ending,
+      output: items.map((item) => item.itemBody(isCut(item) ? 'incomplete' : 'completed')),
+      usage: responsesUsage(usage ?? this.usage),
+      serviceTier: usedTier(this.serviceTier),
+      ...completedAt(ending, nowMs),
+    });
+    for (const item of [...this.open]) this.closeItem(item, isCut(item) ? 'incomplete' : 'completed');
+    this.emit(`response.${ending.status}`, { response });
+    return { text: this.flush(), response };
   }
 
-  function close(item: StreamedItem, status: 'completed' | 'incomplete'): void {
-    if (open.delete(item)) item.close(status);
+  /** Takes the end of a stream that broke off. */
+  encodeFailure(failure: ResponseFailure): EndedResponse {
+    const output = this.items.map((item) => item.itemBody(this.open.has(item) ? 'incomplete' : 'completed'));
+    const soFar = responseSnapshot(this.head, { status: 'in_progress', output });
+    const { text, response } = failureEvents(this.sequenceNumber, soFar, failure);
+    return { text: this.flush() + text, response };
   }
 
-  function takeDelta(delta: JsonObject, logprobs: Json | undefined): void {
+  private encodeDelta(delta: JsonObject, logprobs: Json | undefined): void {
     const { reasoning_content, content, annotations, refusal, tool_calls } = delta;
     if (typeof reasoning_content === 'string' && reasoning_content !== '') {
-      reasoning ??= added(streamedReasoning(place()));
-      reasoning.add(reasoning_content);
+      this.reasoning ??= this.addItem(streamedReasoning(this.nextPlace()));
+      this.reasoning.addThought(reasoning_content);
     }
     const probabilities = typeof content === 'string' ? logProbabilities(logprobs) : [];
     if (typeof content === 'string' && (content !== '' || probabilities.length > 0)) {
-      messageOf().addText(content, probabilities);
+      this.begunMessage().addText(content, probabilities);
     }
     const citations = urlCitations(annotations);
-    if (citations.length > 0) messageOf().addAnnotations(citations);
-    if (typeof refusal === 'string' && refusal !== '') messageOf().addRefusal(refusal);
-    for (const call of Array.isArray(tool_calls) ? tool_calls : []) if (isJsonObject(call)) calls.take(call);
+    if (citations.length > 0) this.begunMessage().addAnnotations(citations);
+    if (typeof refusal === 'string' && refusal !== '') this.begunMessage().addRefusal(refusal);
+    for (const call of Array.isArray(tool_calls) ? tool_calls : []) {
+      if (isJsonObject(call)) this.calls.addCallDelta(call);
+    }
   }
 
-  function messageOf(): StreamedMessage {
-    message ??= added(streamedMessage(place()));
-    return message;
+  private begunMessage(): StreamedMessage {
+    this.message ??= this.addItem(streamedMessage(this.nextPlace()));
+    return this.message;
   }
 
-  /** The items as they are, in `status` where they have not ended. */
-  const output = (status: 'completed' | 'incomplete'): readonly JsonObject[] =>
-    items.map((item) => item.item(open.has(item) ? status : 'completed'));
+  /** The place of the next item. Closes the thoughts or the message before it. */
+  private nextPlace(): StreamPlace {
+    for (const item of [this.reasoning, this.message]) if (item !== undefined) this.closeItem(item, 'completed');
+    this.reasoning = undefined;
+    this.message = undefined;
+    return {
+      responseId: this.head.id,
+      outputIndex: this.items.length,
+      emit: (type, members) => this.emit(type, members),
+    };
+  }
 
-  return {
-    start() {
-      const { background } = head.request;
-      const queued = queuedResponse(head);
-      emit('response.created', { response: background ? queued : inProgressResponse(head) });
-      if (background) emit('response.queued', { response: queued });
-      emit('response.in_progress', { response: inProgressResponse(head) });
-      return flush();
-    },
-    take(chunk) {
-      usage = isJsonObject(chunk.usage) ? chunk.usage : usage;
-      serviceTier = chunk.service_tier ?? serviceTier;
-      for (const choice of Array.isArray(chunk.choices) ? chunk.choices : []) {
-        if (!isJsonObject(choice) || (choice.index ?? 0) !== 0) continue;
-        finishReason = readFinishReason(choice.finish_reason) ?? finishReason;
-        if (isJsonObject(choice.delta)) takeDelta(choice.delta, choice.logprobs);
-      }
-      return flush();
-    },
-    end(given, nowMs) {
-      calls.takeEnd();
-      const ending = endingOf(finishReason);
-      if (isSilent(items, ending)) messageOf().addText('', []);
-      const isCut = (item: StreamedItem): boolean => ending.status === 'incomplete' && item === items.at(-1);
-      const response = responseSnapshot(head, {
-        ...ending,
-        output: items.map((item) => item.item(isCut(item) ? 'incomplete' : 'completed')),
-        usage: responsesUsage(given ?? usage),
-        serviceTier: usedTier(serviceTier),
-        ...completedAt(ending, nowMs),
-      });
-      for (const item of [...open]) close(item, isCut(item) ? 'incomplete' : 'completed');
-      emit(`response.${ending.status}`, { response });
-      return { text: flush(), response };
-    },
-    fail(failure) {
-      const soFar = responseSnapshot(head, { status: 'in_progress', output: output('incomplete') });
-      const { text, response } = failureEvents(sequenceNumber, soFar, failure);
-      return { text: flush() + text, response };
-    },
-  };
+  private addItem<Item extends StreamedItem>(item: Item): Item {
+    this.items.push(item);
+    this.open.add(item);
+    return item;
+  }
+
+  private closeItem(item: StreamedItem, status: 'completed' | 'incomplete'): void {
+    if (this.open.delete(item)) item.closeItem(status);
+  }
+
+  private emit(type: string, members: JsonObject): void {
+    this.written += responsesEvent(type, this.sequenceNumber, members);
+    this.sequenceNumber += 1;
+  }
+
+  /** The text written since the last flush. */
+  private flush(): string {
+    const text = this.written;
+    this.written = '';
+    return text;
+  }
 }

@@ -1,10 +1,9 @@
 import { type Json, type JsonObject, shownValue } from '../../../base/json.js';
 import { listPage } from '../../../wire/list-page.js';
-import { optionalChoice } from '../../../wire/members.js';
-import { readMetadata } from '../../../wire/metadata.js';
-import { objectNotFound } from '../../../wire/object-errors.js';
-import { badRequest, missingParameter } from '../../../wire/request-errors.js';
-import type { ForwardCall, ModelOperation, Upstream } from '../../upstream.js';
+import { optionalChoice, readMetadata } from '../../../wire/members.js';
+import type { ModelOperation } from '../../../wire/operations.js';
+import { badRequest, missingParameter, objectNotFound } from '../../../wire/request-errors.js';
+import type { ForwardCall, Upstream } from '../../upstream.js';
 import type { DemoStorage } from './demo-storage.js';
 import type { Endpoints } from './endpoints.js';
 import { expiryOf, filledString } from './read-objects.js';

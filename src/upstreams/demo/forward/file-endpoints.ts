@@ -1,7 +1,6 @@
 import type { JsonObject } from '../../../base/json.js';
 import { listPage } from '../../../wire/list-page.js';
-import { objectNotFound } from '../../../wire/object-errors.js';
-import { badRequest, missingParameter } from '../../../wire/request-errors.js';
+import { badRequest, missingParameter, objectNotFound } from '../../../wire/request-errors.js';
 import { notOneOf } from '../text-errors.js';
 import type { DemoStorage, StoredFile } from './demo-storage.js';
 import type { Endpoints } from './endpoints.js';

@@ -1,6 +1,7 @@
-import { abortable } from '../../../base/abortable.js';
+import { abortable } from '../../../base/cancellation.js';
+import { bodyTooLarge } from '../../../base/errors.js';
 import { isJsonObject, type Json, type JsonObject } from '../../../base/json.js';
-import { bodyTooLarge, invalidJson, invalidType, unsupportedContentType } from '../../../wire/request-errors.js';
+import { invalidJson, invalidType, unsupportedContentType } from '../../../wire/request-errors.js';
 import type { ForwardCall } from '../../upstream.js';
 import { notAForm } from './forward-errors.js';
 import { type FormPart, parseMultipart } from './multipart.js';

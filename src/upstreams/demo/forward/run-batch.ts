@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { errorBody, toGatewayError } from '../../../base/errors.js';
 import type { JsonObject } from '../../../base/json.js';
+import type { ModelOperation } from '../../../wire/operations.js';
 import { badRequest, invalidRequest } from '../../../wire/request-errors.js';
-import type { CallContext, ModelOperation, Upstream, UpstreamCall } from '../../upstream.js';
+import type { CallContext, Upstream, UpstreamCall } from '../../upstream.js';
 import { nextIdleTurn } from '../turns.js';
 import { type BatchLine, checkLines, readLine, textLines } from './batch-lines.js';
 import { type BatchOutput, batchOutput, usageSum } from './batch-output.js';

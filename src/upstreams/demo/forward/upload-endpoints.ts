@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
+import { bodyTooLarge } from '../../../base/errors.js';
 import type { JsonObject } from '../../../base/json.js';
 import { optionalInteger, optionalString } from '../../../wire/members.js';
-import { objectNotFound } from '../../../wire/object-errors.js';
-import { badRequest, bodyTooLarge, missingParameter } from '../../../wire/request-errors.js';
+import { badRequest, missingParameter, objectNotFound } from '../../../wire/request-errors.js';
 import type { DemoStorage } from './demo-storage.js';
 import type { Endpoints } from './endpoints.js';
 import { checkedPurpose, fileBody, fileExpiry } from './file-endpoints.js';

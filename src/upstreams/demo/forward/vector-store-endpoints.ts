@@ -1,7 +1,13 @@
 import type { JsonObject } from '../../../base/json.js';
 import { listPage } from '../../../wire/list-page.js';
-import { optionalChoice, optionalInteger, optionalObject, optionalString, stringsIn } from '../../../wire/members.js';
-import { readMetadata } from '../../../wire/metadata.js';
+import {
+  optionalChoice,
+  optionalInteger,
+  optionalObject,
+  optionalString,
+  readMetadata,
+  stringsIn,
+} from '../../../wire/members.js';
 import { badRequest, missingParameter } from '../../../wire/request-errors.js';
 import type { DemoStorage } from './demo-storage.js';
 import type { Endpoints } from './endpoints.js';

@@ -1,7 +1,6 @@
 import type { JsonObject } from '../../../base/json.js';
 import { listPage } from '../../../wire/list-page.js';
-import { optionalChoice } from '../../../wire/members.js';
-import { readAttributes } from '../../../wire/metadata.js';
+import { optionalChoice, readAttributes } from '../../../wire/members.js';
 import type { DemoStorage } from './demo-storage.js';
 import type { Endpoints } from './endpoints.js';
 import { notFound } from './forward-errors.js';

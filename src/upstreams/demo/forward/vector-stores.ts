@@ -1,6 +1,5 @@
 import type { JsonObject } from '../../../base/json.js';
-import { objectNotFound } from '../../../wire/object-errors.js';
-import { badRequest } from '../../../wire/request-errors.js';
+import { badRequest, objectNotFound } from '../../../wire/request-errors.js';
 import type { DemoStorage, StoredFile } from './demo-storage.js';
 import { notFound } from './forward-errors.js';
 import { type Shelf, shelf } from './shelf.js';

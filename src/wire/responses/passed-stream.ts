@@ -1,0 +1,174 @@
+import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
+import {
+  ANSWER_BOUNDS,
+  type JsonDocument,
+  memberValue,
+  outlinedByteLength,
+  parseDocument,
+  replaceMembers,
+} from '../../base/json-document.js';
+import { estimateTokens } from '../estimate.js';
+import { EventBuffer } from '../event-buffer.js';
+import { BLANK_LINE, BYTE_ORDER_MARK, endOfEvent, eventData } from '../sse.js';
+import { readResponsesUsage, type TokenUsage } from '../usage.js';
+import type { StreamFailure, WatchedStream, WatchOptions } from '../watched-stream.js';
+
+/** The settings that matter for a response. Its longest events are snapshots, which bear the whole answer. */
+export type ResponsesStreamOptions = Pick<WatchOptions, 'showModel' | 'maxEventBytes'>;
+
+/** Events with which a response has ended, well or not. */
+const LAST_EVENTS = new Set(['response.completed', 'response.incomplete', 'response.failed', 'response.cancelled']);
+
+/**
+ * A watched stream of a response that the upstream makes itself. It is done when the response has ended. An upstream's
+ * `error` event is not passed on, for it may tell what the client must not know; `response.failed` is a proper end.
+ */
+export class ResponsesStream implements WatchedStream {
+  done = false;
+  begun = false;
+  finished = false;
+  failure: StreamFailure | undefined = undefined;
+  usage: TokenUsage | undefined = undefined;
+  lastChunk: JsonObject | undefined = undefined;
+  /** The latest number of a shown event: an event of our own goes on from there. -1: there was none yet. */
+  lastSequenceNumber = -1;
+  /** Set as soon as a snapshot was seen. */
+  responseId: string | undefined = undefined;
+  /** The latest snapshot, as the client sees it. */
+  response: JsonObject | undefined = undefined;
+  private readonly options: ResponsesStreamOptions;
+  private readonly buffer = new EventBuffer();
+  private textEvents = 0;
+  private textBytes = 0;
+
+  constructor(options: ResponsesStreamOptions) {
+    this.options = options;
+  }
+
+  watchPiece(piece: Uint8Array | JsonObject): string | Uint8Array | undefined {
+    return piece instanceof Uint8Array ? this.watchBytes(piece) : this.watchEvent(piece);
+  }
+
+  watchEnd(): Uint8Array | undefined {
+    return this.buffer.heldBytes === 0 ? undefined : this.watchBytes(BLANK_LINE);
+  }
+
+  deliveredTokens(): number {
+    return Math.max(this.textEvents, estimateTokens(this.textBytes));
+  }
+
+  private watchBytes(piece: Uint8Array): Uint8Array | undefined {
+    const complete = this.buffer.addBytes(piece);
+    if (this.buffer.heldBytes > this.options.maxEventBytes) this.fail({ kind: 'malformed' });
+    return complete === undefined ? undefined : this.shownBytes(complete, this.buffer.text);
+  }
+
+  /** The events as they are shown: the bytes themselves where nothing changes. */
+  private shownBytes(bytes: Buffer, text: string): Uint8Array | undefined {
+    let shown = '';
+    for (let at = 0; at < text.length && this.failure === undefined && !this.done; ) {
+      const end = endOfEvent(text, at);
+      shown += this.inspectEvent(text.slice(at, end));
+      at = end;
+    }
+    if (shown === text) return bytes;
+    return shown === '' ? undefined : Buffer.from(shown, 'latin1');
+  }
+
+  /** Reads an event. Returns it as it is shown, in latin1; an empty text when it is hidden. */
+  private inspectEvent(given: string): string {
+    const event = given.startsWith(BYTE_ORDER_MARK) ? given.slice(BYTE_ORDER_MARK.length) : given;
+    const data = eventData(event);
+    // A comment may tell the upstream's name of the model, and breaks go-openai as in chat (wire.md §2.2).
+    if (data === undefined) return '';
+    if (data === '[DONE]') {
+      this.done = true;
+      return '';
+    }
+    if (event.length > this.options.maxEventBytes) return this.fail({ kind: 'malformed' });
+    const result = parseDocument(Buffer.from(data, 'latin1'), ANSWER_BOUNDS);
+    if (result.kind === 'refused') return this.fail({ kind: 'malformed' });
+    const { document, outline } = result;
+    const { body } = outline;
+    const reported = reportedError(body, document);
+    if (reported !== undefined) return this.fail({ kind: 'reported', error: reported });
+    const { showModel } = this.options;
+    const renamed = showModel === undefined ? undefined : withModel(document, body, showModel);
+    const response = memberValue(renamed === undefined ? document : { ...document, ...renamed }, 'response');
+    this.noteEvent(body, isJsonObject(response) ? response : undefined);
+    if (typeof body.delta === 'string') this.countText(outlinedByteLength(outline, body.delta));
+    if (renamed !== undefined) return eventText(body.type, renamed.bytes.toString('latin1'));
+    // Lines such as `id:` break some SDKs (wire.md §2.2).
+    return /(?:^|[\r\n])(?:id|retry):/.test(event) ? eventText(body.type, data) : event;
+  }
+
+  private watchEvent(event: JsonObject): string | undefined {
+    const reported = reportedError(event);
+    if (reported !== undefined) {
+      this.fail({ kind: 'reported', error: reported });
+      return undefined;
+    }
+    const { response } = event;
+    const { showModel } = this.options;
+    const isRenamed = showModel !== undefined && isJsonObject(response) && 'model' in response;
+    const snapshot = isRenamed ? { ...response, model: showModel } : response;
+    const shown = isRenamed ? { ...event, response: snapshot } : event;
+    this.noteEvent(event, isJsonObject(snapshot) ? snapshot : undefined);
+    if (typeof event.delta === 'string') this.countText(Buffer.byteLength(event.delta));
+    this.lastChunk = shown;
+    return eventText(event.type, JSON.stringify(shown));
+  }
+
+  /** Notes what an event says. @param response the snapshot that it bears, if any. */
+  private noteEvent({ type, sequence_number }: JsonObject, response: JsonObject | undefined): void {
+    this.begun = true;
+    if (typeof sequence_number === 'number') this.lastSequenceNumber = sequence_number;
+    if (response !== undefined) {
+      this.response = response;
+      if (typeof response.id === 'string') this.responseId = response.id;
+      this.usage = readResponsesUsage(response.usage) ?? this.usage;
+    }
+    if (typeof type !== 'string' || !LAST_EVENTS.has(type)) return;
+    this.finished = true;
+    this.done = true;
+  }
+
+  private countText(bytes: number): void {
+    if (bytes > 0) this.textEvents += 1;
+    this.textBytes += bytes;
+  }
+
+  private fail(failure: StreamFailure): '' {
+    this.failure = failure;
+    return '';
+  }
+}
+
+/** The error that an event reports, in either of the two shapes: nested, or beside the event's type. */
+function reportedError(
+  { type, error, sequence_number: _, ...flat }: JsonObject,
+  document?: JsonDocument,
+): Json | undefined {
+  if (type !== 'error' && (error === undefined || error === null)) return undefined;
+  const nested = document === undefined ? error : memberValue(document, 'error');
+  if (nested !== undefined && nested !== null) return nested;
+  const texts = document === undefined ? {} : { message: memberValue(document, 'message') ?? null };
+  return { ...flat, ...texts };
+}
+
+/** The event with its snapshot's model replaced and all other bytes untouched; `undefined` when it names none. */
+function withModel(document: JsonDocument, { response }: JsonObject, model: string): JsonDocument | undefined {
+  const span = document.members.get('response');
+  if (span === undefined || !isJsonObject(response) || response.model === undefined) return undefined;
+  const snapshot = parseDocument(document.bytes.subarray(span.start, span.end), ANSWER_BOUNDS);
+  if (snapshot.kind === 'refused') return undefined;
+  const replaced = replaceMembers(snapshot.document, { model });
+  const bytes = Buffer.concat([document.bytes.subarray(0, span.start), replaced, document.bytes.subarray(span.end)]);
+  const members = new Map([['response', { start: span.start, end: span.start + replaced.length }]]);
+  return { bytes, members };
+}
+
+/** One event, in the encoding of its data. */
+function eventText(type: Json | undefined, data: string): string {
+  return typeof type === 'string' && /^[\w.]+$/.test(type) ? `event: ${type}\ndata: ${data}\n\n` : `data: ${data}\n\n`;
+}

@@ -1,0 +1,43 @@
+import type { Json, JsonObject } from '../base/json.js';
+import type { TokenUsage } from './usage.js';
+
+/** Settings for watching the stream of one answer. */
+export interface WatchOptions {
+  /** Hides the usage chunk: we asked for it, the client did not. */
+  readonly hideUsage: boolean;
+  /** Counts a stream as finished only once it told its usage, or by `[DONE]`: the client waits for it. */
+  readonly awaitsUsage: boolean;
+  /** Model id to show in place of the upstream's; `undefined` leaves that as it is. */
+  readonly showModel: string | undefined;
+  /** Answers asked for: the stream is finished when that many have a finish reason. */
+  readonly n: number;
+  /** Longest single event. */
+  readonly maxEventBytes: number;
+}
+
+/**
+ * Watches a stream on its way to the client. Whole events pass as the bytes they came as and are read only where they
+ * must be. No event is ever half delivered: the stream can be ended properly after any piece.
+ */
+export interface WatchedStream {
+  /** Takes a piece of the upstream's stream. Returns the part that may go to the client now, `undefined` when there is none. */
+  watchPiece(piece: Uint8Array | JsonObject): string | Uint8Array | undefined;
+  /** Takes the end of the upstream's stream, which may lack its last blank line. */
+  watchEnd(): string | Uint8Array | undefined;
+  /** True once the upstream said `[DONE]`: nothing more will come. */
+  readonly done: boolean;
+  /** True once an event was shown; comments do not count. */
+  readonly begun: boolean;
+  /** True once every answer has its finish reason. */
+  readonly finished: boolean;
+  /** Set once the upstream reported an error, which is not passed on, or sent something that is no chunk. */
+  readonly failure: StreamFailure | undefined;
+  readonly usage: TokenUsage | undefined;
+  /** The latest chunk that came as an object. */
+  readonly lastChunk: JsonObject | undefined;
+  /** Fewest output tokens that the client can have received so far. */
+  deliveredTokens(): number;
+}
+
+/** The reason why a watched stream cannot go on. */
+export type StreamFailure = { readonly kind: 'reported'; readonly error: Json } | { readonly kind: 'malformed' };
