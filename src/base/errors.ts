@@ -68,11 +68,11 @@ export function causeOf(thrown: unknown): unknown {
   return thrown === undefined ? new Error('Something threw undefined') : thrown;
 }
 
-// 404 to 422: the address, and how the body was sent.
-
+/** 404 for a path that no route has. */
 export const unknownUrl = (method: string, path: string): GatewayError =>
   new GatewayError({ status: 404, message: `Invalid URL (${method} ${path})`, shouldRetry: false });
 
+/** 405 for a path that has routes for other methods. @param allow those methods, separated by commas. */
 export const methodNotAllowed = (method: string, path: string, allow: string): GatewayError =>
   new GatewayError({
     status: 405,
@@ -138,8 +138,6 @@ export const bodyReadByHost = (): GatewayError =>
     cause: new Error('A multipart body was read before it reached megallm. Mount megallm before the parser.'),
   });
 
-// 5xx: ourselves and the upstream.
-
 /** A bug or a failing part of the host. The client learns nothing but the request id. */
 export const internalError = (cause: unknown): GatewayError =>
   new GatewayError({
@@ -150,12 +148,15 @@ export const internalError = (cause: unknown): GatewayError =>
     cause,
   });
 
+/** 502 for an upstream that could not be reached, or that failed. */
 export const upstreamError = (message: string, cause?: unknown): GatewayError =>
   new GatewayError({ status: 502, message, code: 'upstream_error', cause });
 
+/** 502 for an answer of the upstream that makes no sense: sending the request again would not help. */
 export const upstreamBadResponse = (message: string, cause?: unknown): GatewayError =>
   new GatewayError({ status: 502, message, code: 'upstream_bad_response', shouldRetry: false, cause });
 
+/** 504 for an upstream that did not begin to answer in time. */
 export const upstreamTimeout = (cause?: unknown): GatewayError =>
   new GatewayError({
     status: 504,
@@ -197,6 +198,7 @@ export const unavailable = (
   cause?: unknown,
 ): GatewayError => new GatewayError({ status: 503, message, code, retryAfterMs: 1_000, shouldRetry: true, cause });
 
+/** 503 for a gateway that is closing. */
 export const shuttingDown = (): GatewayError =>
   new GatewayError({
     status: 503,

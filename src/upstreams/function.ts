@@ -6,7 +6,7 @@ import { type ChatHead, chatCompletion, chatHead } from '../wire/chat/answer.js'
 import { asksForUsage, chatChunks } from '../wire/chat/chunks.js';
 import { collectChunks } from '../wire/chat/collect-chunks.js';
 import { DeltaCompleter } from '../wire/chat/complete-deltas.js';
-import { isWellFormed, readAnswer } from '../wire/chat/read-answer.js';
+import { isFullCompletion, readAnswer } from '../wire/chat/read-answer.js';
 import { readPiece, shownValue } from './function-pieces.js';
 import { type AbortPolicy, abortPolicy, type Upstream, type UpstreamCall, type UpstreamReply } from './upstream.js';
 
@@ -77,7 +77,7 @@ function replyOf(answer: unknown, { body }: UpstreamCall, head: ChatHead): Upstr
   }
   const { id, created, model } = head;
   if (isJsonObject(given.error)) return { kind: 'whole', body: given };
-  const completed = isWellFormed(given)
+  const completed = isFullCompletion(given)
     ? { id, object: 'chat.completion', created, model, ...given }
     : chatCompletion(readAnswer(given, head));
   return { kind: 'whole', body: completed };

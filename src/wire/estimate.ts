@@ -1,5 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 import { type JsonDocument, type JsonOutline, outlinedByteLength } from '../base/json-document.js';
+import { objectsAmong } from './members.js';
 
 /**
  * UTF-8 bytes to a token, as a rule: English prose has 4 to 5, code and digits about 3, Chinese 3 bytes to a character of
@@ -203,9 +204,6 @@ function itemBytes({ content, summary, arguments: args, input }: JsonObject): nu
   const parts = [...objectsAmong(content), ...objectsAmong(summary)];
   return sum([bytesOf(args), bytesOf(input), ...parts.map(({ text, refusal }) => bytesOf(text) + bytesOf(refusal))]);
 }
-
-const objectsAmong = (value: Json | undefined): readonly JsonObject[] =>
-  Array.isArray(value) ? value.filter(isJsonObject) : [];
 
 const memberBytes = (value: Json | undefined, name: string): number => (isJsonObject(value) ? bytesOf(value[name]) : 0);
 

@@ -1,5 +1,5 @@
 import { isJsonObject, type JsonObject } from '../base/json.js';
-import { optionalChoice, optionalInteger, type Range } from './members.js';
+import { type NumberRange, optionalChoice, optionalInteger } from './members.js';
 import { badRequest, invalidValue } from './request-errors.js';
 
 /** Rules by which a list is paged. */
@@ -74,7 +74,7 @@ export function metadataFilter(query: URLSearchParams): (object: JsonObject) => 
 }
 
 /** The whole number of a parameter that may be absent. @throws {GatewayError} 400 for anything else. */
-export function integerParameter(query: URLSearchParams, name: string, range: Range): number | undefined {
+export function integerParameter(query: URLSearchParams, name: string, range: NumberRange): number | undefined {
   const text = query.get(name);
   const isNumber = text !== null && /^-?\d{1,15}(?:\.\d{1,15})?$/.test(text);
   return optionalInteger(name, isNumber ? Number(text) : text, range);

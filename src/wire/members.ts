@@ -14,7 +14,7 @@ import {
 // Readers of single members of a JSON body, with OpenAI's 400 for a value of another type. `null` is as good as absent.
 
 /** Bounds of a number, both included. */
-export interface Range {
+export interface NumberRange {
   readonly min: number;
   readonly max: number;
 }
@@ -58,7 +58,7 @@ export function optionalBoolean(param: string, value: Json | undefined): boolean
  * any maximum.
  * @param param how errors name it.
  */
-export function optionalInteger(param: string, value: Json | undefined, { min, max }: Range): number | undefined {
+export function optionalInteger(param: string, value: Json | undefined, { min, max }: NumberRange): number | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof value !== 'number' || (Number.isFinite(value) && !Number.isInteger(value))) {
     throw invalidType(param, 'an integer', value);
@@ -69,7 +69,7 @@ export function optionalInteger(param: string, value: Json | undefined, { min, m
 }
 
 /** The number of a member that may be absent or null. @param param how errors name it. */
-export function optionalDecimal(param: string, value: Json | undefined, { min, max }: Range): number | undefined {
+export function optionalDecimal(param: string, value: Json | undefined, { min, max }: NumberRange): number | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof value !== 'number') throw invalidType(param, 'a decimal', value);
   if (value < min) throw numberBelowMin(param, 'decimal', min, value);
@@ -120,6 +120,11 @@ function itemsIn<T extends Json>(
     if (!is(item)) throw invalidType(`${param}[${index}]`, what === 'object' ? 'an object' : 'a string', item);
     return item;
   });
+}
+
+/** The objects in an answer's array, for whoever must not fail: other items are skipped, and other values have none. */
+export function objectsAmong(value: Json | undefined): readonly JsonObject[] {
+  return Array.isArray(value) ? value.filter(isJsonObject) : [];
 }
 
 /** A copy without the members that are null or absent. */

@@ -33,7 +33,7 @@ export function referencesIn(body: Json): Reference[] {
   return [...found.values()];
 }
 
-/** @param kind the kind of object that a text means here; `undefined` when texts mean none. */
+/** Adds the objects that a value names. @param kind the kind of object that a text means here; `undefined`: none. */
 function collectReferences(value: Json, kind: ObjectKind | undefined, found: Map<string, Reference>): void {
   if (typeof value === 'string') {
     if (kind !== undefined) found.set(`${kind} ${value}`, { kind, id: value });

@@ -485,7 +485,7 @@ describe('wire.md §2.2, the hard rules', () => {
   );
 
   it('rule 23: hosts are told to keep connections longer than clients do', () => {
-    assert.match(readFileSync('README.md', 'utf8'), /keepAliveTimeout = 65_000/);
+    assert.match(readFileSync('docs/operations.md', 'utf8'), /keepAliveTimeout = 65_000/);
     assert.match(readFileSync('examples/start.ts', 'utf8'), /keepAliveTimeout = 65_000/);
   });
 

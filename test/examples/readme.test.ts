@@ -1,126 +1,226 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { basename, join } from 'node:path';
-import { after, describe, it } from 'node:test';
-import * as gateway from 'megallm-middleware';
-import OpenAI from 'openai';
-import { eventually, within } from '../helpers/deadline.js';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, it } from 'node:test';
+import {
+  defaultModels,
+  hashSecret,
+  memoryIdempotency,
+  memoryLimiter,
+  memoryObjects,
+  memoryUsage,
+  systemClock,
+} from 'megallm-middleware';
+import { type Config, type GatewayOptions, resolveOptions } from '../../src/config/options.js';
+import { PAGES, programsOf, tableRows } from '../helpers/pages.js';
 
-const START_MS = 30_000;
-const LISTENS = /\.listen\(\d+/;
+const MAX_README_BYTES = 8_192;
+const PAGE_OF_OPTIONS = 'docs/options.md';
 
-const README = readFileSync('README.md', 'utf8');
-
-// In the tree of the package, so that its own name resolves to it; the dot keeps `tsc` and the test runner out.
-const FOLDER = mkdtempSync('test/examples/.readme-');
-
-const started: ChildProcess[] = [];
-after(async () => {
-  for (const child of started) {
-    if (child.exitCode !== null || child.signalCode !== null) continue;
-    child.kill('SIGKILL');
-    await within(once(child, 'exit'), 'the end of a program');
-  }
-  rmSync(FOLDER, { recursive: true, force: true });
-});
-
-interface Block {
-  readonly line: number;
-  readonly code: string;
-}
-
-const BLOCKS: readonly Block[] = [...README.matchAll(/^```(?:ts|js|typescript|javascript)\n([\s\S]*?)^```$/gm)].map(
-  ({ 1: code = '', index }) => ({ line: README.slice(0, index).split('\n').length + 1, code }),
-);
-const PROGRAMS = BLOCKS.filter(({ code }) => /^import /m.test(code) && LISTENS.test(code));
-
-/** What a block that is not a program takes as given; globals, so that a block's own imports go before them. */
-function presumed(): string {
-  const exported = Object.keys(gateway).map((name) => `const ${name}: typeof import('megallm-middleware').${name};`);
-  return `declare global {
-  ${exported.join('\n  ')}
-  const megallm: typeof import('megallm-middleware/express').megallm;
-  const OpenAI: typeof import('openai').default;
-  const apiKey: string;
-  const upstream: import('megallm-middleware').Upstream;
-  const myStore: import('megallm-middleware').KeyStore;
-  function userOf(native: unknown): object | undefined;
-}
-export {};
-`;
-}
-
-function write(name: string, text: string): string {
-  const path = join(FOLDER, name);
-  writeFileSync(path, text);
-  return path;
-}
-
-function launch(args: readonly string[]): { child: ChildProcess; printed: () => string } {
-  const { PATH, HOME } = process.env;
-  const child = spawn(process.execPath, args, { env: { PATH, HOME }, stdio: ['ignore', 'pipe', 'pipe'] });
-  started.push(child);
-  let printed = '';
-  const read = (chunk: Buffer): void => {
-    printed += chunk;
-  };
-  child.stdout.on('data', read);
-  child.stderr.on('data', read);
-  return { child, printed: () => printed };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0);
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  assert.ok(typeof address === 'object' && address !== null);
-  return address.port;
-}
-
-async function firstAnswer({ line, code }: Block): Promise<string | null | undefined> {
-  const port = await freePort();
-  const path = write(`program-${line}.ts`, code.replace(LISTENS, `.listen(${port}`));
-  const { child, printed } = launch(['--import', 'tsx', '--conditions=@megallm/source', path]);
-  const listens = async (): Promise<boolean> => {
-    assert.equal(child.exitCode, null, `The program ended: ${printed()}`);
-    const answered = await fetch(`http://localhost:${port}/`, { signal: AbortSignal.timeout(5_000) }).catch(() => null);
-    await answered?.body?.cancel();
-    return answered !== null && /use: \S+/.test(printed());
-  };
-  await eventually(listens, () => `the program listens and prints a key: ${printed()}`, START_MS);
-  const apiKey = /use: (\S+)/.exec(printed())?.[1] ?? '';
-  const client = new OpenAI({ baseURL: `http://localhost:${port}/v1`, apiKey, maxRetries: 0, timeout: 10_000 });
-  const messages = [{ role: 'user', content: 'Say hello' } as const];
-  const answer = await client.chat.completions.create({ model: 'gpt-4o', messages });
-  return answer.choices[0]?.message.content;
-}
+const read = (page: string): string => readFileSync(page, 'utf8');
 
 describe('the README', () => {
-  it('shows a program for each host', () => {
-    const hosts = PROGRAMS.map(({ code }) => /megallm-middleware\/(\w+)/.exec(code)?.[1]);
-    assert.deepEqual(hosts, ['express', 'koa', 'node']);
+  it('fits into 8 kB, and begins with how to install and to mount the package', () => {
+    const text = read('README.md');
+    assert.ok(Buffer.byteLength(text) <= MAX_README_BYTES, `${Buffer.byteLength(text)} bytes`);
+    const [title, sentence, command, mount] = text.split('\n\n');
+    assert.match(title ?? '', /^# megallm-middleware$/);
+    assert.match(sentence ?? '', /^[^.]+\.$/s);
+    assert.equal(command, '```sh\nnpm install megallm-middleware\n```');
+    assert.match(mount ?? '', /^\*\*Mount it before body parsers\*\*/);
   });
 
-  for (const program of PROGRAMS) {
-    it(`line ${program.line}: the program answers the official client`, async () => {
-      assert.equal(await firstAnswer(program), 'hello');
+  it('shows a program for each host', () => {
+    const programs = programsOf('README.md').filter(({ code }) => /\.listen\(3000/.test(code));
+    const hosts = programs.map(({ code }) => /megallm-middleware\/(\w+)/.exec(code)?.[1]);
+    assert.deepEqual(hosts, ['express', 'koa', 'node']);
+  });
+});
+
+describe('README and docs', () => {
+  it('leave tests out of the way of users', () => {
+    assert.deepEqual(
+      PAGES.filter((page) => /\btest\/|\.test\.ts/.test(read(page))),
+      [],
+    );
+  });
+
+  it('link to pages and headings that are there, and every page is linked from the README', () => {
+    const broken: string[] = [];
+    for (const page of [...PAGES, 'CHANGELOG.md', 'SECURITY.md']) {
+      for (const [, target = ''] of read(page).matchAll(/\]\((?!https?:)([^)\s]+)\)/g)) {
+        const [path = '', heading] = target.split('#');
+        const file = path === '' ? page : join(dirname(page), path);
+        const isThere = statSync(file, { throwIfNoEntry: false }) !== undefined;
+        if (!isThere || (heading !== undefined && !headingsOf(file).includes(heading)))
+          broken.push(`${page}: ${target}`);
+      }
+    }
+    assert.deepEqual(broken, []);
+    const unlinked = readdirSync('docs').filter((name) => !read('README.md').includes(`(docs/${name})`));
+    assert.deepEqual(unlinked, []);
+  });
+});
+
+/** As GitHub names the headings of a page in links. */
+function headingsOf(page: string): string[] {
+  return [...read(page).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+/** The options of a page's tables, and how their defaults are told. */
+function optionsOf(page: string): Map<string, string> {
+  const rows = tableRows(page, 'option');
+  return new Map(rows.flatMap(([name = '', told = '']) => (/^`\w+`$/.test(name) ? [[name.slice(1, -1), told]] : [])));
+}
+
+/** How a value is told in the tables. */
+function told(value: string | number | boolean): string {
+  if (typeof value !== 'number') return `\`${typeof value === 'string' ? `'${value}'` : value}\``;
+  return `\`${String(value).replace(/\B(?=(?:\d{3})+$)/g, '_')}\``;
+}
+
+/** What the resolver makes of no options, told as the tables tell it; what is no value of one kind is told in words. */
+const DEFAULTS: { readonly [Name in keyof GatewayOptions]-?: (config: Config, production: Config) => string } = {
+  upstream: ({ upstream }, production) => {
+    assert.deepEqual([upstream.name, production.upstream.name], ['demo', 'unconfigured']);
+    assert.equal(resolved({ environment: { OPENAI_API_KEY: 'sk-of-openai' } }).upstream.name, 'openai');
+    return 'OpenAI with `OPENAI_API_KEY`, else `demo()`; in production 503';
+  },
+  models({ models }) {
+    assert.deepEqual(
+      models.listed.map(({ id }) => id),
+      Object.keys(defaultModels()),
+    );
+    return '`defaultModels()`';
+  },
+  unlistedModels({ models }) {
+    assert.equal(models.find('nobody-lists-this')?.id, 'nobody-lists-this');
+    assert.equal(resolved({ models: {} }).models.find('nobody-lists-this'), undefined);
+    return "`'pass'`; with `models` `'refuse'`";
+  },
+  keys(_config, production) {
+    const notices: string[] = [];
+    resolved({ hooks: { onNotice: (text) => notices.push(text) } });
+    assert.match(notices.join(), /^No API keys are set. For development, use: sk-mega-\w{49}$/);
+    assert.equal(production.keys.find(hashSecret('sk-0123456789abcdef')), undefined);
+    const { keys } = resolved({ environment: { MEGALLM_KEYS: 'sk-0123456789abcdef' } });
+    assert.notEqual(keys.find(hashSecret('sk-0123456789abcdef')), undefined);
+    return '`MEGALLM_KEYS`, else a development key; in production none';
+  },
+  identify: ({ identify }) => (identify === undefined ? 'none' : 'something'),
+  admin({ admin }) {
+    const secret = 'b1946ac92492d2347c6235b4d2611184';
+    assert.equal(admin, undefined);
+    assert.notEqual(resolved({ environment: { MEGALLM_ADMIN_SECRET: secret } }).admin, undefined);
+    return '`MEGALLM_ADMIN_SECRET`';
+  },
+  tiers: ({ tiers }) => [...tiers.keys()].map((tier) => `\`${tier}\``).join(', '),
+  globalLimits: ({ globalLimits }) => (Object.keys(globalLimits).length === 0 ? 'none' : 'some'),
+  budgetTimeZone({ findPeriod }) {
+    assert.equal(findPeriod('day', Date.UTC(2026, 10, 28, 13)).from, Date.UTC(2026, 10, 28));
+    return told('UTC');
+  },
+  limiter: ({ limiter }) => makerOf(limiter, memoryLimiter),
+  usage: ({ usage }) => makerOf(usage, memoryUsage),
+  objects: ({ objects }) => makerOf(objects, memoryObjects),
+  idempotency: ({ idempotency }) => makerOf(idempotency, memoryIdempotency),
+  hooks() {
+    const { error } = console;
+    const printed: string[] = [];
+    console.error = (...parts: unknown[]) => printed.push(parts.join(' '));
+    try {
+      const { hooks } = resolveOptions({ environment: { MEGALLM_KEYS: 'sk-0123456789abcdef' } });
+      hooks.onError('an error', { requestId: 'req_1', keyId: undefined });
+      hooks.onNotice('a notice');
+    } finally {
+      console.error = error;
+    }
+    assert.deepEqual(printed, ['[megallm] req_1 an error', '[megallm] a notice']);
+    return 'errors and notices to stderr';
+  },
+  basePath: ({ basePath }) => told(basePath),
+  unversionedPaths: ({ unversionedPaths }) => told(unversionedPaths),
+  cors: ({ cors }) => (cors === undefined ? 'none' : 'some'),
+  maxBodyBytes: ({ maxBodyBytes }) => told(maxBodyBytes),
+  maxUploadBytes: ({ maxUploadBytes }) => told(maxUploadBytes),
+  bodyTimeoutMs() {
+    const delays: number[] = [];
+    const setTimer = (_run: () => void, delayMs: number): (() => void) => {
+      delays.push(delayMs);
+      return () => {};
+    };
+    resolved({ clock: { wallMs: () => 0, steadyMs: () => 0, setTimer } }).startBodyDeadline(() => {});
+    return told(delays[0] ?? 0);
+  },
+  defaultMaxOutputTokens: ({ defaultMaxOutputTokens }) => told(defaultMaxOutputTokens),
+  timeoutMs: ({ timeoutMs }) => told(timeoutMs),
+  maxResponseBytes: ({ maxResponseBytes }) => told(maxResponseBytes),
+  maxConcurrentCalls: ({ maxConcurrentCalls }) => told(maxConcurrentCalls),
+  debug: ({ debug }, production) => `${told(debug)}; in production ${told(production.debug)}`,
+  environment() {
+    const { OPENAI_API_KEY } = process.env;
+    process.env.OPENAI_API_KEY = 'sk-of-openai';
+    try {
+      assert.equal(resolveOptions({ hooks: QUIET }).upstream.name, 'openai');
+    } finally {
+      if (OPENAI_API_KEY === undefined) delete process.env.OPENAI_API_KEY;
+      else process.env.OPENAI_API_KEY = OPENAI_API_KEY;
+    }
+    return '`process.env`';
+  },
+  clock: ({ clock }) => (clock === systemClock ? '`systemClock`' : 'another'),
+};
+
+const QUIET = { onNotice: () => {} };
+
+function resolved(options: GatewayOptions = {}): Config {
+  return resolveOptions({ environment: {}, hooks: QUIET, ...options });
+}
+
+function makerOf(store: object, maker: () => object): string {
+  assert.deepEqual(Object.keys(store), Object.keys(maker()));
+  return `\`${maker.name}()\``;
+}
+
+describe('the tables of options', () => {
+  const usual = resolved();
+  const production = resolved({ environment: { NODE_ENV: 'production' } });
+
+  for (const page of ['README.md', PAGE_OF_OPTIONS]) {
+    it(`name every option with the default that it has, in ${page}`, () => {
+      const expected = Object.entries(DEFAULTS).map(([name, tell]) => [name, tell(usual, production)]);
+      assert.deepEqual(Object.fromEntries(optionsOf(page)), Object.fromEntries(expected));
     });
   }
+});
 
-  it('has no block that does not type-check', async () => {
-    const files = BLOCKS.map(({ line, code }) => write(`line-${line}.ts`, `${code}export {};\n`));
-    files.push(write('presumed.d.ts', presumed()));
-    const config = write(
-      'tsconfig.json',
-      JSON.stringify({ extends: '../../../tsconfig.json', files: files.map((path) => basename(path)), include: [] }),
+describe('the table of errors', () => {
+  const CODES =
+    /code: '([a-z_]+)'|unavailable\(\s*'([a-z_]+)'|badRequest\(\s*(?:`[^`]*`|'[^']*'|"[^"]*"|[\w.()]+),\s*'([a-z_]+)'/g;
+
+  it('has each code that the gateway answers with, and no other', () => {
+    const told = tableRows('docs/errors.md', 'code').flatMap(([codes = '']) => codes.match(/\w+/g) ?? []);
+    const sources = readdirSync('src', { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts') && !name.includes('demo'))
+      .map((name) => read(join('src', name)));
+    const answered = sources.flatMap((source) =>
+      [...source.matchAll(CODES)].map(([, plain, busy, bad]) => plain ?? busy ?? bad ?? ''),
     );
-    const { child, printed } = launch(['node_modules/typescript/bin/tsc', '-p', config, '--noEmit']);
-    const [code] = await within(once(child, 'close'), 'the type check', START_MS);
-    assert.equal(code, 0, printed());
+    assert.deepEqual(
+      [...new Set(answered)].filter((code) => !told.includes(code)),
+      [],
+    );
+    const isWritten = (code: string): boolean => sources.some((source) => source.includes(`'${code}'`));
+    // Made of a kind and a word.
+    const isComposed = (code: string): boolean => /^(?:integer|decimal)_(?:above_max|below_min)_value$/.test(code);
+    assert.deepEqual(
+      told.filter((code) => code !== 'null' && !isWritten(code) && !isComposed(code)),
+      [],
+    );
   });
 });

@@ -1,5 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { chatCompletionId } from '../ids.js';
+import { objectsAmong } from '../members.js';
 import { type ToolKind, toolCallBody } from './tool-calls.js';
 
 /** The reason why a choice ended. OpenAI's list is closed: several SDKs fail at any other reason. */
@@ -173,7 +174,7 @@ export function storedCompletion(request: JsonObject, completion: JsonObject, re
 
 /** The messages of a stored request as they are listed, with ids of their own. */
 export function storedMessages({ messages }: JsonObject, completionId: string): JsonObject[] {
-  return (Array.isArray(messages) ? messages : []).filter(isJsonObject).map((message, index) => ({
+  return objectsAmong(messages).map((message, index) => ({
     ...message,
     id: `${completionId}-${index}`,
     content: typeof message.content === 'string' ? message.content : null,

@@ -1,4 +1,5 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
+import { objectsAmong } from '../members.js';
 import { type ChatAnswer, type ChatChoice, type ChatHead, type FinishReason, readFinishReason } from './answer.js';
 import { completedUsage, defaultFinishReason, readHead } from './read-answer.js';
 import { readToolCall, type ToolKind } from './tool-calls.js';
@@ -37,8 +38,7 @@ export async function collectChunks(
     if (isJsonObject(chunk.error)) throw new Error('The stream reported an error.', { cause: chunk.error });
     said = { ...readHead(chunk), ...said };
     usage = completedUsage(chunk.usage) ?? usage;
-    for (const choice of Array.isArray(chunk.choices) ? chunk.choices : []) {
-      if (!isJsonObject(choice)) continue;
+    for (const choice of objectsAmong(chunk.choices)) {
       const index = typeof choice.index === 'number' ? choice.index : 0;
       const gathered = choices.get(index) ?? emptyChoice();
       choices.set(index, gathered);
@@ -71,8 +71,7 @@ function gatherChoice(into: Gathered, choice: JsonObject): number {
   if (!isJsonObject(choice.delta)) return 1;
   const { role: _, content, refusal, tool_calls, function_call, ...extra } = choice.delta;
   let chars = 1 + appendText(into.text, content) + appendText(into.refusal, refusal);
-  for (const call of Array.isArray(tool_calls) ? tool_calls : []) {
-    if (!isJsonObject(call)) continue;
+  for (const call of objectsAmong(tool_calls)) {
     const index = typeof call.index === 'number' ? call.index : 0;
     const gathered = into.toolCalls.get(index) ?? emptyCall();
     into.toolCalls.set(index, gathered);

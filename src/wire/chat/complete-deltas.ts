@@ -2,7 +2,7 @@ import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { toolCallId } from '../ids.js';
 import { type ChatHead, type FinishReason, readFinishReason } from './answer.js';
 import { type ChunkOptions, chatChunk, openingCallDelta, openingDelta, usageChunk } from './chunks.js';
-import { completedUsage, defaultFinishReason, isComplete } from './read-answer.js';
+import { completedUsage, defaultFinishReason, isCompletionOrError } from './read-answer.js';
 import { laterToolCallBody, readToolCall, type ToolKind, toolCallBody } from './tool-calls.js';
 
 /** Turns the pieces of an answer, such as a function yields, into the chunks that OpenAI would send. */
@@ -28,7 +28,7 @@ export class DeltaCompleter {
    */
   completePiece(piece: string | JsonObject): readonly JsonObject[] {
     if (typeof piece === 'string') return this.completeDelta({ content: piece });
-    if (!isComplete(piece)) return this.completeDelta(piece);
+    if (!isCompletionOrError(piece)) return this.completeDelta(piece);
     if (typeof piece.object !== 'string' && Array.isArray(piece.choices)) {
       return this.completeBareChunk(piece, piece.choices);
     }

@@ -5,12 +5,12 @@ import { type ChatAnswer, type ChatChoice, type ChatHead, readFinishReason } fro
 import { readToolCall, type SaidCall } from './tool-calls.js';
 
 /** Whether the object is a chat completion, a chunk, or an error in place of one; otherwise it is a message or a delta. */
-export function isComplete(body: JsonObject): boolean {
+export function isCompletionOrError(body: JsonObject): boolean {
   return Array.isArray(body.choices) || isJsonObject(body.error);
 }
 
 /** Whether each choice of a whole chat completion has all members that clients rely on. */
-export function isWellFormed({ choices }: JsonObject): boolean {
+export function isFullCompletion({ choices }: JsonObject): boolean {
   if (!Array.isArray(choices)) return false;
   return choices.every((choice) => {
     if (!isJsonObject(choice) || !isJsonObject(choice.message)) return false;

@@ -67,6 +67,7 @@ export class ChunkTemplate {
   private readonly strings: string[];
 
   /**
+   * Makes a template of an event.
    * @param event one event in latin1, JSON that says nothing but text.
    * @param shownEvent the same event as it is shown.
    * @returns `undefined` when no later event could match.

@@ -1,5 +1,5 @@
-import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
-import { objectsIn, optionalString, requiredString, withoutNulls } from '../members.js';
+import type { Json, JsonObject } from '../../base/json.js';
+import { objectsAmong, objectsIn, optionalString, requiredString, withoutNulls } from '../members.js';
 import { invalidRequest, invalidType, invalidValue, missingParameter } from '../request-errors.js';
 import { toolCallWithoutOutput, toolOutputWithoutCall } from './errors.js';
 import type { PlacedItem } from './items.js';
@@ -48,7 +48,7 @@ export function messagesOf(items: readonly PlacedItem[]): readonly JsonObject[] 
   }
 
   for (const { item, param } of items) {
-    const type = typeOf(item);
+    const type = itemType(item);
     if (type === 'reasoning') {
       reasoning.push(...reasoningTexts(item));
     } else if (CALL_KINDS.has(type)) {
@@ -72,7 +72,7 @@ export function messagesOf(items: readonly PlacedItem[]): readonly JsonObject[] 
 
 const emptyTurn = (): Turn => ({ reasoning: [], text: '', refusal: '', hasMessage: false, calls: [] });
 
-const typeOf = ({ type }: JsonObject): string => (typeof type === 'string' ? type : 'message');
+const itemType = ({ type }: JsonObject): string => (typeof type === 'string' ? type : 'message');
 
 const isOutput = (type: string): boolean => type === 'function_call_output' || type === 'custom_tool_call_output';
 
@@ -114,9 +114,7 @@ function turnMessages({ reasoning, text, refusal, hasMessage, calls }: Turn): re
 }
 
 function reasoningTexts({ content }: JsonObject): readonly string[] {
-  return (Array.isArray(content) ? content : []).flatMap((part: Json) =>
-    isJsonObject(part) && typeof part.text === 'string' ? [part.text] : [],
-  );
+  return objectsAmong(content).flatMap(({ text }) => (typeof text === 'string' ? [text] : []));
 }
 
 function toolCall(param: string, item: JsonObject): JsonObject {
@@ -136,7 +134,7 @@ function toolOutputs(items: readonly PlacedItem[]): {
   const waiting = new Map<string, JsonObject[]>();
   const kinds = new Map<string, string>();
   for (const { item, param } of items) {
-    const type = typeOf(item);
+    const type = itemType(item);
     if (!isOutput(type)) continue;
     const id = requiredString(`${param}.call_id`, item.call_id);
     const content = heardContent(`${param}.output`, item.output);
@@ -176,7 +174,7 @@ interface SpokenContent {
  * @param param how errors name it.
  * @throws {GatewayError} 400 for a part that chat completions do not have.
  */
-export function heardContent(param: string, content: Json | undefined): Json {
+function heardContent(param: string, content: Json | undefined): Json {
   const parts = partsOf(param, content);
   if (typeof parts === 'string') return parts;
   const heard = parts.map((part, index) => heardPart(`${param}[${index}]`, part));
@@ -190,7 +188,7 @@ export function heardContent(param: string, content: Json | undefined): Json {
  * @param param how errors name it.
  * @throws {GatewayError} 400 for a part that an assistant cannot say.
  */
-export function spokenContent(param: string, content: Json | undefined): SpokenContent {
+function spokenContent(param: string, content: Json | undefined): SpokenContent {
   const parts = partsOf(param, content);
   if (typeof parts === 'string') return { text: parts, refusal: '' };
   let text = '';

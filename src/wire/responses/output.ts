@@ -1,6 +1,7 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { readToolCall, type SaidCall } from '../chat/tool-calls.js';
 import { itemId, toolCallId } from '../ids.js';
+import { objectsAmong } from '../members.js';
 
 /** Progress of an item of a response. */
 export type ItemStatus = 'in_progress' | 'completed' | 'incomplete';
@@ -18,7 +19,7 @@ export interface ItemPlace {
 
 /** One item of a response's output, its members in the order in which OpenAI sends them. */
 export function outputItem({ responseId, outputIndex }: ItemPlace, said: SaidItem, status: ItemStatus): JsonObject {
-  const type = typeOf(said);
+  const type = saidType(said);
   const id = outputItemId({ responseId, outputIndex }, said);
   if (said.kind !== 'call') {
     const { kind, parts } = said;
@@ -31,7 +32,7 @@ export function outputItem({ responseId, outputIndex }: ItemPlace, said: SaidIte
 
 /** The id of an item, which does not change while the item grows. */
 export function outputItemId({ responseId, outputIndex }: ItemPlace, said: SaidItem): string {
-  return itemId(typeOf(said), `${responseId}/${outputIndex}`);
+  return itemId(saidType(said), `${responseId}/${outputIndex}`);
 }
 
 /** A part of a message with text. */
@@ -69,38 +70,29 @@ export const ownCallId = (responseId: string, index: number): string => toolCall
 
 /** Log probabilities of text, each with all members on which clients rely. */
 export function logProbabilities(logprobs: Json | undefined): readonly JsonObject[] {
-  const entries = isJsonObject(logprobs) && Array.isArray(logprobs.content) ? logprobs.content : [];
-  return entries
-    .filter((entry: Json) => isJsonObject(entry))
-    .map((entry) => {
-      const alternatives = (Array.isArray(entry.top_logprobs) ? entry.top_logprobs : []).filter((top: Json) =>
-        isJsonObject(top),
-      );
-      return { ...withBytes(entry), top_logprobs: alternatives.map(withBytes) };
-    });
+  return objectsAmong(isJsonObject(logprobs) ? logprobs.content : undefined).map((entry) => ({
+    ...withBytes(entry),
+    top_logprobs: objectsAmong(entry.top_logprobs).map(withBytes),
+  }));
 }
 
 /** The annotations of a chat completion that responses have, too. */
 export function urlCitations(annotations: Json | undefined): readonly JsonObject[] {
-  return (Array.isArray(annotations) ? annotations : []).flatMap((annotation: Json) =>
-    isJsonObject(annotation) && isJsonObject(annotation.url_citation)
-      ? [{ type: 'url_citation', ...annotation.url_citation }]
-      : [],
+  return objectsAmong(annotations).flatMap(({ url_citation }) =>
+    isJsonObject(url_citation) ? [{ type: 'url_citation', ...url_citation }] : [],
   );
 }
 
-function typeOf(said: SaidItem): string {
+function saidType(said: SaidItem): string {
   if (said.kind !== 'call') return said.kind;
   return said.call.kind === 'custom' ? 'custom_tool_call' : 'function_call';
 }
 
 function saidCalls(responseId: string, calls: Json | undefined): readonly SaidItem[] {
-  return (Array.isArray(calls) ? calls : [])
-    .filter((call: Json) => isJsonObject(call))
-    .map((call, index) => {
-      const read = readToolCall(call);
-      return { kind: 'call', call: { ...read, id: read.id === '' ? ownCallId(responseId, index) : read.id } };
-    });
+  return objectsAmong(calls).map((call, index) => {
+    const read = readToolCall(call);
+    return { kind: 'call', call: { ...read, id: read.id === '' ? ownCallId(responseId, index) : read.id } };
+  });
 }
 
 const withBytes = (entry: JsonObject): JsonObject => ({ ...entry, bytes: entry.bytes ?? [] });

@@ -135,7 +135,7 @@ export function streamedCall(place: StreamPlace, call: Omit<SaidCall, 'text'>): 
 }
 
 /** One of the parallel calls of a stream. */
-interface GatheredCall {
+interface PendingCall {
   kind: ToolKind;
   id: string;
   name: string;
@@ -148,7 +148,7 @@ interface GatheredCall {
 export class StreamedCalls {
   private readonly responseId: string;
   private readonly addItem: (call: Omit<SaidCall, 'text'>) => StreamedCall;
-  private readonly calls = new Map<number, GatheredCall>();
+  private readonly calls = new Map<number, PendingCall>();
 
   /** @param addItem begins the item of a call. */
   constructor(responseId: string, addItem: (call: Omit<SaidCall, 'text'>) => StreamedCall) {
@@ -180,7 +180,7 @@ export class StreamedCalls {
     }
   }
 
-  private beginCall(call: GatheredCall, order: number): void {
+  private beginCall(call: PendingCall, order: number): void {
     const { kind, name, text } = call;
     const id = call.id === '' ? ownCallId(this.responseId, order) : call.id;
     call.streamed = this.addItem({ kind, id, name });

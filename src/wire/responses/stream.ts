@@ -1,5 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { type FinishReason, readFinishReason } from '../chat/answer.js';
+import { objectsAmong } from '../members.js';
 import { responsesUsage } from '../usage.js';
 import { type EndedResponse, failureEvents, type ResponseFailure, responsesEvent } from './errors.js';
 import {
@@ -62,8 +63,8 @@ export class ResponseEncoder {
   encodeChunk(chunk: JsonObject): string {
     this.usage = isJsonObject(chunk.usage) ? chunk.usage : this.usage;
     this.serviceTier = chunk.service_tier ?? this.serviceTier;
-    for (const choice of Array.isArray(chunk.choices) ? chunk.choices : []) {
-      if (!isJsonObject(choice) || (choice.index ?? 0) !== 0) continue;
+    for (const choice of objectsAmong(chunk.choices)) {
+      if ((choice.index ?? 0) !== 0) continue;
       this.finishReason = readFinishReason(choice.finish_reason) ?? this.finishReason;
       if (isJsonObject(choice.delta)) this.encodeDelta(choice.delta, choice.logprobs);
     }
@@ -113,9 +114,7 @@ export class ResponseEncoder {
     const citations = urlCitations(annotations);
     if (citations.length > 0) this.begunMessage().addAnnotations(citations);
     if (typeof refusal === 'string' && refusal !== '') this.begunMessage().addRefusal(refusal);
-    for (const call of Array.isArray(tool_calls) ? tool_calls : []) {
-      if (isJsonObject(call)) this.calls.addCallDelta(call);
-    }
+    for (const call of objectsAmong(tool_calls)) this.calls.addCallDelta(call);
   }
 
   private begunMessage(): StreamedMessage {
