@@ -8,6 +8,7 @@ import { DatabaseSync } from '@photostructure/sqlite';
 import { createGateway, demo, memoryKeys } from 'megallm-middleware';
 import { postgresStore } from 'megallm-middleware/postgres';
 import { type SqliteStore, sqliteStore } from 'megallm-middleware/sqlite';
+import { programArgs } from './helpers/compiled.js';
 import { DEADLINE_MS } from './helpers/deadline.js';
 import { noPostgres, postgresServer } from './helpers/postgres-server.js';
 
@@ -23,7 +24,7 @@ interface Ended {
 }
 
 function megallm(...args: string[]): Promise<Ended> {
-  const command = ['--import', 'tsx', '--conditions=@megallm/source', 'src/cli/cli.ts', ...args];
+  const command = [...programArgs('src/cli/cli.ts'), ...args];
   return new Promise((resolve) => {
     execFile(process.execPath, command, { timeout: DEADLINE_MS }, (error, out, err) => {
       resolve({ code: error === null ? 0 : Number(error.code ?? -1), out, err });

@@ -1,20 +1,20 @@
-// Runs the test files given, or all of `test/`, on Node's own runner. Node 20's `--test` takes no globs. With `--full`, tests
-// that go on for as long as one likes go on for long.
+// Compiles everything once and runs the test files given, or all of `test/`, in few processes: a group of files in each.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { compile, compiled } from './run/compile.mjs';
+import { groupsOf } from './run/groups.mjs';
 
 /** So many distinct answers and events the whole suite receives at least; fewer, and the watching is broken. */
 const LEAST_DISTINCT = 1_000;
+/** A process that is not done by then is ended. */
+const GROUP_TIMEOUT_MS = 600_000;
+/** How much of what a process printed is shown when it failed. */
+const MAX_OUTPUT = 20_000;
 
-/** What `--full` makes of the tests that read it; the environment of the caller goes before. */
-const FULL = { MEGALLM_KILLS: '1000' };
-const TIMEOUT_MS = 120_000;
-const FULL_TIMEOUT_MS = 3_600_000;
-
-const isFull = process.argv.includes('--full');
-const given = process.argv.slice(2).filter((argument) => argument !== '--full');
+const started = performance.now();
+const given = process.argv.slice(2);
 const files =
   given.length > 0
     ? given
@@ -23,27 +23,107 @@ const files =
         .filter((name) => name.endsWith('.test.ts') && !name.startsWith('test/sdks/'))
         .sort();
 
-// Each test file notes here which answers it received: see test/conformance/every-answer.ts.
-const ledger = mkdtempSync(join(tmpdir(), 'megallm-conformance-'));
-const env = { ...(isFull ? FULL : {}), ...process.env, MEGALLM_CONFORMANCE_LEDGER: ledger };
-const timeout = `--test-timeout=${isFull ? FULL_TIMEOUT_MS : TIMEOUT_MS}`;
-const args = ['--import', 'tsx', '--conditions=@megallm/source', '--test', timeout, ...files];
-spawn(process.execPath, args, { stdio: 'inherit', env }).on('exit', (code) => {
-  const conforms = reportConformance();
-  rmSync(ledger, { recursive: true, force: true });
-  process.exit(code === 0 && !conforms ? 1 : (code ?? 1));
-});
+await compile();
+const { DEPTH } = await import(compiled('test/helpers/depth.ts'));
+const folder = mkdtempSync(join(tmpdir(), 'megallm-tests-'));
+// Each process notes here which answers it received: see test/conformance/every-answer.ts.
+const ledger = join(folder, 'answers');
+mkdirSync(ledger);
+const children = new Set();
+process.once('SIGTERM', () => end(143));
+process.once('SIGINT', () => end(130));
 
-/** Adds up what the test files noted. @returns whether all is well */
-function reportConformance() {
-  if (!existsSync(new URL('../../shared/data/openai-openapi.json', import.meta.url))) {
-    console.log("Answers were not validated: OpenAI's description, ../shared/data/openai-openapi.json, is not here.");
-    return true;
+const events = [];
+const waiting = groupsOf(files);
+await Promise.all(Array.from({ length: availableParallelism() }, work));
+const conforms = reportConformance();
+rmSync(folder, { recursive: true, force: true });
+process.exitCode = report() && conforms ? 0 : 1;
+
+function end(code) {
+  for (const child of children) child.kill('SIGTERM');
+  rmSync(folder, { recursive: true, force: true });
+  process.exit(code);
+}
+
+async function work() {
+  for (let group = waiting.shift(); group !== undefined; group = waiting.shift()) {
+    const begun = performance.now();
+    const found = await runGroup(group);
+    events.push(...found);
+    const failed = found.filter(({ kind }) => kind === 'failed');
+    const passed = found.filter(({ kind }) => kind === 'passed').length;
+    const seconds = ((performance.now() - begun) / 1_000).toFixed(1);
+    console.log(`${failed.length === 0 ? 'ok' : 'FAILED'} ${group.name}: ${passed} passed in ${seconds} s`);
+    for (const { text } of found) if (text !== undefined) console.log(`  ${text}`);
+    for (const { path, error } of failed) console.log(`\n✖ ${path.join(' > ')}\n${error.replace(/^/gm, '    ')}\n`);
   }
-  const notes = readdirSync(ledger).map((name) => JSON.parse(readFileSync(join(ledger, name), 'utf8')));
-  const distinct = new Set(notes.flatMap((note) => note.distinct)).size;
-  const violations = notes.reduce((sum, note) => sum + note.violations, 0);
-  const tail = `against OpenAI's description, ${violations} violations outside the list`;
-  console.log(`${distinct} distinct answers and events validated ${tail}`);
-  return violations === 0 && (given.length > 0 || distinct >= LEAST_DISTINCT);
+}
+
+/** What its tests had to tell, and a failure more if the process did not end well. */
+async function runGroup({ name, files }) {
+  const results = join(folder, `${name.replaceAll('/', '-')}.jsonl`);
+  const printed = join(folder, `${name.replaceAll('/', '-')}.out`);
+  const args = [
+    '--enable-source-maps',
+    '--disable-warning=ExperimentalWarning',
+    '--test-reporter=./test/run/events.mjs',
+    `--test-reporter-destination=${results}`,
+    compiled('test/run/group.ts'),
+    ...files,
+  ];
+  const out = openSync(printed, 'w');
+  const env = { ...process.env, MEGALLM_CONFORMANCE_LEDGER: ledger };
+  const child = spawn(process.execPath, args, { stdio: ['ignore', out, out], env });
+  children.add(child);
+  const timer = setTimeout(() => child.kill('SIGTERM'), GROUP_TIMEOUT_MS * DEPTH);
+  const [code, signal] = await new Promise((resolve) => child.once('exit', (...how) => resolve(how)));
+  clearTimeout(timer);
+  children.delete(child);
+  return judged({ name, code, signal, results, output: readFileSync(printed, 'utf8') });
+}
+
+function judged({ name, code, signal, results, output }) {
+  const lines = existsSync(results) ? readFileSync(results, 'utf8').split('\n') : [];
+  const found = lines.filter((line) => line.endsWith('}')).map((line) => JSON.parse(line));
+  const isOver = found.at(-1)?.kind === 'over';
+  const hasFailed = found.some(({ kind }) => kind === 'failed');
+  const tail = output.slice(-MAX_OUTPUT).trimEnd();
+  if (!isOver || (code !== 0 && !hasFailed)) {
+    const last = isOver ? undefined : found.findLast(({ kind }) => kind === 'begun');
+    const how = `The process of ${name} ended with ${signal ?? code}${last === undefined ? '' : ' in the midst of it'}`;
+    found.push({ kind: 'failed', path: last?.path ?? [name], error: `${how}\n${tail}` });
+  } else if (hasFailed && tail !== '') {
+    found.push({ kind: 'note', text: `printed:\n${tail.replace(/^/gm, '    ')}` });
+  }
+  return found;
+}
+
+/** Prints what was skipped, what failed, and the sums. @returns whether all is well */
+function report() {
+  const count = (wanted) => events.filter(({ kind }) => kind === wanted).length;
+  const reasons = events.flatMap(({ kind, reason }) => (kind === 'skipped' ? [reason] : []));
+  for (const reason of new Set(reasons)) {
+    console.log(`${reasons.filter((other) => other === reason).length} skipped: ${reason}`);
+  }
+  const failed = events.filter(({ kind }) => kind === 'failed');
+  failed.forEach(({ path, error }, index) => {
+    console.log(`not ok ${index + 1} - ${path.join(' > ')}\n    ${error.split('\n', 1)[0]}`);
+  });
+  const seconds = performance.now() - started;
+  console.log(`# tests ${count('passed') + count('skipped') + failed.length}`);
+  console.log(`# pass ${count('passed')}`);
+  console.log(`# fail ${failed.length}`);
+  console.log(`# skipped ${count('skipped')}`);
+  console.log(`# duration_ms ${Math.round(seconds)}`);
+  return failed.length === 0;
+}
+
+/** Adds up what the processes noted. @returns whether all is well */
+function reportConformance() {
+  if (!existsSync('../shared/data/openai-openapi.json')) return true;
+  const notes = readdirSync(ledger).flatMap((name) => JSON.parse(readFileSync(join(ledger, name), 'utf8')));
+  const distinct = new Set(notes).size;
+  console.log(`${distinct} distinct answers and events validated against OpenAI's description`);
+  return given.length > 0 || distinct >= LEAST_DISTINCT;
 }

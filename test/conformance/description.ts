@@ -4,10 +4,14 @@ import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.
 import { isJsonObject, type JsonObject } from '../../src/base/json.js';
 import { KNOWN_FAULTS, type KnownFault } from './known-faults.js';
 
-const SPEC = new URL('../../../shared/data/openai-openapi.json', import.meta.url);
+/** Beside the project, on machines that have it. */
+const SPEC = '../shared/data/openai-openapi.json';
+
+/** Why tests that need reference data are skipped. test/run.mjs knows the words. */
+export const NO_REFERENCE_DATA = 'the reference data, ../shared/data, is not here';
 
 /** Why tests against OpenAI's own description are skipped; `false`: they are not. */
-export const specIsMissing: string | false = existsSync(SPEC) ? false : `no ${SPEC.pathname}`;
+export const specIsMissing: string | false = existsSync(SPEC) ? false : NO_REFERENCE_DATA;
 
 /** One way in which a value is not what the description says. */
 export interface Violation {
@@ -78,8 +82,9 @@ export function readDescription(faults: readonly KnownFault[] = KNOWN_FAULTS): D
   };
 }
 
-/** Asserts that a value is what OpenAI's description says of that schema. */
+/** Asserts that a value is what OpenAI's description says of that schema; nothing where the description is missing. */
 export function specChecker(): (schema: string, value: unknown) => void {
+  if (specIsMissing !== false) return () => {};
   return (schema, value) => {
     const plain: unknown = JSON.parse(JSON.stringify(value));
     const found = openaiDescription().violations(schema, plain);

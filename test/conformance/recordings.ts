@@ -1,11 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { it } from 'node:test';
 import { isJsonObject, type JsonObject } from '../../src/base/json.js';
+import { NO_REFERENCE_DATA } from './description.js';
 
-const RECORDINGS = new URL('../../../shared/data/openai-recordings.json', import.meta.url);
+const RECORDINGS = '../shared/data/openai-recordings.json';
 
 /** Why tests against recorded traffic are skipped; `false`: they are not. */
-export const recordingsAreMissing: string | false = existsSync(RECORDINGS) ? false : `no ${RECORDINGS.pathname}`;
+export const recordingsAreMissing: string | false = existsSync(RECORDINGS) ? false : NO_REFERENCE_DATA;
 
 /** One exchange that happened. */
 export interface Recording {

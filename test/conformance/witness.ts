@@ -27,6 +27,8 @@ export interface Witness {
   distinct(): readonly string[];
   /** In words, each document that is not what OpenAI describes and is the gateway's own doing. */
   violations(): readonly string[];
+  /** Forgets all that was received and said. */
+  forget(): void;
 }
 
 /** Of an upstream's answer, so much is remembered as evidence. */
@@ -91,6 +93,11 @@ export function witness(): Witness {
       test = name;
     },
     distinct: () => [...received.keys()],
+    forget() {
+      received.clear();
+      evidence.clear();
+      test = OUTSIDE;
+    },
     violations: () =>
       [...received.values()].flatMap((testimony) => {
         const { place, violations } = judged(testimony);

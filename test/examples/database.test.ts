@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { sqliteStore } from 'megallm-middleware/sqlite';
 import { within } from '../helpers/deadline.js';
-import { folder, npmStart, type Started } from './npm-start.js';
+import { npmStart, type Started, startFolder } from './npm-start.js';
+
+const folder = startFolder();
 
 async function stop({ child, ended, all }: Started): Promise<void> {
   child.kill('SIGTERM');

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import OpenAI from 'openai';
+import { programArgs } from '../helpers/compiled.js';
 import { within } from '../helpers/deadline.js';
 
 const started: ChildProcess[] = [];
@@ -23,7 +24,7 @@ after(async () => {
 
 /** Runs an example as its user would, on a free port; resolves with everything it printed up to `expected`. */
 function run(file: string, expected: RegExp, environment: Record<string, string> = {}): Promise<string> {
-  const child = spawn(process.execPath, ['--import', 'tsx', '--conditions=@megallm/source', `examples/${file}.ts`], {
+  const child = spawn(process.execPath, programArgs(`examples/${file}.ts`), {
     env: {
       ...{ PATH: process.env.PATH, PORT: '0', MEGALLM_KEYS: 'sk-example-0123456789' },
       ...{ MEGALLM_DB: join(folder, `${started.length}.db`), ...environment },

@@ -14,16 +14,20 @@ const { PATH, HOME } = process.env;
 export const BARE = { PATH, HOME };
 
 const started: ChildProcess[] = [];
-/** Removed after the tests of a file, and what was launched is ended before. */
-export const folder = mkdtempSync(join(tmpdir(), 'megallm-start-'));
-after(async () => {
-  for (const child of started) {
-    if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) continue;
-    child.kill('SIGKILL');
-    await within(once(child, 'exit'), 'the end of a child');
-  }
-  rmSync(folder, { recursive: true, force: true });
-});
+
+/** A folder of this test file: removed after its tests, and what was launched is ended before. */
+export function startFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'megallm-start-'));
+  after(async () => {
+    for (const child of started.splice(0)) {
+      if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) continue;
+      child.kill('SIGKILL');
+      await within(once(child, 'exit'), 'the end of a child');
+    }
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return folder;
+}
 
 /** A program that runs, and what it prints. */
 export interface Started {

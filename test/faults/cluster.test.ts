@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import cluster, { type Worker } from 'node:cluster';
 import { describe, it } from 'node:test';
 import { createGateway, demo } from 'megallm-middleware';
+import { compiledFile } from '../helpers/compiled.js';
 import { within } from '../helpers/deadline.js';
 import { SECRET } from '../helpers/gateway-options.js';
 import { range } from '../helpers/in-parallel.js';
@@ -70,8 +71,8 @@ async function hammer([hello]: readonly Hello[]): Promise<{ readonly admitted: n
 /** @param file of the limits; empty: they are in memory. */
 async function withCluster(file: string, play: (hellos: readonly Hello[]) => Promise<void>): Promise<void> {
   cluster.setupPrimary({
-    exec: 'test/helpers/cluster-child.ts',
-    execArgv: ['--import', 'tsx', '--conditions=@megallm/source'],
+    exec: compiledFile('test/helpers/cluster-child.ts'),
+    execArgv: [],
     args: [file, String(LIMIT)],
   });
   const workers = range(WORKERS).map(() => cluster.fork());

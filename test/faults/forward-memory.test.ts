@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { describe, it } from 'node:test';
+import { compiledFile } from '../helpers/compiled.js';
 import { within } from '../helpers/deadline.js';
 import { SECRET } from '../helpers/gateway-options.js';
 
@@ -100,8 +101,8 @@ for (const host of ['node', 'express']) {
           await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve));
           const address = upstream.address();
           const baseUrl = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/v1`;
-          const child = fork('test/helpers/large-bodies-child.ts', [host, baseUrl, SECRET], {
-            execArgv: ['--expose-gc', '--import', 'tsx', '--conditions=@megallm/source'],
+          const child = fork(compiledFile('test/helpers/large-bodies-child.ts'), [host, baseUrl, SECRET], {
+            execArgv: ['--expose-gc'],
           });
           try {
             const { port } = await ask<{ port: number }>(child);

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import pg from 'pg';
+import { programArgs } from './compiled.js';
 import { eventually, within } from './deadline.js';
 
 /** A PostgreSQL server of a test's own, on a free port. */
@@ -113,11 +114,8 @@ export async function postgresServer(): Promise<PostgresServer> {
 }
 
 function startChild(args: readonly string[]): PostgresChild {
-  const child = spawn(
-    process.execPath,
-    ['--import', 'tsx', '--conditions=@megallm/source', 'test/helpers/postgres-child.ts', ...args],
-    { stdio: ['pipe', 'pipe', 'inherit'] },
-  );
+  const command = [...programArgs('test/helpers/postgres-child.ts'), ...args];
+  const child = spawn(process.execPath, command, { stdio: ['pipe', 'pipe', 'inherit'] });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const exit = once(child, 'exit');
   return {

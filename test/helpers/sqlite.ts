@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type SqliteStore, type SqliteStoreOptions, sqliteStore } from 'megallm-middleware/sqlite';
 import { type Connect, loadDriver } from '../../src/stores/sqlite/driver.js';
+import { programArgs } from './compiled.js';
 import { within } from './deadline.js';
 
 /** A folder for one test's files, and all that was opened there. */
@@ -60,11 +61,8 @@ export async function connectTo(file: string): Promise<ReturnType<Connect>> {
 }
 
 function startChild(args: readonly string[]): SqliteChild {
-  const child = spawn(
-    process.execPath,
-    ['--import', 'tsx', '--conditions=@megallm/source', 'test/helpers/sqlite-child.ts', ...args],
-    { stdio: ['pipe', 'pipe', 'inherit'] },
-  );
+  const command = [...programArgs('test/helpers/sqlite-child.ts'), ...args];
+  const child = spawn(process.execPath, command, { stdio: ['pipe', 'pipe', 'inherit'] });
   const lines: string[] = [];
   const waiting: ((line: string) => void)[] = [];
   let rest = '';

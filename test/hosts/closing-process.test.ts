@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { it } from 'node:test';
+import { programArgs } from '../helpers/compiled.js';
 import { within } from '../helpers/deadline.js';
 
 it('F3 closing keeps the process alive until the store has taken what it did not take at once', async () => {
-  const args = ['--import', 'tsx', '--conditions=@megallm/source', 'test/helpers/closing-child.ts'];
+  const args = programArgs('test/helpers/closing-child.ts');
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   let printed = '';
   child.stdout.on('data', (piece: Buffer) => {

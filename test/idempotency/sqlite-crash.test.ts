@@ -3,6 +3,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { it } from 'node:test';
 import { chunkOf, reply, streamEvents, streamHead, wholeChat } from '../helpers/chat-answers.js';
+import { compiledFile } from '../helpers/compiled.js';
 import { within } from '../helpers/deadline.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
 import { SECRET } from '../helpers/gateway-options.js';
@@ -12,7 +13,7 @@ import { scriptedUpstream } from '../helpers/scripted-upstream.js';
 import { connectTo, sqliteFolder } from '../helpers/sqlite.js';
 
 const TIMEOUT_MS = 60_000;
-const CHILD = 'test/helpers/crash-child.ts';
+const CHILD = compiledFile('test/helpers/crash-child.ts');
 
 /** Asks with an `Idempotency-Key`. */
 function ask(baseUrl: string, key: string, stream: boolean): Promise<Response> {
@@ -31,7 +32,7 @@ it('F16: SIGKILL between call and answer leaves one interrupted row, and the key
   );
   const file = folder.path('crash.db');
   const args = [file, upstream.baseUrl, SECRET];
-  const child = fork(CHILD, args, { execArgv: ['--import', 'tsx', '--conditions=@megallm/source'] });
+  const child = fork(CHILD, args, { execArgv: [] });
   try {
     const [{ port }] = await within(once(child, 'message'), 'the server to listen', 30_000);
     const baseUrl = `http://127.0.0.1:${port}/v1`;

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { redisLimiter } from 'megallm-middleware/redis';
+import { programArgs } from '../helpers/compiled.js';
 import { within } from '../helpers/deadline.js';
 import { noRedis, redisServer } from '../helpers/redis-server.js';
 
@@ -14,7 +15,7 @@ interface Seen {
 }
 
 const run = promisify(execFile);
-const ARGS = ['--import', 'tsx', '--conditions=@megallm/source', 'test/helpers/redis-child.ts'];
+const ARGS = programArgs('test/helpers/redis-child.ts');
 const HOUR_MS = 3_600_000;
 
 async function child(port: number, kind: string, skewMs: number): Promise<Seen> {

@@ -10,6 +10,7 @@ import { sqliteLedger } from '../../src/stores/sqlite/ledger.js';
 import { openFile } from '../../src/stores/sqlite/open.js';
 import { groupWriter } from '../../src/stores/sqlite/writer.js';
 import { recordUsage, startOf, sumsOf, usageRecordOf } from '../contracts/usage-store.js';
+import { COMPILED } from '../helpers/compiled.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
 import { connectTo, sqliteFolder } from '../helpers/sqlite.js';
 
@@ -104,20 +105,20 @@ describe('the driver', () => {
         + ' if (name === "@photostructure/sqlite") throw new Error("not found"); return next(name, context); }';
       register('data:text/javascript,' + encodeURIComponent(refuse));
       process.getBuiltinModule = () => undefined;
-      const { sqliteStore } = await import('./src/stores/sqlite.ts');
+      const { sqliteStore } = await import('megallm-middleware/sqlite');
       await sqliteStore({ file: '/nowhere/at/all' });
     `;
-    const child = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', without]);
+    const child = spawnSync(process.execPath, ['--input-type=module', '-e', without], { cwd: COMPILED });
     assert.match(String(child.stderr), /needs a package: npm install @photostructure\/sqlite/);
   });
 
   it('is loaded without a word', async () => {
     const loud = `
-      const { loadDriver } = await import('./src/stores/sqlite/driver.ts');
+      const { loadDriver } = await import('./src/stores/sqlite/driver.js');
       (await loadDriver())(':memory:').close();
       process.emitWarning('still heard');
     `;
-    const child = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', loud]);
+    const child = spawnSync(process.execPath, ['--input-type=module', '-e', loud], { cwd: COMPILED });
     assert.doesNotMatch(String(child.stderr), /Experimental/);
     assert.match(String(child.stderr), /still heard/);
     assert.equal(child.status, 0);

@@ -6,6 +6,7 @@ import { demo } from '../../src/upstreams/demo/demo.js';
 import type { Upstream } from '../../src/upstreams/upstream.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';
 import { recordedAnswers, recordingsAreMissing } from '../conformance/recordings.js';
+import { COMPILED } from '../helpers/compiled.js';
 import { eventually, gate } from '../helpers/deadline.js';
 import { type ForwardClient, forwardClient, jsonOf, refuses } from '../helpers/demo-forward.js';
 import { shapeOf } from '../helpers/openai-shapes.js';
@@ -243,16 +244,15 @@ describe('batches of the demo', () => {
 
   it('do not keep the process alive', () => {
     const script = `
-      import { demo } from './src/upstreams/demo/demo.ts';
-      import { forwardClient } from './test/helpers/demo-forward.ts';
+      import { forwardClient } from './test/helpers/demo-forward.js';
       const client = forwardClient({}, () => new Promise(() => {}));
       const line = JSON.stringify({ custom_id: 'a', method: 'POST', url: '/v1/embeddings', body: {} });
       const file = await client.form('/files', [['purpose', 'batch'], ['file', { bytes: Buffer.from(line), filename: 'a.jsonl' }]]);
       const input_file_id = JSON.parse(file.bytes.toString()).id;
       await client.json('POST', '/batches', { endpoint: '/v1/embeddings', completion_window: '24h', input_file_id });
       console.log('end');`;
-    const args = ['--import', 'tsx', '--conditions=@megallm/source', '--input-type=module', '-e', script];
-    const { stdout, status } = spawnSync(process.execPath, args, { timeout: 15_000, encoding: 'utf8' });
+    const options = { cwd: COMPILED, timeout: 15_000, encoding: 'utf8' } as const;
+    const { stdout, status } = spawnSync(process.execPath, ['--input-type=module', '-e', script], options);
     assert.deepEqual([stdout, status], ['end\n', 0]);
   });
 });

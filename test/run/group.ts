@@ -1,0 +1,34 @@
+import { createRequire } from 'node:module';
+import { join, relative } from 'node:path';
+import { after, afterEach, beforeEach, describe } from 'node:test';
+import { everyAnswer, judgeAnswers, noteAnswers } from '../conformance/every-answer.js';
+import { DEPTH } from '../helpers/depth.js';
+
+// The process of a group of test files: test/run.mjs names them on its command line.
+
+/** A test that takes longer hangs. Node 20 and 22 know no limit for every test, but one for whole files. */
+const TEST_TIMEOUT_MS = 120_000 * DEPTH;
+
+let limit: NodeJS.Timeout | undefined;
+
+beforeEach((context) => {
+  const name = 'fullName' in context ? String(context.fullName) : context.name;
+  everyAnswer.testBegins(name);
+  clearTimeout(limit);
+  limit = setTimeout(() => {
+    process.stderr.write(`${name} did not end within ${TEST_TIMEOUT_MS} ms\n`);
+    process.exit(1);
+  }, TEST_TIMEOUT_MS);
+});
+afterEach(() => clearTimeout(limit));
+after(noteAnswers);
+
+// Loaded in one go, within its suite: what a module says at its top to Node's runner is said of this file, not of the process.
+const load = createRequire(import.meta.url);
+for (const file of process.argv.slice(2)) {
+  describe(file, () => {
+    load(join(import.meta.dirname, '../..', relative('.', file).replace(/\.ts$/, '.js')));
+    // Judged when its tests are over, so that their own time is not taken by reading three megabytes of description.
+    after(judgeAnswers);
+  });
+}

@@ -1,0 +1,30 @@
+import { dirname } from 'node:path';
+
+/** Files that need a process of their own or take so long that others should not wait for them, those first that take longest. */
+const APART = [
+  ['hosts/forward', /^test\/hosts\/forward-/],
+  ['hosts/responses', /^test\/hosts\/(responses|stored)-/],
+  ['kill/kill', /^test\/kill\/kill\./],
+  ['kill/race', /^test\/kill\/race\./],
+  ['kill/stop', /^test\/kill\/stop\./],
+  ['stores/redis', /^test\/stores\/redis/],
+  ['stores/postgres', /^test\/stores\/postgres/],
+  ['stores/sqlite-processes', /^test\/stores\/sqlite-processes\./],
+  ['faults/forward', /^test\/faults\/forward-/],
+  ['faults/cluster', /^test\/faults\/cluster\./],
+  ['faults/clocks', /^test\/faults\/clocks\./],
+  ['upstreams/demo', /^test\/upstreams\/(demo|schema)/],
+  ['cli', /^test\/cli\./],
+];
+
+/** The groups of those files, each for one process: those of `APART`, and a group for each folder. */
+export function groupsOf(files) {
+  const groups = new Map(APART.map(([name]) => [name, []]));
+  for (const file of files) {
+    const name = APART.find(([, pattern]) => pattern.test(file))?.[0] ?? dirname(file).replace(/^test\/?/, '');
+    groups.set(name, [...(groups.get(name) ?? []), file]);
+  }
+  return [...groups].flatMap(([name, members]) =>
+    members.length === 0 ? [] : [{ name: name || 'test', files: members }],
+  );
+}
