@@ -1,11 +1,18 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
-import { type AnswerStream, createCancellation, type GatewayRequest, type GatewayResponse } from '../src/index.js';
+import {
+  type AnswerStream,
+  createCancellation,
+  type GatewayRequest,
+  type GatewayResponse,
+  iterableOf,
+  type StepSource,
+} from '../src/index.js';
 
-/** What an adapter knows about a request besides the request itself. */
+/** The adapter's own knowledge of a request, beside the request itself. */
 export interface RequestContext {
   /** Path and query below the mount point. */
   readonly url: string;
-  /** What the host's body parser left, if it ran. */
+  /** The value that the host's body parser left, if it ran. */
   readonly parsedBody: unknown;
   /** The host framework's own request, for `identify`. */
   readonly native: unknown;
@@ -32,11 +39,11 @@ export function readRequest(
 ): GatewayRequest {
   const signal = createCancellation();
   const onClose = (): void => {
-    if (!res.writableFinished) signal.abort(new Error('The client closed the connection.'));
+    if (!res.writableFinished) signal.abort(clientGone());
   };
   // `close` of the response, not of the request: that one also fires after a body was read.
   if (res.closed || res.destroyed) onClose();
-  else res.once('close', onClose);
+  else res.on('close', onClose);
   return {
     method: req.method ?? 'GET',
     url,
@@ -44,9 +51,13 @@ export function readRequest(
     signal,
     // Express 4 leaves `req.body = {}` for bodies that it did not read: the stream itself tells who did.
     // `readableEnded`: an empty body was read to its end without a byte, and `end` will not come a second time.
-    body: req.readableDidRead || req.readableEnded ? { parsed: parsedBody } : bodyChunks(req),
+    body: req.readableDidRead || req.readableEnded ? { parsed: parsedBody } : new IncomingBody(req),
     native,
   };
+}
+
+function clientGone(): Error {
+  return new Error('The client closed the connection.');
 }
 
 /** The one writer. Resolves when the answer is written, or nobody is left to read it. */
@@ -55,94 +66,112 @@ export async function writeResponse(
   res: ServerResponse,
   { status, headers, body }: GatewayResponse,
 ): Promise<void> {
-  if (isAnswered(res)) return leave(body);
-  if (typeof body !== 'string' && !(body instanceof Uint8Array)) {
-    writeHead(res, status, headers);
-    return writeStream(res, body);
+  const isWhole = typeof body === 'string' || body instanceof Uint8Array;
+  if (isAnswered(res)) {
+    if (!isWhole) body.leave();
+    return;
   }
-  const sized = { ...headers, 'content-length': String(Buffer.byteLength(body)) };
+  if (!isWhole) {
+    writeHead(res, status, headers);
+    return new Promise((resolve) => new StreamWriter(res, body, resolve).writeNext());
+  }
   // The end of a small body may stand in the very packet that is being read: a turn later the request is complete.
   if (!req.complete) {
     await new Promise((resolve) => setImmediate(resolve));
     if (isAnswered(res)) return;
   }
   if (req.complete) {
-    writeHead(res, status, sized);
+    writeHead(res, status, headers);
     // As a text, a small body leaves in one write together with the head; latin1 keeps its bytes.
     if (typeof body !== 'string' && body.byteLength <= SMALL_BYTES) res.end(latin1(body), 'latin1');
     else res.end(body);
     return;
   }
-  writeHead(res, status, { ...sized, connection: 'close' });
+  writeHead(res, status, [...headers, 'connection', 'close']);
   res.write(body);
   await uploadStops(req);
   res.end();
 }
 
-/** The host answered in our place, or nobody is left. */
+/** Whether the host answered in our place, or nobody is left. */
 function isAnswered(res: ServerResponse): boolean {
   return res.destroyed || res.headersSent;
 }
 
-/** Node takes a flat array fastest; what hosts put in place of its method may not know it (on-headers before 1.1). */
-function writeHead(res: ServerResponse, status: number, headers: Readonly<Record<string, string>>): void {
-  if (res.writeHead !== ServerResponse.prototype.writeHead) {
-    res.writeHead(status, headers);
-    return;
-  }
-  const fields: string[] = [];
-  for (const name in headers) fields.push(name, headers[name] ?? '');
-  res.writeHead(status, fields);
+/** Node takes a flat list fastest; hosts may have put a method in its place that does not know it (on-headers before 1.1). */
+function writeHead(res: ServerResponse, status: number, headers: readonly string[]): void {
+  const isNodes = res.writeHead === ServerResponse.prototype.writeHead;
+  // To Node's types a list is one that may be written to.
+  if (isNodes && Array.isArray(headers)) res.writeHead(status, headers);
+  else res.writeHead(status, byName(headers));
 }
 
-function leave(body: GatewayResponse['body']): void {
-  if (typeof body !== 'string' && !(body instanceof Uint8Array)) body.leave();
+function byName(headers: readonly string[]): Record<string, string | string[]> {
+  const named: Record<string, string | string[]> = {};
+  for (let at = 0; at < headers.length; at += 2) {
+    const name = headers[at] ?? '';
+    const value = headers[at + 1] ?? '';
+    const before = named[name];
+    named[name] = before === undefined ? value : [before, value].flat();
+  }
+  return named;
 }
 
 function latin1(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 }
 
-function writeStream(res: ServerResponse, pieces: AnswerStream): Promise<void> {
-  return new Promise((resolve) => {
-    const fail = (): void => {
-      res.destroy();
-      resolve();
-    };
-    function write(piece: string | Uint8Array | undefined): void {
-      if (piece !== undefined && !res.destroyed) {
-        if (res.write(piece)) next();
-        // Not in this turn: a source that never waits would hold back everybody else.
-        else void drained(res).then(() => setImmediate(next));
-        return;
-      }
-      if (piece === undefined) res.end();
-      else pieces.leave();
-      resolve();
-    }
-    const next = (): void => pieces.read(write, fail);
-    next();
-  });
-}
+/** An answer in pieces on its way out, no faster than its client takes it. */
+class StreamWriter {
+  readonly #res: ServerResponse;
+  readonly #pieces: AnswerStream;
+  readonly #onOver: () => void;
+  #stallTimer: NodeJS.Timeout | undefined;
 
-/** Waits for `drain` or for the end of the connection, whichever comes. */
-function drained(res: ServerResponse): Promise<void> {
-  if (res.destroyed) return Promise.resolve();
-  return new Promise((resolve) => {
+  constructor(res: ServerResponse, pieces: AnswerStream, onOver: () => void) {
+    this.#res = res;
+    this.#pieces = pieces;
+    this.#onOver = onOver;
+  }
+
+  readonly writeNext = (): void => this.#pieces.read(this.#write, this.#fail);
+
+  readonly #write = (piece: string | Uint8Array | undefined): void => {
+    if (piece === undefined || this.#res.destroyed) {
+      if (piece === undefined) this.#res.end();
+      else this.#pieces.leave();
+      this.#onOver();
+    } else if (this.#res.write(piece)) this.writeNext();
+    else this.#awaitDrain();
+  };
+
+  readonly #fail = (): void => {
+    this.#res.destroy();
+    this.#onOver();
+  };
+
+  /** Waits for `drain` or for the end of the connection, whichever comes. */
+  #awaitDrain(): void {
+    if (this.#res.destroyed) {
+      setImmediate(this.writeNext);
+      return;
+    }
+    this.#res.on('drain', this.#onDrained);
+    this.#res.on('close', this.#onDrained);
     // An answer that waits behind another one on its connection never closes: its wait ends here.
-    const timer = setTimeout(() => {
-      res.destroy();
-      done();
+    this.#stallTimer = setTimeout(() => {
+      this.#res.destroy();
+      this.#onDrained();
     }, STALLED_CLIENT_MS);
-    const done = (): void => {
-      clearTimeout(timer);
-      res.off('drain', done);
-      res.off('close', done);
-      resolve();
-    };
-    res.on('drain', done);
-    res.on('close', done);
-  });
+  }
+
+  readonly #onDrained = (): void => {
+    clearTimeout(this.#stallTimer);
+    this.#res.off('drain', this.#onDrained);
+    this.#res.off('close', this.#onDrained);
+    // Not in this turn: a source that never waits would hold back everybody else.
+    setImmediate(this.writeNext);
+  };
 }
 
 /**
@@ -169,64 +198,85 @@ function uploadStops(req: IncomingMessage): Promise<void> {
 }
 
 /**
- * The body by its events: Node's own iterator costs more than the rest of a request, and destroys the request when it
- * is left early. Nothing is read before the first `next`.
+ * The body by the request's events: Node's own iterator costs more than the rest of a request, and destroys the request
+ * when it is left early. Nothing is read before the first `read`.
  */
-function bodyChunks(req: IncomingMessage): AsyncIterable<Uint8Array> {
-  return {
-    [Symbol.asyncIterator]() {
-      let waiting: Uint8Array[] = [];
-      let waitingBytes = 0;
-      let ended = false;
-      let failure: Error | undefined;
-      let reader: { resolve(step: IteratorResult<Uint8Array>): void; reject(error: Error): void } | undefined;
+class IncomingBody implements StepSource<Uint8Array>, AsyncIterable<Uint8Array> {
+  readonly #req: IncomingMessage;
+  #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
+  #state: 'unread' | 'open' | 'ended' | 'failed' | 'left' = 'unread';
+  #onStep: ((piece: Uint8Array | undefined) => void) | undefined;
+  #onFailure: ((reason: unknown) => void) | undefined;
 
-      function answer(): void {
-        if (reader === undefined) return;
-        const { resolve, reject } = reader;
-        const [first] = waiting;
-        if (first !== undefined) {
-          // A body that is there in full goes in one piece: its end is an event of this very turn.
-          if (req.complete && !ended && failure === undefined) return;
-          const value = waiting.length === 1 ? first : Buffer.concat(waiting);
-          waiting = [];
-          waitingBytes = 0;
-          resolve({ done: false, value });
-        } else if (ended) resolve({ done: true, value: undefined });
-        else if (failure !== undefined) reject(failure);
-        else return;
-        reader = undefined;
-      }
-      const onData = (given: Uint8Array | string): void => {
-        // Strings, where the host has set an encoding.
-        const chunk = typeof given === 'string' ? Buffer.from(given, req.readableEncoding ?? 'utf8') : given;
-        waiting.push(chunk);
-        waitingBytes += chunk.byteLength;
-        if (waitingBytes > MAX_WAITING_BYTES && reader === undefined) req.pause();
-        answer();
-      };
-      const onEnd = (): void => {
-        ended = true;
-        answer();
-      };
-      const onClose = (): void => {
-        if (!ended) failure = new Error('The client closed the connection.');
-        answer();
-      };
-      req.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose);
-      return {
-        next: () =>
-          new Promise((resolve, reject) => {
-            reader = { resolve, reject };
-            answer();
-            if (reader !== undefined && (req.isPaused() || !req.readableFlowing)) req.resume();
-          }),
-        async return() {
-          req.off('data', onData).off('end', onEnd).off('close', onClose);
-          req.pause();
-          return { done: true, value: undefined };
-        },
-      };
-    },
+  constructor(req: IncomingMessage) {
+    this.#req = req;
+  }
+
+  read(onStep: (piece: Uint8Array | undefined) => void, onFailure: (reason: unknown) => void): void {
+    this.#onStep = onStep;
+    this.#onFailure = onFailure;
+    if (this.#state === 'unread') this.#begin();
+    this.#tell();
+    if (this.#onStep !== undefined && !this.#req.readableFlowing) this.#req.resume();
+  }
+
+  leave(): void {
+    const wasOpen = this.#state === 'open';
+    this.#state = 'left';
+    this.#onStep = undefined;
+    this.#waiting = [];
+    if (!wasOpen) return;
+    this.#req.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose);
+    this.#req.pause();
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    return iterableOf(this)[Symbol.asyncIterator]();
+  }
+
+  #begin(): void {
+    this.#state = 'open';
+    this.#req.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClose).on('error', this.#onClose);
+  }
+
+  /** Tells a reader who waits what there is. */
+  #tell(): void {
+    const onStep = this.#onStep;
+    if (onStep === undefined) return;
+    const [first] = this.#waiting;
+    if (first === undefined) {
+      if (this.#state === 'open') return;
+      this.#onStep = undefined;
+      if (this.#state === 'failed') this.#onFailure?.(clientGone());
+      else onStep(undefined);
+      return;
+    }
+    // A body that is there in full goes in one piece: its end is an event of this very turn.
+    if (this.#req.complete && this.#state === 'open') return;
+    const piece = this.#waiting.length === 1 ? first : Buffer.concat(this.#waiting);
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    this.#onStep = undefined;
+    onStep(piece);
+  }
+
+  readonly #onData = (given: Uint8Array | string): void => {
+    // Strings, where the host has set an encoding.
+    const piece = typeof given === 'string' ? Buffer.from(given, this.#req.readableEncoding ?? 'utf8') : given;
+    this.#waiting.push(piece);
+    this.#waitingBytes += piece.byteLength;
+    if (this.#waitingBytes > MAX_WAITING_BYTES && this.#onStep === undefined) this.#req.pause();
+    this.#tell();
+  };
+
+  readonly #onEnd = (): void => {
+    if (this.#state === 'open') this.#state = 'ended';
+    this.#tell();
+  };
+
+  readonly #onClose = (): void => {
+    if (this.#state === 'open') this.#state = 'failed';
+    this.#tell();
   };
 }

@@ -1,6 +1,6 @@
 // Models of the host's own: a function that answers, and a wrapper that changes what another upstream gets.
 import { createServer } from 'node:http';
-import { demo, fromFunction, readEnvironment, type Upstream } from 'megallm-middleware';
+import { demo, fromFunction, readEnvironment, type Upstream, withBody } from 'megallm-middleware';
 import { megallm } from 'megallm-middleware/node';
 
 const parrot = fromFunction(async function* (body) {
@@ -12,7 +12,7 @@ const parrot = fromFunction(async function* (body) {
 function brief(upstream: Upstream): Upstream {
   return {
     name: `brief ${upstream.name}`,
-    send: (call) => upstream.send({ ...call, body: { ...call.body, max_completion_tokens: 20 } }),
+    send: (call) => upstream.send(withBody(call, { ...call.body(), max_completion_tokens: 20 })),
   };
 }
 

@@ -81,7 +81,7 @@ export function createGateway(options?: GatewayOptions): Gateway {
       const action = findAdminRoute(path);
       if (action !== undefined) {
         const report = await answerAdmin(request, config, { action, path });
-        return respondJson(JSON.stringify(report), { 'x-request-id': requestId });
+        return respondJson(JSON.stringify(report), ['x-request-id', requestId]);
       }
       const authenticated = authenticate(request, config);
       const key = isPending(authenticated) ? await authenticated : authenticated;
@@ -103,10 +103,11 @@ export function createGateway(options?: GatewayOptions): Gateway {
         return await answerAboutResponse(keyed, shared, about);
       }
       const body = await LOCAL_ROUTES[rule.action]({ exchange: keyed, config, id, rest, query: queryOf(request.url) });
-      return respondJson(JSON.stringify(body), {
-        'x-request-id': requestId,
-        ...(keyed.showsDebug ? debugHeaders({ requestId, keyId: key.id }, phases) : {}),
-      });
+      return respondJson(JSON.stringify(body), [
+        'x-request-id',
+        requestId,
+        ...(keyed.showsDebug ? debugHeaders({ requestId, keyId: key.id }, phases) : []),
+      ]);
     } catch (error) {
       return respondFailure(error, exchange, { hooks: config.hooks, facts: { requestId } });
     }
@@ -129,7 +130,7 @@ export function gatewayOf(given?: GatewayOptions | Gateway): Gateway {
 
 /** The answer to a path that nobody has, for hosts without routes of their own. */
 export function respondNotFound(request: GatewayRequest): GatewayResponse {
-  return respondError(unknownUrl(request.method, pathOf(request.url)), {});
+  return respondError(unknownUrl(request.method, pathOf(request.url)), []);
 }
 
 /** Waits until every call is settled and kept; at the end of the grace the rest is ended. */

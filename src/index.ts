@@ -3,6 +3,7 @@ export type { Clock } from './base/clock.js';
 export { systemClock } from './base/clock.js';
 export { type ErrorBody, GatewayError, type GatewayErrorFields } from './base/errors.js';
 export type { Json, JsonObject } from './base/json.js';
+export { iterableOf, type Pieces, type StepSource } from './base/steps.js';
 export { type Environment, readEnvironment } from './config/environment.js';
 export type { ErrorContext, Hooks, ShadowRefusal } from './config/hooks.js';
 export { type Capabilities, defaultModels, type ModelOptions } from './config/models.js';
@@ -58,11 +59,11 @@ export type {
 export { type MemoryObjectsOptions, memoryObjects } from './stores/memory.js';
 export { type MemoryIdempotencyOptions, memoryIdempotency } from './stores/memory-answers.js';
 export type { ObjectStore, StoredObject } from './stores/object-store.js';
-export { demo } from './upstreams/demo/demo.js';
-export { fromFunction } from './upstreams/function.js';
+export { type DemoOptions, demo } from './upstreams/demo/demo.js';
+export { type FunctionAnswer, type FunctionContext, fromFunction } from './upstreams/function.js';
 export { type HttpOptions, http } from './upstreams/http.js';
-export { openaiClient } from './upstreams/openai-client.js';
-export { queued } from './upstreams/queued.js';
+export { type OpenAIClient, openaiClient } from './upstreams/openai-client.js';
+export { type QueuedOptions, queued } from './upstreams/queued.js';
 export type {
   AbortPolicy,
   CallContext,
@@ -73,6 +74,7 @@ export type {
   UpstreamCall,
   UpstreamReply,
 } from './upstreams/upstream.js';
+export { withBody } from './upstreams/upstream-call.js';
 export { memoryUsage } from './usage/memory.js';
 export type {
   BudgetScope,

@@ -144,23 +144,6 @@ function wholeMember(bytes: Buffer, value: Span): Span {
   return { start: name, end: value.end + after };
 }
 
-/** Hides the bytes from spreading, so that a copy of the body (`{ ...body }`) loses them and is serialised anew. */
-const BYTES = Symbol('bytes');
-
-/** The document's object with `changes`, frozen, remembering its bytes for `jsonBytes`. */
-export function editedBody(document: JsonDocument, changes: JsonObject): JsonObject {
-  const parsed = JSON.parse(document.bytes.toString('utf8')) as JsonObject;
-  const body = { ...parsed, ...changes };
-  const bytes = Object.keys(changes).length === 0 ? document.bytes : replaceMembers(document, changes);
-  return Object.freeze(Object.defineProperty(body, BYTES, { value: bytes }));
-}
-
-/** A body as JSON text: the bytes from which it was parsed where they are known. */
-export function jsonBytes(body: JsonObject): Buffer {
-  const bytes: unknown = Reflect.get(body, BYTES);
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(JSON.stringify(body));
-}
-
 /** The bytes as a `Buffer`, without the byte order mark that some put before UTF-8. */
 export function withoutByteOrderMark(input: Uint8Array): Buffer {
   const bytes = Buffer.isBuffer(input) ? input : Buffer.from(input.buffer, input.byteOffset, input.byteLength);

@@ -16,6 +16,17 @@ export function shownValue(value: Json | undefined): string {
   return typeof value === 'string' ? value : String(JSON.stringify(value));
 }
 
+/** The same object, of which no part can be written to any more. */
+export function deeplyFrozen(root: JsonObject): JsonObject {
+  const pending: unknown[] = [root];
+  // A stack of our own, so that depth cannot overflow the real one.
+  for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
+    if (typeof value !== 'object' || value === null) continue;
+    for (const inner of Object.values(Object.freeze(value))) if (typeof inner === 'object') pending.push(inner);
+  }
+  return root;
+}
+
 /**
  * Parses a JSON object; any other value gives `{}`. Only for text that was checked before, as nothing bounds it here.
  * @throws {SyntaxError} when it is no JSON.

@@ -15,14 +15,23 @@ export interface StepSource<T> {
 /** A sequence of steps that can be iterated as well. */
 export type StepStream<T> = StepSource<T> & AsyncIterable<T>;
 
+/** A sequence that can be iterated. If it is a `StepSource` as well, it is read by calls instead, which cost less. */
+export type Pieces<T> = AsyncIterable<T> | StepStream<T>;
+
 /** The next step; `undefined` at the end. */
 export function nextOf<T>(source: StepSource<T>): Promise<T | undefined> {
   return new Promise((resolve, reject) => source.read(resolve, reject));
 }
 
-/** Adapts an async iterable to a step source. */
-export function stepsOf<T>(iterable: AsyncIterable<T>): StepSource<T> {
-  const iterator = iterable[Symbol.asyncIterator]();
+/** Whether the pieces can be read by calls. `leave` tells: Node's streams have a `read` of another kind. */
+export function isStepwise<T>(pieces: Pieces<T>): pieces is StepStream<T> {
+  return 'leave' in pieces && typeof pieces.leave === 'function';
+}
+
+/** The pieces by calls: by their own, where they have them. */
+export function stepsOf<T>(pieces: Pieces<T>): StepSource<T> {
+  if (isStepwise(pieces)) return pieces;
+  const iterator = pieces[Symbol.asyncIterator]();
   return {
     read(onStep, onFailure) {
       iterator.next().then((step) => {

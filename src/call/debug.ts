@@ -68,13 +68,12 @@ export function debugReport(facts: DebugFacts, phases: Phases): Record<string, u
 }
 
 /** The same as headers: `server-timing` for the phases, `x-debug-*` for the rest. */
-export function debugHeaders(facts: DebugFacts, phases: Phases): Record<string, string> {
+export function debugHeaders(facts: DebugFacts, phases: Phases): string[] {
   const { timings_ms: _, ...report } = debugReport(facts, phases);
-  const headers: Record<string, string> = {
-    'server-timing': phases.done.map(([phase, durationMs]) => `${phase};dur=${rounded(durationMs)}`).join(', '),
-  };
+  const timing = phases.done.map(([phase, durationMs]) => `${phase};dur=${rounded(durationMs)}`).join(', ');
+  const headers = ['server-timing', timing];
   for (const [name, value] of Object.entries(report)) {
-    headers[`x-debug-${name.replaceAll('_', '-')}`] = headerText(String(value));
+    headers.push(`x-debug-${name.replaceAll('_', '-')}`, headerText(String(value)));
   }
   return headers;
 }

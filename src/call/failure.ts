@@ -16,12 +16,12 @@ export interface Exchange {
 export function respondFailure(
   thrown: unknown,
   { request, requestId, phases, showsDebug }: Exchange,
-  { hooks, facts, headers }: { hooks: Required<Hooks>; facts: DebugFacts; headers?: Readonly<Record<string, string>> },
+  { hooks, facts, headers = [] }: { hooks: Required<Hooks>; facts: DebugFacts; headers?: readonly string[] },
 ): GatewayResponse {
   const error = request.signal.aborted ? clientGone() : toGatewayError(thrown);
   reportCause(error, hooks, facts);
   const debug = showsDebug ? debugReport(facts, phases) : undefined;
-  return respondError(error, { 'x-request-id': requestId, ...headers }, debug);
+  return respondError(error, ['x-request-id', requestId, ...headers], debug);
 }
 
 /** What went wrong underneath is the operator's to know. */

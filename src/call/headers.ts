@@ -13,16 +13,12 @@ export interface Answered {
 }
 
 /** The headers of an answer that goes out before its call is settled. */
-export function headersOfBegun(exchange: KeyedExchange, { call, attempt }: Answered): Record<string, string> {
+export function headersOfBegun(exchange: KeyedExchange, { call, attempt }: Answered): string[] {
   return headersOf(exchange, attempt, { remaining: call.admission.verdict.remaining, facts: attempt.facts });
 }
 
 /** The headers of an answer that goes out when its call is settled. */
-export function headersOfSettled(
-  exchange: KeyedExchange,
-  { call, attempt }: Answered,
-  record: UsageRecord,
-): Record<string, string> {
+export function headersOfSettled(exchange: KeyedExchange, { call, attempt }: Answered, record: UsageRecord): string[] {
   const remaining = remainingAfter(call.admission, record);
   const facts = exchange.showsDebug ? finishedFacts(attempt.facts, call.admission, record) : attempt.facts;
   return headersOf(exchange, attempt, { remaining, facts });
@@ -32,9 +28,9 @@ function headersOf(
   { requestId, showsDebug, phases }: KeyedExchange,
   { ceilings }: Attempt,
   { remaining, facts }: { readonly remaining: readonly number[]; readonly facts: DebugFacts },
-): Record<string, string> {
+): string[] {
   const headers = limitHeaders({ ceilings, remaining });
-  headers['x-request-id'] = requestId;
-  if (showsDebug) Object.assign(headers, debugHeaders(facts, phases));
+  headers.push('x-request-id', requestId);
+  if (showsDebug) headers.push(...debugHeaders(facts, phases));
   return headers;
 }

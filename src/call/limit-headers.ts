@@ -15,8 +15,8 @@ export interface LimitState {
  * `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` as OpenAI writes them; nothing for what has no limit. Of several
  * levels it is the one with the least left.
  */
-export function limitHeaders({ ceilings, remaining }: LimitState): Record<string, string> {
-  const headers: Record<string, string> = {};
+export function limitHeaders({ ceilings, remaining }: LimitState): string[] {
+  const headers: string[] = [];
   for (const measure of ['requests', 'tokens'] as const) {
     let least: { readonly capacity: number; readonly left: number } | undefined;
     for (const [index, ceiling] of ceilings.entries()) {
@@ -25,9 +25,9 @@ export function limitHeaders({ ceilings, remaining }: LimitState): Record<string
       if (least === undefined || left < least.left) least = { capacity: ceiling.capacity, left };
     }
     if (least === undefined) continue;
-    headers[`x-ratelimit-limit-${measure}`] = integer(least.capacity);
-    headers[`x-ratelimit-remaining-${measure}`] = integer(least.left);
-    headers[`x-ratelimit-reset-${measure}`] = untilFull(least.capacity, least.left);
+    headers.push(`x-ratelimit-limit-${measure}`, integer(least.capacity));
+    headers.push(`x-ratelimit-remaining-${measure}`, integer(least.left));
+    headers.push(`x-ratelimit-reset-${measure}`, untilFull(least.capacity, least.left));
   }
   return headers;
 }

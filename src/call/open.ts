@@ -176,7 +176,7 @@ export async function respondFailed(
     remaining = remainingAfter(call.admission, record);
   }
   remaining ??= await lookQuietly(config, ceilings);
-  const headers = remaining === undefined ? {} : limitHeaders({ ceilings, remaining });
+  const headers = remaining === undefined ? [] : limitHeaders({ ceilings, remaining });
   return respondFailure(error, exchange, { hooks: config.hooks, facts, headers });
 }
 

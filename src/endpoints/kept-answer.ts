@@ -5,8 +5,8 @@ import type { KeptAnswer } from '../stores/answer-store.js';
 /** Largest body that is kept. */
 export const MAX_KEPT_BYTES = 1_048_576;
 
-/** Says what is true of one request only. */
-const OF_ONE_REQUEST = /^(?:x-request-id|x-ratelimit-.*|retry-after.*)$/;
+/** Headers that are true of one request only, and the size, which is counted anew. */
+const OF_ONE_REQUEST = /^(?:x-request-id|x-ratelimit-.*|retry-after.*|content-length)$/;
 
 /** An answer as it goes out, piece by piece. */
 export interface AnswerCopy {
@@ -30,7 +30,11 @@ export function answerCopy({ status, headers }: Pick<GatewayResponse, 'status' |
       const body = Buffer.concat(pieces);
       // Postgres keeps no text with a zero in it.
       const isBase64 = !isUtf8(body) || body.includes(0);
-      const kept = Object.fromEntries(Object.entries(headers).filter(([name]) => !OF_ONE_REQUEST.test(name)));
+      const kept: Record<string, string> = {};
+      for (let at = 0; at < headers.length; at += 2) {
+        const name = headers[at] ?? '';
+        if (!OF_ONE_REQUEST.test(name)) kept[name] = headers[at + 1] ?? '';
+      }
       return { status, headers: kept, body: body.toString(isBase64 ? 'base64' : 'utf8'), isBase64 };
     },
   };
@@ -38,9 +42,8 @@ export function answerCopy({ status, headers }: Pick<GatewayResponse, 'status' |
 
 /** The same answer once more, to another request. */
 export function respondAgain({ status, headers, body, isBase64 }: KeptAnswer, requestId: string): GatewayResponse {
-  return {
-    status,
-    headers: { ...headers, 'x-request-id': requestId, 'idempotency-replayed': 'true' },
-    body: isBase64 ? Buffer.from(body, 'base64') : body,
-  };
+  const shown = isBase64 ? Buffer.from(body, 'base64') : body;
+  const ours = ['x-request-id', requestId, 'idempotency-replayed', 'true'];
+  const size = ['content-length', String(Buffer.byteLength(shown))];
+  return { status, headers: [...Object.entries(headers).flat(), ...ours, ...size], body: shown };
 }

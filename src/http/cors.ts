@@ -43,32 +43,21 @@ export function preflight({ method, headers }: GatewayRequest): GatewayResponse 
   if (method !== 'OPTIONS' || headers['access-control-request-method'] === undefined) {
     return undefined;
   }
+  const allowed = ['access-control-allow-methods', ALLOWED_METHODS, 'access-control-max-age', String(MAX_AGE_SECONDS)];
   const asked = headers['access-control-request-headers'];
-  return {
-    status: 204,
-    headers: {
-      'access-control-allow-methods': ALLOWED_METHODS,
-      ...(typeof asked === 'string' ? { 'access-control-allow-headers': asked } : {}),
-      'access-control-max-age': String(MAX_AGE_SECONDS),
-    },
-    body: '',
-  };
+  if (typeof asked === 'string') allowed.push('access-control-allow-headers', asked);
+  return { status: 204, headers: [...allowed, 'content-length', '0'], body: '' };
 }
 
 /** The same answer, readable for a page of an allowed origin and for no other. Cookies are never allowed. */
 export function crossOrigin(
-  response: GatewayResponse,
-  { headers }: GatewayRequest,
+  { status, headers, body }: GatewayResponse,
+  { headers: { origin } }: GatewayRequest,
   cors: CorsOptions,
 ): GatewayResponse {
-  const { origin } = headers;
-  const isAllowed = typeof origin === 'string' && cors.origins.includes(origin);
-  return {
-    ...response,
-    headers: {
-      ...response.headers,
-      vary: 'Origin',
-      ...(isAllowed ? { 'access-control-allow-origin': origin, 'access-control-expose-headers': EXPOSED_HEADERS } : {}),
-    },
-  };
+  const shared = [...headers, 'vary', 'Origin'];
+  if (typeof origin === 'string' && cors.origins.includes(origin)) {
+    shared.push('access-control-allow-origin', origin, 'access-control-expose-headers', EXPOSED_HEADERS);
+  }
+  return { status, headers: shared, body };
 }

@@ -1,5 +1,5 @@
 import type { Cancellation } from '../base/cancellation.js';
-import type { StepStream } from '../base/steps.js';
+import type { Pieces, StepStream } from '../base/steps.js';
 
 /** One HTTP request as the core sees it. Adapters build this and nothing else. */
 export interface GatewayRequest {
@@ -11,18 +11,20 @@ export interface GatewayRequest {
   /** Aborts, with an `Error` as reason, when the client goes away: an `AbortSignal`, or a cheaper `createCancellation()`. */
   readonly signal: Cancellation;
   /**
-   * The bytes as they arrive, or `{ parsed }` when the host's body parser read them first. Read at most once; ending
-   * the iteration early leaves the connection open for the answer.
+   * The bytes as they arrive, or `{ parsed }` when the host's body parser read them first. Any async iterable will do; one
+   * that is a `StepSource` too is read by calls, without a promise for each piece. Read at most once, a piece at a time;
+   * leaving early keeps the connection open for the answer.
    */
-  readonly body: AsyncIterable<Uint8Array> | { readonly parsed: unknown };
+  readonly body: Pieces<Uint8Array> | { readonly parsed: unknown };
   /** The host framework's own request (Express `req`, Koa `ctx`), for `identify` only. */
   readonly native: unknown;
 }
 
-/** What the core answers. Adapters write it out and add nothing. */
+/** The core's answer. Adapters write it out and add nothing. */
 export interface GatewayResponse {
   readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
+  /** Names in lower case and values in turn, as `writeHead` takes them. A name may come again. Whole bodies have their `content-length`. */
+  readonly headers: readonly string[];
   /** A whole body, or pieces to write as they come. */
   readonly body: string | Uint8Array | AnswerStream;
 }

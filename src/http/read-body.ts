@@ -10,7 +10,7 @@ import {
 import { isJsonObject, type JsonObject, objectOf } from '../base/json.js';
 import { type JsonResult, parseDocument, REQUEST_BOUNDS } from '../base/json-document.js';
 import type { JsonRefusal } from '../base/json-scan.js';
-import { leaveIterator } from '../base/steps.js';
+import { type Pieces, type StepSource, stepsOf } from '../base/steps.js';
 import {
   duplicateMember,
   invalidJson,
@@ -86,53 +86,82 @@ function isJsonType(type: string): boolean {
   return charset === undefined || /^\s*charset="?(?:utf-?8|us-ascii)"?\s*$/i.test(charset);
 }
 
-/** Not by `for await` and a race for each piece, which cost more than the pieces. */
-function collect(
-  { headers, signal }: GatewayRequest,
-  body: AsyncIterable<Uint8Array>,
-  { maxBodyBytes, startBodyDeadline }: BodyBounds,
-): Promise<Uint8Array> {
-  const announcedBytes = Number(headers['content-length']);
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
-    const iterator = body[Symbol.asyncIterator]();
-    const pieces: Uint8Array[] = [];
-    let size = 0;
-    let isOver = false;
+/** The bytes of a body that arrives, put together by calls: iterating and racing each piece cost more than the pieces. */
+class BodyCollector {
+  readonly #source: StepSource<Uint8Array>;
+  readonly #signal: GatewayRequest['signal'];
+  readonly #announcedBytes: number;
+  readonly #maxBodyBytes: number;
+  readonly #resolve: (bytes: Uint8Array) => void;
+  readonly #reject: (reason: unknown) => void;
+  readonly #cancelDeadline: () => void;
+  readonly #pieces: Uint8Array[] = [];
+  #size = 0;
+  #isOver = false;
 
-    function stop(): void {
-      isOver = true;
-      cancelDeadline();
-      signal.removeEventListener('abort', onGone);
+  constructor(
+    { headers, signal }: GatewayRequest,
+    source: StepSource<Uint8Array>,
+    { maxBodyBytes, startBodyDeadline }: BodyBounds,
+    on: { resolve(bytes: Uint8Array): void; reject(reason: unknown): void },
+  ) {
+    this.#source = source;
+    this.#signal = signal;
+    this.#announcedBytes = Number(headers['content-length']);
+    this.#maxBodyBytes = maxBodyBytes;
+    this.#resolve = on.resolve;
+    this.#reject = on.reject;
+    this.#cancelDeadline = startBodyDeadline(() => this.#fail(requestTimeout()));
+    signal.addEventListener('abort', this.#onGone);
+  }
+
+  readNext(): void {
+    this.#source.read(this.#onStep, this.#onFailure);
+  }
+
+  readonly #onStep = (piece: Uint8Array | undefined): void => {
+    if (this.#isOver) return;
+    if (piece === undefined) {
+      this.#succeed();
+      return;
     }
-    function succeed(): void {
-      stop();
-      const [only] = pieces;
-      resolve(pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces));
-    }
-    function fail(reason: unknown): void {
-      if (isOver) return;
-      stop();
-      leaveIterator(iterator);
-      reject(reason);
-    }
-    function onStep(step: IteratorResult<Uint8Array>): void {
-      if (isOver) return;
-      if (step.done === true) {
-        succeed();
-        return;
-      }
-      size += step.value.byteLength;
-      pieces.push(step.value);
-      if (size > maxBodyBytes) fail(bodyTooLarge(maxBodyBytes));
-      // HTTP knows no more: the end need not be asked for.
-      else if (size === announcedBytes) succeed();
-      else iterator.next().then(onStep, fail);
-    }
-    const onGone = (): void => fail(signal.reason);
-    const cancelDeadline = startBodyDeadline(() => fail(requestTimeout()));
-    signal.addEventListener('abort', onGone);
-    iterator.next().then(onStep, fail);
+    this.#size += piece.byteLength;
+    this.#pieces.push(piece);
+    if (this.#size > this.#maxBodyBytes) this.#fail(bodyTooLarge(this.#maxBodyBytes));
+    // HTTP knows no more: the end need not be asked for.
+    else if (this.#size === this.#announcedBytes) this.#succeed();
+    else this.readNext();
+  };
+
+  readonly #onFailure = (reason: unknown): void => this.#fail(reason);
+
+  readonly #onGone = (): void => this.#fail(this.#signal.reason);
+
+  #succeed(): void {
+    this.#stop();
+    const [only] = this.#pieces;
+    this.#resolve(this.#pieces.length === 1 && only !== undefined ? only : Buffer.concat(this.#pieces));
+  }
+
+  #fail(reason: unknown): void {
+    if (this.#isOver) return;
+    this.#stop();
+    this.#source.leave();
+    this.#reject(reason);
+  }
+
+  #stop(): void {
+    this.#isOver = true;
+    this.#cancelDeadline();
+    this.#signal.removeEventListener('abort', this.#onGone);
+  }
+}
+
+function collect(request: GatewayRequest, body: Pieces<Uint8Array>, bounds: BodyBounds): Promise<Uint8Array> {
+  const { signal } = request;
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    else new BodyCollector(request, stepsOf(body), bounds, { resolve, reject }).readNext();
   });
 }
 

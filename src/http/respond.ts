@@ -1,13 +1,15 @@
 import { errorBody, type GatewayError } from '../base/errors.js';
 import type { ForwardReply } from '../upstreams/upstream.js';
-import { STREAM_HEADERS } from '../wire/sse.js';
 import type { AnswerStream, GatewayResponse } from './exchange.js';
 
-/** OpenAI's clients send these on to people who report problems; the SDKs show them as `requestID`. */
-const COMMON_HEADERS = { 'x-content-type-options': 'nosniff' };
+/** Sent with every answer. */
+const COMMON_HEADERS = ['x-content-type-options', 'nosniff'] as const;
+
+/** Headers of an event stream. `no-transform` keeps `compression()`, `x-accel-buffering` keeps nginx from holding events back. */
+const UNHELD_HEADERS = ['cache-control', 'no-cache, no-transform', 'x-accel-buffering', 'no'] as const;
 
 /** A page that somebody uploaded is not run by a browser that downloads it from the host's own origin. */
-const FOREIGN_HEADERS = { 'content-security-policy': "default-src 'none'; sandbox" };
+const FOREIGN_HEADERS = ['content-security-policy', "default-src 'none'; sandbox"] as const;
 
 /** Headers that describe a body, its size last. */
 const DESCRIBING = ['content-type', 'content-disposition', 'content-length'];
@@ -15,60 +17,76 @@ const DESCRIBING = ['content-type', 'content-disposition', 'content-length'];
 /** What Node writes as a header; it throws for anything else. */
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
-type Headers = Readonly<Record<string, string>>;
+/** Names and values in turn. A list that is given away here becomes the answer's own. */
+export type HeaderList = string[];
 
 /** A whole JSON answer. */
-export function respondJson(body: string | Uint8Array, headers: Headers): GatewayResponse {
-  return { status: 200, headers: { 'content-type': 'application/json', ...COMMON_HEADERS, ...headers }, body };
+export function respondJson(body: string | Uint8Array, headers: HeaderList): GatewayResponse {
+  headers.push('content-type', 'application/json', ...COMMON_HEADERS, 'content-length', byteLengthOf(body));
+  return { status: 200, headers, body };
 }
 
 /** A stream of events. */
-export function respondStream(body: AnswerStream, headers: Headers): GatewayResponse {
-  return { status: 200, headers: { ...STREAM_HEADERS, ...COMMON_HEADERS, ...headers }, body };
+export function respondStream(body: AnswerStream, headers: HeaderList): GatewayResponse {
+  headers.push('content-type', 'text/event-stream; charset=utf-8', ...UNHELD_HEADERS, ...COMMON_HEADERS);
+  return { status: 200, headers, body };
 }
 
-/** What an upstream answered, with its status and what describes its body. A body that was read has a size of its own. */
+/** An upstream's answer, with its status and what describes its body. A body that was read has a size of its own. */
 export function respondForwarded(
-  { status, headers }: Pick<ForwardReply, 'status' | 'headers'>,
+  { status, headers: given }: Pick<ForwardReply, 'status' | 'headers'>,
   body: string | Uint8Array | AnswerStream,
-  ours: Headers,
+  headers: HeaderList,
 ): GatewayResponse {
+  const isEvents = /^text\/event-stream/i.test(given['content-type'] ?? '');
   const isWhole = typeof body === 'string' || body instanceof Uint8Array;
-  const isEvents = /^text\/event-stream/i.test(headers['content-type'] ?? '');
-  const described: Record<string, string> = {};
+  if (isEvents) headers.push(...UNHELD_HEADERS);
   // Events that break off get an event more.
   for (const name of isWhole || isEvents ? DESCRIBING.slice(0, -1) : DESCRIBING) {
-    const value = headers[name];
-    if (value !== undefined && HEADER_VALUE.test(value)) described[name] = value;
+    const value = given[name];
+    if (value !== undefined && HEADER_VALUE.test(value)) headers.push(name, value);
   }
-  const common = { ...COMMON_HEADERS, ...FOREIGN_HEADERS };
-  return { status, headers: { ...(isEvents ? STREAM_HEADERS : {}), ...described, ...common, ...ours }, body };
+  if (isWhole) headers.push('content-length', byteLengthOf(body));
+  headers.push(...COMMON_HEADERS, ...FOREIGN_HEADERS);
+  return { status, headers, body };
 }
 
 /** An error in OpenAI's shape. @param debug what `X-Debug` shows, as `error.debug` */
-export function respondError(error: GatewayError, headers: Headers, debug?: Record<string, unknown>): GatewayResponse {
-  const body = errorBody(error);
-  const shown = debug === undefined ? body : { error: { ...body.error, debug } };
-  return {
-    status: error.status,
-    headers: {
-      'content-type': 'application/json',
-      ...COMMON_HEADERS,
-      ...retryHeaders(error),
-      ...error.headers,
-      ...headers,
-    },
-    body: JSON.stringify(shown),
-  };
+export function respondError(
+  error: GatewayError,
+  headers: HeaderList,
+  debug?: Record<string, unknown>,
+): GatewayResponse {
+  const shown = errorBody(error);
+  const body = JSON.stringify(debug === undefined ? shown : { error: { ...shown.error, debug } });
+  headers.push('content-length', byteLengthOf(body));
+  for (const [name, value] of Object.entries(error.headers)) pushNew(headers, name.toLowerCase(), value);
+  pushRetry(headers, error);
+  pushNew(headers, 'content-type', 'application/json');
+  pushNew(headers, ...COMMON_HEADERS);
+  return { status: error.status, headers, body };
 }
 
 /** When to come back, in each of the forms that clients know: seconds, milliseconds, and yes or no. */
-function retryHeaders({ retryAfterMs, shouldRetry }: GatewayError): Headers {
-  const headers: Record<string, string> = {};
+function pushRetry(headers: HeaderList, { retryAfterMs, shouldRetry }: GatewayError): void {
   if (retryAfterMs !== undefined && Number.isFinite(retryAfterMs)) {
-    headers['retry-after'] = String(Math.max(1, Math.ceil(retryAfterMs / 1_000)));
-    headers['retry-after-ms'] = String(Math.max(1, Math.ceil(retryAfterMs)));
+    pushNew(headers, 'retry-after', String(Math.max(1, Math.ceil(retryAfterMs / 1_000))));
+    pushNew(headers, 'retry-after-ms', String(Math.max(1, Math.ceil(retryAfterMs))));
   }
-  if (shouldRetry !== undefined) headers['x-should-retry'] = String(shouldRetry);
-  return headers;
+  if (shouldRetry !== undefined) pushNew(headers, 'x-should-retry', String(shouldRetry));
+}
+
+/** Adds a header, unless one of that name is there: an error may bring any. */
+function pushNew(headers: HeaderList, name: string, value: string): void {
+  if (headerOf(headers, name) === undefined) headers.push(name, value);
+}
+
+/** A header's first value. */
+export function headerOf(headers: readonly string[], name: string): string | undefined {
+  for (let at = 0; at < headers.length; at += 2) if (headers[at] === name) return headers[at + 1];
+  return undefined;
+}
+
+function byteLengthOf(body: string | Uint8Array): string {
+  return String(Buffer.byteLength(body));
 }

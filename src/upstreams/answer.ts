@@ -2,13 +2,12 @@ import { abortable, type Cancellation } from '../base/cancellation.js';
 import { GatewayError, upstreamBadResponse } from '../base/errors.js';
 import type { Json, JsonObject } from '../base/json.js';
 import type { JsonDocument } from '../base/json-document.js';
-import { nextOf, type StepSource, stepsOf } from '../base/steps.js';
+import { isStepwise, nextOf, type Pieces, type StepSource, stepsOf } from '../base/steps.js';
 import { usageBody } from '../wire/chat/answer.js';
 import type { ModelEndpoint } from '../wire/model-endpoint.js';
 import type { ModelRequest } from '../wire/model-request.js';
 import type { TokenUsage } from '../wire/usage.js';
 import type { WatchedStream } from '../wire/watched-stream.js';
-import type { DirectReply } from './direct.js';
 import type { Upstream, UpstreamCall, UpstreamReply } from './upstream.js';
 import { upstreamFailure } from './upstream-failure.js';
 
@@ -16,7 +15,7 @@ import { upstreamFailure } from './upstream-failure.js';
 export interface ModelSend {
   readonly endpoint: ModelEndpoint;
   readonly upstream: Upstream;
-  readonly call: Omit<UpstreamCall, 'body' | 'signal' | 'operation'>;
+  readonly call: Pick<UpstreamCall, 'keyId' | 'tier' | 'requestId'>;
   readonly cancellation: Cancellation;
   readonly document: JsonDocument;
   readonly asks: ModelRequest;
@@ -60,13 +59,12 @@ export interface StreamAnswer {
 }
 
 /** A reply that comes in steps. */
-export type StreamReply = Extract<UpstreamReply | DirectReply, { kind: 'steps' | 'bytes' | 'chunks' }>;
+export type StreamReply = Extract<UpstreamReply, { kind: 'bytes' | 'chunks' }>;
 
 /** What the upstream sends, which breaks off at once when the call is aborted, whether the upstream knows how to or not. */
 export function sourceOf({ cancellation }: ModelSend, reply: StreamReply): StepSource<Uint8Array | JsonObject> {
-  if (reply.kind === 'steps') return reply.steps;
-  const iterable: AsyncIterable<Uint8Array | JsonObject> = reply.kind === 'bytes' ? reply.body : reply.chunks;
-  return stepsOf(abortable(iterable, cancellation));
+  const pieces: Pieces<Uint8Array | JsonObject> = reply.kind === 'bytes' ? reply.body : reply.chunks;
+  return isStepwise(pieces) ? pieces : stepsOf(abortable(pieces, cancellation));
 }
 
 /** All the bytes of a reply. */

@@ -15,19 +15,14 @@ import {
   reportedError,
   sourceOf,
 } from './answer.js';
-import type { DirectReply } from './direct.js';
 import type { UpstreamReply } from './upstream.js';
 
 /** Longest event of a stream. */
 const MAX_EVENT_BYTES = 4_194_304;
 
 /** Waits for the first event: until then an error is an ordinary one, with a status. */
-export async function beginStream(
-  send: ModelSend,
-  reply: UpstreamReply | DirectReply,
-  hideUsage: boolean,
-): Promise<BegunAnswer> {
-  if (reply.kind === 'whole' || reply.kind === 'read') {
+export async function beginStream(send: ModelSend, reply: UpstreamReply, hideUsage: boolean): Promise<BegunAnswer> {
+  if (reply.kind === 'whole') {
     throw upstreamBadResponse('The upstream answered whole where a stream was asked for.');
   }
   const source = sourceOf(send, reply);

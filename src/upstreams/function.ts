@@ -8,7 +8,7 @@ import { collectChunks } from '../wire/chat/collect-chunks.js';
 import { DeltaCompleter } from '../wire/chat/complete-deltas.js';
 import { isFullCompletion, readAnswer } from '../wire/chat/read-answer.js';
 import { readPiece, shownValue } from './function-pieces.js';
-import { type AbortPolicy, abortPolicy, type Upstream, type UpstreamCall, type UpstreamReply } from './upstream.js';
+import { type AbortPolicy, abortPolicy, type Upstream, type UpstreamReply } from './upstream.js';
 
 /** What a function is told beside the body of the call. */
 export interface FunctionContext {
@@ -48,20 +48,21 @@ export function fromFunction(
     name: options.name ?? 'function',
     ...abortPolicy(options.onAbort),
     async send(call) {
-      const { body, signal, requestId, keyId } = call;
+      const { signal, requestId, keyId } = call;
       signal.throwIfAborted();
+      const body = call.body();
       // In a promise of its own, so that what a plain function throws is a rejection like any other.
       const running = (async () => fn(body, { signal, requestId, keyId }))();
       const answer = await orAborted(running, signal);
       const model = typeof body.model === 'string' ? body.model : '';
       const head = chatHead(requestId, model, systemClock.wallMs());
       const pieces = typeof answer === 'string' ? undefined : iterableOf(answer);
-      return pieces === undefined ? replyOf(answer, call, head) : replyInPieces(pieces, call, head);
+      return pieces === undefined ? replyOf(answer, body, head) : replyInPieces(pieces, body, { head, signal });
     },
   };
 }
 
-function replyOf(answer: unknown, { body }: UpstreamCall, head: ChatHead): UpstreamReply {
+function replyOf(answer: unknown, body: JsonObject, head: ChatHead): UpstreamReply {
   if (answer instanceof Error) throw answer;
   const given = typeof answer === 'string' ? { content: answer } : answer;
   if (!isJsonObject(given)) {
@@ -86,8 +87,8 @@ function replyOf(answer: unknown, { body }: UpstreamCall, head: ChatHead): Upstr
 /** Waits for the first chunk, so that a function that fails at once fails before the answer has begun. */
 async function replyInPieces(
   pieces: AsyncIterable<unknown>,
-  { body, signal }: UpstreamCall,
-  head: ChatHead,
+  body: JsonObject,
+  { head, signal }: { readonly head: ChatHead; readonly signal: AbortSignal },
 ): Promise<UpstreamReply> {
   const streams = body.stream === true;
   const chunks = chunksOf(abortable(pieces, signal), head, streams ? asksForUsage(body) : true);

@@ -1,9 +1,32 @@
-import type { Dispatcher } from 'undici';
-import { reasonOf } from '../base/cancellation.js';
+import type { Dispatcher, Pool } from 'undici';
+import { type Cancellation, reasonOf } from '../base/cancellation.js';
+import { systemClock } from '../base/clock.js';
 import { upstreamBadResponse, upstreamError, upstreamTimeout } from '../base/errors.js';
-import type { DirectCall, DirectReply } from './direct.js';
-import { type ResponseBody, responseBody } from './response-body.js';
+import { iterableOf, type StepSource } from '../base/steps.js';
 import { retryAfterMsOf, upstreamFailure } from './upstream-failure.js';
+
+/** Connections to one server. */
+export type HttpDispatcher = Dispatcher;
+
+/** Bounds of the connections to one server. */
+export interface PoolBounds {
+  readonly connections: number;
+  readonly connectTimeoutMs: number;
+  readonly headersTimeoutMs: number;
+  readonly bodyTimeoutMs: number;
+}
+
+/** Opens connections to one server. undici takes 160 ms to load: in the background, and only where it is used. */
+export async function openPool(origin: string, bounds: PoolBounds): Promise<Pool> {
+  const undici = await import('undici');
+  return new undici.Pool(origin, {
+    connections: bounds.connections,
+    pipelining: 1,
+    connect: { timeout: bounds.connectTimeoutMs },
+    headersTimeout: bounds.headersTimeoutMs,
+    bodyTimeout: bounds.bodyTimeoutMs,
+  });
+}
 
 /** One request as undici takes it. */
 export interface HttpRequest {
@@ -14,122 +37,295 @@ export interface HttpRequest {
   readonly body: NonNullable<Dispatcher.DispatchOptions['body']> | null;
 }
 
-/** How its answer is to be taken. */
-export type HttpReading = Pick<DirectCall, 'stream' | 'maxBytes' | 'cancellation'>;
+/** The ways in which a request ends, once. */
+export interface HttpOutcome {
+  /** A good answer was read to its end. */
+  onWhole(bytes: Buffer): void;
+  /** A good answer has begun, and is to be read as it comes. */
+  onBegun(reply: HttpReply): void;
+  /** There is none. The error is what the client should see. */
+  onFailed(error: unknown): void;
+}
 
-/** The head of an answer beside what it bears. */
-export type HttpReply = DirectReply & { readonly status: number; readonly headers: ResponseHeaders };
+/** The head of a good answer, and its body as it comes. */
+export interface HttpReply {
+  readonly status: number;
+  readonly headers: HttpHeaders;
+  readonly body: ResponseBody;
+}
+
+/** How the answer to a request is to be taken. */
+export interface HttpReading {
+  /** Largest answer that is read to its end, as JSON; `undefined`: it is read as it comes. */
+  readonly maxWholeBytes: number | undefined;
+  readonly cancellation: Cancellation;
+}
+
+/** Sends one request, and tells once what became of it. */
+export function callOverHttp(
+  dispatcher: Dispatcher,
+  request: HttpRequest,
+  reading: HttpReading,
+  outcome: HttpOutcome,
+): void {
+  const { cancellation } = reading;
+  if (cancellation.aborted) outcome.onFailed(cancellation.reason);
+  else dispatcher.dispatch(request, new HttpCall(reading, outcome));
+}
+
+/** Headers as undici has them, to be looked up without an object of all. */
+export class HttpHeaders {
+  readonly #raw: readonly Buffer[];
+
+  constructor(raw: readonly Buffer[]) {
+    this.#raw = raw;
+  }
+
+  /** The first value of a name that is given in lower case. */
+  get(name: string): string | undefined {
+    for (let at = 0; at + 1 < this.#raw.length; at += 2) {
+      const found = this.#raw[at];
+      if (found?.length !== name.length || found.toString('latin1').toLowerCase() !== name) continue;
+      return this.#raw[at + 1]?.toString('latin1');
+    }
+    return undefined;
+  }
+
+  /** Headers that occur once. The gateway, not the upstream, decides which to pass on. */
+  single(): Record<string, string> {
+    const single: Record<string, string> = {};
+    const repeated = new Set<string>();
+    for (let at = 0; at + 1 < this.#raw.length; at += 2) {
+      const name = this.#raw[at]?.toString('latin1').toLowerCase() ?? '';
+      if (Object.hasOwn(single, name)) repeated.add(name);
+      single[name] = this.#raw[at + 1]?.toString('latin1') ?? '';
+    }
+    for (const name of repeated) delete single[name];
+    return single;
+  }
+}
 
 /** Enough for any error message. */
 const MAX_ERROR_BYTES = 65_536;
 
 /**
- * Sends the call. Resolves at the head of a good stream and at the end of a good whole answer; rejects with what the
- * client should see of a bad one.
+ * One call over undici, from the request to the end of its answer. undici 7 has two kinds of handlers: of the newer it
+ * makes the older, with an object of all headers and a wrapper for each call.
  */
-export function callOverHttp(
-  dispatcher: Dispatcher,
-  request: HttpRequest,
-  { stream, maxBytes, cancellation }: HttpReading,
-): Promise<HttpReply> {
-  return new Promise((resolve, reject) => {
-    let status = 0;
-    let headers: ResponseHeaders = {};
-    let contentType = '';
-    let streamed: ResponseBody | undefined;
-    let refusal: ((text: Buffer) => Error) | undefined;
-    let controller: Dispatcher.DispatchController | undefined;
-    const pieces: Buffer[] = [];
-    let size = 0;
+class HttpCall implements Dispatcher.DispatchHandler {
+  readonly #reading: HttpReading;
+  readonly #outcome: HttpOutcome;
+  #abortRequest: ((error: Error) => void) | undefined;
+  #refusal: ((text: Buffer) => Error) | undefined;
+  #streamed: ResponseBody | undefined;
+  readonly #pieces: Buffer[] = [];
+  #size = 0;
 
-    const abort = (): void => {
-      const reason = reasonOf(cancellation);
-      // Not left to undici, which tells nobody before the call has a connection.
-      reject(reason);
-      streamed?.fail(reason);
-      controller?.abort(reason);
-    };
-    const release = (): void => cancellation.removeEventListener('abort', abort);
-    function giveUp(given: Dispatcher.DispatchController, error: Error): void {
-      reject(error);
-      given.abort(error);
+  constructor(reading: HttpReading, outcome: HttpOutcome) {
+    this.#reading = reading;
+    this.#outcome = outcome;
+    reading.cancellation.addEventListener('abort', this.#onAbort);
+  }
+
+  readonly #onAbort = (): void => {
+    const reason = reasonOf(this.#reading.cancellation);
+    // Not left to undici, which tells nobody before the call has a connection.
+    this.#outcome.onFailed(reason);
+    this.#streamed?.fail(reason);
+    this.#abortRequest?.(reason);
+  };
+
+  onConnect(abort: (error?: Error) => void): void {
+    this.#abortRequest = abort;
+    if (this.#reading.cancellation.aborted) this.#onAbort();
+  }
+
+  onHeaders(status: number, raw: Buffer[], resume: () => void): boolean {
+    if (status < 200) return true;
+    const headers = new HttpHeaders(raw);
+    this.#refusal = refusalOf(status, headers, this.#reading);
+    if (this.#refusal !== undefined) return true;
+    if (this.#reading.maxWholeBytes === undefined) {
+      this.#streamed = new ResponseBody({ resume, abort: (error) => this.#abortRequest?.(error) });
+      this.#outcome.onBegun({ status, headers, body: this.#streamed });
     }
+    return true;
+  }
 
-    if (cancellation.aborted) return reject(cancellation.reason);
-    cancellation.addEventListener('abort', abort);
-    dispatcher.dispatch(request, {
-      onRequestStart(started) {
-        controller = started;
-        if (cancellation.aborted) abort();
-      },
-      onResponseStart(started, given, responseHeaders) {
-        if (given < 200) return;
-        const verdict = judge(given, responseHeaders);
-        if (verdict.kind === 'refused') {
-          refusal = verdict.error;
-          return;
-        }
-        status = given;
-        headers = responseHeaders;
-        contentType = verdict.contentType;
-        if (!stream) return;
-        streamed = responseBody(started);
-        resolve({ kind: 'steps', status, headers, contentType, steps: streamed });
-      },
-      onResponseData(started, piece) {
-        if (streamed !== undefined) return streamed.push(piece);
-        size += piece.length;
-        pieces.push(piece);
-        if (refusal !== undefined && size > MAX_ERROR_BYTES) giveUp(started, refusal(Buffer.alloc(0)));
-        else if (size > maxBytes) giveUp(started, upstreamBadResponse('The upstream answered with too much.'));
-      },
-      onResponseEnd() {
-        release();
-        if (streamed !== undefined) return streamed.end();
-        const [only] = pieces;
-        const read = pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces);
-        if (refusal === undefined) resolve({ kind: 'read', status, headers, contentType, bytes: read });
-        else reject(refusal(read));
-      },
-      onResponseError(_controller, error) {
-        release();
-        const thrown = cancellation.aborted ? cancellation.reason : transportError(error);
-        streamed?.fail(thrown);
-        reject(refusal === undefined ? thrown : refusal(Buffer.alloc(0)));
-      },
-    });
-  });
+  onData(piece: Buffer): boolean {
+    if (this.#streamed !== undefined) return this.#streamed.push(piece);
+    this.#size += piece.length;
+    this.#pieces.push(piece);
+    if (this.#refusal !== undefined) {
+      if (this.#size > MAX_ERROR_BYTES) this.#giveUp(this.#refusal(Buffer.alloc(0)));
+    } else if (this.#size > (this.#reading.maxWholeBytes ?? 0)) {
+      this.#giveUp(upstreamBadResponse('The upstream answered with too much.'));
+    }
+    return true;
+  }
+
+  onComplete(): void {
+    this.#release();
+    if (this.#streamed !== undefined) {
+      this.#streamed.end();
+      return;
+    }
+    const [only] = this.#pieces;
+    const body = this.#pieces.length === 1 && only !== undefined ? only : Buffer.concat(this.#pieces);
+    if (this.#refusal === undefined) this.#outcome.onWhole(body);
+    else this.#outcome.onFailed(this.#refusal(body));
+  }
+
+  onError(error: Error): void {
+    const { cancellation } = this.#reading;
+    this.#release();
+    const thrown = cancellation.aborted ? cancellation.reason : transportError(error);
+    this.#streamed?.fail(thrown);
+    this.#outcome.onFailed(this.#refusal === undefined ? thrown : this.#refusal(Buffer.alloc(0)));
+  }
+
+  #giveUp(error: Error): void {
+    this.#outcome.onFailed(error);
+    this.#abortRequest?.(error);
+  }
+
+  #release(): void {
+    this.#reading.cancellation.removeEventListener('abort', this.#onAbort);
+  }
 }
 
-type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>;
-
-type Judgement =
-  | { readonly kind: 'good'; readonly contentType: string }
-  | { readonly kind: 'refused'; readonly error: (text: Buffer) => Error };
-
-function judge(status: number, headers: ResponseHeaders): Judgement {
+/** The error that an answer is, made of its text; `undefined` for a good answer. */
+function refusalOf(
+  status: number,
+  headers: HttpHeaders,
+  { maxWholeBytes }: HttpReading,
+): ((text: Buffer) => Error) | undefined {
   if (status >= 300 && status < 400) {
-    const error = upstreamBadResponse('The upstream answered with a redirect, which is not followed.');
-    return { kind: 'refused', error: () => error };
+    return () => upstreamBadResponse('The upstream answered with a redirect, which is not followed.');
   }
   if (status >= 400) {
-    const retryAfterMs = retryAfterMsOf({ get: (name) => single(headers[name]) });
-    return {
-      kind: 'refused',
-      error: (text) =>
-        upstreamFailure({ status, body: parsed(text), ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }),
-    };
+    const retryAfterMs = retryAfterMsOf(headers);
+    return (text) =>
+      upstreamFailure({ status, body: parsed(text), ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
   }
-  const encoding = single(headers['content-encoding']) ?? 'identity';
-  if (encoding !== 'identity') {
-    const error = upstreamBadResponse('The upstream sent a compressed answer although none was asked for.');
-    return { kind: 'refused', error: () => error };
+  if ((headers.get('content-encoding') ?? 'identity') !== 'identity') {
+    return () => upstreamBadResponse('The upstream sent a compressed answer although none was asked for.');
   }
-  return { kind: 'good', contentType: single(headers['content-type']) ?? '' };
+  if (maxWholeBytes !== undefined && !/^application\/(?:[\w.+-]+\+)?json/i.test(headers.get('content-type') ?? '')) {
+    return () => upstreamBadResponse('The upstream answered with something other than JSON.');
+  }
+  return undefined;
 }
 
-function single(value: string | string[] | undefined): string | undefined {
-  return Array.isArray(value) ? value[0] : value;
+/** Past this many waiting bytes the socket is paused: a slow client holds no more than this of an answer. */
+const MAX_WAITING_BYTES = 65_536;
+
+/** A reader that left early has the rest thrown away, up to this much and this long; past it the connection is given up. */
+const MAX_DRAINED_BYTES = 65_536;
+const MAX_DRAIN_MS = 1_000;
+
+/** To run something after this turn. `queueMicrotask` costs several times as much. */
+const SETTLED = Promise.resolve();
+
+/** The connection that a body comes from. */
+interface BodyConnection {
+  resume(): void;
+  abort(error: Error): void;
+}
+
+/**
+ * An answer's body between the parser that pushes and the reader that pulls. One read of the socket comes in many pushes
+ * in one turn; a waiting reader gets all of it in one piece.
+ */
+export class ResponseBody implements StepSource<Uint8Array>, AsyncIterable<Uint8Array> {
+  readonly #connection: BodyConnection;
+  #waiting: Buffer[] = [];
+  #waitingBytes = 0;
+  /** Bytes thrown away since the reader left; `undefined`: it is still there. */
+  #drainedBytes: number | undefined;
+  #isPaused = false;
+  #state: 'open' | 'ended' | 'failed' = 'open';
+  #failure: unknown;
+  #cancelDrain: (() => void) | undefined;
+  #onStep: ((step: Uint8Array | undefined) => void) | undefined;
+  #onFailure: ((reason: unknown) => void) | undefined;
+
+  constructor(connection: BodyConnection) {
+    this.#connection = connection;
+  }
+
+  read(onStep: (step: Uint8Array | undefined) => void, onFailure: (reason: unknown) => void): void {
+    this.#onStep = onStep;
+    this.#onFailure = onFailure;
+    this.#tell();
+  }
+
+  /** The end of a good answer is a few bytes away, and its connection can serve the next call; anything longer is cut off. */
+  leave(): void {
+    this.#drainedBytes = 0;
+    this.#onStep = undefined;
+    this.#takeAll();
+    if (this.#state === 'open') this.#cancelDrain = systemClock.setTimer(() => this.#giveUp(), MAX_DRAIN_MS);
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    return iterableOf(this)[Symbol.asyncIterator]();
+  }
+
+  /** @returns Whether more may come at once. */
+  push(piece: Buffer): boolean {
+    if (this.#drainedBytes !== undefined) {
+      this.#drainedBytes += piece.length;
+      if (this.#drainedBytes > MAX_DRAINED_BYTES) this.#giveUp();
+      return true;
+    }
+    this.#waiting.push(piece);
+    this.#waitingBytes += piece.length;
+    if (this.#onStep !== undefined && this.#waiting.length === 1) SETTLED.then(this.#tell);
+    this.#isPaused ||= this.#waitingBytes > MAX_WAITING_BYTES;
+    return !this.#isPaused;
+  }
+
+  end(): void {
+    if (this.#state === 'open') this.#state = 'ended';
+    this.#cancelDrain?.();
+    this.#tell();
+  }
+
+  /** Ends the body with this, after what was pushed before. */
+  fail(error: unknown): void {
+    this.#cancelDrain?.();
+    if (this.#state !== 'open') return;
+    this.#state = 'failed';
+    this.#failure = error;
+    this.#tell();
+  }
+
+  /** Tells a reader who waits what there is. */
+  readonly #tell = (): void => {
+    if (this.#onStep === undefined || (this.#waiting.length === 0 && this.#state === 'open')) return;
+    const onStep = this.#onStep;
+    this.#onStep = undefined;
+    if (this.#waiting.length > 0) onStep(this.#takeAll());
+    else if (this.#state === 'failed') this.#onFailure?.(this.#failure);
+    else onStep(undefined);
+  };
+
+  #takeAll(): Buffer {
+    const [only] = this.#waiting;
+    const taken = this.#waiting.length === 1 && only !== undefined ? only : Buffer.concat(this.#waiting);
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    if (this.#isPaused) {
+      this.#isPaused = false;
+      this.#connection.resume();
+    }
+    return taken;
+  }
+
+  #giveUp(): void {
+    this.#connection.abort(new Error('The reader has left.'));
+  }
 }
 
 function parsed(text: Buffer): unknown {

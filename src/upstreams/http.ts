@@ -1,12 +1,16 @@
-import type { Pool } from 'undici';
-import type { Cancellation } from '../base/cancellation.js';
 import { positiveInteger } from '../base/checks.js';
-import { jsonBytes } from '../base/json-document.js';
-import { iterableOf } from '../base/steps.js';
 import { MODEL_OPERATIONS, type ModelOperation } from '../wire/operations.js';
-import { type DirectCall, type DirectReply, withDirect } from './direct.js';
-import { callOverHttp, type HttpReading, type HttpReply, type HttpRequest } from './http-call.js';
-import { type AbortPolicy, abortPolicy, type Upstream } from './upstream.js';
+import { callOverHttp, type HttpDispatcher, type HttpRequest, openPool } from './http-call.js';
+import {
+  type AbortPolicy,
+  abortPolicy,
+  type ForwardCall,
+  type ForwardReply,
+  type Upstream,
+  type UpstreamCall,
+  type UpstreamReply,
+} from './upstream.js';
+import { cancellationOf } from './upstream-call.js';
 
 export interface HttpOptions {
   /** Address up to and with the version, such as `https://api.openai.com/v1`. */
@@ -49,71 +53,62 @@ export function http(options: HttpOptions): Upstream {
   const base = checkedBaseUrl(options.baseUrl);
   const path = base.pathname.replace(/\/+$/, '');
   const headers = requestHeaders(options);
-  let pool: Pool | Promise<Pool> = openPool(base.origin, options);
-  pool.then(
+  const opening = openPool(base.origin, {
+    connections: options.connections ?? 4_096,
+    connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
+    headersTimeoutMs: options.headersTimeoutMs ?? 600_000,
+    bodyTimeoutMs: options.bodyTimeoutMs ?? 120_000,
+  });
+  let pool: HttpDispatcher | undefined;
+  opening.then(
     (opened) => {
       pool = opened;
     },
     () => {},
   );
-  function sendDirect(call: DirectCall): Promise<DirectReply> {
-    const request = { method: 'POST', path: path + PATHS[call.operation], headers, body: call.bytes } as const;
-    if (pool instanceof Promise) return pool.then((opened) => callOverHttp(opened, request, call));
-    return callOverHttp(pool, request, call);
+
+  function send(call: UpstreamCall): Promise<UpstreamReply> {
+    return pool === undefined ? opening.then((opened) => sendOver(opened, call)) : sendOver(pool, call);
   }
 
-  const upstream: Upstream = {
-    name: options.name ?? 'http',
-    operations: MODEL_OPERATIONS,
-    ...abortPolicy(options.onAbort),
-    async send({ operation, body, signal }) {
-      const reply = await sendDirect({ operation, bytes: jsonBytes(body), ...unread(signal) });
-      return { kind: 'bytes', contentType: reply.contentType, body: stepsOf(reply) };
-    },
-    async forward({ method, path: below, headers: passed, body, signal }) {
-      const request = {
-        method: method as HttpRequest['method'],
-        path: path + below,
-        headers: requestHeaders(options, passed),
-        // undici takes iterables too; its types do not say so.
-        body: (body ?? null) as HttpRequest['body'],
-      };
-      const reply = await callOverHttp(await pool, request, unread(signal));
-      return { status: reply.status, headers: singleHeaders(reply.headers), body: stepsOf(reply) };
-    },
-  };
-  return withDirect(upstream, sendDirect);
-}
+  function sendOver(opened: HttpDispatcher, call: UpstreamCall): Promise<UpstreamReply> {
+    const { operation, bytes: body, stream, maxResponseBytes } = call;
+    const request = { method: 'POST', path: path + PATHS[operation], headers, body } as const;
+    const reading = { maxWholeBytes: stream ? undefined : maxResponseBytes, cancellation: cancellationOf(call) };
+    return new Promise((resolve, reject) => {
+      callOverHttp(opened, request, reading, {
+        onWhole: (bytes) => resolve({ kind: 'whole', body: bytes }),
+        onBegun: (reply) =>
+          resolve({ kind: 'bytes', contentType: reply.headers.get('content-type') ?? '', body: reply.body }),
+        onFailed: reject,
+      });
+    });
+  }
 
-/** An answer to be read no faster than its reader takes it. */
-const unread = (cancellation: Cancellation): HttpReading => ({
-  stream: true,
-  maxBytes: Number.POSITIVE_INFINITY,
-  cancellation,
-});
+  async function forward(call: ForwardCall): Promise<ForwardReply> {
+    const opened = pool ?? (await opening);
+    const request = {
+      method: call.method as HttpRequest['method'],
+      path: path + call.path,
+      headers: requestHeaders(options, call.headers),
+      // undici takes iterables too; its types do not say so.
+      body: (call.body ?? null) as HttpRequest['body'],
+    };
+    return new Promise((resolve, reject) => {
+      callOverHttp(
+        opened,
+        request,
+        { maxWholeBytes: undefined, cancellation: cancellationOf(call) },
+        {
+          onWhole: () => reject(new TypeError('Expected an answer that was not read yet')),
+          onBegun: ({ status, headers: answered, body }) => resolve({ status, headers: answered.single(), body }),
+          onFailed: reject,
+        },
+      );
+    });
+  }
 
-function stepsOf(reply: DirectReply): AsyncIterable<Uint8Array> {
-  if (reply.kind === 'read') throw new TypeError('Expected an answer that was not read yet');
-  return iterableOf(reply.steps);
-}
-
-/** What stands there once; which of it is passed on is not for an upstream to say. */
-function singleHeaders(headers: HttpReply['headers']): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(headers).flatMap(([name, value]) => (typeof value === 'string' ? [[name, value]] : [])),
-  );
-}
-
-/** undici takes 160 ms to load: in the background, and only where it is used. */
-async function openPool(origin: string, options: HttpOptions): Promise<Pool> {
-  const undici = await import('undici');
-  return new undici.Pool(origin, {
-    connections: options.connections ?? 4_096,
-    pipelining: 1,
-    connect: { timeout: options.connectTimeoutMs ?? 5_000 },
-    headersTimeout: options.headersTimeoutMs ?? 600_000,
-    bodyTimeout: options.bodyTimeoutMs ?? 120_000,
-  });
+  return { name: options.name ?? 'http', operations: MODEL_OPERATIONS, ...abortPolicy(options.onAbort), send, forward };
 }
 
 const OPTION_NAMES = new Set<string>([

@@ -44,14 +44,15 @@ export function openaiClient(
     name: options.name ?? 'openai',
     ...abortPolicy(options.onAbort),
     operations: MODEL_OPERATIONS.filter((operation) => resourceOf(client, operation) !== undefined),
-    async send({ operation, body, signal }) {
+    async send({ operation, body: bodyOf, stream, signal }) {
       signal.throwIfAborted();
+      const body = bodyOf();
       try {
         // A redirect would take the host's key along to wherever it points.
         const fetchOptions = { redirect: 'manual' } as const;
         const resource = resourceOf(client, operation) ?? client.chat.completions;
         const answer = await resource.create(body, { signal, maxRetries: 0, fetchOptions });
-        if (body.stream === true) return await beginStream(answer, signal);
+        if (stream) return await beginStream(answer, signal);
         return { kind: 'whole', body: asAnswered(checked(answer)) };
       } catch (error) {
         throw signal.aborted ? signal.reason : failureOf(error);

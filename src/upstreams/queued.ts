@@ -1,8 +1,11 @@
 import PQueue from 'p-queue';
+import type { Cancellation } from '../base/cancellation.js';
 import { positiveInteger, unexpected } from '../base/checks.js';
 import { type Clock, systemClock } from '../base/clock.js';
 import { unavailable } from '../base/errors.js';
+import { isStepwise, iterableOf, type Pieces, type StepSource } from '../base/steps.js';
 import type { CallContext, ForwardCall, Upstream, UpstreamReply } from './upstream.js';
+import { cancellationOf } from './upstream-call.js';
 
 export interface QueuedOptions {
   /** Most calls at once. A stream counts until it has ended. */
@@ -38,9 +41,9 @@ export function queued(upstream: Upstream, options: QueuedOptions): Upstream {
   const queue = new PQueue({ concurrency });
 
   /** Resolves when the call may go ahead. */
-  function place({ signal, tier }: CallContext): Promise<Release> {
+  function place(tier: string, cancellation: Cancellation): Promise<Release> {
     const leaving = new AbortController();
-    const onAbort = (): void => leaving.abort(signal.reason);
+    const onAbort = (): void => leaving.abort(cancellation.reason);
     return new Promise((resolve, reject) => {
       let cancelTimer: (() => void) | undefined;
       let started = false;
@@ -49,15 +52,15 @@ export function queued(upstream: Upstream, options: QueuedOptions): Upstream {
         cancelTimer?.();
         return new Promise((release) => {
           resolve(() => {
-            signal.removeEventListener('abort', onAbort);
+            cancellation.removeEventListener('abort', onAbort);
             release();
           });
         });
       };
-      signal.addEventListener('abort', onAbort, { once: true });
+      cancellation.addEventListener('abort', onAbort);
       // p-queue drops a waiter, and frees the place of a call that runs, as soon as `leaving` aborts.
       queue.add(hold, { signal: leaving.signal, priority: priorities.get(tier) ?? 0 }).catch((reason: unknown) => {
-        signal.removeEventListener('abort', onAbort);
+        cancellation.removeEventListener('abort', onAbort);
         cancelTimer?.();
         reject(reason);
       });
@@ -71,12 +74,13 @@ export function queued(upstream: Upstream, options: QueuedOptions): Upstream {
     run: () => Promise<Reply>,
     finish: (reply: Reply, release: Release) => Reply,
   ): Promise<Reply> {
-    call.signal.throwIfAborted();
+    const cancellation = cancellationOf(call);
+    if (cancellation.aborted) throw cancellation.reason;
     if (queue.pending >= concurrency && queue.size >= maxQueue) throw queueFull();
-    const release = await place(call);
+    const release = await place(call.tier, cancellation);
     try {
       // The abort may have come together with the place.
-      call.signal.throwIfAborted();
+      if (cancellation.aborted) throw cancellation.reason;
       return finish(await run(), release);
     } catch (error) {
       release();
@@ -116,8 +120,51 @@ function releasing(reply: UpstreamReply, release: Release): UpstreamReply {
   }
 }
 
+/** The pieces, giving the place back at their end; those that are read by calls stay so. */
+function releasingAtEnd<T>(pieces: Pieces<T>, release: Release): Pieces<T> {
+  return isStepwise(pieces) ? new ReleasingSteps(pieces, release) : releasingIterable(pieces, release);
+}
+
+class ReleasingSteps<T> implements StepSource<T>, AsyncIterable<T> {
+  readonly #source: StepSource<T>;
+  readonly #release: Release;
+  #onStep: ((step: T | undefined) => void) | undefined;
+  #onFailure: ((reason: unknown) => void) | undefined;
+
+  constructor(source: StepSource<T>, release: Release) {
+    this.#source = source;
+    this.#release = release;
+  }
+
+  read(onStep: (step: T | undefined) => void, onFailure: (reason: unknown) => void): void {
+    this.#onStep = onStep;
+    this.#onFailure = onFailure;
+    this.#source.read(this.#onSource, this.#onBroken);
+  }
+
+  leave(): void {
+    // Before the place is free, so that a source which can stop at once has stopped.
+    this.#source.leave();
+    this.#release();
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<T> {
+    return iterableOf(this)[Symbol.asyncIterator]();
+  }
+
+  readonly #onSource = (step: T | undefined): void => {
+    if (step === undefined) this.#release();
+    this.#onStep?.(step);
+  };
+
+  readonly #onBroken = (reason: unknown): void => {
+    this.#release();
+    this.#onFailure?.(reason);
+  };
+}
+
 /** Not a generator: one that was never started would not run its `finally` when it is left. */
-function releasingAtEnd<T>(source: AsyncIterable<T>, release: Release): AsyncIterable<T> {
+function releasingIterable<T>(source: AsyncIterable<T>, release: Release): AsyncIterable<T> {
   return {
     [Symbol.asyncIterator]() {
       const iterator = source[Symbol.asyncIterator]();

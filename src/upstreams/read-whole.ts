@@ -12,20 +12,19 @@ import {
 import { answerTextBytes, estimateTokens } from '../wire/estimate.js';
 import { readUsage } from '../wire/usage.js';
 import { checkNoError, collect, estimatedUsage, type ModelSend, sourceOf, type WholeAnswer } from './answer.js';
-import type { DirectReply } from './direct.js';
 import type { UpstreamReply } from './upstream.js';
 
 const OPENING_BRACKET = 0x5b;
 
 /** Reads a whole answer to its end and makes sure that it is one. */
-export function readWhole(send: ModelSend, reply: UpstreamReply | DirectReply): Awaitable<WholeAnswer> {
+export function readWhole(send: ModelSend, reply: UpstreamReply): Awaitable<WholeAnswer> {
   if (reply.kind === 'chunks') throw upstreamBadResponse('The upstream streamed an answer that was to be whole.');
-  if (reply.kind === 'whole') return wholeObject(send, reply.body);
+  if (reply.kind === 'whole') {
+    return reply.body instanceof Uint8Array ? wholeBytes(send, reply.body) : wholeObject(send, reply.body);
+  }
   if (!/^application\/(?:[\w.+-]+\+)?json/i.test(reply.contentType)) {
     throw upstreamBadResponse('The upstream answered with something other than JSON.');
   }
-  if (reply.kind === 'read') return wholeBytes(send, reply.bytes);
-  if (reply.kind === 'steps') throw upstreamBadResponse('The upstream streamed an answer that was to be whole.');
   return collect(sourceOf(send, reply), send).then((bytes) => wholeBytes(send, bytes));
 }
 

@@ -1,14 +1,14 @@
 import { isPending } from '../base/awaitable.js';
-import { abortSignalOf, orAborted } from '../base/cancellation.js';
+import { orAborted } from '../base/cancellation.js';
 import { causeOf, GatewayError, upstreamError } from '../base/errors.js';
 import { isJsonObject, type JsonObject } from '../base/json.js';
-import { editedBody, type JsonDocument, memberValue, replaceMembers } from '../base/json-document.js';
+import { type JsonDocument, memberValue, replaceMembers } from '../base/json-document.js';
 import { ceilingNotTaken } from '../wire/request-errors.js';
 import { type BegunAnswer, type ModelSend, namesOf, renamedError } from './answer.js';
 import { beginStream } from './begin-stream.js';
-import { type DirectCall, type DirectReply, directOf } from './direct.js';
 import { readWhole } from './read-whole.js';
-import type { Upstream, UpstreamReply } from './upstream.js';
+import type { Upstream, UpstreamCall, UpstreamReply } from './upstream.js';
+import { upstreamCall } from './upstream-call.js';
 
 /** Sends calls to models. The only place that asks an upstream twice: without the field of ours that it refused. */
 export type SendCall = (send: ModelSend) => Promise<Sent>;
@@ -104,11 +104,10 @@ function blamedAddition(error: unknown, added: readonly string[]): string | unde
 }
 
 async function attempt(send: ModelSend, added: readonly string[]): Promise<BegunAnswer> {
-  const direct = directOf(send.upstream);
   const changes = changesOf(send, added);
-  let reply: UpstreamReply | DirectReply;
+  let reply: UpstreamReply;
   try {
-    reply = await (direct === undefined ? sendObject(send, changes) : direct(directCall(send, changes)));
+    reply = await orAborted(send.upstream.send(callOf(send, changes)), send.cancellation);
     if (!isReply(reply)) throw new TypeError('Expected the reply of an upstream to be an object with a `kind`');
   } catch (error) {
     throw failureOf(send, error);
@@ -146,26 +145,22 @@ function isReply(reply: unknown): boolean {
   return typeof reply === 'object' && reply !== null && 'kind' in reply;
 }
 
-function directCall(
-  { endpoint, document, asks, maxResponseBytes, cancellation }: ModelSend,
+function callOf(
+  { endpoint: { operation }, call, document, asks, maxResponseBytes, cancellation }: ModelSend,
   changes: JsonObject,
-): DirectCall {
-  return {
-    operation: endpoint.operation,
-    bytes: Object.keys(changes).length === 0 ? document.bytes : replaceMembers(document, changes),
+): UpstreamCall {
+  const { keyId, tier, requestId } = call;
+  const bytes = Object.keys(changes).length === 0 ? document.bytes : replaceMembers(document, changes);
+  return upstreamCall({
+    keyId,
+    tier,
+    requestId,
+    operation,
+    bytes,
     stream: asks.stream,
-    maxBytes: maxResponseBytes,
+    maxResponseBytes,
     cancellation,
-  };
-}
-
-async function sendObject(
-  { endpoint, upstream, call, document, cancellation }: ModelSend,
-  changes: JsonObject,
-): Promise<UpstreamReply> {
-  const signal = abortSignalOf(cancellation);
-  const { operation } = endpoint;
-  return orAborted(upstream.send({ ...call, operation, body: editedBody(document, changes), signal }), cancellation);
+  });
 }
 
 function exceedsContext(error: unknown): boolean {

@@ -1,5 +1,7 @@
+import type { Cancellation } from '../base/cancellation.js';
 import { positiveInteger, unexpected } from '../base/checks.js';
 import type { JsonObject } from '../base/json.js';
+import type { Pieces } from '../base/steps.js';
 import type { ForwardOperation, ModelOperation } from '../wire/operations.js';
 
 /** What an upstream that says nothing of it may be asked for. */
@@ -71,25 +73,37 @@ export interface CallContext {
   /** The calling key's tier, for wrappers that serve some before others. */
   readonly tier: string;
   readonly requestId: string;
-  /** Aborts when the client goes away or time is up. The upstream must stop its work then. */
+  /** Aborts when the client goes away or time is up. The upstream must stop its work then. Made when first asked for. */
   readonly signal: AbortSignal;
+  /** The same for who only listens, which costs less; absent where somebody put a signal of their own into the call. */
+  readonly cancellation?: Cancellation;
 }
 
 /** One call as an upstream gets it. */
 export interface UpstreamCall extends CallContext {
   readonly operation: ModelOperation;
+  /** The JSON object to be sent, in UTF-8: the client's own bytes, unknown fields and all, with `model` set to the upstream's own id. */
+  readonly bytes: Uint8Array;
   /**
-   * The client's body, unknown fields and all, with `model` set to the upstream's own id. A wrapper that wants another
-   * body passes on a new object; this one must not be written to.
+   * The same as an object, parsed when first asked for and frozen throughout. A wrapper that wants another body passes on
+   * `withBody(call, { ...call.body(), … })`; one that does not ask keeps the speed of what it wraps.
    */
-  readonly body: JsonObject;
+  body(): JsonObject;
+  /** Whether the client asked for a stream of events. */
+  readonly stream: boolean;
+  /** Largest whole answer that the gateway takes. */
+  readonly maxResponseBytes: number;
 }
 
-/** A whole answer, chunks of one in OpenAI's wire shape, or the bytes of an HTTP answer to pass on as they are. */
+/**
+ * A whole answer, as an object or as the bytes of one; chunks of an answer in OpenAI's wire shape; or the bytes of an HTTP
+ * answer as they come, to pass on as they are. Chunks and bytes that are a `StepSource`, too, are read by calls, and fail
+ * with the signal's reason as soon as it aborts; of those that are only iterable the gateway sees to that itself.
+ */
 export type UpstreamReply =
-  | { readonly kind: 'whole'; readonly body: JsonObject }
-  | { readonly kind: 'chunks'; readonly chunks: AsyncIterable<JsonObject> }
-  | { readonly kind: 'bytes'; readonly contentType: string; readonly body: AsyncIterable<Uint8Array> };
+  | { readonly kind: 'whole'; readonly body: JsonObject | Uint8Array }
+  | { readonly kind: 'chunks'; readonly chunks: Pieces<JsonObject> }
+  | { readonly kind: 'bytes'; readonly contentType: string; readonly body: Pieces<Uint8Array> };
 
 /** One request of another endpoint as an upstream gets it. */
 export interface ForwardCall extends CallContext {

@@ -30,7 +30,7 @@ export const unsupportedContentType = (contentType: string): GatewayError =>
 export const duplicateMember = (name: string): GatewayError =>
   badRequest(`Duplicate parameter: '${name}'. Each parameter may be given once.`, 'invalid_request', name);
 
-/** 400 with the code `invalid_request`, for what OpenAI has no code of its own. */
+/** 400 with the code `invalid_request`, for cases in which OpenAI has no code of its own. */
 export const invalidRequest = (message: string, param: string | null = null): GatewayError =>
   badRequest(message, 'invalid_request', param);
 
@@ -211,7 +211,7 @@ export const quotaExceeded = (message: string): GatewayError =>
   });
 
 /**
- * 403 for a key with a budget that asks for something whose cost nobody can tell beforehand.
+ * 403 for a key with a budget, in a call whose cost is unknown beforehand.
  * @param reason a clause such as `the price of the model is unknown`.
  */
 export const notPriced = (reason: string): GatewayError =>

@@ -9,13 +9,6 @@ export const BLANK_LINE = Buffer.from('\n\n');
 /** U+FEFF in latin1. Parsers skip it; left in place, it would make the first field's name unknown. */
 export const BYTE_ORDER_MARK = '\u00ef\u00bb\u00bf';
 
-/** Headers of an event stream. `no-transform` keeps `compression()`, `x-accel-buffering` keeps nginx from holding events back. */
-export const STREAM_HEADERS: Readonly<Record<string, string>> = {
-  'content-type': 'text/event-stream; charset=utf-8',
-  'cache-control': 'no-cache, no-transform',
-  'x-accel-buffering': 'no',
-};
-
 /** One event with nothing but data: some SDKs fail at `event:`, `id:` and `retry:` lines (wire.md §2.2). */
 export function sseEvent(data: unknown): string {
   return `data: ${JSON.stringify(data)}\n\n`;

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { GatewayError } from '../../src/base/errors.js';
-import { isJsonObject, type JsonObject } from '../../src/base/json.js';
+import type { JsonObject } from '../../src/base/json.js';
 import type { Upstream, UpstreamCall, UpstreamReply } from '../../src/upstreams/upstream.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';
 import { within } from '../helpers/deadline.js';
 import { joinedChunks } from '../helpers/openai-shapes.js';
+import { callWith, wholeBody } from '../helpers/upstream-call.js';
 
 /**
  * What the source behind an upstream does: repeat what comes after `Say: ` in the last message; begin a stream with it
@@ -64,10 +65,11 @@ export function upstreamContract(name: string, make: (source: Source) => Promise
       const { upstream } = await subjectOf('repeats');
       for (const stream of [false, true]) {
         const call = callFor('unchanged', { stream, metadata: { kept: '1' }, stop: ['nowhere'] });
-        const before = JSON.stringify(call.body);
-        const reply = await sent(upstream, { ...call, body: deepFrozen(call.body) });
+        const before = JSON.stringify(call.body());
+        assert.throws(() => Object.assign(Object(call.body().metadata), { kept: '2' }), TypeError);
+        const reply = await sent(upstream, call);
         assert.equal(await textOf(reply), 'unchanged');
-        assert.equal(JSON.stringify(call.body), before);
+        assert.equal(JSON.stringify(call.body()), before);
       }
     });
 
@@ -133,20 +135,14 @@ export function upstreamContract(name: string, make: (source: Source) => Promise
 }
 
 function callFor(text: string, more: JsonObject = {}, signal = new AbortController().signal): UpstreamCall {
-  return {
-    operation: 'chat.completions',
-    body: { model: 'gpt-4o-mini', messages: [{ role: 'user', content: `Say: ${text}` }], ...more },
-    keyId: 'key_1',
-    tier: 'basic',
-    requestId: 'req_1',
-    signal,
-  };
+  const body = { model: 'gpt-4o-mini', messages: [{ role: 'user', content: `Say: ${text}` }], ...more };
+  return callWith(body, { signal });
 }
 
 const sent = (upstream: Upstream, call: UpstreamCall): Promise<UpstreamReply> => within(upstream.send(call), 'a reply');
 
 async function wholeOf(reply: UpstreamReply): Promise<JsonObject> {
-  if (reply.kind === 'whole') return reply.body;
+  if (reply.kind === 'whole') return wholeBody(reply);
   assert.equal(reply.kind, 'bytes', 'no stream was asked for');
   return reply.kind === 'bytes' ? JSON.parse(await bytesOf(reply.body)) : {};
 }
@@ -189,12 +185,4 @@ function stepsOf(reply: UpstreamReply): AsyncIterator<unknown> {
 async function toTheEnd(steps: AsyncIterator<unknown>): Promise<void> {
   let step = await steps.next();
   while (step.done !== true) step = await steps.next();
-}
-
-function deepFrozen(value: JsonObject): JsonObject {
-  for (const member of Object.values(value)) {
-    if (Array.isArray(member)) for (const item of Object.freeze(member)) if (isJsonObject(item)) deepFrozen(item);
-    if (isJsonObject(member)) deepFrozen(member);
-  }
-  return Object.freeze(value);
 }

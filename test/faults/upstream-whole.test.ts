@@ -6,6 +6,7 @@ import { errorReply, head, reply, replyBytes, streamEvents, streamReply, wholeCh
 import { within } from '../helpers/deadline.js';
 import { CALL, onBareHost, UPSTREAM_KEY } from '../helpers/scene.js';
 import { type Step, scriptedUpstream } from '../helpers/scripted-upstream.js';
+import { callWith } from '../helpers/upstream-call.js';
 
 const GOOD = wholeChat('Hello');
 const TEXT = JSON.stringify(GOOD);
@@ -187,8 +188,7 @@ onBareHost(
     assert.ok(client);
     const port = await closedPort();
     const dead = http({ baseUrl: `http://127.0.0.1:${port}/v1` });
-    const call = { operation: 'chat.completions', body: CALL, keyId: 'k', tier: 't', requestId: 'r' } as const;
-    await assert.rejects(dead.send({ ...call, signal: new AbortController().signal }), (error: Error) => {
+    await assert.rejects(dead.send(callWith(CALL)), (error: Error) => {
       assert.ok(!error.message.includes(String(port)), error.message);
       assert.equal(Reflect.get(error, 'status'), 502);
       return true;

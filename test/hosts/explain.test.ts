@@ -42,7 +42,8 @@ function worldOf(key: ApiKey, tier: TierLimits): World {
   const upstream: Upstream = {
     name: 'test',
     operations: ['chat.completions', 'completions'],
-    async send({ body }) {
+    async send(call) {
+      const body = call.body();
       bodies.push(body);
       const most = Number(body.max_completion_tokens ?? body.max_tokens ?? body.max_output_tokens ?? 16);
       const usage = { prompt_tokens: 10, completion_tokens: most, total_tokens: 10 + most };

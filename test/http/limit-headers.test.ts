@@ -11,11 +11,14 @@ interface State {
   readonly remaining: readonly number[];
 }
 
-function limitHeaders({ limits, also, remaining }: State) {
+function limitHeaders({ limits, also, remaining }: State): Record<string, string> {
   const levels = [limits, ...(also === undefined ? [] : [also])].map(
     (one) => ({ kind: 'owner', id: 'owner:a', limits: one }) as const,
   );
-  return headersOf({ ceilings: ceilingsOf(levels, periodsOf('UTC'), 0), remaining });
+  const list = headersOf({ ceilings: ceilingsOf(levels, periodsOf('UTC'), 0), remaining });
+  const named: Record<string, string> = {};
+  for (let at = 0; at < list.length; at += 2) named[list[at] ?? ''] = list[at + 1] ?? '';
+  return named;
 }
 
 describe('formatDuration', () => {

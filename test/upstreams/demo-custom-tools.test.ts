@@ -9,6 +9,7 @@ import { specChecker, specIsMissing } from '../conformance/description.js';
 import { SECRET } from '../helpers/gateway-options.js';
 import { joinedChunks } from '../helpers/openai-shapes.js';
 import { onBareHost } from '../helpers/scene.js';
+import { callWith, wholeBody } from '../helpers/upstream-call.js';
 
 interface Call {
   readonly index?: number;
@@ -24,10 +25,8 @@ interface Choice {
 }
 
 async function answered(body: JsonObject): Promise<JsonObject[]> {
-  const { signal } = new AbortController();
-  const call = { operation: 'chat.completions', keyId: 'k', tier: 't', requestId: 'r', signal } as const;
-  const reply = await demo().send({ ...call, body });
-  if (reply.kind === 'whole') return [reply.body];
+  const reply = await demo().send(callWith(body));
+  if (reply.kind === 'whole') return [wholeBody(reply)];
   const chunks: JsonObject[] = [];
   if (reply.kind === 'chunks') for await (const chunk of reply.chunks) chunks.push(chunk);
   return chunks;

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { GatewayError } from '../../src/base/errors.js';
 import { demo } from '../../src/upstreams/demo/demo.js';
 import { findDemoModel } from '../../src/upstreams/demo/demo-models.js';
+import { callWith } from '../helpers/upstream-call.js';
 
 /** Ids that somebody serves, by family. */
 const real: Record<string, string> = {
@@ -145,9 +146,10 @@ describe('the demo', () => {
       [250, 404],
     ]) {
       const body = { model: 'claude-'.repeat(1_500).slice(0, chars), messages: [{ role: 'user', content: 'hi' }] };
-      const { signal } = new AbortController();
-      const call = { operation: 'chat.completions', body, keyId: 'k', tier: 't', requestId: 'r', signal } as const;
-      await assert.rejects(demo().send(call), (error) => error instanceof GatewayError && error.status === status);
+      await assert.rejects(
+        demo().send(callWith(body)),
+        (error) => error instanceof GatewayError && error.status === status,
+      );
     }
   });
 

@@ -11,6 +11,7 @@ import type { UpstreamReply } from '../../src/upstreams/upstream.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';
 import { recordedAnswers, recordingsAreMissing } from '../conformance/recordings.js';
 import { joinedChunks, shapeOf } from '../helpers/openai-shapes.js';
+import { callWith } from '../helpers/upstream-call.js';
 
 type Call = { id: string; type: string; function: { name: string; arguments: string } };
 type Token = { token: string; logprob: number; bytes: number[] };
@@ -40,7 +41,7 @@ const upstream = demo();
 const ajv = new Ajv2020({ strict: false, validateFormats: false });
 
 function send(body: JsonObject, signal = new AbortController().signal, to = upstream): Promise<UpstreamReply> {
-  return to.send({ operation: 'chat.completions', body, keyId: 'key_1', tier: 'basic', requestId: 'req_1', signal });
+  return to.send(callWith(body, { signal }));
 }
 
 /** A request with one user message. */

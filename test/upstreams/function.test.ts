@@ -8,26 +8,21 @@ import type { Upstream, UpstreamReply } from '../../src/upstreams/upstream.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';
 import { recordedAnswers, recordingsAreMissing } from '../conformance/recordings.js';
 import { joinedChunks, shapeOf } from '../helpers/openai-shapes.js';
+import { callWith, wholeBody } from '../helpers/upstream-call.js';
 
 type Fn = Parameters<typeof fromFunction>[0];
 
 const USAGE = { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5 };
 
 function send(upstream: Upstream, body: JsonObject, signal = new AbortController().signal): Promise<UpstreamReply> {
-  return upstream.send({
-    operation: 'chat.completions',
-    body: { model: 'mine', messages: [{ role: 'user', content: 'hi' }], ...body },
-    keyId: 'key_1',
-    tier: 'basic',
-    requestId: 'req_1',
-    signal,
-  });
+  const asked = { model: 'mine', messages: [{ role: 'user', content: 'hi' }], ...body };
+  return upstream.send(callWith(asked, { signal }));
 }
 
 async function whole(fn: Fn, body: JsonObject = {}): Promise<JsonObject> {
   const reply = await send(fromFunction(fn), body);
   assert.equal(reply.kind, 'whole');
-  return reply.kind === 'whole' ? reply.body : {};
+  return wholeBody(reply);
 }
 
 async function streamed(fn: Fn, body: JsonObject = {}): Promise<JsonObject[]> {

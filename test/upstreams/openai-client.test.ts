@@ -5,10 +5,11 @@ import OpenAI, { AzureOpenAI } from 'openai';
 import { GatewayError } from '../../src/base/errors.js';
 import type { JsonObject } from '../../src/base/json.js';
 import { openaiClient } from '../../src/upstreams/openai-client.js';
-import type { UpstreamCall, UpstreamReply } from '../../src/upstreams/upstream.js';
+import type { UpstreamReply } from '../../src/upstreams/upstream.js';
 import { chunkOf, errorReply, lastChunk, reply, streamEvents, streamHead, wholeChat } from '../helpers/chat-answers.js';
 import { within } from '../helpers/deadline.js';
 import { type Script, type ScriptedUpstream, type Step, scriptedUpstream } from '../helpers/scripted-upstream.js';
+import { callWith } from '../helpers/upstream-call.js';
 
 const KEY = 'sk-CANARY-of-the-operator-0123456789';
 const WHOLE = { model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'Hi' }], x_unknown: { kept: [1, null] } };
@@ -30,14 +31,7 @@ describe('openaiClient', () => {
     const upstream = openaiClient(new OpenAI({ apiKey: KEY, baseURL: server.baseUrl, logLevel: 'off', ...more }));
     const controller = new AbortController();
     const send = (body: JsonObject): Promise<UpstreamReply> => {
-      const call: UpstreamCall = {
-        operation: 'chat.completions',
-        body: Object.freeze(body),
-        keyId: 'key',
-        tier: 'basic',
-        requestId: 'req',
-        signal: controller.signal,
-      };
+      const call = callWith(body, { signal: controller.signal });
       return within(upstream.send(call), 'the answer');
     };
     return { server, upstream, send, controller };
@@ -98,11 +92,9 @@ describe('openaiClient', () => {
     const server = await serve((request) => (request.json().stream === true ? streamed() : reply(wholeChat('Hello'))));
     const client = new AzureOpenAI({ apiKey: KEY, apiVersion: '2026-01-01', endpoint: server.origin, logLevel: 'off' });
     const upstream = openaiClient(client, { name: 'azure' });
-    const call = { operation: 'chat.completions', keyId: 'k', tier: 't', requestId: 'r' } as const;
-    const { signal } = new AbortController();
-    const whole = await upstream.send({ ...call, body: WHOLE, signal });
+    const whole = await upstream.send(callWith(WHOLE));
     assert.deepEqual(whole, { kind: 'whole', body: wholeChat('Hello') });
-    assert.equal((await collect(await upstream.send({ ...call, body: STREAM, signal }))).length, events.length - 1);
+    assert.equal((await collect(await upstream.send(callWith(STREAM)))).length, events.length - 1);
     for (const request of server.requests) {
       assert.equal(request.path, '/openai/deployments/gpt-4o-mini/chat/completions?api-version=2026-01-01');
       assert.equal(request.headers['api-key'], KEY);
@@ -191,9 +183,7 @@ describe('openaiClient', () => {
 
     it(`turns a refused connection into a 502 in place of a ${kind}`, async () => {
       const client = new OpenAI({ apiKey: KEY, baseURL: `http://127.0.0.1:${await closedPort()}/v1`, logLevel: 'off' });
-      const { signal } = new AbortController();
-      const call = { operation: 'chat.completions', keyId: 'k', tier: 't', requestId: 'r', body, signal } as const;
-      const error = await failure(within(openaiClient(client).send(call), 'the refusal'));
+      const error = await failure(within(openaiClient(client).send(callWith(body)), 'the refusal'));
       assert.equal(error.status, 502);
       assert.equal(error.code, 'upstream_error');
       assert.ok(error.cause instanceof OpenAI.APIConnectionError);
@@ -338,10 +328,9 @@ describe('openaiClient', () => {
       chat: { completions: { create: async (...given) => seen.push(given) && { choices: [] } } },
     });
     const { signal } = new AbortController();
-    const call = { operation: 'chat.completions', keyId: 'k', tier: 't', requestId: 'r', signal } as const;
-    assert.deepEqual(await upstream.send({ ...call, body: WHOLE }), { kind: 'whole', body: { choices: [] } });
+    assert.deepEqual(await upstream.send(callWith(WHOLE, { signal })), { kind: 'whole', body: { choices: [] } });
     assert.deepEqual(seen, [[WHOLE, { signal, maxRetries: 0, fetchOptions: { redirect: 'manual' } }]]);
-    assert.equal((await failure(upstream.send({ ...call, body: STREAM }))).code, 'upstream_bad_response');
+    assert.equal((await failure(upstream.send(callWith(STREAM)))).code, 'upstream_bad_response');
   });
 
   /** A port on which nobody listens. */

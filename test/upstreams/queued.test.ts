@@ -5,6 +5,7 @@ import { GatewayError } from '../../src/base/errors.js';
 import { type QueuedOptions, queued } from '../../src/upstreams/queued.js';
 import type { Upstream, UpstreamCall, UpstreamReply } from '../../src/upstreams/upstream.js';
 import { settleSockets as settle, within } from '../helpers/deadline.js';
+import { callWith } from '../helpers/upstream-call.js';
 
 /** What the upstream does with one call that reached it. */
 interface Control {
@@ -127,14 +128,7 @@ function fixture(options: QueuedOptions) {
   function send(tier = 'basic') {
     count += 1;
     const controller = new AbortController();
-    const call: UpstreamCall = {
-      operation: 'chat.completions',
-      body: { model: 'm' },
-      keyId: 'key',
-      tier,
-      requestId: `req ${count}`,
-      signal: controller.signal,
-    };
+    const call = callWith({ model: 'm' }, { tier, requestId: `req ${count}`, signal: controller.signal });
     const answer = upstream.send(call);
     answer.catch(() => {});
     return { answer, requestId: call.requestId, abort: (reason: Error) => controller.abort(reason) };
@@ -219,9 +213,7 @@ describe('queued', () => {
       { concurrency: 1, maxQueue: 0 },
     );
     for (let count = 0; count < 3; count += 1) {
-      const { signal } = new AbortController();
-      const call = { operation: 'chat.completions', body: {}, keyId: 'k', tier: 't', requestId: 'r', signal } as const;
-      await assert.rejects(upstream.send(call), broken);
+      await assert.rejects(upstream.send(callWith({})), broken);
       await settle();
     }
   });
@@ -332,8 +324,7 @@ describe('queued', () => {
     const { upstream, reached } = fixture({ concurrency: 1 });
     const gone = new Error('gone');
     const signal = AbortSignal.abort(gone);
-    const call = { operation: 'chat.completions', body: {}, keyId: 'k', tier: 't', requestId: 'r', signal } as const;
-    await assert.rejects(upstream.send(call), gone);
+    await assert.rejects(upstream.send(callWith({}, { signal })), gone);
     assert.deepEqual(reached(), []);
   });
 

@@ -16,7 +16,8 @@ function picky(refuse: (body: JsonObject) => GatewayError | undefined): Upstream
   return {
     name: 'picky',
     bodies,
-    async send({ body }) {
+    async send(call) {
+      const body = call.body();
       bodies.push(body);
       const refusal = refuse(body);
       if (refusal !== undefined) throw refusal;

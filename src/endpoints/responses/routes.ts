@@ -40,7 +40,7 @@ export async function answerAboutResponse(
   if (known === undefined) throw objectNotFound('response', call.id);
   if (known.kind === 'passed') return askAboutResponse(exchange, shared, { ...call, modelName: known.model });
   const body = await LOCAL[call.action]({ exchange, shared, call, known });
-  return respondJson(JSON.stringify(body), { 'x-request-id': exchange.requestId });
+  return respondJson(JSON.stringify(body), ['x-request-id', exchange.requestId]);
 }
 
 interface LocalCall {
@@ -101,5 +101,5 @@ export async function countResponseInput(
     return forwardCall({ ...exchange, request }, shared, { rule, id: '', path, modelName: read.asks.model });
   }
   const body = { object: 'response.input_tokens', input_tokens: inputTokens };
-  return respondJson(JSON.stringify(body), { 'x-request-id': exchange.requestId });
+  return respondJson(JSON.stringify(body), ['x-request-id', exchange.requestId]);
 }

@@ -41,7 +41,7 @@ export function demo(options: DemoOptions = {}): Upstream {
   async function send({ operation, body, requestId, signal }: UpstreamCall): Promise<UpstreamReply> {
     signal.throwIfAborted();
     const compose = COMPOSERS.get(operation) ?? composeChat;
-    const reply = await compose(body, { requestId, signal, tokenizerOf, decoder: tokenDecoder });
+    const reply = await compose(body(), { requestId, signal, tokenizerOf, decoder: tokenDecoder });
     return reply.kind === 'whole' ? reply : { kind: 'chunks', chunks: paced(reply.chunks, signal, chunkDelayMs) };
   }
   return { name: 'demo', operations: [...COMPOSERS.keys()], send, forward: demoForward(send) };

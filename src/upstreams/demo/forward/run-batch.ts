@@ -3,7 +3,8 @@ import { errorBody, toGatewayError } from '../../../base/errors.js';
 import type { JsonObject } from '../../../base/json.js';
 import type { ModelOperation } from '../../../wire/operations.js';
 import { badRequest, invalidRequest } from '../../../wire/request-errors.js';
-import type { CallContext, Upstream, UpstreamCall } from '../../upstream.js';
+import type { CallContext, Upstream } from '../../upstream.js';
+import { upstreamCall } from '../../upstream-call.js';
 import { nextIdleTurn } from '../turns.js';
 import { type BatchLine, checkLines, readLine, textLines } from './batch-lines.js';
 import { type BatchOutput, batchOutput, usageSum } from './batch-output.js';
@@ -79,7 +80,7 @@ async function runLines(
     const line = readLine(text, job.endpoint);
     if ('code' in line) continue;
     const requestId = `req_${digestOf(`${job.id}/${number}`)}`;
-    const { status, body } = await answerTo(line, { ...job.context, requestId, operation: job.operation }, send);
+    const { status, body } = await answerTo(line, { ...job.context, requestId }, { operation: job.operation, send });
     if (number % LINES_PER_TURN === 0) await nextIdleTurn(job.context.signal);
     job.context.signal.throwIfAborted();
     const response = { status_code: status, request_id: requestId, body };
@@ -99,16 +100,21 @@ function inputOf({ inputFileId }: BatchJob, { files }: DemoStorage): Buffer {
 
 async function answerTo(
   { body }: BatchLine,
-  call: Omit<UpstreamCall, 'body'>,
-  send: Upstream['send'],
+  context: CallContext,
+  { operation, send }: { readonly operation: ModelOperation; readonly send: Upstream['send'] },
 ): Promise<{ readonly status: number; readonly body: JsonObject }> {
   try {
     if (body.stream === true) throw invalidRequest("'stream' cannot be used in a batch.", 'stream');
-    const reply = await send({ ...call, body });
-    if (reply.kind !== 'whole') throw new Error('A request without `stream` was answered with a stream');
+    const { signal: cancellation, ...fields } = context;
+    const bytes = Buffer.from(JSON.stringify(body));
+    const maxResponseBytes = Number.POSITIVE_INFINITY;
+    const call = { ...fields, operation, bytes, stream: false, maxResponseBytes, cancellation };
+    const reply = await send(upstreamCall(call));
+    if (reply.kind !== 'whole' || reply.body instanceof Uint8Array)
+      throw new Error('A request without `stream` was answered with a stream');
     return { status: 200, body: reply.body };
   } catch (thrown) {
-    call.signal.throwIfAborted();
+    context.signal.throwIfAborted();
     const error = toGatewayError(thrown);
     return { status: error.status, body: { error: { ...errorBody(error).error } } };
   }
