@@ -56,8 +56,12 @@ export type {
   IdempotentRequest,
   KeptAnswer,
 } from './stores/answer-store.js';
-export { type MemoryObjectsOptions, memoryObjects } from './stores/memory.js';
-export { type MemoryIdempotencyOptions, memoryIdempotency } from './stores/memory-answers.js';
+export {
+  type MemoryIdempotencyOptions,
+  type MemoryObjectsOptions,
+  memoryIdempotency,
+  memoryObjects,
+} from './stores/memory.js';
 export type { ObjectStore, StoredObject } from './stores/object-store.js';
 export { type DemoOptions, demo } from './upstreams/demo/demo.js';
 export { type FunctionAnswer, type FunctionContext, fromFunction } from './upstreams/function.js';

@@ -11,7 +11,7 @@ Recomputes every hourly sum of a ledger from its rows and prints those that diff
 
 Ends with 0 when all is well, 1 when a sum differs, and 2 when nothing could be verified.`;
 
-/** A sum that is not that of its rows, as the stores tell it. */
+/** Sums that differ from those of their rows, as the stores tell them. */
 type Differences = readonly object[];
 
 const UNVERIFIED = 2;
@@ -19,38 +19,39 @@ const CONNECT_MS = 5_000;
 
 process.exitCode = await run(process.argv.slice(2));
 
-/** @returns what the process ends with. */
+/** @returns the exit code of the process. */
 async function run(args: readonly string[]): Promise<number> {
   try {
-    const order = orderOf(args);
-    if (order === undefined) {
+    const command = commandOf(args);
+    if (command === undefined) {
       console.log(USAGE);
       return 0;
     }
-    return report(await verify(order), order.asJson);
+    return report(await verify(command), command.asJson);
   } catch (error) {
     console.error(error instanceof Error ? error.message : String(error));
     return UNVERIFIED;
   }
 }
 
-interface Order {
+/** The command `verify` with its arguments. */
+interface VerifyCommand {
   readonly ledger: string;
   readonly schema: string | undefined;
   readonly asJson: boolean;
 }
 
-/** @returns `undefined` when help is asked for. @throws {Error} with the usage for what cannot be understood. */
-function orderOf(args: readonly string[]): Order | undefined {
+/** @returns `undefined` when help is asked for. @throws {Error} with the usage for arguments that make no command. */
+function commandOf(args: readonly string[]): VerifyCommand | undefined {
   const options = { schema: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean' } } as const;
-  const { values, positionals } = understood(() => parseArgs({ args: [...args], options, allowPositionals: true }));
+  const { values, positionals } = parsed(() => parseArgs({ args: [...args], options, allowPositionals: true }));
   if (values.help === true) return undefined;
-  const [command, ledger, ...rest] = positionals;
-  if (command !== 'verify' || ledger === undefined || rest.length > 0) throw new Error(USAGE);
+  const [name, ledger, ...rest] = positionals;
+  if (name !== 'verify' || ledger === undefined || rest.length > 0) throw new Error(USAGE);
   return { ledger, schema: values.schema, asJson: values.json === true };
 }
 
-function understood<T>(parse: () => T): T {
+function parsed<T>(parse: () => T): T {
   try {
     return parse();
   } catch (cause) {
@@ -59,15 +60,15 @@ function understood<T>(parse: () => T): T {
 }
 
 /** @throws {Error} when the ledger cannot be read. */
-async function verify({ ledger, schema }: Order): Promise<Differences> {
+async function verify({ ledger, schema }: VerifyCommand): Promise<Differences> {
   if (/^postgres(?:ql)?:\/\//.test(ledger)) return verifyPostgres(ledger, schema);
-  // SQLite would make it.
+  // SQLite would make the file.
   if (!existsSync(ledger)) throw new Error(`There is no file ${ledger}`);
   const { verifySums } = await import('../stores/sqlite/sqlite.js');
   return verifySums(ledger);
 }
 
-/** The application has its own pool; a command has to make one. */
+/** Verifies with a pool of its own, as no application lends one. */
 async function verifyPostgres(connectionString: string, schema: string | undefined): Promise<Differences> {
   const { verifySums } = await import('../stores/postgres/postgres.js');
   const { default: pg } = await import('pg').catch((cause: unknown) => {

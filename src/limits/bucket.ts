@@ -22,6 +22,11 @@ export function fullBucket(refillPerMs: number, at: number): Bucket {
   return { drawn: 0, since: at, refillPerMs };
 }
 
+/** Whether two states of a bucket are the same, and the second need not be written. */
+export function isSameBucket(bucket: Bucket, saved: Bucket | undefined): boolean {
+  return bucket.drawn === saved?.drawn && bucket.since === saved.since && bucket.refillPerMs === saved.refillPerMs;
+}
+
 /** The amount missing to a full bucket, never below 0. */
 export function usedOf({ drawn, since, refillPerMs }: Bucket, at: number): number {
   return Math.max(0, drawn - refillPerMs * (at - since));

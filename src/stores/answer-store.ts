@@ -17,24 +17,24 @@ export interface KeptAnswer {
   readonly isBase64: boolean;
 }
 
-/** What is known of a request. */
+/** The store's answer to a claim. */
 export type IdempotencyClaim =
-  /** Nobody has sent it: it is the caller's now, to be finished or abandoned. */
+  /** Nobody has sent the request: it is the caller's now, to be finished or abandoned. */
   | { readonly kind: 'claimed' }
-  /** It is being answered. */
+  /** The request is being answered. */
   | { readonly kind: 'in-flight' }
   /** The same id stands for another request. */
   | { readonly kind: 'other-request' }
   | { readonly kind: 'answered'; readonly answer: KeptAnswer };
 
-/** Where answers are kept for clients that ask again. */
+/** Where answers are kept for clients that send a request again. */
 export interface IdempotencyStore {
   /**
    * Claims the request if nobody has, in one atomic step.
    * @param now Unix time in milliseconds.
-   * @param claimMs How long a claim that nobody finishes holds: longer than any call lasts.
+   * @param claimMs Milliseconds for which a claim holds that nobody finishes: longer than any call lasts.
    */
   claim(request: IdempotentRequest, now: number, claimMs: number): Awaitable<IdempotencyClaim>;
-  /** Keeps the answer until then; without one, gives the claim back. */
+  /** Keeps the answer until `expiresAt`; without an answer, gives the claim back. */
   finish(request: IdempotentRequest, answer: KeptAnswer | undefined, expiresAt: number): Awaitable<void>;
 }

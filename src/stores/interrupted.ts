@@ -1,32 +1,32 @@
 import { costNanoUsd, type Price } from '../models/pricing.js';
 
-/** What is kept of a call whose process died. */
+/** Facts kept about a call whose process died. */
 export interface InterruptedCall {
   readonly reservedInputTokens: number;
-  /** `undefined`: there was no ceiling. */
+  /** Ceiling of all answers together; `undefined`: there was none. */
   readonly reservedOutputTokens: number | undefined;
   readonly reservedNanoUsd: number | undefined;
-  /** As JSON; `undefined`: it was unknown. */
+  /** Price as JSON; `undefined`: it was unknown. */
   readonly price: string | undefined;
-  /** Output tokens up to which the client may have got; `undefined`: no more than any call may without asking. */
+  /** Output tokens that the client may have been given; `undefined`: no more than any call may give before its first checkpoint. */
   readonly checkpoint: number | undefined;
 }
 
-/** What an interrupted call is settled at. */
+/** Tokens and cost at which an interrupted call is settled. */
 export interface InterruptedCharge {
   readonly inputTokens: number;
   readonly outputTokens: number;
   readonly costNanoUsd: number | undefined;
 }
 
-/** Between what was delivered and what was reserved: the input as reserved, the output as far as it may have got. */
+/** Charges an interrupted call: the input as reserved, and the output that the client may have been given. */
 export function chargeOfInterrupted(call: InterruptedCall): InterruptedCharge {
   const { reservedInputTokens: inputTokens, reservedOutputTokens, checkpoint = 0 } = call;
   const outputTokens = Math.min(reservedOutputTokens ?? Number.POSITIVE_INFINITY, checkpoint);
   return { inputTokens, outputTokens, costNanoUsd: costOf(call, outputTokens) };
 }
 
-/** At most what was reserved; that also where this version cannot read the price: one call must not stop all recovery. */
+/** At most the reserved cost, also where this version cannot read the price: one call must not stop all recovery. */
 function costOf({ price, reservedInputTokens, reservedNanoUsd }: InterruptedCall, outputTokens: number) {
   if (price === undefined) return undefined;
   try {
@@ -45,7 +45,7 @@ function costOf({ price, reservedInputTokens, reservedNanoUsd }: InterruptedCall
   }
 }
 
-/** As the ledger's `open` wrote it. */
+/** Reads a price that the ledger's `open` wrote. */
 function priceOf(json: string): Price {
   return JSON.parse(json);
 }

@@ -1,17 +1,18 @@
 import { LRUCache } from 'lru-cache';
 import { positiveInteger } from '../base/checks.js';
 import type { ObjectKind } from '../wire/operations.js';
+import type { IdempotencyStore, KeptAnswer } from './answer-store.js';
 import type { ObjectStore, StoredObject } from './object-store.js';
 
 export interface MemoryObjectsOptions {
-  /** Most objects of one owner; above it, that owner's unused for longest goes. @default 1_000 */
+  /** Most objects of one owner; above it, the owner's object unused for longest goes. @default 1_000 */
   readonly maxObjectsPerOwner?: number;
-  /** Largest sum of all objects, as JSON; above it, those unused for longest go, whoever's they are. @default 134_217_728 */
+  /** Largest sum of all objects as JSON; above it, the objects of any owner unused for longest go. @default 134_217_728 */
   readonly maxBytes?: number;
 }
 
-/** What an object weighs besides its body. */
-const OVERHEAD_BYTES = 256;
+/** Bytes taken by an object besides its body. */
+const OBJECT_OVERHEAD_BYTES = 256;
 
 /**
  * Objects in this process's memory, gone with it.
@@ -20,13 +21,13 @@ const OVERHEAD_BYTES = 256;
 export function memoryObjects(options: MemoryObjectsOptions = {}): ObjectStore {
   const maxObjects = positiveInteger('maxObjectsPerOwner', options.maxObjectsPerOwner ?? 1_000);
   const maxBytes = positiveInteger('maxBytes', options.maxBytes ?? 134_217_728);
-  /** By owner, the names of its objects in the order in which they were first put. */
+  /** Names of each owner's objects in the order in which they were first put. */
   const names = new Map<string, Set<string>>();
-  /** The same in the order of their use: to look for an owner's oldest among everybody's would take ever longer. */
+  /** Names of each owner's objects in the order of use. Searching all objects for an owner's oldest would take ever longer. */
   const uses = new Map<string, Set<string>>();
   const objects = new LRUCache<string, StoredObject>({
     maxSize: maxBytes,
-    sizeCalculation: ({ body }) => OVERHEAD_BYTES + JSON.stringify(body).length,
+    sizeCalculation: ({ body }) => OBJECT_OVERHEAD_BYTES + JSON.stringify(body).length,
     dispose({ owner }, name) {
       for (const byOwner of [names, uses]) {
         const owned = byOwner.get(owner);
@@ -34,7 +35,7 @@ export function memoryObjects(options: MemoryObjectsOptions = {}): ObjectStore {
         if (owned?.size === 0) byOwner.delete(owner);
       }
     },
-    // What is put again is where it was; only what is gone leaves its place.
+    // An object that is put again keeps its place.
     noDisposeOnSet: true,
   });
 
@@ -65,7 +66,7 @@ export function memoryObjects(options: MemoryObjectsOptions = {}): ObjectStore {
       const { owner, kind, id } = object;
       const name = nameOf(owner, kind, id);
       objects.set(name, object);
-      // What is larger than the whole store is not kept at all, nor what it was to replace.
+      // An object larger than the whole store is not kept, and neither is the one that it replaces.
       if (!objects.has(name)) return;
       const owned = names.get(owner) ?? new Set<string>();
       names.set(owner, owned.add(name));
@@ -77,7 +78,56 @@ export function memoryObjects(options: MemoryObjectsOptions = {}): ObjectStore {
   };
 }
 
-/** JSON, so that no owner's name can run into an id. */
+/** Key of an object: JSON, so that no owner's name can run into an id. */
 function nameOf(owner: string, kind: ObjectKind, id: string): string {
   return JSON.stringify([owner, kind, id]);
+}
+
+export interface MemoryIdempotencyOptions {
+  /** Most answers; above it, the answer asked for least recently goes. @default 10_000 */
+  readonly maxAnswers?: number;
+  /** Largest sum of all answers in bytes; above it, the answers asked for least recently go. @default 67_108_864 */
+  readonly maxBytes?: number;
+}
+
+interface Entry {
+  readonly fingerprint: string;
+  readonly expiresAt: number;
+  /** `undefined`: the answer is being made. */
+  readonly answer?: KeptAnswer;
+}
+
+/** Bytes taken by an answer besides its body. */
+const ANSWER_OVERHEAD_BYTES = 1_024;
+
+/**
+ * Answers in this process's memory, gone with it.
+ * @throws {TypeError} when an option is not a positive integer.
+ */
+export function memoryIdempotency(options: MemoryIdempotencyOptions = {}): IdempotencyStore {
+  /** As many as there are running requests; none may go while its answer is being made. */
+  const claims = new Map<string, Entry>();
+  const answers = new LRUCache<string, Entry>({
+    max: positiveInteger('maxAnswers', options.maxAnswers ?? 10_000),
+    maxSize: positiveInteger('maxBytes', options.maxBytes ?? 67_108_864),
+    sizeCalculation: ({ answer }) => ANSWER_OVERHEAD_BYTES + (answer?.body.length ?? 0),
+  });
+
+  return {
+    claim({ id, fingerprint }, now, claimMs) {
+      const entry = [claims.get(id), answers.get(id)].find((one) => one !== undefined && one.expiresAt > now);
+      if (entry === undefined) {
+        answers.delete(id);
+        claims.set(id, { fingerprint, expiresAt: now + claimMs });
+        return { kind: 'claimed' };
+      }
+      if (entry.fingerprint !== fingerprint) return { kind: 'other-request' };
+      return entry.answer === undefined ? { kind: 'in-flight' } : { kind: 'answered', answer: entry.answer };
+    },
+    finish({ id, fingerprint }, answer, expiresAt) {
+      if (claims.get(id)?.fingerprint !== fingerprint) return;
+      claims.delete(id);
+      if (answer !== undefined) answers.set(id, { fingerprint, expiresAt, answer });
+    },
+  };
 }

@@ -2,26 +2,26 @@ import type { Awaitable } from '../base/awaitable.js';
 import type { JsonObject } from '../base/json.js';
 import type { ObjectKind } from '../wire/operations.js';
 
-/** Something that belongs to one owner, who alone may see it. */
+/** An object that belongs to one owner and is shown to no other. */
 export interface StoredObject {
-  /** Keys of one owner share what they make. */
+  /** As `ownerOf` names it: keys of one owner share their objects. */
   readonly owner: string;
   readonly kind: ObjectKind;
   readonly id: string;
   /** Unix time in milliseconds. */
   readonly createdAt: number;
-  /** What there is to know; `{}` for what an upstream keeps and of which only the owner is known here. */
+  /** The object itself; `{}` where an upstream keeps it and only its owner is known here. */
   readonly body: JsonObject;
 }
 
 /**
- * Where it is kept whose objects are whose. An object that a bounded store has dropped is nobody's: better lost than seen
- * by a stranger. What a method throws becomes a 503.
+ * Records which owner each response, stored completion, file and so on belongs to. An object that a bounded store has dropped
+ * is nobody's: better lost than seen by a stranger. An error thrown by a method becomes a 503.
  */
 export interface ObjectStore {
-  /** @returns The object, or `undefined` when this owner has none of that kind and id, whoever else may. */
+  /** @returns The object, or `undefined` when this owner has none of that kind and id, even if another owner has. */
   find(owner: string, kind: ObjectKind, id: string): Awaitable<StoredObject | undefined>;
-  /** Everything of one kind, in the order in which it was first put. */
+  /** All objects of one kind, in the order in which they were first put. */
   list(owner: string, kind: ObjectKind): Awaitable<readonly StoredObject[]>;
   /** Adds the object, or replaces the one of that owner, kind and id. Resolves when it would be found. */
   put(object: StoredObject): Awaitable<void>;

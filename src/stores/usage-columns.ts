@@ -1,4 +1,4 @@
-import type { UsageSums } from '../usage/usage-store.js';
+import type { UsageDimension, UsageGroup, UsageQuery, UsageSums } from '../usage/usage-store.js';
 
 /** The columns of a call's tokens. */
 export const TOKEN_COLUMNS: readonly string[] = [
@@ -11,13 +11,20 @@ export const TOKEN_COLUMNS: readonly string[] = [
   'output_audio_tokens',
 ];
 
-/** The columns that add up, of an hour as of a call. */
+/** Columns of hours and of calls that add up. */
 export const SUM_COLUMNS: readonly string[] = ['requests', ...TOKEN_COLUMNS, 'cost_nano_usd', 'requests_without_cost'];
 
-/** What an hour's sums are kept by. */
+/** Columns by which an hour's sums are kept apart. */
 export const HOUR_COLUMNS: readonly string[] = ['at', 'key_id', 'owner', 'tier', 'model', 'operation'];
 
+/** Dimensions of a report, in the order of their filters. */
+export const DIMENSIONS = ['keyId', 'owner', 'model', 'operation'] as const;
+/** The column of each dimension. */
+export const DIMENSION_COLUMNS = { keyId: 'key_id', owner: 'owner', model: 'model', operation: 'operation' } as const;
+
 export const HOUR_MS = 3_600_000;
+/** Milliseconds of each span of a report. */
+export const STEP_MS = { minute: 60_000, hour: HOUR_MS, day: 24 * HOUR_MS } as const;
 
 /** An hour whose kept sums are not those of its calls. */
 export interface SumDifference {
@@ -29,17 +36,17 @@ export interface SumDifference {
   readonly model: string;
   readonly operation: string;
   readonly kept: UsageSums;
-  /** As added up from the rows just now. */
+  /** Sums added up from the rows just now. */
   readonly recomputed: UsageSums;
 }
 
-/** How one row of an engine is read, by its columns' names. */
+/** Reads one row of an engine by the names of its columns. */
 export interface RowReader {
   readonly numberIn: (column: string) => number;
   readonly textIn: (column: string) => string;
 }
 
-/** @param suffix of the columns' names. */
+/** Reads the sums of a row. @param suffix of the columns' names. */
 export function sumsOf({ numberIn }: Pick<RowReader, 'numberIn'>, suffix = ''): UsageSums {
   const sum = (column: string): number => numberIn(column + suffix);
   return {
@@ -56,7 +63,14 @@ export function sumsOf({ numberIn }: Pick<RowReader, 'numberIn'>, suffix = ''): 
   };
 }
 
-/** Of a row that has both sums of an hour, `…_kept` and `…_recomputed`. */
+/** Reads one group of a report, whose row has `starts_at`, the dimensions and the sums. */
+export function groupOf({ by, every, from }: UsageQuery, row: RowReader): UsageGroup {
+  const of: { [Dimension in UsageDimension]?: string } = {};
+  for (const name of by) of[name] = row.textIn(DIMENSION_COLUMNS[name]);
+  return { startsAt: every === undefined ? from : row.numberIn('starts_at'), of, sums: sumsOf(row) };
+}
+
+/** Reads a row that has both sums of an hour, `…_kept` and `…_recomputed`. */
 export function differenceOf(row: RowReader): SumDifference {
   return {
     startsAt: row.numberIn('at'),

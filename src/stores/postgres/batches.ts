@@ -1,7 +1,7 @@
-/** Jobs of many callers, done together. */
+/** Does jobs of many callers together. */
 export interface Batches<Job, Result> {
   add(job: Job): Promise<Result>;
-  /** Resolves when all that were added are done. What is added from now on is refused. */
+  /** Refuses further jobs, and resolves when all earlier ones are done. */
   close(): Promise<void>;
 }
 
@@ -11,12 +11,12 @@ interface Waiting<Job, Result> {
   readonly reject: (error: unknown) => void;
 }
 
-/** A statement that is too long is no faster, and holds its locks for longer. */
+/** Most jobs of a batch: a longer statement is no faster, and holds its locks for longer. */
 const MAX_JOBS = 256;
 
 /**
- * Jobs that come while a batch is under way go together into the next one: the round trips, the commit and its wait for the
- * disk are the same for all. What fails for the sake of one job fails for that one alone.
+ * Puts the jobs that come while a batch is under way together into the next one: the round trips, the commit and its wait for
+ * the disk are the same for all. A failure that is due to one job fails that job alone.
  * @param run does all jobs of a batch, or none when it rejects, and gives their results in order.
  */
 export function batches<Job, Result>(
@@ -27,18 +27,18 @@ export function batches<Job, Result>(
   let isClosed = false;
 
   async function work(): Promise<void> {
-    // What else this turn has to say comes along.
+    // Further jobs of this turn come along.
     await undefined;
-    while (waiting.length > 0) await attempt(waiting.splice(0, MAX_JOBS));
+    while (waiting.length > 0) await doAll(waiting.splice(0, MAX_JOBS));
     running = undefined;
   }
 
-  async function attempt(batch: readonly Waiting<Job, Result>[]): Promise<void> {
+  async function doAll(batch: readonly Waiting<Job, Result>[]): Promise<void> {
     try {
       const results = await run(batch.map(({ job }) => job));
       for (const [index, result] of results.entries()) batch[index]?.resolve(result);
     } catch (error) {
-      if (batch.length > 1 && isOfOne(error)) for (const one of batch) await attempt([one]);
+      if (batch.length > 1 && isDueToOne(error)) for (const one of batch) await doAll([one]);
       else for (const { reject } of batch) reject(error);
     }
   }
@@ -58,9 +58,9 @@ export function batches<Job, Result>(
 }
 
 /**
- * Whether others may well succeed: bad data (22), a broken rule (23), a conflict with another transaction (40), a
- * name that is too long for an index (54).
+ * Whether one job may have caused the failure, and others may succeed: bad data (22), a broken rule (23), a conflict with another
+ * transaction (40), a name that is too long for an index (54).
  */
-function isOfOne(error: unknown): boolean {
+function isDueToOne(error: unknown): boolean {
   return error instanceof Error && 'code' in error && /^(?:22|23|40|54)...$/.test(String(error.code));
 }

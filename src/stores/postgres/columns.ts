@@ -1,6 +1,6 @@
-import { HOUR_COLUMNS, HOUR_MS, TOKEN_COLUMNS } from '../usage-columns.js';
+import { HOUR_COLUMNS, HOUR_MS, SUM_COLUMNS, TOKEN_COLUMNS } from '../usage-columns.js';
 
-/** What is known when a call begins, with the types of the columns. */
+/** Columns filled when a call begins, with their types. */
 export const START_COLUMNS: Readonly<Record<string, string>> = {
   request_id: 'text',
   key_id: 'text',
@@ -16,7 +16,7 @@ export const START_COLUMNS: Readonly<Record<string, string>> = {
   price: 'text',
 };
 
-/** What is known when it has ended. */
+/** Columns filled when a call has ended, with their types. */
 export const END_COLUMNS: Readonly<Record<string, string>> = {
   outcome: 'text',
   counted: 'text',
@@ -26,12 +26,13 @@ export const END_COLUMNS: Readonly<Record<string, string>> = {
   duration_ms: 'bigint',
 };
 
-/** The beginning of the hour of a call. */
+/** Beginning of a call's hour. */
 const CALL_HOUR = `started_at / ${HOUR_MS} * ${HOUR_MS}`;
 
 /**
  * A settled call's columns in the form of an hour's row.
- * @param at what stands for the time. @param sign `-` for what is taken away.
+ * @param at expression of the time.
+ * @param sign `-` to take the call away.
  */
 export function callAsHour({ at = CALL_HOUR, sign = '' }: { at?: string; sign?: '' | '-' } = {}): string {
   const sums = [
@@ -41,4 +42,21 @@ export function callAsHour({ at = CALL_HOUR, sign = '' }: { at?: string; sign?: 
     '(cost_nano_usd IS NULL)::int AS requests_without_cost',
   ];
   return [`${at} AS at`, ...HOUR_COLUMNS.slice(1), ...sums.map((sum) => `${sign}${sum}`)].join(', ');
+}
+
+/**
+ * Ends a statement that changes calls: takes the calls of `undone` away from the sums of their hours, and adds those of `done`.
+ * Rows are locked in one order, so that no two statements wait for each other.
+ */
+export function addToHours(schema: string, { undone, done }: { undone: string; done?: string }): string {
+  const hour = HOUR_COLUMNS.join(', ');
+  const changes = [`SELECT ${callAsHour({ sign: '-' })} FROM ${undone}`];
+  if (done !== undefined) changes.push(`SELECT ${callAsHour()} FROM ${done}`);
+  return `
+    INSERT INTO ${schema}.hours AS hours (${[hour, ...SUM_COLUMNS].join(', ')})
+    SELECT ${[hour, ...SUM_COLUMNS.map((name) => `sum(${name})`)].join(', ')}
+    FROM (${changes.join(' UNION ALL ')}) AS changes GROUP BY ${hour} ORDER BY ${hour}
+    ON CONFLICT (${hour}) DO UPDATE
+    SET ${SUM_COLUMNS.map((name) => `${name} = hours.${name} + excluded.${name}`).join(', ')}
+  `;
 }

@@ -1,10 +1,10 @@
 import type { IdempotencyClaim, IdempotencyStore, KeptAnswer } from '../answer-store.js';
 import { type Database, textOf } from './pool.js';
 
-/** So many expired ones go with each claim. */
+/** Most expired rows deleted with each claim. */
 const TIDY_ROWS = 16;
 
-/** Claims and answers, until they expire. */
+/** Keeps claims and answers until they expire. */
 export function postgresIdempotency({ schema, query }: Database): IdempotencyStore {
   const claimSql = `
     WITH tidied AS (
@@ -31,7 +31,7 @@ export function postgresIdempotency({ schema, query }: Database): IdempotencySto
     const claimed = await query(claimSql, [id, fingerprint, expiresAt, now]);
     if (claimed.length > 0) return { kind: 'claimed' };
     const [row] = await query(findSql, [id]);
-    // It was given back just now.
+    // The claim was given back just now.
     if (row === undefined) return claim(id, fingerprint, now, expiresAt);
     if (row.fingerprint !== fingerprint) return { kind: 'other-request' };
     return row.answer === null ? { kind: 'in-flight' } : { kind: 'answered', answer: answerOf(textOf(row.answer)) };
@@ -46,7 +46,7 @@ export function postgresIdempotency({ schema, query }: Database): IdempotencySto
   };
 }
 
-/** As `finish` wrote it. */
+/** Reads an answer that `finish` wrote. */
 function answerOf(json: string): KeptAnswer {
   return JSON.parse(json);
 }

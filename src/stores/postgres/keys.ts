@@ -4,7 +4,7 @@ import { type Database, textOf } from './pool.js';
 
 const DEFAULT_LIMIT = 100;
 
-/** Keys, their secrets' hashes, and who changed what. */
+/** Keeps keys, the hashes of their secrets, and the audit of changes. */
 export function postgresKeys({ schema, query, transact }: Database): KeyRecords {
   const findSql = `
     SELECT record FROM ${schema}.key_secrets JOIN ${schema}.keys ON keys.id = key_secrets.key_id WHERE hash = $1
@@ -57,7 +57,7 @@ export function postgresKeys({ schema, query, transact }: Database): KeyRecords 
   };
 }
 
-/** As `write` wrote it. */
+/** Reads a record that `write` wrote. */
 function recordOf(json: string): KeyRecord {
   return JSON.parse(json, reviveInfinity);
 }

@@ -1,28 +1,39 @@
 import type { UsageRecord, UsageStart, UsageStore } from '../../usage/usage-store.js';
 import { type Batches, batches } from './batches.js';
-import { END_COLUMNS, START_COLUMNS } from './columns.js';
-import { addToHours } from './hours.js';
-import type { Instance } from './instance.js';
+import { addToHours, END_COLUMNS, START_COLUMNS } from './columns.js';
 import type { Database } from './pool.js';
 
 /** A row of a statement, by the names of its columns. */
 type Values = Readonly<Record<string, string | number | undefined>>;
 
+/** One opened store, to which its open calls belong. */
+export interface Instance {
+  /** Random: a process that is started again is another instance. */
+  readonly id: string;
+  /** Milliseconds for which it may still be alive when it is not heard of. */
+  readonly leaseMs: number;
+  /**
+   * Makes a statement, or part of one, that tells that the instance lives, and registers it anew where it was struck off.
+   * @param place of the id among the values; the lease comes after it.
+   */
+  aliveSql(place: number): string;
+}
+
 export interface PostgresLedger extends Required<UsageStore> {
-  /** Deletes rows that may have come to be although `open` failed: their calls were not made. */
+  /** Deletes rows that may exist although `open` failed: their calls were not made. */
   dropWithdrawn(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** So many failures of `open` are remembered; what comes later is settled when this process has ended. */
+/** Most failures of `open` remembered; rows of further ones are settled when this process has ended. */
 const MAX_WITHDRAWN = 10_000;
 
-/** One row for each call: open, then settled once. What is asked for at the same time is written together. */
+/** Keeps one row for each call: open, then settled once. Writes of the same time are made together. */
 export function postgresLedger({ schema, query }: Database, { id, leaseMs, aliveSql }: Instance): PostgresLedger {
   const openSql = openStatement(schema, aliveSql(2));
   const settleSql = settleStatement(schema);
   const checkpointSql = checkpointStatement(schema, aliveSql(2));
-  /** Whether it was dropped once already: a statement that was given up may come to its end after that. */
+  /** By request id, whether the row was dropped once already: a statement that was given up may end after that. */
   const withdrawn = new Map<string, boolean>();
   let dropping: Promise<unknown> = Promise.resolve();
   const opening = written((rows) => query(openSql, [JSON.stringify(rows), id, leaseMs]));
@@ -32,11 +43,11 @@ export function postgresLedger({ schema, query }: Database, { id, leaseMs, alive
   return {
     async open(start) {
       try {
-        // Whoever tries again wants the row.
+        // A caller that tries again wants the row.
         if (withdrawn.delete(start.requestId)) await dropping;
         await opening.add(startValues(start));
       } catch (error) {
-        // It may be there all the same: the answer was lost, or the statement comes to its end after all.
+        // The row may be there all the same: the answer was lost, or the statement ends after all.
         if (withdrawn.size < MAX_WITHDRAWN) withdrawn.set(start.requestId, false);
         throw error;
       }
@@ -64,7 +75,7 @@ export function postgresLedger({ schema, query }: Database, { id, leaseMs, alive
   };
 }
 
-/** Batches of rows for one statement. */
+/** Makes batches of rows for one statement. */
 function written(run: (rows: readonly Values[]) => Promise<unknown>): Batches<Values, undefined> {
   return batches(async (rows) => {
     await run(rows);
@@ -73,8 +84,8 @@ function written(run: (rows: readonly Values[]) => Promise<unknown>): Batches<Va
 }
 
 /**
- * Nothing but an order: an instance's row is locked before those of its calls, and hours come last, here as when the calls
- * of a dead instance are settled. So no two of these statements wait for each other.
+ * Always true; it only gives an order. An instance's row is locked before those of its calls, and hours come last, here and
+ * when the calls of a dead instance are settled: no two of these statements wait for each other.
  */
 const ALIVE_FIRST = '(SELECT count(*) FROM alive) >= 0';
 
@@ -89,8 +100,8 @@ function openStatement(schema: string, alive: string): string {
 }
 
 /**
- * Settles the rows of `$1` that are open; also those that another process took for lost, which they are not, as their own
- * process is here. `$2`: it is that other process that does it.
+ * Settles the rows of `$1` that are open, even if another process has already declared their process dead. `$2`: it is that other
+ * process that settles.
  */
 export function settleStatement(schema: string): string {
   const columns = Object.keys({ ...START_COLUMNS, ...END_COLUMNS });
@@ -124,7 +135,7 @@ function checkpointStatement(schema: string, alive: string): string {
   `;
 }
 
-/** In one order, so that no two statements wait for each other. */
+/** Locks rows in one order, so that no two statements wait for each other. */
 function lockedRows(schema: string, condition: string): string {
   const given = '(SELECT request_id FROM given)';
   return `SELECT * FROM ${schema}.calls WHERE request_id IN ${given} AND (${condition}) ORDER BY request_id FOR UPDATE`;
@@ -135,7 +146,7 @@ function givenRows(columns: Readonly<Record<string, string>>): string {
   return `json_to_recordset($1::json) AS given_rows (${declared.join(', ')})`;
 }
 
-/** Of two that settle one call, the first counts. */
+/** Keeps the first of several rows that settle one call. */
 function firstOfEach(rows: readonly Values[]): Values[] {
   return [...new Map(rows.toReversed().map((row) => [row.request_id, row])).values()];
 }
@@ -174,7 +185,7 @@ function endValues(record: UsageRecord): Values {
   };
 }
 
-/** PostgreSQL keeps no NUL and no half of a character; a name that has one must not make its call impossible to record. */
+/** Replaces characters that PostgreSQL cannot keep, NUL and lone surrogates: a call with such a name must be recorded, too. */
 export function clean(name: string): string {
   return name.toWellFormed().replaceAll('\0', '\uFFFD');
 }

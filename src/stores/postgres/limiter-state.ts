@@ -1,24 +1,25 @@
+import { isSameBucket } from '../../limits/bucket.js';
 import type { Held, KeptBucket, LimiterState } from '../../limits/limiter-store.js';
 
-/** What was taken, and until when. */
+/** Amounts and slots that a reservation took, with the end of its time. */
 export interface KeptHeld extends Held {
   readonly expiresAt: number;
 }
 
-/** The part of the limiter's tables that some calls are about. */
+/** The part of the limiter's tables that some calls concern. */
 export interface LimiterRows {
-  /** The database's time. */
+  /** Time of the database. */
   readonly now: number;
-  /** The latest instant ever heard of. */
+  /** The latest instant ever told. */
   readonly latest: number;
   readonly buckets: ReadonlyMap<string, KeptBucket>;
-  /** Names and how many hold them; none at 0. */
+  /** Slots taken by name; none of them 0. */
   readonly slots: ReadonlyMap<string, number>;
-  /** Those that expire first come first. */
+  /** Held reservations by id, in the order in which they expire. */
   readonly held: ReadonlyMap<string, KeptHeld>;
 }
 
-/** What is to be written. */
+/** Changes to be written. */
 export interface LimiterChanges {
   readonly latest: number;
   readonly buckets: readonly (readonly [string, KeptBucket])[];
@@ -28,12 +29,13 @@ export interface LimiterChanges {
   readonly settled: readonly string[];
 }
 
+/** The limiter's state in memory, which tells its changes. */
 export interface LoadedState extends LimiterState {
-  /** What differs from the rows. */
+  /** Differences from the loaded rows. */
   changes(): LimiterChanges;
 }
 
-/** Rows to be worked on in memory. */
+/** Loads rows into a state in memory. */
 export function loadedState(rows: LimiterRows): LoadedState {
   const buckets = new Map([...rows.buckets].map(([name, bucket]) => [name, { ...bucket }]));
   const slots = new Map(rows.slots);
@@ -69,15 +71,11 @@ export function loadedState(rows: LimiterRows): LoadedState {
     },
     changes: () => ({
       latest,
-      buckets: [...buckets].filter(([name, bucket]) => !isSame(bucket, rows.buckets.get(name))),
+      buckets: [...buckets].filter(([name, bucket]) => !isSameBucket(bucket, rows.buckets.get(name))),
       slots: [...slots].filter(([name, taken]) => rows.slots.get(name) !== taken),
       freedSlots: [...rows.slots.keys()].filter((name) => !slots.has(name)),
       held: [...held].filter(([id]) => !rows.held.has(id)),
       settled: [...rows.held.keys()].filter((id) => !held.has(id)),
     }),
   };
-}
-
-function isSame(bucket: KeptBucket, saved: KeptBucket | undefined): boolean {
-  return bucket.drawn === saved?.drawn && bucket.since === saved.since && bucket.refillPerMs === saved.refillPerMs;
 }

@@ -3,29 +3,29 @@ import type { HeldDraw, KeptBucket } from '../../limits/limiter-store.js';
 import type { KeptHeld, LimiterChanges, LimiterRows } from './limiter-state.js';
 import { numberOf, type Query, textOf } from './pool.js';
 
-/** What some calls are about. */
+/** The rows that some calls need. */
 export interface Wanted {
-  /** Of reservations. */
+  /** Ids of reservations. */
   readonly ids: readonly string[];
   readonly buckets: readonly string[];
   readonly slots: readonly string[];
-  /** What has expired by then is wanted too. `undefined`: by now, as the database sees it. */
+  /** Instant up to which expired reservations are wanted, too. `undefined`: now, as the database sees it. */
   readonly until: number | undefined;
 }
 
-/** The limiter's tables, for transactions that begin with `lock`. */
+/** Reads and writes the limiter's tables, within transactions that begin with `lock`. */
 export interface LimiterTables {
-  /** A statement that waits until nobody else is at the limiter. */
+  /** Statement that waits until nobody else is at the limiter. */
   readonly lock: string;
-  /** Everything as it stood so many milliseconds ago, relative to the limiter's clock. */
+  /** Sets the limiter's clock and all its instants back by so many milliseconds. */
   setBack(query: Query, byMs: number): Promise<void>;
   load(query: Query, wanted: Wanted): Promise<LimiterRows>;
   save(query: Query, changes: LimiterChanges): Promise<void>;
-  /** Looks at some buckets and deletes those that say no more than no bucket does. */
+  /** Looks at some buckets, and deletes those that mean no more than an absent one. */
   tidy(query: Query, at: number): Promise<void>;
 }
 
-/** So many late reservations are given back at once; the next call goes on. */
+/** Most late reservations given back at once; the next call goes on. */
 const MAX_EXPIRED = 500;
 const TIDY_ROWS = 200;
 
@@ -90,7 +90,7 @@ interface HeldRow {
   readonly expires_at: number;
 }
 
-/** Everything at once, in JSON, whose doubles are exact. */
+/** Loads all wanted rows at once, in JSON, whose doubles are exact. */
 function loadStatement(schema: string): string {
   const listOf = (table: string, rows: string) =>
     `(SELECT coalesce(json_agg(${table}), '[]')::text FROM (${rows}) AS ${table}) AS ${table}`;
@@ -147,7 +147,7 @@ function setBackStatement(schema: string): string {
   `;
 }
 
-/** A full bucket is as good as none, but an unknown budget is none that is full. */
+/** A full bucket means no more than an absent one, but an absent budget does not count as full. */
 function tidyStatement(schema: string): string {
   return `
     WITH seen AS (SELECT * FROM ${schema}.buckets WHERE name > $1 ORDER BY name LIMIT ${TIDY_ROWS}),
@@ -162,7 +162,7 @@ function tidyStatement(schema: string): string {
   `;
 }
 
-/** As `listOf` makes it. */
+/** Reads a list that `listOf` made. */
 function rowsOf<Listed>(list: unknown): Listed[] {
   return JSON.parse(textOf(list));
 }

@@ -16,20 +16,20 @@ export interface PostgresLimiter extends LimiterStore {
   close(): Promise<void>;
 }
 
-/** Of so many transactions, one looks for buckets that may go. */
+/** Number of transactions of which one looks for buckets that may go. */
 const TIDY_EVERY = 64;
-/** More than the clocks of a database and of the one that takes over from it are apart. */
+/** More than the clocks of a database and of its successor differ. */
 const TOO_FAR_MS = 60_000;
 
 /**
- * Limit counters in the database. A transaction serves all calls of a process
- * that wait for it; those of all processes come one after the other, each with the whole state to itself.
+ * Keeps limit counters in the database. A transaction serves all waiting calls of a process; the transactions of all processes
+ * come one after the other, each with the whole state to itself.
  */
 export function postgresLimiter(db: Database, time: 'server' | 'caller'): PostgresLimiter {
   const tables = limiterTables(db.schema);
   let transactions = 0;
 
-  /** Where the database's clock was wrong and was set right, the limiter would stand still until then. */
+  /** Loads rows. After the database's clock was ahead and was set right, the limiter would stand still: it is set back. */
   async function load(query: Query, jobs: readonly Job[]): Promise<LimiterRows> {
     const wanted = wantedBy(jobs, time);
     const rows = await tables.load(query, wanted);
@@ -40,7 +40,7 @@ export function postgresLimiter(db: Database, time: 'server' | 'caller'): Postgr
   }
 
   async function run(jobs: readonly Job[]): Promise<(Verdict | undefined | Promise<never>)[]> {
-    // What was drawn from a budget must not be forgotten when the database falls over; other limits are old by then.
+    // Draws on a budget must survive a fall of the database; other limits are old by then.
     const isDurable = jobs.some(({ reservation }) => reservation.draws.some(({ budget }) => budget !== undefined));
     const lock = `SET LOCAL synchronous_commit = ${isDurable ? 'on' : 'off'}; ${tables.lock}`;
     return db.transact(async (query) => {
@@ -78,7 +78,7 @@ function wantedBy(jobs: readonly Job[], time: 'server' | 'caller'): Wanted {
   };
 }
 
-/** What one job throws is its own: as a promise it does not stop the others. */
+/** Decides one job. Its error becomes a promise, which does not stop the others. */
 function decide(state: LimiterState, { reservation, amounts }: Job, now: number): Verdict | undefined | Promise<never> {
   try {
     if (amounts === undefined) return reserveIn(state, reservation, now);

@@ -4,8 +4,8 @@ import type { ObjectStore, StoredObject } from '../object-store.js';
 import { type Database, numberOf, type Row, textOf } from './pool.js';
 
 /**
- * Objects in the database; `place` is the order in which they were first put, `used` that in which they were last used.
- * @param maxObjectsPerOwner above it, that owner's unused for longest goes.
+ * Keeps objects in the database; `place` is the order in which they were first put, `used` the order of their last use.
+ * @param maxObjectsPerOwner above it, the owner's object unused for longest goes.
  */
 export function postgresObjects({ schema, query }: Database, maxObjectsPerOwner: number): ObjectStore {
   const nextUse = `nextval('${schema}.object_uses')`;
@@ -30,7 +30,7 @@ export function postgresObjects({ schema, query }: Database, maxObjectsPerOwner:
 
   return {
     async find(owner, kind, id) {
-      // PostgreSQL keeps no such name, and clients may ask for any.
+      // PostgreSQL cannot keep such a name, and clients may ask for any.
       if (id.includes('\0')) return undefined;
       const [row] = await query(findSql, [owner, kind, id]);
       return row === undefined ? undefined : storedObject(owner, kind, row);

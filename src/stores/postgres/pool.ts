@@ -1,7 +1,7 @@
 import { unexpected } from '../../base/checks.js';
 import type { Clock } from '../../base/clock.js';
 
-/** What is used of the application's pool: `pg`'s `Pool`, or one that behaves like it. */
+/** The part of the application's pool that is used: `pg`'s `Pool`, or one that behaves like it. */
 export interface PostgresPool {
   connect(): Promise<PostgresClient>;
   on(event: 'error', listener: (error: Error) => void): unknown;
@@ -23,15 +23,15 @@ export type Row = Readonly<Record<string, unknown>>;
 /** Runs one statement; values are bound, never part of the text. */
 export type Query = (text: string, values?: unknown[]) => Promise<readonly Row[]>;
 
-/** The database as the stores see it. What takes longer than `timeoutMs` fails, and its connection is given up. */
+/** The database as the stores see it. A step that takes longer than `timeoutMs` fails, and its connection is given up. */
 export interface Database {
   /** Name of the schema, quoted: it may stand in a statement as it is. */
   readonly schema: string;
-  /** One statement, which is a transaction of its own. */
+  /** Runs one statement, a transaction of its own. */
   readonly query: Query;
   /**
    * Runs work in one transaction: all of it is committed, or none.
-   * @param lock a statement that goes first, without a round trip of its own.
+   * @param lock statement that goes first, without a round trip of its own.
    */
   transact<T>(work: (query: Query) => Promise<T>, lock?: string): Promise<T>;
 }
@@ -50,11 +50,11 @@ export function database({ pool, schema, timeoutMs, clock }: DatabaseOptions): D
     throw unexpected('schema', 'to be a name of at most 63 lower-case letters, digits and underscores', schema);
   }
   const begin = [
-    // The stores' statements rely on it, whatever the application's own transactions do.
+    // The stores' statements rely on this isolation, whatever the application's own transactions use.
     'BEGIN ISOLATION LEVEL READ COMMITTED',
-    // Before we give the connection up: it is worth keeping.
+    // Sooner than we give the connection up, as it is worth keeping.
     `SET LOCAL statement_timeout = ${Math.ceil(timeoutMs * 0.8)}`,
-    // The locks of a process that hangs, or is cut off, are not held for ever.
+    // A process that hangs, or is cut off, must not hold its locks for ever.
     `SET LOCAL idle_in_transaction_session_timeout = ${timeoutMs}`,
   ].join('; ');
 
@@ -105,7 +105,7 @@ export function database({ pool, schema, timeoutMs, clock }: DatabaseOptions): D
           await client.query('COMMIT');
           return result;
         } catch (error) {
-          // Where that fails too, the connection is lost, and the pool finds out.
+          // Where the rollback fails, too, the connection is lost, and the pool finds out.
           await client.query('ROLLBACK').catch(ignore);
           throw error;
         }
@@ -113,16 +113,16 @@ export function database({ pool, schema, timeoutMs, clock }: DatabaseOptions): D
   };
 }
 
-/** For errors that whoever waits for the connection is told of. */
+/** Ignores errors of which the waiter for the connection is told anyway. */
 export function ignore(): void {}
 
-/** A column that is declared as text. */
+/** Reads a column that is declared as text. */
 export function textOf(value: unknown): string {
   if (typeof value === 'string') return value;
   throw new TypeError(`Expected text in the database, got ${typeof value}`);
 }
 
-/** A number; `pg` hands large integers out as text, which is exact up to 2^53. */
+/** Reads a number; `pg` hands large integers out as text, which is exact up to 2^53. */
 export function numberOf(value: unknown): number {
   const number = typeof value === 'string' || typeof value === 'bigint' ? Number(value) : value;
   if (typeof number === 'number' && !Number.isNaN(number)) return number;

@@ -6,60 +6,59 @@ import type { UsageReader, UsageStore } from '../../usage/usage-store.js';
 import type { IdempotencyStore } from '../answer-store.js';
 import type { ObjectStore } from '../object-store.js';
 import { postgresIdempotency } from './idempotency.js';
-import { thisInstance } from './instance.js';
 import { postgresKeys } from './keys.js';
 import { postgresLedger } from './ledger.js';
 import { postgresLimiter } from './limiter.js';
 import { postgresObjects } from './objects.js';
 import { database, ignore, type PostgresPool } from './pool.js';
-import { keepRecovering } from './recovery.js';
+import { keepRecovering, thisInstance } from './recovery.js';
 import { postgresReports } from './reports.js';
 import { migrate } from './schema.js';
 
 export type { SumDifference } from '../usage-columns.js';
 export type { PostgresClient, PostgresPool } from './pool.js';
-export { verifySums } from './verify.js';
+export { verifySums } from './reports.js';
 
 export interface PostgresStoreOptions {
   /**
    * The application's own pool, a `Pool` of `pg`, with PostgreSQL's default isolation, read committed. It may serve other
-   * things too, and is not ended here. Errors of its idle connections are listened to, so that they do not end the process.
-   * Make it with `new Pool({ statement_timeout: 4_000 })`, a little less than `timeoutMs`: without, a statement that was
-   * given up on goes on in the server.
+   * purposes, too, and is not ended here. Errors of its idle connections are listened to, so that they do not end the process.
+   * Make it with `new Pool({ statement_timeout: 4_000 })`, a little less than `timeoutMs`: else a statement that was given up
+   * goes on in the server.
    */
   readonly pool: PostgresPool;
-  /** Where the tables are, made when it is not there. @default 'megallm' */
+  /** Name of the schema that holds the tables; made when it is not there. @default 'megallm' */
   readonly schema?: string;
-  /** How long one step may take, waiting for a connection included; what takes longer is refused. @default 5_000 */
+  /** Most milliseconds of one step, waiting for a connection included; a slower one is refused. @default 5_000 */
   readonly timeoutMs?: number;
   /**
-   * How long a process that is not heard of may still be alive, by the database's time. After that its open calls are
-   * settled as `interrupted`. Each process says three times in this time that it lives. @default 15_000
+   * Milliseconds, by the database's time, for which a process that is not heard of may still be alive. After that its open calls
+   * are settled as `interrupted`. Each process tells three times in this time that it lives. @default 15_000
    */
   readonly leaseMs?: number;
-  /** Most objects of one owner; above it, that owner's unused for longest goes. @default 10_000 */
+  /** Most objects of one owner; above it, the owner's object unused for longest goes. @default 10_000 */
   readonly maxObjectsPerOwner?: number;
-  /** Whose time limits go by: the database's, which all machines share, or each caller's, for tests. @default 'server' */
+  /** Clock of the limits: the database's, which all machines share, or each caller's, for tests. @default 'server' */
   readonly time?: 'server' | 'caller';
   /** @default the machine's own */
   readonly clock?: Clock;
 }
 
-/** Everything a gateway keeps, in one database. */
+/** All stores of a gateway, in one database. */
 export interface PostgresStore {
   readonly usage: Required<UsageStore & UsageReader>;
-  /** All machines' limits, exact; calls come one after the other. For thousands of calls a second take Redis. */
+  /** Exact limits of all machines; calls come one after the other. For thousands of calls a second, use Redis. */
   readonly limiter: LimiterStore;
   readonly keys: KeyRecords;
   readonly objects: ObjectStore;
   readonly idempotency: IdempotencyStore;
-  /** Writes what is waiting. Calls that are still open are settled by another process once this one's lease is over. */
+  /** Makes waiting writes. Another process settles calls that are still open, once this one's lease is over. */
   close(): Promise<void>;
 }
 
 /**
- * Keeps everything in PostgreSQL 12 or newer, for any number of machines, and makes the tables it needs. While the database
- * is away every method rejects, at the latest after `timeoutMs`; once it is back they work again. Calls that dead processes
+ * Keeps all stores of a gateway in PostgreSQL 12 or newer, for any number of machines, and makes the tables. While the database
+ * is away every method rejects, at the latest after `timeoutMs`; once it is back, they work again. Calls that dead processes
  * left open are settled as soon as their leases are over and this process has been in touch for as long.
  * @throws {TypeError} for a bad option.
  * @throws {Error} when the database does not answer or a newer version has made the tables.

@@ -1,18 +1,34 @@
+import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../base/clock.js';
 import { chargeOfInterrupted } from '../interrupted.js';
-import { DATABASE_MS, type Instance } from './instance.js';
-import { type PostgresLedger, settleStatement } from './ledger.js';
+import { type Instance, type PostgresLedger, settleStatement } from './ledger.js';
 import { type Database, numberOf, type Query, textOf } from './pool.js';
 
+/** Time of the database, the one clock that all machines share. */
+const DATABASE_MS = '(extract(epoch FROM now()) * 1000)::bigint';
+
+/** Makes the instance of this store. */
+export function thisInstance({ schema }: Database, leaseMs: number): Instance {
+  const aliveSql = (place: number) => `
+    INSERT INTO ${schema}.instances AS instances (id, renewed_at, lease_ms)
+    VALUES ($${place}, ${DATABASE_MS}, $${place + 1}::bigint)
+    ON CONFLICT (id) DO UPDATE SET renewed_at = excluded.renewed_at
+    WHERE instances.renewed_at < excluded.renewed_at - least(1000, excluded.lease_ms / 4)
+    RETURNING id
+  `;
+  return { id: randomUUID(), leaseMs, aliveSql };
+}
+
+/** Settles the calls of dead instances, as long as it runs. */
 export interface Recovery {
-  /** Ends it, and strikes the instance off unless calls of its own are open: they are settled once its lease is over. */
+  /** Stops, and strikes this instance off unless calls of its own are open, which are settled once its lease is over. */
   stop(): Promise<void>;
 }
 
-/** So many calls are settled in one transaction. */
+/** Most calls settled in one transaction. */
 const MAX_CALLS = 500;
 
-/** Keeps this instance's lease, and settles what dead ones left open, three times in each lease. */
+/** Keeps this instance's lease, and settles the calls that dead instances left open, three times in each lease. */
 export async function keepRecovering(
   db: Database,
   { instance, ledger, clock }: { instance: Instance; ledger: PostgresLedger; clock: Clock },
@@ -38,7 +54,7 @@ export async function keepRecovering(
       await ledger.dropWithdrawn();
       while (!isStopped && (await recoverSome(db, renewedAt - inTouchSince)));
     } catch {
-      // The database is away: whoever opens a call is told so, and here is another try soon.
+      // The database is away: callers are told when they open a call, and recovery tries again soon.
     }
     if (!isStopped) cancel = clock.setTimer(run, leaseMs / 3);
   }
@@ -61,14 +77,14 @@ export async function keepRecovering(
 }
 
 /**
- * Settles calls that one dead instance left open, and strikes it off with the last. After the database was away every lease
- * is over: whoever is alive must have had the time to renew its own.
- * @param inTouchMs how long the database has been there without a gap.
+ * Settles calls that one dead instance left open, and strikes it off with the last. After the database was away every lease is
+ * over: instances that live must have had the time to renew theirs.
+ * @param inTouchMs milliseconds for which the database has been there without a gap.
  * @returns whether there may be more.
  */
 async function recoverSome({ schema, transact }: Database, inTouchMs: number): Promise<boolean> {
   return transact(async (query) => {
-    // While the row is locked, a dead instance that turns out to be alive waits with its next call.
+    // While the row is locked, an instance that lives after all waits with its next call.
     const [dead] = await query(
       `SELECT id, renewed_at FROM ${schema}.instances WHERE renewed_at + lease_ms <= ${DATABASE_MS} AND lease_ms <= $1
        ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED`,
@@ -84,7 +100,7 @@ async function recoverSome({ schema, transact }: Database, inTouchMs: number): P
   });
 }
 
-/** An open call's row, of which this much is needed here. */
+/** The part of an open call's row that is needed here. */
 interface OpenCall {
   readonly started_at: number;
   readonly reserved_input_tokens: number;
@@ -117,7 +133,7 @@ function endOf(call: OpenCall, renewedAt: number) {
     input_tokens: inputTokens,
     output_tokens: outputTokens,
     cost_nano_usd: costNanoUsd ?? null,
-    // Its process lived until about then.
+    // The process lived until about then.
     duration_ms: Math.max(0, renewedAt - call.started_at),
   };
 }

@@ -1,21 +1,31 @@
-import type { Period, UsageDimension, UsageGroup, UsageQuery, UsageReader } from '../../usage/usage-store.js';
-import { HOUR_COLUMNS, HOUR_MS, SUM_COLUMNS, sumsOf } from '../usage-columns.js';
+import { systemClock } from '../../base/clock.js';
+import type { Period, UsageQuery, UsageReader } from '../../usage/usage-store.js';
+import {
+  DIMENSION_COLUMNS,
+  DIMENSIONS,
+  differenceOf,
+  groupOf,
+  HOUR_COLUMNS,
+  HOUR_MS,
+  type RowReader,
+  STEP_MS,
+  SUM_COLUMNS,
+  type SumDifference,
+} from '../usage-columns.js';
 import { callAsHour } from './columns.js';
 import { clean } from './ledger.js';
-import { type Database, numberOf, type Row, textOf } from './pool.js';
+import { type Database, database, numberOf, type PostgresPool, type Row, textOf } from './pool.js';
+import { assertPresent } from './schema.js';
 
-const STEP_MS = { minute: 60_000, hour: HOUR_MS, day: 24 * HOUR_MS };
-const DIMENSIONS = ['keyId', 'owner', 'model', 'operation'] as const;
-const DIMENSION_COLUMNS = { keyId: 'key_id', owner: 'owner', model: 'model', operation: 'operation' };
 const SCOPE_COLUMNS = { key: 'key_id', owner: 'owner', tier: 'tier' };
 
-/** Sums for any period, exact to the millisecond: whole hours from their sums, what is cut off around them from the calls. */
+/** Reports sums for any period, exact to the millisecond: whole hours from their sums, the pieces around them from the calls. */
 export function postgresReports({ schema, query }: Database): Required<UsageReader> {
   return {
     async report(asked) {
       const { sql, filters } = reportSql(schema, asked);
       const rows = await query(sql, [...partsOf(asked, asked.every === 'minute'), ...filters]);
-      return rows.map((row) => groupOf(asked, row));
+      return rows.map((row) => groupOf(asked, readerOf(row)));
     },
     async spent(scope, period) {
       const filter = scope.kind === 'all' ? 'true' : `${SCOPE_COLUMNS[scope.kind]} = $5`;
@@ -34,7 +44,7 @@ export function postgresReports({ schema, query }: Database): Required<UsageRead
   };
 }
 
-/** `$1` to `$4`: the beginning, where the whole hours begin and end, and the end. */
+/** Values of `$1` to `$4`: the beginning, the beginning and end of the whole hours, and the end. */
 function partsOf({ from, to }: Period, isFine: boolean): number[] {
   const start = wholeOf(from);
   const end = Math.max(start, wholeOf(to));
@@ -42,12 +52,12 @@ function partsOf({ from, to }: Period, isFine: boolean): number[] {
   return [start, head, Math.max(head, Math.floor(end / HOUR_MS) * HOUR_MS), end];
 }
 
-/** As the calls' instants are. */
+/** A whole instant, like those of the calls. */
 function wholeOf(instant: number): number {
   return Math.min(Math.max(Math.ceil(instant), 0), Number.MAX_SAFE_INTEGER);
 }
 
-/** Made of this file's own words alone: what callers give is bound. */
+/** Contains no text of callers: their values are bound. */
 function reportSql(schema: string, { by, every, only = {} }: UsageQuery) {
   const startsAt = every === undefined ? '0' : `at / ${STEP_MS[every]} * ${STEP_MS[every]}`;
   const groups = ['starts_at', ...new Set(by.map((name) => DIMENSION_COLUMNS[name]))].join(', ');
@@ -74,12 +84,42 @@ function sourcesSql(schema: string, columns: string, filter: string): string {
   return [part(calls, '$1', '$2'), part(`${schema}.hours`, '$2', '$3'), part(calls, '$3', '$4')].join(' UNION ALL ');
 }
 
-function groupOf({ by, every, from }: UsageQuery, row: Row): UsageGroup {
-  const of: { [Dimension in UsageDimension]?: string } = {};
-  for (const name of by) of[name] = textOf(row[DIMENSION_COLUMNS[name]]);
-  return {
-    startsAt: every === undefined ? from : numberOf(row.starts_at),
-    of,
-    sums: sumsOf({ numberIn: (column) => numberOf(row[column]) }),
-  };
+/** Long, as all calls are read. */
+const VERIFY_TIMEOUT_MS = 3_600_000;
+
+/**
+ * Adds up every hour of a `postgresStore` from its calls again, and compares it with the kept sums. The store may be in use.
+ * @returns the hours that differ: none when all is well.
+ * @throws {Error} when the schema is not there, or is not of this version.
+ */
+export async function verifySums(pool: PostgresPool, schema = 'megallm'): Promise<readonly SumDifference[]> {
+  const db = database({ pool, schema, timeoutMs: VERIFY_TIMEOUT_MS, clock: systemClock });
+  await assertPresent(db);
+  const rows = await db.query(differencesSql(db.schema));
+  return rows.map((row) => differenceOf(readerOf(row)));
+}
+
+function differencesSql(schema: string): string {
+  const hour = HOUR_COLUMNS.join(', ');
+  const sides = SUM_COLUMNS.map((name) => ({
+    name,
+    kept: `coalesce(sum(${name}) FILTER (WHERE is_kept), 0)`,
+    recomputed: `coalesce(sum(${name}) FILTER (WHERE NOT is_kept), 0)`,
+  }));
+  const both = sides.map(
+    ({ name, kept, recomputed }) => `${kept}::text AS ${name}_kept, ${recomputed}::text AS ${name}_recomputed`,
+  );
+  return `
+    SELECT ${hour}, ${both.join(', ')} FROM (
+      SELECT true AS is_kept, ${[hour, ...SUM_COLUMNS].join(', ')} FROM ${schema}.hours
+      UNION ALL
+      SELECT false, ${callAsHour()} FROM ${schema}.calls WHERE state = 'settled'
+    ) AS sides
+    GROUP BY ${hour} HAVING ${sides.map(({ kept, recomputed }) => `${kept} <> ${recomputed}`).join(' OR ')}
+    ORDER BY ${hour}
+  `;
+}
+
+function readerOf(row: Row): RowReader {
+  return { numberIn: (column) => numberOf(row[column]), textIn: (column) => textOf(row[column]) };
 }

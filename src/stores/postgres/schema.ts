@@ -1,8 +1,8 @@
 import { type Database, numberOf } from './pool.js';
 
 /**
- * How the schema came to its present form, step by step: `schema_version` counts the steps it has behind it. What was
- * published is never changed, only added to. Names are compared byte by byte.
+ * Steps by which a schema comes to its present form; `schema_version` counts those it has behind it. A published step is never
+ * changed, only followed by others. Names are compared byte by byte.
  */
 const MIGRATIONS: readonly ((schema: string) => string)[] = [
   (s) => `
@@ -98,8 +98,8 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
 ];
 
 /**
- * Brings the schema to its present form, all steps or none, whoever else is at it. Where nothing is to be done, nothing but
- * reading is asked of the database's rights.
+ * Brings the schema to its present form in one transaction, even if others try at the same time. Where no step is missing, the
+ * right to read suffices.
  * @throws {Error} when a newer version of this package has made it.
  */
 export async function migrate({ schema, query, transact }: Database): Promise<void> {
@@ -117,7 +117,7 @@ export async function migrate({ schema, query, transact }: Database): Promise<vo
   });
 }
 
-/** Refuses to go on with what it does not know. */
+/** @throws {Error} when the schema is not there, or is not of this version. */
 export async function assertPresent({ schema, query }: Database): Promise<void> {
   if (versionOf(await query(`SELECT version FROM ${schema}.schema_version`), schema) === MIGRATIONS.length) return;
   throw new Error(`The schema ${schema} is of an older version of megallm-middleware: start a gateway on it first`);

@@ -15,11 +15,11 @@ export type RedisClient =
   | { sendCommand(args: readonly string[]): PromiseLike<unknown> }
   | SendCommand;
 
-/** Runs the limiter's script. */
+/** Runs the limiter's script in Redis. */
 export interface RedisScript {
   /**
-   * In one round trip, or two when Redis does not have the script yet.
-   * @throws {Error} what the client throws, or that it took too long: then nobody knows whether the script ran or will.
+   * Runs the script in one round trip, or two when Redis does not have it yet.
+   * @throws {Error} any error of the client, or when it took too long: then nobody knows whether the script ran, or will run.
    */
   run(keys: readonly string[], args: readonly string[]): Promise<string>;
 }
@@ -28,7 +28,7 @@ export interface RedisScript {
 export function commandsOf(client: RedisClient): SendCommand {
   if (typeof client === 'function') return client;
   if (typeof client === 'object' && client !== null) {
-    // ioredis has a `sendCommand` as well, which takes something else.
+    // ioredis has a `sendCommand`, too, with other arguments.
     if ('call' in client && typeof client.call === 'function') {
       return ([command = '', ...args]) => client.call(command, args);
     }
@@ -49,7 +49,7 @@ export function redisScript(send: SendCommand, { clock, timeoutMs }: { clock: Cl
       return new Promise((resolve, reject) => {
         let isLate = false;
         const cancel = clock.setTimer(() => {
-          // A reply may lie in the socket since long when it is this process that was busy: it is read before this runs.
+          // When this process was busy, a reply may have been waiting in the socket: it is read before this runs.
           setImmediate(() => {
             isLate = true;
             reject(new Error(`Redis did not answer within ${timeoutMs} ms`));
@@ -59,7 +59,7 @@ export function redisScript(send: SendCommand, { clock, timeoutMs }: { clock: Cl
           try {
             return await send(['EVALSHA', sha, ...tail], key);
           } catch (error) {
-            // Who has given up has it given back: it must not be taken after that.
+            // A caller that has given up has it given back: it must not be taken after that.
             if (isLate || !isUnknownScript(error)) throw error;
             return await send(['EVAL', LIMITER_SCRIPT, ...tail], key);
           }
@@ -67,7 +67,7 @@ export function redisScript(send: SendCommand, { clock, timeoutMs }: { clock: Cl
         sendScript()
           .then((reply) => {
             if (typeof reply === 'string') resolve(reply);
-            else reject(new Error('Redis answered the script with something else than a string'));
+            else reject(new Error('Redis answered the script with something other than a string'));
           }, reject)
           .finally(cancel);
       });

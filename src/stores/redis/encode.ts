@@ -1,38 +1,39 @@
-import { roundIfNear } from '../../limits/bucket.js';
+import { roundIfNear, trueAmount } from '../../limits/bucket.js';
 import type { Budget, Draw, Reservation, Slot, Verdict } from '../../limits/limiter-store.js';
 
-/** A call of the script: the order of the arguments is the one in which it reads them. */
+/** A call of the script, with the arguments in the order in which the script reads them. */
 export interface ScriptCall {
   readonly keys: readonly string[];
   readonly args: readonly string[];
 }
 
-/** What every call of one limiter has in common. */
+/** Settings shared by all calls of one limiter. */
 export interface Naming {
   readonly prefix: string;
   readonly time: 'server' | 'caller';
 }
 
-/** What Redis said to a reservation; `held`: there is one of that id; `young`: budgets wait for the ledger. */
+/** Answer to a reservation; `held`: there is one of that id; `young`: budgets wait for the ledger. */
 export type Reply = Verdict | 'held' | 'young';
 
 interface Places {
   readonly keys: readonly string[];
-  /** Of each bucket its place, from 1. */
+  /** Place of each bucket, from 1. */
   readonly buckets: ReadonlyMap<string, number>;
-  /** Of each bucket, whether it is a budget, its end, and what was spent. */
+  /** For each bucket whether it is a budget, its end, and the amount spent. */
   readonly budgets: readonly string[];
   readonly slots: readonly Slot[];
 }
 
 interface ReserveContext {
   readonly naming: Naming;
-  /** Unique: what arrives twice is answered twice and done once. */
+  /** Unique: a request that arrives twice is answered twice and granted once. */
   readonly attempt: string;
   readonly isSuspect: boolean;
   readonly settleMs: number;
 }
 
+/** Encodes a reservation. */
 export function encodeReserve(
   reservation: Reservation,
   now: number,
@@ -48,16 +49,14 @@ export function encodeReserve(
     ...budgets,
   ];
   for (const { bucket, capacity, refillPerMs, amount } of draws) {
-    // What is no amount is refused for ever, as is one below 0.
+    // NaN is refused for ever, as is any amount below 0.
     args.push(`${buckets.get(bucket)}`, `${capacity}`, `${refillPerMs}`, `${amount >= 0 ? amount : -1}`);
   }
   for (const { name, capacity } of places) args.push(`${capacity}`, countOf(name, slots));
   return { keys, args };
 }
 
-/**
- * @param isGhost nobody knows whether Redis granted it: should it come to do so later, it must not.
- */
+/** Encodes a settlement. */
 export function encodeSettle({ reservation, amounts, isGhost }: Settlement, now: number, naming: Naming): ScriptCall {
   const { id, draws, slots, ttlMs } = reservation;
   const { keys, buckets, budgets, slots: places } = placesOf(reservation, naming);
@@ -67,23 +66,21 @@ export function encodeSettle({ reservation, amounts, isGhost }: Settlement, now:
     ...budgets,
   ];
   for (const [index, { bucket, refillPerMs, amount }] of draws.entries()) {
-    const used = amounts[index];
-    // What makes no sense must not make the call free.
-    const trueAmount = used !== undefined && used >= 0 ? used : amount;
-    args.push(`${buckets.get(bucket)}`, `${refillPerMs}`, `${amount}`, `${trueAmount}`);
+    args.push(`${buckets.get(bucket)}`, `${refillPerMs}`, `${amount}`, `${trueAmount(amount, amounts[index])}`);
   }
   for (const { name } of places) args.push(countOf(name, slots));
   return { keys, args };
 }
 
-/** What is still to be settled. */
+/** True amounts of a reservation, to be told to Redis. */
 export interface Settlement {
   readonly reservation: Reservation;
   readonly amounts: readonly number[];
+  /** Whether nobody knows if Redis granted the reservation: from now on it must not. */
   readonly isGhost: boolean;
 }
 
-/** Takes from buckets whether they hold it or not. */
+/** Encodes draws that are made whether the buckets hold them or not. */
 export function encodeCharge(draws: readonly Draw[], now: number, naming: Naming): ScriptCall {
   const reservation = { id: '', draws, slots: [], ttlMs: 0 };
   const { keys } = placesOf(reservation, naming);
@@ -92,11 +89,12 @@ export function encodeCharge(draws: readonly Draw[], now: number, naming: Naming
   return { keys, args };
 }
 
-/** @param liveMs a machine unheard of for longer does not count. */
+/** Encodes a sign of life. @param liveMs milliseconds after which a silent machine does not count. */
 export function encodeBeat(instance: string, liveMs: number, { prefix }: Naming): ScriptCall {
   return { keys: [`{${prefix}}:machines`], args: ['beat', instance, `${liveMs}`] };
 }
 
+/** Decodes the script's answer to a reservation. */
 export function decodeReply(reply: string): Reply {
   if (reply === 'held' || reply === 'young') return reply;
   const [granted, unknown, retryAfterMs = '', ...remaining] = reply.split(' ');
@@ -108,7 +106,7 @@ export function decodeReply(reply: string): Reply {
   };
 }
 
-/** All keys carry one hash tag, so that a cluster keeps them together. */
+/** Names the keys of a reservation. All carry one hash tag, so that a cluster keeps them together. */
 function placesOf({ id, draws, slots }: Reservation, { prefix }: Naming): Places {
   const tag = `{${prefix}}:`;
   const budgetOf = new Map<string, Budget | undefined>();

@@ -1,36 +1,37 @@
 import { isPending } from '../../base/awaitable.js';
 import type { Draw, LimiterStore, Reservation, Verdict } from '../../limits/limiter-store.js';
 import { memoryLimiter } from '../../limits/memory.js';
+import type { Settlement } from './encode.js';
 
-/** What is done while Redis is lost. */
+/** Policy while Redis is lost. */
 export type OnStoreError = 'local' | 'deny' | 'allow';
 
-/** Limits without Redis. */
+/** Limits of this process while Redis is lost. */
 export interface Fallback {
-  /** @throws {Error} when it decides about a budget, or nothing is granted while Redis is lost. */
+  /** @throws {Error} for a draw on a budget, and under the policy `deny`. */
   reserve(reservation: Reservation, now: number): Verdict;
-  /** @returns `false` when it did not grant the reservation. */
+  /** @returns `false` when this fallback did not grant the reservation. */
   settle(reservation: Reservation, amounts: readonly number[], now: number): boolean;
-  /** What it granted and Redis does not know. */
+  /** Draws granted here of which Redis does not know. */
   drawn(): readonly Draw[];
-  /** What of those did not flow back yet, to be drawn from the buckets in Redis. */
+  /** The part of those draws that did not flow back yet, to be drawn from the buckets in Redis. */
   outstanding(drawn: readonly Draw[], now: number): readonly Draw[];
-  /** Redis knows of those now. What was drawn after `drawn` gave them stays. */
+  /** Forgets draws of which Redis knows now. Draws made since `drawn` stay. */
   forget(drawn: readonly Draw[]): void;
 }
 
-/** Redis is asked again every second. */
+/** Wait of refused calls, as Redis is asked again every second. */
 const RETRY_MS = 1_000;
 
 interface FallbackOptions {
   readonly mode: OnStoreError;
-  /** How many processes shared the limits when last heard of. */
+  /** Number of processes that shared the limits when Redis last told. */
   readonly machines: () => number;
   /** Most reservations, and most buckets, remembered. */
   readonly max: number;
 }
 
-/** This process's share of every limit, from its own memory. */
+/** Grants this process's share of every limit, from its own memory. */
 export function fallback({ mode, machines, max }: FallbackOptions): Fallback {
   const limiter = memoryLimiter({ maxBuckets: max });
   const granted = new Set<string>();
@@ -60,19 +61,19 @@ export function fallback({ mode, machines, max }: FallbackOptions): Fallback {
     if (mode === 'allow') {
       return { granted: true, retryAfterMs: 0, remaining: draws.map(({ capacity, amount }) => capacity - amount) };
     }
-    const verdict = decided(limiter, withShares(reservation), now);
-    // What is more than this process's share is not more than the limit.
+    const verdict = reserveAtOnce(limiter, withShares(reservation), now);
+    // Exceeding this process's share does not mean exceeding the limit.
     const isNever = verdict.retryAfterMs === Number.POSITIVE_INFINITY && canEverBe(reservation);
     return isNever ? { ...verdict, retryAfterMs: RETRY_MS } : verdict;
   }
 
   function remember({ id, draws, dryRun = false }: Reservation): void {
     if (dryRun) return;
-    remembered(granted, id, max);
-    if (mode === 'local') for (const draw of draws) add(draw, draw.amount);
+    addBounded(granted, id, max);
+    if (mode === 'local') for (const draw of draws) addDrawn(draw, draw.amount);
   }
 
-  function add(draw: Draw, more: number): void {
+  function addDrawn(draw: Draw, more: number): void {
     const amount = (drawn.get(draw.bucket)?.amount ?? 0) + more;
     if (amount <= 0) drawn.delete(draw.bucket);
     else if (drawn.size < max || drawn.has(draw.bucket)) drawn.set(draw.bucket, { ...draw, amount });
@@ -92,7 +93,7 @@ export function fallback({ mode, machines, max }: FallbackOptions): Fallback {
       if (!granted.delete(reservation.id)) return false;
       for (const [index, draw] of reservation.draws.entries()) {
         const used = amounts[index];
-        if (mode === 'local' && used !== undefined && used >= 0) add(draw, used - draw.amount);
+        if (mode === 'local' && used !== undefined && used >= 0) addDrawn(draw, used - draw.amount);
       }
       void limiter.settle(reservation, amounts, now);
       return true;
@@ -102,35 +103,74 @@ export function fallback({ mode, machines, max }: FallbackOptions): Fallback {
       return draws.flatMap((draw) => {
         const look = withShares({ id: '', draws: [{ ...draw, amount: 0 }], slots: [], ttlMs: 0 });
         const capacity = look.draws[0]?.capacity ?? 0;
-        const used = capacity - (decided(limiter, look, now).remaining[0] ?? capacity);
+        const used = capacity - (reserveAtOnce(limiter, look, now).remaining[0] ?? capacity);
         return used > 0 ? [{ ...draw, amount: Math.min(draw.amount, used) }] : [];
       });
     },
     forget(draws) {
-      for (const draw of draws) add(draw, -draw.amount);
+      for (const draw of draws) addDrawn(draw, -draw.amount);
     },
   };
 }
 
-/** Above the bound the oldest goes. */
-function remembered(ids: Set<string>, id: string, max: number): void {
+/** Adds an id; above the bound, the oldest goes. */
+function addBounded(ids: Set<string>, id: string, max: number): void {
   ids.add(id);
   if (ids.size <= max) return;
   const [oldest] = ids;
   if (oldest !== undefined) ids.delete(oldest);
 }
 
-/** The memory limiter answers at once. */
-function decided(limiter: LimiterStore, reservation: Reservation, now: number): Verdict {
+/** Reserves in the memory limiter, which answers at once. */
+function reserveAtOnce(limiter: LimiterStore, reservation: Reservation, now: number): Verdict {
   const verdict = limiter.reserve(reservation, now);
   if (isPending(verdict)) throw new TypeError('Expected a limiter in memory');
   return verdict;
 }
 
+/** Whether a reservation fits into the full limits. */
 function canEverBe({ draws, slots }: Reservation): boolean {
   const fits = draws.every(({ bucket, capacity, amount }) => {
     const total = draws.reduce((sum, draw) => (draw.bucket === bucket ? sum + draw.amount : sum), 0);
     return amount === 0 || (amount > 0 && total <= capacity);
   });
   return fits && slots.every(({ name, capacity }) => slots.filter((slot) => slot.name === name).length <= capacity);
+}
+
+/** Settlements of which Redis has still to be told. */
+export interface Leftovers {
+  has(id: string): boolean;
+  /** Adds a settlement; the first one of a reservation stands. */
+  add(settlement: Settlement): void;
+  /** Tells all, oldest first, and forgets those told. @throws any error of `tell`; the rest is kept. */
+  drain(tell: (settlement: Settlement) => Promise<unknown>): Promise<void>;
+}
+
+const AT_ONCE = 100;
+
+/** @param max most settlements remembered; above it, the oldest goes, and its reservation is given back when its time is up. */
+export function leftovers(max: number): Leftovers {
+  const byId = new Map<string, Settlement>();
+  return {
+    has: (id) => byId.has(id),
+    add(settlement) {
+      const { id } = settlement.reservation;
+      if (byId.has(id)) return;
+      byId.set(id, settlement);
+      if (byId.size <= max) return;
+      const [oldest] = byId.keys();
+      if (oldest !== undefined) byId.delete(oldest);
+    },
+    async drain(tell) {
+      while (byId.size > 0) {
+        const some = [...byId.entries()].slice(0, AT_ONCE);
+        await Promise.all(
+          some.map(async ([id, settlement]) => {
+            await tell(settlement);
+            byId.delete(id);
+          }),
+        );
+      }
+    },
+  };
 }

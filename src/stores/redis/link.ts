@@ -1,37 +1,39 @@
 import type { Clock } from '../../base/clock.js';
+import type { SendCommand } from './client.js';
 
-/** Whether Redis is there. */
+/** State of the connection to Redis, as far as its answers tell. */
 export interface Link {
-  /** Redis is lost: it is not asked, but for one attempt each second. */
+  /** Whether Redis is lost: then it is asked once a second and no more. */
   isDown(): boolean;
-  /** Something failed since `trust` was called, after which Redis may be another one, or know less. */
+  /** Whether anything failed since `trust` was called: Redis may be another one since, or know less. */
   isSuspect(): boolean;
+  /** Ends the suspicion. */
   trust(): void;
-  /** Something is asked of Redis. @returns what to give to `fail`. */
+  /** Notes that Redis is asked. @returns a number to give to `fail`. */
   begin(): number;
-  /** Redis answered. */
+  /** Notes that Redis answered. */
   succeed(): void;
-  /** What fails together counts once: a hundred calls that one pause made late are no hundred failures. */
+  /** Notes a failure. Failures of calls under way together count once: one pause makes a hundred calls late. */
   fail(error: unknown, begun: number): void;
-  /** Asks no more. */
+  /** Stops asking. */
   close(): void;
 }
 
-/** So many failures in a row, and Redis is taken for lost. */
+/** Failures in a row after which Redis counts as lost. */
 const MAX_FAILURES = 5;
 const BEAT_MS = 1_000;
-/** So many beats in a row, and it is back: until then the other processes can tell it what they granted meanwhile. */
+/** Beats in a row after which Redis is back. Meanwhile the other processes can tell it of their grants. */
 const BEATS_TO_TRUST = 3;
 
 interface LinkOptions {
   readonly clock: Clock;
-  /** Says each second that this process lives, and does what was left to do. Redis is back once it resolves. */
+  /** Tells Redis each second that this process lives, and of all that it missed. */
   readonly beat: () => Promise<void>;
   readonly onLost: (error: unknown) => void;
   readonly onBack: () => void;
 }
 
-/** Asks Redis for as long as it answers, and once a second when it does not. */
+/** Watches Redis with a beat each second. */
 export function redisLink({ clock, beat, onLost, onBack }: LinkOptions): Link {
   let failures = 0;
   let failuresEver = 0;
@@ -84,5 +86,29 @@ export function redisLink({ clock, beat, onLost, onBack }: LinkOptions): Link {
       isClosed = true;
       cancel();
     },
+  };
+}
+
+/** News of Redis for the people who run it. */
+export type RedisNotice =
+  | { readonly kind: 'lost'; readonly cause: unknown }
+  | { readonly kind: 'back' }
+  /** Redis throws keys away when its memory is full, and limits with them. The right policy is `noeviction`. */
+  | { readonly kind: 'evicts'; readonly policy: string };
+
+/** Makes a check of the eviction policy, which is made once. A Redis that does not tell its policy is not asked again. */
+export function warnOfEviction(send: SendCommand, notify: (notice: RedisNotice) => void): () => Promise<void> {
+  let isAsked = false;
+  return async () => {
+    if (isAsked) return;
+    isAsked = true;
+    try {
+      const info = `${await send(['INFO', 'memory'], '')}`;
+      const policy = /^maxmemory_policy:([\w-]+)/m.exec(info)?.[1];
+      const isBounded = !/^maxmemory:0\r?$/m.test(info);
+      if (policy !== undefined && policy !== 'noeviction' && isBounded) notify({ kind: 'evicts', policy });
+    } catch {
+      // Redis may not be allowed to tell.
+    }
   };
 }

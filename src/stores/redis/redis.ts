@@ -4,44 +4,41 @@ import { type Clock, systemClock } from '../../base/clock.js';
 import type { LimiterStore, Reservation, Verdict } from '../../limits/limiter-store.js';
 import { commandsOf, type RedisClient, redisScript } from './client.js';
 import { decodeReply, encodeBeat, encodeCharge, encodeReserve, encodeSettle, type Settlement } from './encode.js';
-import { fallback, type OnStoreError } from './fallback.js';
-import { leftovers } from './leftovers.js';
-import { redisLink } from './link.js';
-import { type RedisNotice, warnOfEviction } from './notice.js';
+import { fallback, leftovers, type OnStoreError } from './fallback.js';
+import { type RedisNotice, redisLink, warnOfEviction } from './link.js';
 
 export type { RedisClient, SendCommand } from './client.js';
 export type { OnStoreError } from './fallback.js';
-export type { RedisNotice } from './notice.js';
+export type { RedisNotice } from './link.js';
 
 export interface RedisLimiterOptions {
   /** The application's own client, of ioredis or node-redis. It stays the application's to connect and to close. */
   readonly client: RedisClient;
   /**
-   * What all keys begin with, in braces: limits of one prefix are one atomic step, in a cluster as well, where they lie on one
-   * node. Gateways that are to share limits have the same. @default 'megallm'
+   * Beginning of all keys, in braces. Limits of one prefix are one atomic step, also in a cluster, where they lie on one node.
+   * Gateways that share limits have the same prefix. @default 'megallm'
    */
   readonly prefix?: string;
-  /** How long an answer may take, in milliseconds. Longer is a failure. @default 50 */
+  /** Most milliseconds of an answer; a slower one is a failure. @default 50 */
   readonly timeoutMs?: number;
   /**
-   * What is done while Redis is lost. `local`: each process grants its share of every limit, which is the limit divided by
-   * the processes that were there last, and at least 1 for each process. `deny`: `reserve` rejects. `allow`: all is granted. Budgets are not
-   * drawn from without Redis, whatever this is: `reserve` rejects. @default 'local'
+   * Policy while Redis is lost. `local`: each process grants its share of every limit, which is the limit divided by the number
+   * of processes last heard of, and at least 1 for each process. `deny`: `reserve` rejects. `allow`: all is granted. Under each
+   * policy, `reserve` rejects draws on budgets. @default 'local'
    */
   readonly onStoreError?: OnStoreError;
   /**
-   * For so long after Redis lost its memory, in milliseconds, `reserve` rejects what draws from a budget: until then a call
-   * that was granted before may not stand in the ledger yet. It must be longer than the ledger's own timeout, which is 5
-   * seconds in SQLite and Postgres. @default 6_000
+   * Milliseconds after a loss of Redis's memory for which `reserve` rejects draws on budgets: a call that was granted before may
+   * not stand in the ledger yet. Longer than the ledger's own timeout, which is 5 seconds in SQLite and Postgres. @default 6_000
    */
   readonly settleMs?: number;
-  /** Most reservations, and most buckets, that are remembered while Redis is lost. @default 10_000 */
+  /** Most reservations, and most buckets, remembered while Redis is lost. @default 10_000 */
   readonly maxRemembered?: number;
-  /** Whose clock decides: that of Redis, or, for tests, the instants given to `reserve` and `settle`. @default 'server' */
+  /** Clock that decides: that of Redis, or, for tests, the instants given to `reserve` and `settle`. @default 'server' */
   readonly time?: 'server' | 'caller';
-  /** Gets what somebody should know: that Redis is lost, that it is back, that it may throw limits away. */
+  /** Called when Redis is lost, when it is back, and when it may throw limits away. */
   readonly onNotice?: (notice: RedisNotice) => void;
-  /** The gateway's, where it has one of its own. @default the machine's own */
+  /** The gateway's clock, where it has one of its own. @default the machine's own */
   readonly clock?: Clock;
 }
 
@@ -49,29 +46,29 @@ export interface RedisLimiterOptions {
 export interface RedisLimiter extends LimiterStore {
   reserve(reservation: Reservation, now: number): Promise<Verdict>;
   settle(reservation: Reservation, amounts: readonly number[], now: number): Promise<void>;
-  /** Tells Redis what it has still to be told, if it is there, and asks it no more of its own accord. */
+  /** Tells Redis of everything it missed, if it is there, and asks it no more of its own accord. */
   close(): Promise<void>;
 }
 
-/** Most buckets told at once: this process and Redis stand still meanwhile. */
+/** Most buckets told at once, as this process and Redis stand still meanwhile. */
 const CHARGED_AT_ONCE = 100;
-/** A process unheard of for longer does not count. */
+/** Milliseconds after which a silent process does not count. */
 const LIVE_MS = 10_000;
 
 /**
- * Limit counters in Redis 6.2 or newer, for any number of machines: `memoryLimiter`'s rules and arithmetic by the clock of
+ * Keeps limit counters in Redis 6.2 or newer, for any number of machines: `memoryLimiter`'s rules and arithmetic by the clock of
  * Redis, in one round trip for each `reserve` and each `settle`.
  *
- * Where Redis fails, or is slower than `timeoutMs`, `onStoreError` decides. After five failures, each of a call that began
- * after the one before had failed, it is lost: it is asked once a second, and trusted again when it answered three times in
- * a row. With `local`, all processes together grant at most twice the limit, or the limit and one for each process where
- * that is more, in the first minute after a loss, and one limit, or one for each process, from then on: what they granted is
- * drawn from Redis when it is back. Concurrent calls are at most as many until those that Redis granted have ended.
+ * Where Redis fails, or is slower than `timeoutMs`, `onStoreError` decides. Redis is lost after five failures, each of a call
+ * that began after the failure before it. It is then asked once a second, and trusted again after three answers in a row. Under
+ * `local`, all processes together grant at most twice the limit in the first minute after a loss (or the limit and one for each
+ * process, where that is more), and one limit (or one for each process) from then on: their grants are drawn from Redis when it
+ * is back. As many calls may run at once until those that Redis granted have ended.
  *
- * Budgets are never overrun while one Redis is the master: it notices when it was restarted, replaced or emptied, and then
- * the ledger is asked anew. For that it must be allowed to answer `INFO server`; where it is not, only a loss that this process
- * saw is noticed. Two masters at once, cut off from one another, each grant a budget: `min-replicas-to-write 1` has the one
- * without replicas refuse.
+ * Budgets are never overrun while one Redis is the master: the script notices a restarted, replaced or emptied Redis, and the
+ * ledger is asked anew. Redis must be allowed to answer `INFO server` for that; else only a loss seen by this process is noticed.
+ * Two masters at once, cut off from one another, each grant a budget: `min-replicas-to-write 1` makes the one without replicas
+ * refuse.
  * @throws {TypeError} for a bad option; from `reserve` when a reservation of that id is held.
  */
 export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
@@ -87,7 +84,7 @@ export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
     try {
       options.onNotice?.(notice);
     } catch {
-      // Who watches must not break limits.
+      // A watcher must not break limits.
     }
   };
   const warn = warnOfEviction(send, notify);
@@ -112,7 +109,7 @@ export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
 
   let catchingUp: Promise<void> | undefined;
 
-  /** One at a time: what two tell is drawn twice. */
+  /** Tells Redis of everything it missed, one run at a time: two would draw everything twice. */
   function catchUp(): Promise<void> {
     catchingUp ??= unsettled
       .drain(tell)
@@ -124,7 +121,7 @@ export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
   }
 
   async function catchUpAtLast(): Promise<void> {
-    // What was left to do after a beat began to tell is for another one.
+    // A run that is under way does not tell of anything added since.
     await catchingUp;
     await catchUp();
   }
@@ -134,7 +131,7 @@ export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
     async beat() {
       const { keys, args } = encodeBeat(instance, LIVE_MS, naming);
       const live = Number(await script.run(keys, args));
-      // A Redis that came back empty has not heard of the others yet.
+      // A Redis that came back empty has not heard of the other processes yet.
       if (!link.isDown() || live > machines) machines = live;
       await catchUp();
       void warn();
@@ -143,14 +140,14 @@ export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
     onBack: () => notify({ kind: 'back' }),
   });
 
-  // With the caller's clock, a call that asks for nothing still tells the time.
+  // With the caller's clock, even an empty reservation tells the time.
   const isTimeKnown = naming.time === 'server';
 
   async function reserve(reservation: Reservation, now: number): Promise<Verdict> {
     if (isTimeKnown && reservation.draws.length === 0 && reservation.slots.length === 0) {
       return { granted: true, retryAfterMs: 0, remaining: [] };
     }
-    // Where nobody knows whether Redis granted it, it is not asked again.
+    // Redis is not asked again about a reservation that it may have granted unheard.
     if (link.isDown() || unsettled.has(reservation.id)) return local.reserve(reservation, now);
     const begun = link.begin();
     const isSuspect = link.isSuspect();
@@ -195,7 +192,7 @@ export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
     settle,
     async close() {
       link.close();
-      // What cannot be told is given back when its time is up.
+      // Reservations of which Redis cannot be told are given back when their time is up.
       if (!link.isDown()) await catchUpAtLast().catch(() => {});
     },
   };

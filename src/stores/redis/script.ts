@@ -1,8 +1,8 @@
 /**
  * The limiter as one Lua script, which Redis runs as one step: `memoryLimiter`'s rules, and the arithmetic of
- * `src/limiter/bucket.ts` in the same order, so that the same doubles come out. It touches no key that is not in KEYS:
- * who took what of a bucket, and until when, stands beside the bucket, and expired takings are given back when it is next
- * asked for, which comes to the same as giving them back on time.
+ * `src/limits/bucket.ts` in the same order, so that the same doubles come out. It touches no key that is not in KEYS. The takings
+ * from a bucket, each with its reservation and the end of its time, stand beside the bucket; expired takings are given back when
+ * the bucket is next asked for, which comes to the same as giving them back on time.
  *
  * - KEYS: clock, epoch, reservation, then for each bucket the bucket and its takings, then one for each slot; for `beat` the
  *   machines.
@@ -82,7 +82,7 @@ local function read_bucket(index)
   if not entry.stale and at >= quiet then
     local late = redis.call('ZRANGEBYSCORE', entry.takings, '-inf', exact(at), 'LIMIT', 0, MAX_EXPIRED)
     for _, taking in ipairs(late) do
-      -- Of a budget it may have been spent.
+      -- A taking from a budget may have been spent.
       if b and not entry.budget then draw(b, -tonumber(string.match(taking, '^%S+'))) end
       if not dry then redis.call('ZREM', entry.takings, taking) end
     end
@@ -115,7 +115,7 @@ local function keep(key, ms)
   if redis.call('PTTL', key) < ms + GRACE_MS / 2 then redis.call('PEXPIRE', key, millis(ms + GRACE_MS)) end
 end
 
--- What was granted elsewhere while Redis was lost.
+-- Draws granted elsewhere while Redis was lost.
 if operation == 'charge' then
   local bucket_count = number()
   for index = 1, bucket_count do
@@ -139,7 +139,7 @@ if operation == 'settle' then
   for index = 1, draw_count do
     local entry, refill, amount, true_amount = buckets[number()], number(), number(), number()
     local more = true_amount - amount
-    -- A taking that is gone was lost with its bucket: what the ledger said of it since then is not to be lessened.
+    -- A taking that is gone was lost with its bucket: the ledger's sum since then must not be lessened.
     local is_ours = amount ~= 0 and redis.call('ZREM', entry.takings, taking(index, amount)) == 1
     if more > 0 and (entry.bucket or not entry.budget) then
       entry.bucket = entry.bucket or full(refill, entry.quiet)
@@ -160,7 +160,7 @@ end
 local attempt, suspect, settle_ms, has_budgets = text(), text() == '1', number(), text() == '1'
 local bucket_count, slot_count, draw_count = number(), number(), number()
 local held = redis.call('GET', KEYS[3])
--- Clients send again what was on its way when their connection broke, though it may have arrived.
+-- Clients send a command again that was on its way when their connection broke, though it may have arrived.
 local is_again = held and string.match(held, ' (.*)$') == attempt
 if held and not is_again and (held == 'gone' or tonumber(string.match(held, '^%S+')) > at) then return 'held' end
 
@@ -194,7 +194,7 @@ if not unknown then
     local entry = d.entry
     if entry.budget and not entry.bucket then
       entry.bucket = { drawn = entry.spent, since = at, refill = d.refill, quiet = INFINITY, epoch = epoch, changed = true }
-      -- What was taken in an epoch that is over is not given back in this one.
+      -- Takings of an epoch that is over are not given back in this one.
       if not dry then redis.call('DEL', entry.takings) end
     end
     local wait = 0

@@ -1,4 +1,4 @@
-/** What SQLite keeps in a field. */
+/** A value in a field of SQLite. */
 export type SqlValue = string | number | bigint | null | Uint8Array;
 
 /** Values for a statement's parameters, by name. */
@@ -19,7 +19,7 @@ export interface Database {
   exec(sql: string): void;
   /** For statements that are run again and again. */
   prepare(sql: string): Statement;
-  /** The rows of a statement that is run once; whole numbers are BigInts, as sums may need more than a double's 53 bits. */
+  /** Runs a statement once and reads its rows. Whole numbers are BigInts, as sums may need more than a double's 53 bits. */
   query(sql: string, values?: Bindings): readonly Row[];
   close(): void;
 }
@@ -43,7 +43,7 @@ interface Driver {
 export type Connect = (file: string, options?: { readonly readOnly: boolean }) => Database;
 
 /**
- * Node's own SQLite where it has one, from 22.13 on, else `@photostructure/sqlite`, which is the same for Node 20.
+ * Loads Node's own SQLite where it has one, from 22.13 on, else `@photostructure/sqlite`, which is the same for Node 20.
  * @throws {Error} naming the command that installs it, when there is neither.
  */
 export async function loadDriver(): Promise<Connect> {
@@ -66,7 +66,7 @@ function connection(db: DriverDatabase): Database {
 
 function nodeDriver(): Driver | undefined {
   const { emitWarning } = process;
-  // Node 22 tells every user's terminal that its SQLite is experimental. It says so once, while it is loaded, in this turn.
+  // Node 22 warns every user's terminal that its SQLite is experimental: once, while it is loaded, in this turn.
   process.emitWarning = () => {};
   try {
     const module = process.getBuiltinModule('node:sqlite');
@@ -89,19 +89,19 @@ function isDriver(module: object): module is Driver {
   return 'DatabaseSync' in module && typeof module.DatabaseSync === 'function';
 }
 
-/** A column that is declared as text. */
+/** Reads a column that is declared as text. */
 export function textOf(value: SqlValue | undefined): string {
   if (typeof value === 'string') return value;
   throw new TypeError(`Expected text in the database, got ${typeof value}`);
 }
 
-/** A column that is declared as a number. */
+/** Reads a column that is declared as a number. */
 export function numberOf(value: SqlValue | undefined): number {
   if (typeof value === 'number' || typeof value === 'bigint') return Number(value);
   throw new TypeError(`Expected a number in the database, got ${typeof value}`);
 }
 
-/** `undefined` for NULL. */
+/** Reads a column that may be NULL, which is `undefined`. */
 export function maybeNumberOf(value: SqlValue | undefined): number | undefined {
   return value === null ? undefined : numberOf(value);
 }

@@ -4,7 +4,7 @@ import type { Writer } from './writer.js';
 
 const TIDY_ROWS = 16;
 
-/** Claims and answers, until they expire. */
+/** Keeps claims and answers until they expire. */
 export function sqliteIdempotency(db: Database, writer: Writer): IdempotencyStore {
   const find = db.prepare('SELECT fingerprint, answer FROM idempotency WHERE id = ? AND expires_at > ?');
   const claim = db.prepare('INSERT OR REPLACE INTO idempotency (id, fingerprint, expires_at) VALUES (?, ?, ?)');
@@ -38,7 +38,7 @@ export function sqliteIdempotency(db: Database, writer: Writer): IdempotencyStor
   };
 }
 
-/** As `finish` wrote it. */
+/** Reads an answer that `finish` wrote. */
 function answerOf(json: string): KeptAnswer {
   return JSON.parse(json);
 }

@@ -5,42 +5,43 @@ import { performance } from 'node:perf_hooks';
 import type { Clock } from '../../base/clock.js';
 import { type Database, numberOf, type Row, textOf } from './driver.js';
 
-/** How long a process that is not heard of may still be alive. */
+/** Milliseconds for which a process that is not heard of may still be alive. */
 export const LEASE_MS = 15_000;
 const DAY_MS = 86_400_000;
 
-/** One opened store: open calls belong to it. */
+/** One opened store, to which its open calls belong. */
 export interface Instance {
-  /** Random: a process that is started again, under its old pid even, is another one. */
+  /** Random: a process that is started again is another instance, even under its old pid. */
   readonly id: string;
   /**
-   * Says that it lives, and registers it where it was struck off.
-   * @param does `open calls`: the ledger of this file is the one it uses.
+   * Tells that the instance lives, and registers it anew where it was struck off.
+   * @param does `open calls`: the instance uses the ledger of this file.
    */
   renew(does?: 'open calls'): void;
-  /** Those of which nothing is to be expected any more. */
+  /** Instances whose processes have ended, or whose leases are over. */
   dead(): readonly DeadInstance[];
-  /** Whether it is the only one that may be alive. */
+  /** Whether no other instance may be alive. */
   isAlone(): boolean;
   strikeOff(id: string): void;
-  /** Strikes itself off, unless calls of its own are open: they are settled once its lease is over. */
+  /** Strikes itself off unless calls of its own are open, which are settled once its lease is over. */
   leave(): void;
 }
 
-/** One of which nothing is to be expected any more. */
+/** An instance whose process has ended, or whose lease is over. */
 export interface DeadInstance {
   readonly id: string;
   /** Unix time in milliseconds. */
   readonly renewedAt: number;
-  /** Its process has ended. Otherwise its lease is over, and it may be asleep: what it says when it wakes counts. */
+  /** Whether its process has ended. Otherwise its lease is over, but it may be asleep: its word counts when it wakes. */
   readonly isGone: boolean;
   /**
-   * Whether calls are recorded in this file: it did so, or anybody since a day before its end, which may have come before its
-   * first call. `false`: its ledger may be another one.
+   * Whether this file is the ledger of its calls: it recorded some here, or any instance did since a day before its end, which
+   * may have come before its first call. `false`: its ledger may be another one.
    */
   readonly hasLedger: boolean;
 }
 
+/** Makes the instance of this store; `renew` registers it. */
 export function thisInstance(db: Database, clock: Clock): Instance {
   const id = randomUUID();
   const host = hostOf();
@@ -50,7 +51,7 @@ export function thisInstance(db: Database, clock: Clock): Instance {
     ON CONFLICT (id) DO UPDATE
     SET renewed_at = excluded.renewed_at, has_ledger = max(has_ledger, excluded.has_ledger)
   `);
-  // Rows can outlive their instance's own: a process that was slow has been struck off meanwhile.
+  // Calls can outlive their instance's row: a process that was slow has been struck off meanwhile.
   const all = db.prepare(`
     SELECT id, host, pid, process_started_at, renewed_at,
       has_ledger OR EXISTS (SELECT 1 FROM calls WHERE started_at >= renewed_at - ${DAY_MS}) AS has_ledger
@@ -70,7 +71,7 @@ export function thisInstance(db: Database, clock: Clock): Instance {
 
   function isGone(row: Row): boolean {
     if (row.host !== host) return false;
-    // Two stores of one process; or its predecessor, when a container starts anew and everything is pid 1.
+    // Another store of this process; or its predecessor, when a container starts anew and everything is pid 1.
     if (row.pid === process.pid) return row.process_started_at !== startedAt;
     return !isRunning(numberOf(row.pid));
   }
@@ -95,7 +96,7 @@ export function thisInstance(db: Database, clock: Clock): Instance {
   };
 }
 
-/** Pids mean something within one pid namespace only: the containers of one pod share a host name, and are all pid 1. */
+/** Names the pid namespace, as pids mean nothing outside: the containers of one pod share a host name, and all are pid 1. */
 function hostOf(): string {
   try {
     return `${hostname()} ${readlinkSync('/proc/self/ns/pid')}`;
@@ -108,7 +109,7 @@ function isRunning(pid: number): boolean {
   try {
     return process.kill(pid, 0);
   } catch (error) {
-    // Not ours to signal, but there.
+    // The process is there, but is not ours to signal.
     return error instanceof Error && 'code' in error && error.code === 'EPERM';
   }
 }

@@ -5,7 +5,7 @@ import type { Writer } from './writer.js';
 
 const DEFAULT_LIMIT = 100;
 
-/** Keys, their secrets' hashes, and who changed what. */
+/** Keeps keys, the hashes of their secrets, and the audit of changes. */
 export function sqliteKeys(db: Database, writer: Writer): KeyRecords {
   const find = db.prepare('SELECT record FROM keys WHERE id = (SELECT key_id FROM key_secrets WHERE hash = ?)');
   const conditions = `
@@ -56,7 +56,7 @@ export function sqliteKeys(db: Database, writer: Writer): KeyRecords {
   };
 }
 
-/** As `write` wrote it. */
+/** Reads a record that `write` wrote. */
 function recordOf(json: string): KeyRecord {
   return JSON.parse(json, reviveInfinity);
 }

@@ -1,8 +1,8 @@
 import type { UsageRecord, UsageStart, UsageStore } from '../../usage/usage-store.js';
 import { TOKEN_COLUMNS } from '../usage-columns.js';
 import type { Bindings, Database } from './driver.js';
-import { hourSums } from './hours.js';
 import type { Instance } from './instance.js';
+import { hourSums } from './reports.js';
 import type { Writer } from './writer.js';
 
 const START_COLUMNS = [
@@ -21,7 +21,7 @@ const START_COLUMNS = [
 ];
 const END_COLUMNS = ['outcome', 'counted', ...TOKEN_COLUMNS, 'cost_nano_usd', 'first_byte_ms', 'duration_ms'];
 
-/** One row for each call: open, then settled once. */
+/** Keeps one row for each call: open, then settled once. */
 export function sqliteLedger(
   db: Database,
   { writer, instance }: { writer: Writer; instance: Instance },
@@ -42,7 +42,7 @@ export function sqliteLedger(
   const isRecovered = db.prepare('SELECT 1 FROM calls WHERE request_id = ? AND recovered = 1');
   const reopen = db.prepare(`UPDATE calls SET state = 'open', recovered = 0, instance = ? WHERE request_id = ?`);
 
-  /** Runs a change of an open call; also of one that another process took for lost, which it is not, as we are here. */
+  /** Changes an open call, even if another process has already declared ours dead. */
   function changeOpen(requestId: string, change: () => { readonly changes: number | bigint }): boolean {
     if (Number(change().changes) > 0) return true;
     if (isRecovered.get(requestId) === undefined) return false;
@@ -55,7 +55,7 @@ export function sqliteLedger(
   return {
     open: (start) =>
       writer.write(() => {
-        // An open row without a live instance is taken for lost, and another process may have struck this one off.
+        // Another process may have struck this one off, and an open row without a live instance would be settled.
         instance.renew('open calls');
         insert.run({ instance: instance.id, ...startValues(start) });
       }),

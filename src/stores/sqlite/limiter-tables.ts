@@ -1,18 +1,18 @@
-import { BUDGET_KEPT_MS, usedOf } from '../../limits/bucket.js';
+import { BUDGET_KEPT_MS, isSameBucket, usedOf } from '../../limits/bucket.js';
 import type { Bucket, Held, KeptBucket, LimiterState } from '../../limits/limiter-store.js';
 import { type Database, maybeNumberOf, numberOf, type Row, textOf } from './driver.js';
 
-/** The limiter's tables, for transactions of the caller's own. */
+/** Reads and writes the limiter's tables, within the caller's transactions. */
 export interface LimiterTables {
-  /** Runs work on what is in the tables, and writes what it changed. */
+  /** Runs work on the state in the tables, and writes its changes. */
   change<T>(work: (state: LimiterState) => T): T;
-  /** Looks at a few buckets and deletes those that say no more than no bucket does. */
+  /** Looks at a few buckets, and deletes those that mean no more than an absent one. */
   tidy(at: number): void;
 }
 
 const TIDY_ROWS = 16;
 
-/** @param instance who reserves. */
+/** @param instance id of the instance that reserves. */
 export function limiterTables(db: Database, instance: string): LimiterTables {
   const readLatest = db.prepare('SELECT latest FROM limiter_clock');
   const writeLatest = db.prepare('UPDATE limiter_clock SET latest = ?');
@@ -59,7 +59,7 @@ export function limiterTables(db: Database, instance: string): LimiterTables {
     else freeAll.run(name);
   }
 
-  /** Each bucket is read once, and written once if it changed. */
+  /** Makes the state of one transaction. Each bucket is read once, and written once if it changed. */
   function stateWith(buckets: Map<string, KeptBucket>, saved: Map<string, Bucket>): LimiterState {
     return {
       advance,
@@ -93,7 +93,7 @@ export function limiterTables(db: Database, instance: string): LimiterTables {
       const result = work(stateWith(buckets, saved));
       for (const [name, bucket] of buckets) {
         const { drawn, since, refillPerMs, endsAt } = bucket;
-        if (!isSame(bucket, saved.get(name))) save.run(name, drawn, since, refillPerMs, endsAt ?? null);
+        if (!isSameBucket(bucket, saved.get(name))) save.run(name, drawn, since, refillPerMs, endsAt ?? null);
       }
       return result;
     },
@@ -105,13 +105,9 @@ export function limiterTables(db: Database, instance: string): LimiterTables {
   };
 }
 
-/** A full bucket is as good as none, but an unknown budget is none that is full. */
+/** Whether a bucket may go. A full bucket means no more than an absent one, but an absent budget does not count as full. */
 function isSpare(bucket: KeptBucket, at: number): boolean {
   return bucket.endsAt === undefined ? usedOf(bucket, at) === 0 : bucket.endsAt + BUDGET_KEPT_MS <= at;
-}
-
-function isSame(bucket: Bucket, saved: Bucket | undefined): boolean {
-  return bucket.drawn === saved?.drawn && bucket.since === saved.since && bucket.refillPerMs === saved.refillPerMs;
 }
 
 function bucketOf(row: Row): KeptBucket {
@@ -123,17 +119,17 @@ function bucketOf(row: Row): KeptBucket {
   };
 }
 
-/** As `hold` wrote it. */
+/** Reads amounts and slots that `hold` wrote. */
 function heldOf(json: string): Held {
   return JSON.parse(json);
 }
 
-/** More than clocks of one machine are apart. */
+/** More than the clocks of one machine differ. */
 const TOO_FAR_MS = 60_000;
 
 /**
- * Sets the limiter's clock back, and everything with it, when it is ahead of the machine's: it was told a time that was
- * wrong, and would stand still until then. For a process that is alone with the file.
+ * Sets the limiter's clock and all its instants back when it is ahead of the machine's: it was told a wrong time, and would
+ * stand still until then. For a process that is alone with the file.
  */
 export function setClockRight(db: Database, now: number): void {
   const [row] = db.query('SELECT latest FROM limiter_clock');

@@ -5,10 +5,10 @@ import type { DeadInstance, Instance } from './instance.js';
 import { limiterTables } from './limiter-tables.js';
 import type { Writer } from './writer.js';
 
-/** Of so many reservations, one looks for buckets that may go. */
+/** Number of reservations of which one looks for buckets that may go. */
 const TIDY_EVERY = 64;
 
-/** Limit counters in the file, for all processes that share it. Each call is one transaction's or part of one. */
+/** Keeps limit counters in the file, for all processes that share it. A transaction serves one or several calls. */
 export function sqliteLimiter(
   db: Database,
   { writer, instance }: { writer: Writer; instance: Instance },
@@ -31,10 +31,10 @@ export function sqliteLimiter(
 }
 
 /**
- * Settles what an instance holds that is gone, once its calls are settled: budgets at what those cost, everything else as it
- * was reserved. What has no row never came to be a call, and comes back whole: the row is there before the upstream is asked.
- * For a transaction of the caller's own.
- * @returns tells whether that was all; the rest may be settled later, and else comes back when its time is up.
+ * Settles the reservations of a dead instance, once its calls are settled: budgets at the cost of the call, all else as it was
+ * reserved. A reservation without a row never became a call and comes back whole, as the row is there before the upstream is
+ * asked. Runs within the caller's transaction.
+ * @returns a function that tells whether that was all; the rest may be settled later, or comes back when its time is up.
  */
 export function heldRecovery(db: Database, instance: Instance): (dead: DeadInstance) => boolean {
   const tables = limiterTables(db, instance.id);
@@ -44,19 +44,19 @@ export function heldRecovery(db: Database, instance: Instance): (dead: DeadInsta
     FROM held LEFT JOIN calls ON calls.request_id = held.id WHERE held.instance = ?
   `);
 
-  /** What budgets are to be settled at; `undefined`: at what was reserved. */
+  /** Cost at which budgets are settled; `undefined`: the reserved amount. */
   function costOf(row: Row): number | undefined {
-    // What was used at an unknown price must not be for nothing.
+    // Use at an unknown price must not be free.
     return maybeNumberOf(row.cost_nano_usd) ?? (row.is_unused ? 0 : undefined);
   }
 
-  /** @returns whether all of it was. */
+  /** @returns whether every reservation was settled. */
   function settleAll(state: LimiterState, { id, hasLedger }: DeadInstance): boolean {
     const at = state.advance(0);
     let isAll = true;
     for (const row of left.all(id)) {
       const isCall = row.state !== null;
-      // Of a ledger that is not in this file nobody here knows, nor of a call that another instance has open.
+      // Nobody here knows of a ledger in another file, or of a call that another instance has open.
       if (isCall ? row.state === 'open' : !hasLedger && row.is_shadow !== 1) {
         isAll = false;
         continue;

@@ -5,14 +5,14 @@ import { type Database, numberOf, type Row, textOf } from './driver.js';
 import type { Writer } from './writer.js';
 
 interface ObjectOptions {
-  /** Notes that an object was used, which may be forgotten. */
+  /** Notes that an object was used; a power failure may undo the note. */
   readonly quick: { readonly db: Database; readonly writer: Writer };
   readonly durable: { readonly db: Database; readonly writer: Writer };
-  /** Above it, that owner's unused for longest goes. */
+  /** Above it, the owner's object unused for longest goes. */
   readonly maxObjectsPerOwner: number;
 }
 
-/** Objects in the file; `place` is the order in which they were first put, `used` that in which they were last used. */
+/** Keeps objects in the file; `place` is the order in which they were first put, `used` the order of their last use. */
 export function sqliteObjects({ quick, durable, maxObjectsPerOwner }: ObjectOptions): ObjectStore {
   const { db, writer } = durable;
   const nextUse = '(SELECT coalesce(max(used), 0) + 1 FROM objects WHERE owner = $owner)';

@@ -4,12 +4,12 @@ import { assertOurs, migrate } from './schema.js';
 
 /** Two connections to one file. */
 export interface Connections {
-  /** What it has committed is there after a power failure too, where that was asked for. */
+  /** Its commits survive a power failure, too, where that was asked for. */
   readonly durable: Database;
   /**
-   * Does not wait for the disk: what it has committed outlives the death of the process, but the last of it perhaps not a
-   * power failure. For limits, which are old by then. NORMAL and not OFF: either connection may be the one that copies the
-   * log into the file, and without waiting then, it could tear what the other one has promised.
+   * Does not wait for the disk: its commits survive the death of the process, but the latest perhaps not a power failure. For
+   * limits, which are old by then. NORMAL and not OFF: either connection may be the one that copies the log into the file, and
+   * without waiting then, it could tear the other's commits.
    */
   readonly quick: Database;
 }
@@ -20,7 +20,7 @@ const DAMAGED: readonly unknown[] = [11, 26];
 const READ_ONLY = 8;
 /** SQLITE_BUSY. */
 const BUSY = 5;
-/** Each time another process was in the way, and has gone. */
+/** Most tries: each time, another process was in the way and has gone. */
 const MAX_BUSY = 100;
 const SETTINGS = `
   PRAGMA journal_mode = WAL;
@@ -29,8 +29,8 @@ const SETTINGS = `
 `;
 
 /**
- * Opens the file, or makes it, readable for its owner alone, and brings it to its present form.
- * @throws {Error} when it is damaged, another program's or a newer version's: it is left as it is then.
+ * Opens the file, or makes it readable for its owner alone, and brings it to its present form.
+ * @throws {Error} when the file is damaged, another program's or a newer version's: it is left as it is then.
  */
 export function openFile(connect: Connect, file: string, synchronous: 'full' | 'normal'): Connections {
   if (!made(file)) check(connect, file);
@@ -56,8 +56,9 @@ function writerTo(connect: Connect, file: string, synchronous: 'FULL' | 'NORMAL'
 }
 
 /**
- * A file gets its log by the upgrade of a read lock. While another process is at the file SQLite refuses that at once,
- * whatever `busy_timeout` says: two that waited for each other there would wait for ever. It does wait to begin a transaction.
+ * Runs the settings, by which a file gets its log through the upgrade of a read lock. While another process is at the file,
+ * SQLite refuses that at once, whatever `busy_timeout` says: two processes that waited for each other would wait for ever. It
+ * does wait to begin a transaction.
  */
 function set(db: Database, settings: string): void {
   for (let busy = 0; ; busy += 1) {
@@ -72,8 +73,8 @@ function set(db: Database, settings: string): void {
 }
 
 /**
- * Closes both, after all of the log was copied into the file, unless others use it. The last to close a file does that too,
- * but with @photostructure/sqlite a connection lives on until the garbage collector has found the last of its statements.
+ * Copies all of the log into the file, unless others use it, and closes both connections. The last to close a file would copy
+ * it, too, but with @photostructure/sqlite a connection lives on until the garbage collector has found its last statement.
  */
 export function closeFile({ durable, quick }: Connections): void {
   quick.close();
@@ -110,13 +111,13 @@ function openWhole(
   }
 }
 
-/** Opened for reading: the last writer to close a file copies its log into it, which a damaged one must be spared. */
+/** Checks the file for damage, opened for reading: the last writer to close a file copies its log into it, damaged or not. */
 function check(connect: Connect, file: string): void {
   try {
     openReadOnly(connect, file, 'quick').close();
   } catch (error) {
     if (resultOf(error) !== READ_ONLY) throw error;
-    // A process died while it made the file, and only who may write can take back what it left half done.
+    // A process died while it made the file, and only a writer can take back its half-done work.
     openWhole(connect, { file, check: 'quick', readOnly: false }).close();
   }
 }
@@ -131,7 +132,7 @@ function connectTo(connect: Connect, file: string, options?: { readonly readOnly
   }
 }
 
-/** @returns `false` when it was there already. Then it must not be opened: to close it again would free SQLite's locks. */
+/** Makes an empty file. @returns `false` when it was there: opening and closing it here would free SQLite's locks. */
 function made(file: string): boolean {
   try {
     closeSync(openSync(file, 'wx', 0o600));

@@ -1,16 +1,16 @@
 import type { Clock } from '../../base/clock.js';
 import { chargeOfInterrupted, type InterruptedCharge } from '../interrupted.js';
 import { type Database, maybeNumberOf, numberOf, type Row, textOf } from './driver.js';
-import { hourSums } from './hours.js';
 import { type DeadInstance, type Instance, LEASE_MS } from './instance.js';
 import { heldRecovery } from './limiter.js';
-import { transact } from './transact.js';
+import { hourSums } from './reports.js';
+import { transact } from './writer.js';
 
 const RENEW_MS = 5_000;
 
 /**
- * Settles what dead processes left open, now and every 5 s, and keeps this one's lease.
- * @returns ends it.
+ * Settles the calls that dead processes left open, now and every 5 s, and keeps this process's lease.
+ * @returns a function that stops it.
  */
 export function keepRecovering(db: Database, { instance, clock }: { instance: Instance; clock: Clock }): () => void {
   const recover = recovery(db, instance);
@@ -22,11 +22,11 @@ export function keepRecovering(db: Database, { instance, clock }: { instance: In
       const silentMs = clock.wallMs() - renewedAt;
       transact(db, () => instance.renew());
       renewedAt = clock.wallMs();
-      // Who has slept past its own lease, with the whole machine perhaps, lets the others wake first.
-      // Mostly there is nobody, and then nobody else need wait.
+      // A process that slept past its own lease, with the whole machine perhaps, lets the others wake first.
+      // Mostly nobody is dead, and then no other process need wait for a transaction.
       if (silentMs < LEASE_MS && instance.dead().length > 0) transact(db, recover);
     } catch {
-      // The disk is full or locked: whoever opens a call is told so, and here is another try in 5 s.
+      // The disk is full or locked: callers are told when they open a call, and recovery tries again in 5 s.
     }
     cancel = clock.setTimer(tick, RENEW_MS);
   }
@@ -40,8 +40,8 @@ export function keepRecovering(db: Database, { instance, clock }: { instance: In
 }
 
 /**
- * Settles all calls that dead instances left open, each once, whoever else is at it at the same time; and what those hold of
- * limits whose process has ended. For a transaction of the caller's own.
+ * Settles all calls that dead instances left open, each once, even if others try at the same time. Gives back reservations of
+ * instances whose process has ended. Runs within the caller's transaction.
  */
 function recovery(db: Database, instance: Instance): () => void {
   const hours = hourSums(db);
@@ -60,7 +60,7 @@ function recovery(db: Database, instance: Instance): () => void {
     for (const row of left.all(id)) {
       const requestId = textOf(row.request_id);
       const { inputTokens, outputTokens, costNanoUsd } = chargeOf(row);
-      // It lived until about then.
+      // The instance lived until about then.
       const duration = Math.max(0, renewedAt - numberOf(row.started_at));
       settle.run({ id: requestId, input: inputTokens, output: outputTokens, cost: costNanoUsd ?? null, duration });
       hours.add(requestId);
@@ -71,7 +71,7 @@ function recovery(db: Database, instance: Instance): () => void {
     const dead = instance.dead();
     for (const one of dead) settleCalls(one);
     for (const one of dead) {
-      // Who is only thought dead may still be using what it holds, for as long as it may be held.
+      // An instance that is only thought dead may still use its reservations, until their time is up.
       if (!one.isGone || settleHeld(one)) instance.strikeOff(one.id);
     }
   };

@@ -1,32 +1,67 @@
-import type {
-  BudgetScope,
-  Period,
-  UsageDimension,
-  UsageGroup,
-  UsageQuery,
-  UsageReader,
-} from '../../usage/usage-store.js';
-import { HOUR_MS, SUM_COLUMNS, sumsOf } from '../usage-columns.js';
-import { type Bindings, type Database, numberOf, type Row, textOf } from './driver.js';
-import { snapshot } from './transact.js';
+import type { BudgetScope, Period, UsageQuery, UsageReader } from '../../usage/usage-store.js';
+import {
+  DIMENSION_COLUMNS,
+  DIMENSIONS,
+  differenceOf,
+  groupOf,
+  HOUR_COLUMNS,
+  HOUR_MS,
+  type RowReader,
+  STEP_MS,
+  SUM_COLUMNS,
+  type SumDifference,
+} from '../usage-columns.js';
+import { type Bindings, type Database, loadDriver, numberOf, type Row, textOf } from './driver.js';
+import { openReadOnly } from './open.js';
+import { snapshot } from './writer.js';
 
-const STEP_MS = { minute: 60_000, hour: HOUR_MS, day: 86_400_000 };
-const DIMENSIONS = ['keyId', 'owner', 'model', 'operation'] as const;
-const DIMENSION_COLUMNS = { keyId: 'key_id', owner: 'owner', model: 'model', operation: 'operation' };
 const SCOPE_FILTERS = { key: 'key_id = $id', owner: 'owner = $id', tier: 'tier = $id', all: 'true' };
 
-/** Where to read: whole hours from their sums, what is cut off before and after them from the calls. */
+/**
+ * Keeps the sums of each hour in step with the calls, in the same transaction. Both directions read the call's own row,
+ * through the view that reports and `verifySums` read too: the sums cannot come apart.
+ */
+export interface HourSums {
+  /** Adds a call that was settled just now. */
+  add(requestId: string): void;
+  /** Takes a settled call away again. */
+  subtract(requestId: string): void;
+}
+
+/** A settled call in the form of an hour's row. */
+export const CALL_AS_HOUR = [`at / ${HOUR_MS} * ${HOUR_MS} AS at`, ...HOUR_COLUMNS.slice(1), ...SUM_COLUMNS].join(', ');
+
+/** Prepares the statements of the hours' sums. */
+export function hourSums(db: Database): HourSums {
+  const add = db.prepare(`
+    INSERT INTO hours (${[...HOUR_COLUMNS, ...SUM_COLUMNS].join(', ')})
+    SELECT ${CALL_AS_HOUR} FROM settled WHERE request_id = ?
+    ON CONFLICT (${HOUR_COLUMNS.join(', ')}) DO UPDATE
+    SET ${SUM_COLUMNS.map((name) => `${name} = ${name} + excluded.${name}`).join(', ')}
+  `);
+  const subtract = db.prepare(`
+    UPDATE hours SET ${SUM_COLUMNS.map((name) => `${name} = hours.${name} - call.${name}`).join(', ')}
+    FROM (SELECT ${CALL_AS_HOUR} FROM settled WHERE request_id = ?) AS call
+    WHERE ${HOUR_COLUMNS.map((name) => `hours.${name} = call.${name}`).join(' AND ')}
+  `);
+  return {
+    add: (requestId) => void add.run(requestId),
+    subtract: (requestId) => void subtract.run(requestId),
+  };
+}
+
+/** Sources of a sum: whole hours come from their sums, the pieces before and after them from the calls. */
 const SOURCES = [
   { table: 'settled', from: '$from', to: '$head' },
   { table: 'hours', from: '$head', to: '$tail' },
   { table: 'settled', from: '$tail', to: '$to' },
 ];
 
-/** Sums for any period, exact to the millisecond. */
+/** Reports sums for any period, exact to the millisecond. */
 export function sqliteReports(db: Database): Required<UsageReader> {
   const isUsed = db.prepare('SELECT 1 FROM calls WHERE started_at >= ? AND started_at < ? LIMIT 1');
 
-  /** Where the whole hours begin and end. An hour that has no calls after the end of the period counts as whole. */
+  /** Beginning and end of the whole hours. An hour without calls after the end of the period counts as whole. */
   function partsOf({ from, to }: Period): Bindings {
     const hourEnd = Math.ceil(to / HOUR_MS) * HOUR_MS;
     const end = isUsed.get(to, hourEnd) === undefined ? hourEnd : to;
@@ -39,7 +74,9 @@ export function sqliteReports(db: Database): Required<UsageReader> {
       snapshot(db, () => {
         const { from, to, every } = query;
         const parts = every === 'minute' ? { from, head: to, tail: to, to } : partsOf(query);
-        return db.query(reportSql(query), { ...parts, ...filterValues(query) }).map((row) => groupOf(query, row));
+        return db
+          .query(reportSql(query), { ...parts, ...filterValues(query) })
+          .map((row) => groupOf(query, readerOf(row)));
       }),
     spent: (scope, period) =>
       snapshot(db, () => {
@@ -76,7 +113,7 @@ function spentSql({ kind }: BudgetScope): string {
   `;
 }
 
-/** Made of this file's own words alone: what callers give is bound. */
+/** Contains no text of callers: their values are bound. */
 function sourcesSql(columns: readonly string[], filters: readonly string[]): string {
   return SOURCES.map(({ table, from, to }) => {
     const conditions = [`at >= ${from}`, `at < ${to}`, ...filters];
@@ -90,12 +127,34 @@ function filterValues({ only = {} }: UsageQuery): Bindings {
   );
 }
 
-function groupOf({ by, every, from }: UsageQuery, row: Row): UsageGroup {
-  const of: { [Dimension in UsageDimension]?: string } = {};
-  for (const name of by) of[name] = textOf(row[DIMENSION_COLUMNS[name]]);
-  return {
-    startsAt: every === undefined ? from : numberOf(row.starts_at),
-    of,
-    sums: sumsOf({ numberIn: (column) => numberOf(row[column]) }),
-  };
+/**
+ * Adds up every hour of a `sqliteStore` file from its calls again, and compares it with the kept sums. The file may be in use.
+ * @returns the hours that differ: none when all is well.
+ * @throws {Error} when the file is damaged, another program's or a newer version's, or not there.
+ */
+export async function verifySums(file: string): Promise<readonly SumDifference[]> {
+  const db = openReadOnly(await loadDriver(), file, 'integrity');
+  try {
+    return db.query(DIFFERENCES).map((row) => differenceOf(readerOf(row)));
+  } finally {
+    db.close();
+  }
+}
+
+const hour = HOUR_COLUMNS.join(', ');
+const both = SUM_COLUMNS.map(
+  (name) => `sum(is_kept * ${name}) AS ${name}_kept, sum((1 - is_kept) * ${name}) AS ${name}_recomputed`,
+);
+const differs = SUM_COLUMNS.map((name) => `${name}_kept <> ${name}_recomputed`);
+const DIFFERENCES = `
+  SELECT ${hour}, ${both.join(', ')} FROM (
+    SELECT 1 AS is_kept, ${[hour, ...SUM_COLUMNS].join(', ')} FROM hours
+    UNION ALL
+    SELECT 0 AS is_kept, ${CALL_AS_HOUR} FROM settled
+  )
+  GROUP BY ${hour} HAVING ${differs.join(' OR ')} ORDER BY ${hour}
+`;
+
+function readerOf(row: Row): RowReader {
+  return { numberIn: (column) => numberOf(row[column]), textIn: (column) => textOf(row[column]) };
 }

@@ -1,12 +1,12 @@
 import { type Database, numberOf } from './driver.js';
-import { transact } from './transact.js';
+import { transact } from './writer.js';
 
-/** What marks a file as ours, whatever it is called: `mglm`. */
+/** Mark of our files, whatever their names: `mglm`. */
 const APPLICATION_ID = 0x6d_67_6c_6d;
 
 /**
- * How a file came to its present form, step by step: `user_version` counts the steps it has behind it. What was published
- * is never changed, only added to.
+ * Steps by which a file comes to its present form; `user_version` counts those it has behind it. A published step is never
+ * changed, only followed by others.
  */
 const MIGRATIONS: readonly string[] = [
   `
@@ -105,7 +105,7 @@ const MIGRATIONS: readonly string[] = [
 ];
 
 /**
- * Whether the file is ours to use, which an empty one is.
+ * Checks that the file is ours to use; an empty one is.
  * @throws {Error} when another program or a newer version of this one has made it.
  */
 export function assertOurs(db: Database, file: string): void {
@@ -120,7 +120,7 @@ export function assertOurs(db: Database, file: string): void {
   }
 }
 
-/** Brings the file to its present form, all steps or none: a process that dies on the way leaves the old form. */
+/** Brings the file to its present form in one transaction: a process that dies on the way leaves the old form. */
 export function migrate(db: Database, file: string): void {
   if (valueIn(db, 'PRAGMA user_version') === MIGRATIONS.length) return;
   transact(db, () => {

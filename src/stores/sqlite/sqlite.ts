@@ -16,40 +16,39 @@ import { sqliteObjects } from './objects.js';
 import { type Connections, closeFile, openFile } from './open.js';
 import { keepRecovering } from './recovery.js';
 import { sqliteReports } from './reports.js';
-import { transact } from './transact.js';
-import { groupWriter } from './writer.js';
+import { groupWriter, transact } from './writer.js';
 
 export type { SumDifference } from '../usage-columns.js';
-export { verifySums } from './verify.js';
+export { verifySums } from './reports.js';
 
 export interface SqliteStoreOptions {
   /** Path of the file, on a disk of this machine; made when it is not there, readable for its owner alone. */
   readonly file: string;
   /**
-   * Whether what the ledger has promised must outlive a power failure, `full`, or only the death of the process, `normal`,
-   * for which no write waits for the disk. @default 'full'
+   * Whether the ledger's records must survive a power failure, `full`, or only the death of the process, `normal`, for which
+   * no write waits for the disk. @default 'full'
    */
   readonly synchronous?: 'full' | 'normal';
-  /** Most objects of one owner; above it, that owner's unused for longest goes. @default 10_000 */
+  /** Most objects of one owner; above it, the owner's object unused for longest goes. @default 10_000 */
   readonly maxObjectsPerOwner?: number;
   /** @default the machine's own */
   readonly clock?: Clock;
 }
 
-/** Everything a gateway keeps, in one file. */
+/** All stores of a gateway, in one file. */
 export interface SqliteStore {
   readonly usage: Required<UsageStore & UsageReader>;
   readonly limiter: LimiterStore;
   readonly keys: KeyRecords;
   readonly objects: ObjectStore;
   readonly idempotency: IdempotencyStore;
-  /** Commits what is waiting and closes the file. Calls that are still open are settled by whoever uses the file next. */
+  /** Commits waiting writes and closes the file. The next process to use the file settles calls that are still open. */
   close(): Promise<void>;
 }
 
 /**
- * Opens a file for all that a gateway keeps, for one machine and any number of its processes. Calls that a dead process left
- * open are settled as `interrupted` now, and later every 5 s. The whole file is read once, to see that it is not damaged.
+ * Opens a file with all stores of a gateway, for one machine and any number of its processes. Calls that a dead process left
+ * open are settled as `interrupted` now, and later every 5 s. The whole file is read once, to check that it is not damaged.
  * @throws {TypeError} for a bad option.
  * @throws {Error} when Node has no SQLite and `@photostructure/sqlite` is not installed, or when the file is damaged,
  * another program's, a newer version's, or locked for 5 s.
@@ -71,7 +70,7 @@ export async function sqliteStore(options: SqliteStoreOptions): Promise<SqliteSt
   }
 }
 
-/** @throws when recovery does: nothing was written then. */
+/** @throws {Error} when recovery fails: nothing was written then. */
 function storeOn(
   connections: Connections,
   { maxObjectsPerOwner, clock }: { maxObjectsPerOwner: number; clock: Clock },

@@ -1,26 +1,25 @@
 import type { Database } from './driver.js';
-import { transact } from './transact.js';
 
-/** Writes in the order in which they are asked for. */
+/** Runs writes in the order in which they are asked for. */
 export interface Writer {
   /**
-   * Runs work in a transaction; resolves, with what it gave, once that is committed. The work may be run more than once and
-   * must change nothing but the database.
+   * Runs work in a transaction; resolves with its result once that is committed. The work may be run more than once and must
+   * change nothing but the database.
    */
   write<T>(work: () => T): Promise<T>;
-  /** Commits what is waiting, now, and refuses what comes later. */
+  /** Commits waiting writes now, and refuses later ones. */
   close(): void;
 }
 
 interface Job {
-  /** @returns what tells the caller. */
+  /** @returns a function that tells the caller. */
   run(): () => void;
   fail(error: unknown): void;
 }
 
 /**
- * What is asked for within one turn of the event loop is committed together: a commit waits for the disk, and one wait
- * serves all. What fails in it fails alone; a commit that fails fails them all.
+ * Commits all writes of one turn of the event loop together: a commit waits for the disk, and one wait serves all. A write that
+ * fails, fails alone; a commit that fails, fails them all.
  */
 export function groupWriter(db: Database): Writer {
   let jobs: Job[] = [];
@@ -30,13 +29,13 @@ export function groupWriter(db: Database): Writer {
     let waiting = jobs;
     jobs = [];
     while (waiting.length > 0) {
-      const failed = attempt(waiting);
+      const failed = commit(waiting);
       waiting = failed === undefined ? [] : waiting.filter((job) => job !== failed);
     }
   }
 
   /** @returns the job that failed, so that nothing was written; `undefined`: all were answered. */
-  function attempt(group: readonly Job[]): Job | undefined {
+  function commit(group: readonly Job[]): Job | undefined {
     let current: Job | undefined;
     try {
       const answers = transact(db, () => {
@@ -71,4 +70,37 @@ export function groupWriter(db: Database): Writer {
       flush();
     },
   };
+}
+
+/**
+ * Runs work in one transaction of the only writer: all of it is committed, or none.
+ * @throws any error of the work or the commit; also after 5 s of waiting for another process.
+ */
+export function transact<T>(db: Database, work: () => T): T {
+  return bracketed(db, 'BEGIN IMMEDIATE', work);
+}
+
+/** Runs work that only reads, and sees the database at one instant, whatever others write meanwhile. */
+export function snapshot<T>(db: Database, work: () => T): T {
+  return bracketed(db, 'BEGIN', work);
+}
+
+function bracketed<T>(db: Database, begin: string, work: () => T): T {
+  db.exec(begin);
+  try {
+    const result = work();
+    db.exec('COMMIT');
+    return result;
+  } catch (error) {
+    rollBack(db);
+    throw error;
+  }
+}
+
+function rollBack(db: Database): void {
+  try {
+    db.exec('ROLLBACK');
+  } catch {
+    // A full disk has made SQLite do it already.
+  }
 }
