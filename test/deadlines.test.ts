@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { type Clock, deadlines } from '../src/base/clock.js';
+import { runs } from './helpers/depth.js';
 
 /** A clock that stands still until it is told to go on. */
 function virtualClock() {
@@ -68,7 +69,7 @@ describe('deadlines', () => {
           [...expected].map(([id, at]) => `${id} at ${at}`),
         );
       }),
-      { numRuns: 2_000 },
+      runs(200),
     );
   });
 

@@ -12,6 +12,7 @@ import {
   replaceMembers,
   scanDocument,
 } from '../src/base/json-document.js';
+import { runs } from './helpers/depth.js';
 
 function parse(text: string | Uint8Array) {
   return parseDocument(typeof text === 'string' ? Buffer.from(text) : text, REQUEST_BOUNDS);
@@ -50,7 +51,7 @@ describe('parseDocument', () => {
           assert.deepEqual(JSON.parse(bytes.toString('utf8', start, end)), value[name]);
         }
       }),
-      { numRuns: 2_000 },
+      runs(200),
     );
   });
 
@@ -68,7 +69,7 @@ describe('parseDocument', () => {
         assert.equal(outlinedText(outline, String(outlined)), text);
         assert.equal(outlinedByteLength(outline, String(outlined)), Buffer.byteLength(text));
       }),
-      { numRuns: 2_000 },
+      runs(200),
     );
   });
 
@@ -78,7 +79,7 @@ describe('parseDocument', () => {
         const result = parse(text);
         if (result.kind === 'document') assert.deepEqual(result.outline.body, JSON.parse(text));
       }),
-      { numRuns: 5_000 },
+      runs(500),
     );
   });
 
@@ -159,7 +160,7 @@ describe('scanDocument', () => {
         }
         assert.equal(memberValue(scanned, 'no such name'), undefined);
       }),
-      { numRuns: 2_000 },
+      runs(200),
     );
   });
 
@@ -186,7 +187,7 @@ describe('scanDocument', () => {
         const text = `{${pieces.join(' ')}`;
         assert.equal(isScanned(text), parses(text), text);
       }),
-      { numRuns: 30_000 },
+      runs(3_000),
     );
   });
 
@@ -236,7 +237,7 @@ describe('replaceMembers', () => {
           );
         }
       }),
-      { numRuns: 2_000 },
+      runs(200),
     );
   });
 
@@ -250,7 +251,7 @@ describe('replaceMembers', () => {
         const { usage: _, ...rest } = before.value;
         assert.deepEqual(after.value, rest);
       }),
-      { numRuns: 2_000 },
+      runs(200),
     );
     const both = document('{"model":"a","usage":null}');
     assert.equal(replaceMembers(both, { model: 'b' }, 'usage').toString(), '{"model":"b"}');

@@ -1,6 +1,7 @@
 /**
- * A value, or the promise of one. A value that is there at once costs no turn: ten `await`s take 13 µs, as long as all of a
- * call's authentication, limits and accounting together. Where that counts: `isPending(value) ? await value : value`.
+ * A value, or the promise of one. A value that is there at once costs no turn: ten `await`s take 13 µs, as long as all
+ * of a call's authentication, limits and accounting together. Where that counts: `isPending(value) ? await value :
+ * value`.
  */
 export type Awaitable<T> = T | PromiseLike<T>;
 

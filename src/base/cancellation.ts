@@ -1,8 +1,9 @@
 import { leaveIterator } from './steps.js';
 
 /**
- * The part of an `AbortSignal` that the core needs; every `AbortSignal` is one. Node takes 4 µs to make an `AbortSignal` and
- * 1.5 µs for each listener, a tenth of the cost of a whole call: inside the gateway `createCancellation` serves instead.
+ * The part of an `AbortSignal` that the core needs; every `AbortSignal` is one. Node takes 4 µs to make an
+ * `AbortSignal` and 1.5 µs for each listener, a tenth of the cost of a whole call: inside the gateway
+ * `createCancellation` serves instead.
  */
 export interface Cancellation {
   readonly aborted: boolean;
@@ -56,8 +57,9 @@ export function abortSignalOf(cancellation: Cancellation): AbortSignal {
 }
 
 /**
- * Iterates over `source`, and fails with the signal's reason as soon as the signal aborts, even while the source is stuck.
- * One promise for each step and one listener in all: racing each step against the signal would pile up reactions on it.
+ * Iterates over `source`, and fails with the signal's reason as soon as the signal aborts, even while the source is
+ * stuck. One promise for each step and one listener in all: racing each step against the signal would pile up reactions
+ * on it.
  */
 export function abortable<T>(source: AsyncIterable<T>, signal: Cancellation): AsyncIterableIterator<T> {
   const iterator = source[Symbol.asyncIterator]();

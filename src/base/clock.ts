@@ -50,8 +50,8 @@ interface Deadline {
 }
 
 /**
- * Makes timers that all take the same time and that hardly ever ring: one real timer, set to the oldest, stands for all of
- * them. Starting and cancelling a real timer for each call costs several µs; these cost the links of a list.
+ * Makes timers that all take the same time and that hardly ever ring: one real timer, set to the oldest, stands for all
+ * of them. Starting and cancelling a real timer for each call costs several µs; these cost the links of a list.
  */
 export function deadlines(clock: Clock, afterMs: number): StartDeadline {
   let oldest: Deadline | undefined;

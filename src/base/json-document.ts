@@ -10,8 +10,8 @@ export interface JsonDocument {
 }
 
 /**
- * The parsed object, to be read and let go before the call goes on: the garbage collector copies about whatever is kept for
- * the length of a call.
+ * The parsed object, to be read and let go before the call goes on: the garbage collector copies about whatever is kept
+ * for the length of a call.
  */
 export interface JsonOutline {
   /** Names, numbers and shapes are true; a text may have one character for each of its UTF-8 bytes. */
@@ -34,8 +34,8 @@ export const ANSWER_BOUNDS: JsonBounds = { maxDepth: 128, maxKeys: 5_000_000, ma
 const PROTO = 'proto';
 
 /**
- * Parses one JSON object: UTF-8 strictly, a byte order mark skipped, within bounds, no member twice at the top level, no
- * `__proto__` or `constructor.prototype` anywhere, lone surrogates replaced by U+FFFD.
+ * Parses one JSON object: UTF-8 strictly, a byte order mark skipped, within bounds, no member twice at the top level,
+ * no `__proto__` or `constructor.prototype` anywhere, lone surrogates replaced by U+FFFD.
  */
 export function parseDocument(input: Uint8Array, bounds: JsonBounds): JsonResult {
   const bytes = withoutByteOrderMark(input);
@@ -107,7 +107,9 @@ export function outlinedByteLength({ isDecoded }: JsonOutline, text: string): nu
   return isDecoded ? Buffer.byteLength(text) : text.length;
 }
 
-/** The document with `changes` set and the member `leftOut` removed. All else keeps its bytes; new members come first. */
+/**
+ * The document with `changes` set and the member `leftOut` removed. All else keeps its bytes; new members come first.
+ */
 export function replaceMembers(document: JsonDocument, changes: JsonObject, leftOut?: string): Buffer {
   const edits: { readonly span: Span; readonly text: string }[] = [];
   let added = '';

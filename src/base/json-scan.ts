@@ -12,8 +12,9 @@ export interface JsonBounds {
   /** Most `,` outside strings. */
   readonly maxItems: number;
   /**
-   * Whether to refuse names that lead to a prototype and top-level names that stand twice, and to replace lone surrogates,
-   * as for requests. An upstream's answer must pass as it came; of a name that stands twice the last counts.
+   * Whether to refuse names that lead to a prototype and top-level names that stand twice, and to replace lone
+   * surrogates, as for requests. An upstream's answer must pass as it came; of a name that stands twice the last
+   * counts.
    */
   readonly strict: boolean;
 }
@@ -33,8 +34,8 @@ const COMMA_OR_CLOSE = 5;
 
 /**
  * Walks over one object without recursion: checks JSON's grammar but for the insides of strings, counts depth, keys and
- * items, and notes the places of the top-level values. `JSON.parse` tells no offsets, and takes several times as long where
- * its table of names is not in the processor's cache.
+ * items, and notes the places of the top-level values. `JSON.parse` tells no offsets, and takes several times as long
+ * where its table of names is not in the processor's cache.
  * @param text UTF-8 bytes in latin1, one character for each byte: faster to walk over than the bytes.
  */
 export function scanTopLevel(text: string, bounds: JsonBounds): Map<string, Span> | JsonRefusal {
@@ -168,7 +169,10 @@ export function closingQuote(text: string, from: number): number {
   return -1;
 }
 
-/** Reads a member's name. Escapes and characters beyond ASCII are decoded. A long name is copied, as a slice keeps its whole text alive. */
+/**
+ * Reads a member's name. Escapes and characters beyond ASCII are decoded. A long name is copied, as a slice keeps its
+ * whole text alive.
+ */
 function memberName(inner: string): string {
   if (inner.length <= 12 && /^[ -[\]-~]*$/.test(inner)) return inner;
   try {

@@ -1,11 +1,11 @@
 /**
- * A sequence of steps, each asked for and handed over by a call: an iterator without promises. Three iterators deep, their
- * promises cost as much as all other work on a chunk.
+ * A sequence of steps, each asked for and handed over by a call: an iterator without promises. Three iterators deep,
+ * their promises cost as much as all other work on a chunk.
  */
 export interface StepSource<T> {
   /**
-   * Asks for the next step; not to be called again before its answer. Calls `onStep` once with the step, `undefined` at the
-   * end, or `onFailure` once with the reason for which the sequence broke off.
+   * Asks for the next step; not to be called again before its answer. Calls `onStep` once with the step, `undefined` at
+   * the end, or `onFailure` once with the reason for which the sequence broke off.
    */
   read(onStep: (step: T | undefined) => void, onFailure: (reason: unknown) => void): void;
   /** Tells that the reader wants no more. */
@@ -45,7 +45,10 @@ export function stepsOf<T>(pieces: Pieces<T>): StepSource<T> {
   };
 }
 
-/** Ends an iteration without waiting for it, as a stuck generator answers only when it comes unstuck. Ignores its errors. */
+/**
+ * Ends an iteration without waiting for it, as a stuck generator answers only when it comes unstuck. Ignores its
+ * errors.
+ */
 export function leaveIterator(iterator: AsyncIterator<unknown>): void {
   try {
     Promise.resolve(iterator.return?.()).catch(() => {});

@@ -10,7 +10,9 @@ export interface CachedKeysOptions {
   readonly unknownTtlMs?: number;
   /** Most keys remembered. @default 10_000 */
   readonly maxKeys?: number;
-  /** Most unknown hashes remembered, apart from the keys: a flood of guesses must not crowd them out. @default 10_000 */
+  /**
+   * Most unknown hashes remembered, apart from the keys: a flood of guesses must not crowd them out. @default 10_000
+   */
   readonly maxUnknown?: number;
   /** @default the machine's */
   readonly clock?: Pick<Clock, 'steadyMs'>;
@@ -19,8 +21,8 @@ export interface CachedKeysOptions {
 /** A key store with a memory. */
 export interface CachedKeys extends KeyStore {
   /**
-   * Asks the store anew at the next call: after adding, changing or revoking a key. An answer of the store that is on its way
-   * at this moment is not remembered either.
+   * Asks the store anew at the next call: after adding, changing or revoking a key. An answer of the store that is on
+   * its way at this moment is not remembered either.
    */
   forget(hash: string): void;
   /** Forgets all secrets of one key, whatever their hashes. */

@@ -54,7 +54,9 @@ export function changedKey(key: ApiKey, changes: KeyChanges): ApiKey {
   return changed;
 }
 
-/** @throws {TypeError} for a value that is no text of 1 to 256 characters, or has control characters or lone surrogates. */
+/**
+ * @throws {TypeError} for a value that is no text of 1 to 256 characters, or has control characters or lone surrogates.
+ */
 export function checkName(name: string, value: unknown): void {
   if (isName(value)) return;
   throw unexpected(name, 'to be 1 to 256 characters without control characters', value);

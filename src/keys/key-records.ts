@@ -1,6 +1,8 @@
 import type { ApiKey, KeyRecord, KeySecret, KeySnapshot } from './key-store.js';
 
-/** The key that `find` answers for one secret of a record; the earlier expiry counts. `undefined` when it was revoked. */
+/**
+ * The key that `find` answers for one secret of a record; the earlier expiry counts. `undefined` when it was revoked.
+ */
 export function keyOfSecret({ key, revokedAt }: KeyRecord, { expiresAt }: KeySecret): ApiKey | undefined {
   if (revokedAt !== undefined) return undefined;
   if (expiresAt === undefined || expiresAt >= (key.expiresAt ?? Number.POSITIVE_INFINITY)) return key;

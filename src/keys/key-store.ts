@@ -11,8 +11,8 @@ export interface Limits {
   /** Calls running at once. */
   readonly concurrency?: number;
   /**
-   * US dollars on one day of the `budgetTimeZone`. The highest possible cost of a call is reserved, its true cost settled. A
-   * key with such a budget can call priced models only. At most 9,000,000.
+   * US dollars on one day of the `budgetTimeZone`. The highest possible cost of a call is reserved, its true cost
+   * settled. A key with such a budget can call priced models only. At most 9,000,000.
    */
   readonly usdPerDay?: number;
   /** US dollars in one month, counted like `usdPerDay`. */
@@ -31,15 +31,18 @@ export interface TierLimits extends Limits {
 export interface ApiKey {
   /** Stable name for logs, usage and limits; not secret. */
   readonly id: string;
-  /** The user or organisation that owns the key; keys of one owner share the owner's limits. Absent: the key stands alone. */
+  /**
+   * The user or organisation that owns the key; keys of one owner share the owner's limits. Absent: the key stands
+   * alone.
+   */
   readonly owner?: string;
   /** Name of a tier in `tiers`. @default 'basic' */
   readonly tier?: string;
   /** Overrides of the tier's limits, field by field. An absent field stays the tier's; `Infinity` is no ceiling. */
   readonly limits?: Limits;
   /**
-   * Ceilings of this key alone, beside those that it shares with its owner's other keys: each call is held against both. A
-   * key's own budget is `ownLimits.usdPerDay` or `.usdPerMonth`. Absent: none.
+   * Ceilings of this key alone, beside those that it shares with its owner's other keys: each call is held against
+   * both. A key's own budget is `ownLimits.usdPerDay` or `.usdPerMonth`. Absent: none.
    */
   readonly ownLimits?: Limits;
   /** Unix time in milliseconds from which the key is refused. Absent: never. */
@@ -73,7 +76,10 @@ export interface KeySecret {
   readonly hint: string;
   /** Unix time in milliseconds. */
   readonly createdAt: number;
-  /** Unix time in milliseconds from which it is refused: the end of a rotation's overlap. Absent: as long as the key lives. */
+  /**
+   * Unix time in milliseconds from which it is refused: the end of a rotation's overlap. Absent: as long as the key
+   * lives.
+   */
   readonly expiresAt?: number;
 }
 
@@ -133,8 +139,8 @@ export interface KeyRecords extends KeyStore {
 }
 
 /**
- * Name under which a key's limits, usage and objects are kept: keys of one owner share it, any other key stands alone. The
- * prefix keeps an owner apart from a key of the same name.
+ * Name under which a key's limits, usage and objects are kept: keys of one owner share it, any other key stands alone.
+ * The prefix keeps an owner apart from a key of the same name.
  */
 export function ownerOf({ id, owner }: Pick<ApiKey, 'id' | 'owner'>): string {
   return owner === undefined ? `key:${id}` : `owner:${owner}`;

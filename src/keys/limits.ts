@@ -4,7 +4,10 @@ import type { Limits, TierLimits } from './key-store.js';
 /** The tier of a key that names none. */
 export const DEFAULT_TIER = 'basic';
 
-/** The service's published tiers (reference: its OpenAI overview and API introduction). `enterprise` is the host's to set. */
+/**
+ * The service's published tiers (reference: its OpenAI overview and API introduction). `enterprise` is the host's to
+ * set.
+ */
 export const DEFAULT_TIERS: Readonly<Record<string, TierLimits>> = {
   basic: { requestsPerMinute: 60, tokensPerMinute: 90_000, concurrency: 10 },
   pro: { requestsPerMinute: 300, tokensPerMinute: 450_000, concurrency: 40 },

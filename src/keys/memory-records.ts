@@ -8,8 +8,8 @@ export interface MemoryKeyRecordsOptions {
 }
 
 /**
- * Key records in this process's memory, gone with it: for tests and small hosts. Records are kept for ever, revoked ones
- * too.
+ * Key records in this process's memory, gone with it: for tests and small hosts. Records are kept for ever, revoked
+ * ones too.
  * @throws {TypeError} when `maxAudits` is not a positive integer.
  */
 export function memoryKeyRecords(options: MemoryKeyRecordsOptions = {}): KeyRecords {

@@ -34,11 +34,11 @@ export interface IssuedKey {
 }
 
 /**
- * Keys that are made and changed while the gateway runs; a key store for the option `keys`. Every change is written with
- * its audit row, both or neither, and holds from the next call on in this process. No hash is ever given out.
+ * Keys that are made and changed while the gateway runs; a key store for the option `keys`. Every change is written
+ * with its audit row, both or neither, and holds from the next call on in this process. No hash is ever given out.
  *
- * Methods pass on errors of the records, and throw an Error when others change the key 20 times in a row meanwhile. A change
- * that threw may have been written: look with `get`.
+ * Methods pass on errors of the records, and throw an Error when others change the key 20 times in a row meanwhile. A
+ * change that threw may have been written: look with `get`.
  */
 export interface KeyRegistry extends KeyStore {
   /** @throws {TypeError} for a field that a key has not, a value it cannot have, or an `id` that is taken. */

@@ -42,8 +42,8 @@ export function newKeyId(): string {
 }
 
 /**
- * Makes an API key. Show `secret` to its user once and store only `hash` and `key`. SHA-256 without salt is right here, as
- * the secret is 256 random bits and cannot be guessed. For passwords it would be wrong.
+ * Makes an API key. Show `secret` to its user once and store only `hash` and `key`. SHA-256 without salt is right here,
+ * as the secret is 256 random bits and cannot be guessed. For passwords it would be wrong.
  */
 export function createKey(fields: NewKeyFields = {}): CreatedKey {
   const secret = newSecret();
@@ -51,16 +51,16 @@ export function createKey(fields: NewKeyFields = {}): CreatedKey {
 }
 
 /**
- * SHA-256 of a secret in lower-case hex, by which key stores know it. Right for random secrets, as they cannot be guessed;
- * wrong for passwords.
+ * SHA-256 of a secret in lower-case hex, by which key stores know it. Right for random secrets, as they cannot be
+ * guessed; wrong for passwords.
  */
 export function hashSecret(secret: string): string {
   return hash('sha256', secret, 'hex');
 }
 
 /**
- * Whether a text could be a secret at all: one of ours with the right checksum, or a foreign one of 16 to 256 printable ASCII
- * characters without spaces. Guesses and typing errors thus never reach the key store.
+ * Whether a text could be a secret at all: one of ours with the right checksum, or a foreign one of 16 to 256 printable
+ * ASCII characters without spaces. Guesses and typing errors thus never reach the key store.
  */
 export function isWellFormedSecret(secret: string): boolean {
   if (!secret.startsWith(PREFIX)) return FOREIGN.test(secret);

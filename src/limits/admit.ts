@@ -18,9 +18,9 @@ const NOTHING: Amounts = { requests: 0, inputTokens: 0, outputTokens: 0, nanoUsd
 const LEAST_OUTPUT_TOKENS = 16;
 
 /**
- * Reserves a call's request, tokens, money and places on all levels in one atomic step. Where the client named no output
- * ceiling, the reservation shrinks to the room that is left rather than being refused: a small limit must not make a key
- * useless.
+ * Reserves a call's request, tokens, money and places on all levels in one atomic step. Where the client named no
+ * output ceiling, the reservation shrinks to the room that is left rather than being refused: a small limit must not
+ * make a key useless.
  */
 export async function admit(access: LimiterAccess, demand: Demand): Promise<AdmitResult> {
   const { ceilings, maxOutputTokens } = demand;

@@ -1,16 +1,16 @@
 import type { Bucket, Draw, Reservation, Slot } from './limiter-store.js';
 
 /**
- * Largest error of doubles at these sizes, far below the least step of a limit by the minute, which is 1/60,000. Budgets are
- * whole numbers that never refill: they are exact up to 9e15, and this error is no whole unit of them.
+ * Largest error of doubles at these sizes, far below the least step of a limit by the minute, which is 1/60,000.
+ * Budgets are whole numbers that never refill: they are exact up to 9e15, and this error is no whole unit of them.
  */
 const EPSILON = 1e-6;
 /** Above this, `drawn` is brought down to the amount in use, before its size costs precision. */
 const MAX_DRAWN = 2 ** 28;
 
 /**
- * Milliseconds for which a budget is remembered after its period: another clock tells the period, and a process that is still
- * in it must not find the budget forgotten.
+ * Milliseconds for which a budget is remembered after its period: another clock tells the period, and a process that is
+ * still in it must not find the budget forgotten.
  */
 export const BUDGET_KEPT_MS = 86_400_000;
 
@@ -52,15 +52,15 @@ export function drawFrom(bucket: Bucket, amount: number, at: number): void {
 }
 
 /** Sets the rate of refill from now on. The time until now counts at the old rate. */
-export function setRefill(bucket: Bucket, refillPerMs: number, at: number): void {
+function setRefill(bucket: Bucket, refillPerMs: number, at: number): void {
   if (bucket.refillPerMs === refillPerMs) return;
   rebase(bucket, at);
   bucket.refillPerMs = refillPerMs;
 }
 
 /**
- * The least whole milliseconds after which `amount` fits: 0 when it does now, `Infinity` when it never will. The very test that
- * grants decides: a caller that waits so long is granted, and a millisecond earlier is not.
+ * The least whole milliseconds after which `amount` fits: 0 when it does now, `Infinity` when it never will. The very
+ * test that grants decides: a caller that waits so long is granted, and a millisecond earlier is not.
  */
 export function waitMsFor(bucket: Bucket, wanted: Wanted, at: number): number {
   // Turned round, so that NaN never fits.
@@ -90,8 +90,8 @@ function rebase(bucket: Bucket, at: number): void {
 }
 
 /**
- * The least whole milliseconds after which all of a reservation may be granted: 0 when it is now, `Infinity` when it never is.
- * Buckets refill at the reservation's rates from now on.
+ * The least whole milliseconds after which all of a reservation may be granted: 0 when it is now, `Infinity` when it
+ * never is. Buckets refill at the reservation's rates from now on.
  * @param found the bucket of each draw, where there is one.
  * @param slotsTaken number of reservations that hold a slot of that name.
  */

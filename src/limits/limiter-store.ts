@@ -9,8 +9,8 @@ export interface Reservation {
   readonly draws: readonly Draw[];
   readonly slots: readonly Slot[];
   /**
-   * Milliseconds after which a reservation that nobody settled is given back, as its process may be gone. Draws on budgets
-   * stay, as the money may be spent; the ledger tells when a budget is asked for anew.
+   * Milliseconds after which a reservation that nobody settled is given back, as its process may be gone. Draws on
+   * budgets stay, as the money may be spent; the ledger tells when a budget is asked for anew.
    */
   readonly ttlMs: number;
   /** Whether the store decides as it would now, but takes nothing. @default false */
@@ -35,8 +35,9 @@ export interface Budget {
   /** Unix time in milliseconds of the end of its period, after which the store may forget it. */
   readonly endsAt: number;
   /**
-   * Amount drawn already according to the ledger, with which a bucket begins that the store does not know. Absent: nobody has
-   * asked the ledger yet, and a reservation with an unknown budget is refused with `unknownBudgets`, taking nothing.
+   * Amount drawn already according to the ledger, with which a bucket begins that the store does not know. Absent:
+   * nobody has asked the ledger yet, and a reservation with an unknown budget is refused with `unknownBudgets`, taking
+   * nothing.
    */
   readonly spent?: number;
 }
@@ -58,8 +59,8 @@ export interface Verdict {
   /** Amount that each bucket holds now, in the order of the draws. Below 0 after a costly `settle`. */
   readonly remaining: readonly number[];
   /**
-   * Whether a budget is not known here and its draw names no `spent`: ask the ledger, and reserve again with it. A store
-   * that takes every unknown bucket for full may leave this out.
+   * Whether a budget is not known here and its draw names no `spent`: ask the ledger, and reserve again with it. A
+   * store that takes every unknown bucket for full may leave this out.
    */
   readonly unknownBudgets?: boolean;
 }
@@ -137,7 +138,10 @@ export interface Demand {
   /** The owner's or the key's name, for messages. */
   readonly subject: string;
   readonly inputTokens: number;
-  /** Most output tokens of one answer; `undefined`: the client named none, and there may be as many as there is room for. */
+  /**
+   * Most output tokens of one answer; `undefined`: the client named none, and there may be as many as there is room
+   * for.
+   */
   readonly maxOutputTokens: number | undefined;
   /** Output tokens to reserve for one answer where the client named no ceiling. */
   readonly defaultOutputTokens: number;
@@ -201,8 +205,8 @@ export interface LearnedOutput {
 }
 
 /**
- * The state of one token bucket: the amount drawn since `since`, to be lessened by the amount that flowed back. Nothing is
- * written while it refills, so that no rounding adds up.
+ * The state of one token bucket: the amount drawn since `since`, to be lessened by the amount that flowed back. Nothing
+ * is written while it refills, so that no rounding adds up.
  */
 export interface Bucket {
   drawn: number;
@@ -234,7 +238,9 @@ export interface HeldDraw {
 export interface LimiterState {
   /** The latest instant ever told: `now`, or an earlier call's, as a clock that steps back stands still. */
   advance(now: number): number;
-  /** A bucket to be changed in its place; `undefined` when there is none, which counts as full unless it is a budget. */
+  /**
+   * A bucket to be changed in its place; `undefined` when there is none, which counts as full unless it is a budget.
+   */
   bucket(name: string): KeptBucket | undefined;
   addBucket(name: string, bucket: KeptBucket): void;
   slotsTaken(name: string): number;

@@ -6,13 +6,13 @@ import type { Bucket, Draw, LimiterStore, Reservation } from './limiter-store.js
 
 export interface MemoryLimiterOptions {
   /**
-   * Most buckets remembered. Above it a bucket unused for long is forgotten: a full one, which changes nothing, or else the
-   * oldest of all, which then counts as full. @default 100_000
+   * Most buckets remembered. Above it a bucket unused for long is forgotten: a full one, which changes nothing, or else
+   * the oldest of all, which then counts as full. @default 100_000
    */
   readonly maxBuckets?: number;
   /**
-   * Most budgets remembered, apart from other buckets. Above it a budget is forgotten whose period ended a day ago, or else the
-   * budget unused for longest, about which the ledger is then asked anew. @default 100_000
+   * Most budgets remembered, apart from other buckets. Above it a budget is forgotten whose period ended a day ago, or
+   * else the budget unused for longest, about which the ledger is then asked anew. @default 100_000
    */
   readonly maxBudgets?: number;
 }
@@ -27,8 +27,8 @@ const MAX_EXAMINED = 8;
 
 /**
  * Limit counters in this process's memory: for one process, and gone with it. Each call is one synchronous turn and so
- * atomic. A bucket's refusal tells to the millisecond when it would grant. A reservation that draws nothing and holds no slot is
- * not remembered. Budgets are exact in whole numbers up to 9e15.
+ * atomic. A bucket's refusal tells to the millisecond when it would grant. A reservation that draws nothing and holds
+ * no slot is not remembered. Budgets are exact in whole numbers up to 9e15.
  * @throws {TypeError} when a bound is not a positive integer; from `reserve` when a reservation of that id is held.
  */
 export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore {
@@ -98,7 +98,10 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
     if (bucket !== undefined) drawFrom(bucket, amount, latest);
   }
 
-  /** @param amounts truly used; `undefined` when nobody knows: then budgets count as used up to the draw, all else as unused. */
+  /**
+   * @param amounts truly used; `undefined` when nobody knows: then budgets count as used up to the draw, all else as
+   * unused.
+   */
   function giveBack({ draws, slots: freed }: Reservation, amounts: readonly number[] | undefined): void {
     const refunds: (() => void)[] = [];
     for (const [index, draw] of draws.entries()) {

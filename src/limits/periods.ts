@@ -18,7 +18,9 @@ interface LocalDate {
 export function periodsOf(timeZone: string): FindPeriod {
   const offsetMsAt = offsetsOf(timeZone);
 
-  /** The first instant of that date: the offset of the night before decides, unless the clock changes that very night. */
+  /**
+   * The first instant of that date: the offset of the night before decides, unless the clock changes that very night.
+   */
   function beginOf({ year, month, day }: LocalDate): number {
     const local = Date.UTC(year, month, day);
     const before = local - offsetMsAt(local - 24 * HOUR_MS);

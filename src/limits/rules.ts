@@ -44,7 +44,8 @@ export function settleIn(
 
 /**
  * Gives back the amounts taken beyond those used.
- * @param amounts truly used; `undefined` when nobody knows: then budgets count as used up to the draw, all else as unused.
+ * @param amounts truly used; `undefined` when nobody knows: then budgets count as used up to the draw, all else as
+ * unused.
  */
 export function giveBack(
   state: LimiterState,

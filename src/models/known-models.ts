@@ -21,10 +21,10 @@ export interface KnownModel {
 
 /**
  * The models of the default table: the four that the service documents (reference: its OpenAI overview), OpenAI's later
- * families, and its models for other purposes. Only models paid for by the token: not by the picture (`dall-e-3`), the minute
- * (`whisper-1`) or the character (`tts-1`). Prices are OpenAI's standard ones, from
- * https://developers.openai.com/api/docs/pricing and the models' own pages there, as of 2026-11-25. A host's `models` option
- * decides which models it serves, under which names and at which prices.
+ * families, and its models for other purposes. Only models paid for by the token: not by the picture (`dall-e-3`), the
+ * minute (`whisper-1`) or the character (`tts-1`). Prices are OpenAI's standard ones, from
+ * https://developers.openai.com/api/docs/pricing and the models' own pages there, as of 2026-11-25. A host's `models`
+ * option decides which models it serves, under which names and at which prices.
  */
 export const KNOWN_MODELS: readonly KnownModel[] = [
   known('gpt-4', [8_192, 8_192], [30, undefined, 60], 1_687_882_411, []),
@@ -70,8 +70,8 @@ export const KNOWN_MODELS: readonly KnownModel[] = [
 ];
 
 /**
- * The known model of that id, or else of the family of a dated snapshot: `gpt-4o-2024-08-06` is `gpt-4o`, `gpt-4-0613` is
- * `gpt-4`.
+ * The known model of that id, or else of the family of a dated snapshot: `gpt-4o-2024-08-06` is `gpt-4o`, `gpt-4-0613`
+ * is `gpt-4`.
  */
 export function findKnownModel(id: string): KnownModel | undefined {
   const family = id.replace(/-(?:\d{4}-\d{2}-\d{2}|\d{4})$/, '');

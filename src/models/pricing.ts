@@ -71,9 +71,10 @@ export function toPrice(pricing: Pricing, name = 'pricing'): Price {
 }
 
 /**
- * The cost of tokens in billionths of a US dollar, rounded half up once. Exact: where the sum overflows a double, BigInts make
- * it. Parts may overlap, and no token is paid for twice: of the input, cached tokens count first, then audio, then images; of
- * the output, reasoning and then audio. Each is at most the rest of the whole, and the remainder is text.
+ * The cost of tokens in billionths of a US dollar, rounded half up once. Exact: where the sum overflows a double,
+ * BigInts make it. Parts may overlap, and no token is paid for twice: of the input, cached tokens count first, then
+ * audio, then images; of the output, reasoning and then audio. Each is at most the rest of the whole, and the remainder
+ * is text.
  */
 export function costNanoUsd(price: Price, tokens: PricedTokens): number {
   const { inputTokens, outputTokens } = tokens;

@@ -8,7 +8,10 @@ export interface InterruptedCall {
   readonly reservedNanoUsd: number | undefined;
   /** Price as JSON; `undefined`: it was unknown. */
   readonly price: string | undefined;
-  /** Output tokens that the client may have been given; `undefined`: no more than any call may give before its first checkpoint. */
+  /**
+   * Output tokens that the client may have been given; `undefined`: no more than any call may give before its first
+   * checkpoint.
+   */
   readonly checkpoint: number | undefined;
 }
 

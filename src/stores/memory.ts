@@ -7,7 +7,9 @@ import type { ObjectStore, StoredObject } from './object-store.js';
 export interface MemoryObjectsOptions {
   /** Most objects of one owner; above it, the owner's object unused for longest goes. @default 1_000 */
   readonly maxObjectsPerOwner?: number;
-  /** Largest sum of all objects as JSON; above it, the objects of any owner unused for longest go. @default 134_217_728 */
+  /**
+   * Largest sum of all objects as JSON; above it, the objects of any owner unused for longest go. @default 134_217_728
+   */
   readonly maxBytes?: number;
 }
 
@@ -23,7 +25,10 @@ export function memoryObjects(options: MemoryObjectsOptions = {}): ObjectStore {
   const maxBytes = positiveInteger('maxBytes', options.maxBytes ?? 134_217_728);
   /** Names of each owner's objects in the order in which they were first put. */
   const names = new Map<string, Set<string>>();
-  /** Names of each owner's objects in the order of use. Searching all objects for an owner's oldest would take ever longer. */
+  /**
+   * Names of each owner's objects in the order of use. Searching all objects for an owner's oldest would take ever
+   * longer.
+   */
   const uses = new Map<string, Set<string>>();
   const objects = new LRUCache<string, StoredObject>({
     maxSize: maxBytes,

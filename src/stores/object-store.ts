@@ -15,8 +15,8 @@ export interface StoredObject {
 }
 
 /**
- * Records which owner each response, stored completion, file and so on belongs to. An object that a bounded store has dropped
- * is nobody's: better lost than seen by a stranger. An error thrown by a method becomes a 503.
+ * Records which owner each response, stored completion, file and so on belongs to. An object that a bounded store has
+ * dropped is nobody's: better lost than seen by a stranger. An error thrown by a method becomes a 503.
  */
 export interface ObjectStore {
   /** @returns The object, or `undefined` when this owner has none of that kind and id, even if another owner has. */

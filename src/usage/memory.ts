@@ -4,9 +4,15 @@ import type { UsageDimension, UsageGroup, UsageQuery, UsageReader, UsageRecord, 
 import { addCall, addedSums, type GrowingSums, NO_USAGE } from './usage-sums.js';
 
 export interface MemoryUsageOptions {
-  /** Most keys remembered; above it, the key unused for longest is forgotten. A key counts once for each of its owners. @default 10_000 */
+  /**
+   * Most keys remembered; above it, the key unused for longest is forgotten. A key counts once for each of its owners.
+   * @default 10_000
+   */
   readonly maxKeys?: number;
-  /** Most hours remembered for each key, back from its latest; each takes about 200 bytes for a model and operation. @default 744, 31 days */
+  /**
+   * Most hours remembered for each key, back from its latest; each takes about 200 bytes for a model and operation.
+   * @default 744, 31 days
+   */
   readonly maxHours?: number;
   /** Most models told apart for each key; calls of any further model count as those of a model `*`. @default 200 */
   readonly maxModels?: number;
@@ -37,9 +43,10 @@ interface KeyUsage {
 }
 
 /**
- * Sums of usage by the hour in this process's memory, gone with it: for reports, not a ledger. A record counts once, when its
- * call was opened here and is settled for the first time, in the hour in which the call started. Reports are exact for periods
- * of whole UTC hours; any other period counts as all the hours that it touches, and minutes are answered by the hour.
+ * Sums of usage by the hour in this process's memory, gone with it: for reports, not a ledger. A record counts once,
+ * when its call was opened here and is settled for the first time, in the hour in which the call started. Reports are
+ * exact for periods of whole UTC hours; any other period counts as all the hours that it touches, and minutes are
+ * answered by the hour.
  * @throws {TypeError} when an option is not a positive integer.
  */
 export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & UsageReader {

@@ -9,9 +9,9 @@ export interface TimedEnding extends Ending {
 }
 
 /**
- * Makes the record of a call that ended. Tokens are the upstream's own where it told them, 0 included. Else they are estimated
- * from the delivered output, never at more than was reserved: nobody may read an answer, hang up before its usage, and pay
- * nothing.
+ * Makes the record of a call that ended. Tokens are the upstream's own where it told them, 0 included. Else they are
+ * estimated from the delivered output, never at more than was reserved: nobody may read an answer, hang up before its
+ * usage, and pay nothing.
  */
 export function usageRecord(metered: Metered, ending: TimedEnding): UsageRecord {
   const { start } = metered;

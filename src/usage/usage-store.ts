@@ -60,7 +60,9 @@ export interface Metered {
   readonly start: UsageStart;
   /** Billionths of a US dollar, at the prices of the start; `undefined` when the model's are unknown. */
   readonly costNanoUsd: ((tokens: PricedTokens) => number) | undefined;
-  /** Whether unknown usage of an upstream that was asked costs the reserved amount: a budget must not be spent unseen. */
+  /**
+   * Whether unknown usage of an upstream that was asked costs the reserved amount: a budget must not be spent unseen.
+   */
   readonly chargesUnknown: boolean;
 }
 
@@ -72,13 +74,13 @@ export interface UsageStore {
    */
   open(start: UsageStart): Awaitable<void>;
   /**
-   * Called once, before the client is given the end of its answer; resolves when the record is durable. A second call for
-   * one request changes nothing, unless the first was made in the name of a process that was thought dead.
+   * Called once, before the client is given the end of its answer; resolves when the record is durable. A second call
+   * for one request changes nothing, unless the first was made in the name of a process that was thought dead.
    */
   settle(record: UsageRecord): Awaitable<void>;
   /**
-   * Called before more output is delivered than was told here before. Until its next call the client gets no more than this.
-   * Resolves when it is durable. Absent: interrupted calls are settled at the reserved amount.
+   * Called before more output is delivered than was told here before. Until its next call the client gets no more than
+   * this. Resolves when it is durable. Absent: interrupted calls are settled at the reserved amount.
    * @param outputTokens of the answer so far, and of the output that may follow.
    */
   checkpoint?(requestId: string, outputTokens: number): Awaitable<void>;
@@ -89,8 +91,8 @@ export interface UsageReader {
   /** Sums over settled calls, by time first and then in the order of the groups. Groups without calls are left out. */
   report(query: UsageQuery): Awaitable<readonly UsageGroup[]>;
   /**
-   * Amount that one budget has lost: the costs of settled calls that began in the period, and the reservations of open ones.
-   * In billionths of a US dollar. Absent: nobody can tell, and a budget that a limiter has lost begins anew.
+   * Amount that one budget has lost: the costs of settled calls that began in the period, and the reservations of open
+   * ones. In billionths of a US dollar. Absent: nobody can tell, and a budget that a limiter has lost begins anew.
    */
   spent?(scope: BudgetScope, period: Period): Awaitable<number>;
 }

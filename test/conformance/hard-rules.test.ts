@@ -463,7 +463,7 @@ describe('wire.md §2.2, the hard rules', () => {
     for (const source of sources) assert.doesNotMatch(source, /(?<![\w.])fetch\(/);
     assert.match(
       readFileSync('src/upstreams/http.ts', 'utf8'),
-      /headersTimeout: options\.headersTimeoutMs \?\? 600_000/,
+      /headersTimeoutMs: options\.headersTimeoutMs \?\? 600_000/,
     );
   });
 

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { type LimiterStore, memoryLimiter, type Reservation } from 'megallm-middleware';
 import { reply, wholeChat } from '../helpers/chat-answers.js';
 import { within } from '../helpers/deadline.js';
+import { DEPTH, patience, runs } from '../helpers/depth.js';
 import { type FrozenClock, frozenClock } from '../helpers/frozen-clock.js';
 import { SECRET } from '../helpers/gateway-options.js';
 import { BARE_HOST } from '../helpers/hosts.js';
@@ -66,10 +67,10 @@ inBareHost('I7 whatever the wall clock does, a client is told the same of its li
           if (leapMs !== 0) seen.leaps += 1;
         }
       });
-      await within(fc.assert(property, { numRuns: 12 }), 'the property to be checked', 55_000);
+      await within(fc.assert(property, runs(3)), 'the property to be checked', patience(55_000));
     }),
   );
-  assert.ok(seen.admitted > 30 && seen.refused > 30 && seen.leaps > 100, JSON.stringify(seen));
+  assert.ok(seen.admitted > DEPTH && seen.refused > DEPTH && seen.leaps > 10 * DEPTH, JSON.stringify(seen));
 });
 
 inBareHost(
@@ -137,7 +138,7 @@ describe('a bucket by the minute', () => {
         }
       }
     });
-    await fc.assert(property, { numRuns: 2_000 });
+    await fc.assert(property, runs(200));
     assert.ok(most > capacity && most <= 2 * capacity, `${most} in a minute`);
   });
 
@@ -170,7 +171,7 @@ describe('a bucket by the minute', () => {
         assert.ok(sum + remaining <= there + OFF, `${sum} drawn and ${remaining} left, of ${there}`);
       }
     });
-    await fc.assert(property, { numRuns: 1_000 });
+    await fc.assert(property, runs(100));
     assert.ok(settledTwice > 100, `${settledTwice}`);
   });
 });

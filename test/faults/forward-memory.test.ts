@@ -6,11 +6,13 @@ import { createServer, request as httpRequest, type IncomingMessage, type Server
 import { describe, it } from 'node:test';
 import { compiledFile } from '../helpers/compiled.js';
 import { within } from '../helpers/deadline.js';
+import { DEPTH } from '../helpers/depth.js';
 import { SECRET } from '../helpers/gateway-options.js';
 
 const MB = 1_048_576;
-const WARM_UP = 40 * MB;
-const SIZE = 200 * MB;
+const WARM_UP = (DEPTH < 10 ? 8 : 40) * MB;
+/** More than may be held, several times over. */
+const SIZE = (DEPTH < 10 ? 80 : 200) * MB;
 /** Of the process, once compiled code and the heap are as large as traffic makes them. */
 const MOST_GROWTH = 20 * MB;
 /** When the garbage is collected is chance, which may add 20 MB to one peak; what is held in memory shows in each. */
@@ -93,7 +95,7 @@ async function exchange(
 }
 
 for (const host of ['node', 'express']) {
-  describe(`200 MB through ${host === 'express' ? 'Express behind json()' : 'node:http'}`, () => {
+  describe(`${mb(SIZE)} through ${host === 'express' ? 'Express behind json()' : 'node:http'}`, () => {
     for (const path of ['/v1/files', '/v1/audio/transcriptions', '/v1/audio/speech']) {
       for (const slow of [false, true]) {
         it(`${path}, ${slow ? 'a slow reader' : 'as fast as it goes'}`, { timeout: 110_000 }, async (context) => {
@@ -136,7 +138,9 @@ for (const host of ['node', 'express']) {
   });
 }
 
-const mb = (bytes: number): string => `${(bytes / MB).toFixed(1)} MB`;
+function mb(bytes: number): string {
+  return `${(bytes / MB).toFixed(1)} MB`;
+}
 
 async function upload(port: number, path: string, size: number): Promise<void> {
   const hash = createHash('sha256').update(HEAD);

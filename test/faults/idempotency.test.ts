@@ -63,7 +63,7 @@ const isReplay = ({ headers }: Response): boolean => headers.get('idempotency-re
       script: () => [{ kind: 'wait' as const, until: answered.opened }, ...reply(wholeChat('Hello'))],
     };
   };
-  onEveryHost(
+  onBareHost(
     'F16: 50 requests with one key at once are one call and one charge; the others are told to come again, and get the same',
     () => ({}),
     async ({ client, upstream, setup }) => {
@@ -110,7 +110,7 @@ onBareHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'F16: the same key with another body is refused, and not tried again',
   () => ({}),
   async ({ client, upstream, setup }) => {
@@ -129,7 +129,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'F16: what failed is not kept: the next try asks again, and that answer is kept',
   () => ({ script: () => errorReply(400, { message: 'No' }), broken: true }),
   async (scene) => {
@@ -172,7 +172,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'F16: two API keys do not meet, though they send the same key',
   () => ({}),
   async (scene) => {

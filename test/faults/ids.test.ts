@@ -3,7 +3,7 @@ import { verifySums } from 'megallm-middleware/sqlite';
 import { SECRET } from '../helpers/gateway-options.js';
 import { range } from '../helpers/in-parallel.js';
 import { rawChat, rawExchange } from '../helpers/raw-client.js';
-import { CALL, inBareHost, onEveryHost, withScene } from '../helpers/scene.js';
+import { CALL, inBareHost, onBareHost, withScene } from '../helpers/scene.js';
 import { connectTo, sqliteFolder } from '../helpers/sqlite.js';
 
 /** Ids that a client may choose, one of them of our own look. */
@@ -15,7 +15,7 @@ const choosing = (id: string): Readonly<Record<string, string>> => ({
   'x-correlation-id': id,
 });
 
-onEveryHost(
+onBareHost(
   'F15 an id that the client chose is never ours, and goes no further',
   () => ({}),
   async ({ host, upstream, setup }) => {

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { type LimiterStore, memoryKeys, memoryLimiter, type Reservation, type Verdict } from 'megallm-middleware';
 import { reply, streamEvents, streamReply, wholeChat } from '../helpers/chat-answers.js';
 import { eventually, gate, within } from '../helpers/deadline.js';
+import { patience, runs } from '../helpers/depth.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
 import { SECRET } from '../helpers/gateway-options.js';
 import { inParallel, range } from '../helpers/in-parallel.js';
@@ -253,7 +254,7 @@ onBareHost(
         return;
       }
     });
-    await within(fc.assert(property, { numRuns: 60 }), 'the property to be checked', 55_000);
+    await within(fc.assert(property, runs(8)), 'the property to be checked', patience(55_000));
     await setup.limiter.allBack();
   },
 );

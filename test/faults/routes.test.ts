@@ -7,7 +7,7 @@ import { ownersKeys, SECRETS } from '../helpers/forward-scene.js';
 import { HOSTS } from '../helpers/hosts.js';
 import { inParallel } from '../helpers/in-parallel.js';
 import { rawClient, rawRequest } from '../helpers/raw-client.js';
-import { CALL, MODEL, onBareHost, onEveryHost, type Scene } from '../helpers/scene.js';
+import { CALL, MODEL, onBareHost, type Scene } from '../helpers/scene.js';
 
 const ADMIN = 'c7Yq0bV1xRz8mKp4TnW2sLd9hGf6jA3e';
 const METHODS = ['GET', 'POST', 'DELETE', 'PUT', 'PATCH', 'OPTIONS'];
@@ -190,7 +190,7 @@ describe('B2 nobody writes their own privileges', () => {
     }
   });
 
-  onEveryHost(
+  onBareHost(
     'what a request says of its owner, tier, limits or rights changes nothing of them',
     () => ({ admin: { secret: ADMIN }, keys: ownersKeys() }),
     async (scene) => {
@@ -552,7 +552,7 @@ describe('A13 the admin’s secret', () => {
     }
   });
 
-  onEveryHost(
+  onBareHost(
     'while there is none, its routes are not there, for anybody',
     () => ({ keys: ownersKeys() }),
     async (scene) => {

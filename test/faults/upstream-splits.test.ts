@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { chunkOf, lastChunk, streamEvents, streamHead, streamReplyBytes } from '../helpers/chat-answers.js';
 import { within } from '../helpers/deadline.js';
+import { patience, runs } from '../helpers/depth.js';
 import { SECRET } from '../helpers/gateway-options.js';
 import { inParallel, range } from '../helpers/in-parallel.js';
 import { rawChat, rawExchange } from '../helpers/raw-client.js';
@@ -69,7 +70,7 @@ for (const { name, model, given } of WAYS) {
         pieces = split(Buffer.from(text), cuts);
         assert.deepEqual(await ask(scene, model, 0), expected, JSON.stringify(text));
       });
-      await within(fc.assert(property, { numRuns: 150 }), 'the property to be checked', 55_000);
+      await within(fc.assert(property, runs(15)), 'the property to be checked', patience(55_000));
     },
   );
 }

@@ -1,8 +1,12 @@
 /**
- * How far those tests go that could go on for as long as one likes: 1 in `npm test`, 10 in CI, 100 at night. So many
- * times as many runs of properties, kills, races and outages.
+ * How far those tests go that could go on for as long as one likes: 1 in `npm test`, 10 in CI, 100 at night. At 10 there
+ * are ten times as many runs of a property, kills and races as at 1, and stores lose the servers that they need.
  */
 export const DEPTH = depthOf(process.env.MEGALLM_DEPTH ?? '1');
+
+/** Why a test that begins at a depth of ten does not run, for `skip`; `false` where it does. */
+export const TOO_SHALLOW: string | false =
+  DEPTH < 10 ? 'outages and kills of database servers begin at MEGALLM_DEPTH=10' : false;
 
 function depthOf(text: string): number {
   const depth = Number(text);
@@ -10,4 +14,14 @@ function depthOf(text: string): number {
     throw new TypeError(`Expected MEGALLM_DEPTH to be a positive integer, got ${JSON.stringify(text)}`);
   }
   return depth;
+}
+
+/** How often a property is tried that is tried so often at depth 1. */
+export function runs(atDepthOne: number): { readonly numRuns: number } {
+  return { numRuns: atDepthOne * DEPTH };
+}
+
+/** How long a test may take that may take so long at depth 1. */
+export function patience(atDepthOneMs: number): number {
+  return atDepthOneMs * DEPTH;
 }

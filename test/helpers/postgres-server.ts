@@ -83,8 +83,6 @@ export async function postgresServer(): Promise<PostgresServer> {
   }
 
   process.on('exit', () => running?.kill('SIGQUIT'));
-  // The runner's way of ending a test that takes too long.
-  process.once('SIGTERM', () => process.exit(143));
   await start();
   return {
     url,

@@ -69,6 +69,7 @@ export async function redisServer(more: readonly string[] = []): Promise<RedisSe
     return client;
   }
 
+  process.on('exit', () => server?.kill('SIGKILL'));
   await start().catch((error: unknown) => {
     rmSync(folder, { recursive: true, force: true });
     throw error;

@@ -6,7 +6,7 @@ import { recordUsage, usageRecordOf } from '../contracts/usage-store.js';
 import { ownersKeys, SECRETS } from '../helpers/forward-scene.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
 import { BARE_HOST } from '../helpers/hosts.js';
-import { CALL, onBareHost, onEveryHost, type Scene, withScene } from '../helpers/scene.js';
+import { CALL, onBareHost, type Scene, withScene } from '../helpers/scene.js';
 import { sqliteFolder } from '../helpers/sqlite.js';
 
 const ADMIN = 'c7Yq0bV1xRz8mKp4TnW2sLd9hGf6jA3e';
@@ -59,7 +59,7 @@ function onEachStore(
   });
 }
 
-onEveryHost(
+onBareHost(
   'the official client’s admin reads what calls used and cost; API keys and strangers do not',
   () => ({
     admin: { secret: ADMIN },

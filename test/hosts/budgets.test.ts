@@ -7,7 +7,7 @@ import { gate, settleSockets, within } from '../helpers/deadline.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
 import { SECRET, SMALL_SECRET } from '../helpers/gateway-options.js';
 import { rawChat, rawClient, rawExchange } from '../helpers/raw-client.js';
-import { CALL, onBareHost, onEveryHost, type Scene, type SceneOptions } from '../helpers/scene.js';
+import { CALL, onBareHost, type Scene, type SceneOptions } from '../helpers/scene.js';
 
 const SPANS = ['usdPerDay', 'usdPerMonth'] as const;
 /** 1,000 billionths of a dollar for a token of input, 10,000 for one of output. */
@@ -65,7 +65,7 @@ async function useUp({ client, upstream }: Scene): Promise<void> {
   assert.equal(upstream.requests.length, 1, 'and nothing went upstream');
 }
 
-onEveryHost(
+onBareHost(
   'a budget that is used up refuses with `insufficient_quota`, which the official client does not retry',
   () => ({ models: MODELS, key: { ownLimits: { usdPerDay: BUDGET_USD } } }),
   useUp,
@@ -123,7 +123,7 @@ onBareHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'E13 a model without a price is refused to a key with a budget, and to that key only',
   () => ({ models: MODELS, key: { limits: { usdPerMonth: 5 } } }),
   async ({ client, upstream, setup }) => {

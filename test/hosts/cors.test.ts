@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createGateway } from 'megallm-middleware';
+import request, { type Response } from 'supertest';
 import { streamChat, streamReply } from '../helpers/chat-answers.js';
 import { SECRET, testSetup } from '../helpers/gateway-options.js';
 import { CALL, onBareHost, onEveryHost } from '../helpers/scene.js';
@@ -26,21 +27,21 @@ const OTHERS = [
   'file://',
   '',
 ];
+const BEARER = { type: 'bearer' } as const;
 const withCors = () => ({ cors: { origins: [ORIGIN, 'http://localhost:5173'] } });
 
-const corsOf = (response: Response): Record<string, string> =>
-  Object.fromEntries([...response.headers].filter(([name]) => name.startsWith('access-control-')));
-const varies = (response: Response): boolean => /(?:^|,\s*)origin(?:,|$)/i.test(response.headers.get('vary') ?? '');
+const corsOf = ({ headers }: Response): Record<string, string> =>
+  Object.fromEntries(Object.entries(headers).filter(([name]) => name.startsWith('access-control-')));
+const varies = ({ headers }: Response): boolean => /(?:^|,\s*)origin(?:,|$)/i.test(headers.vary ?? '');
 
 onEveryHost(
   'without the option no answer speaks of origins',
   () => ({}),
   async ({ host }) => {
-    for (const init of [{}, { method: 'OPTIONS' }, { headers: { authorization: `Bearer ${SECRET}` } }]) {
-      const headers = { origin: ORIGIN, 'access-control-request-method': 'POST', ...init.headers };
-      const response = await fetch(`${host.baseUrl}/models`, { ...init, headers });
+    const api = request(host.baseUrl);
+    for (const asked of [api.get('/models'), api.options('/models'), api.get('/models').auth(SECRET, BEARER)]) {
+      const response = await asked.set({ origin: ORIGIN, 'access-control-request-method': 'POST' });
       assert.deepEqual([corsOf(response), varies(response)], [{}, false]);
-      await response.text();
     }
   },
 );
@@ -49,43 +50,35 @@ onEveryHost(
   'a page of an allowed origin may read answers, errors and streams',
   withCors,
   async ({ host, upstream }) => {
-    const ask = (headers: Record<string, string>, body: object) =>
-      fetch(`${host.baseUrl}/chat/completions`, {
-        method: 'POST',
-        headers: { origin: ORIGIN, 'content-type': 'application/json', authorization: `Bearer ${SECRET}`, ...headers },
-        body: JSON.stringify(body),
-      });
-    const good = await ask({}, CALL);
-    const bad = await ask({}, { ...CALL, messages: 1 });
-    const stranger = await ask({ authorization: 'Bearer nobody-0123456789' }, CALL);
+    const ask = (secret: string, body: object) =>
+      request(host.baseUrl).post('/chat/completions').auth(secret, BEARER).set('origin', ORIGIN).send(body);
+    const good = await ask(SECRET, CALL).expect(200);
+    const bad = await ask(SECRET, { ...CALL, messages: 1 }).expect(400);
+    const stranger = await ask('nobody-0123456789', CALL).expect(401);
     upstream.answerWith(() => streamReply([streamChat(['Hello'])]));
-    const stream = await ask({}, { ...CALL, stream: true });
-    const statuses = [200, 400, 401, 200];
-    for (const [index, response] of [good, bad, stranger, stream].entries()) {
-      assert.equal(response.status, statuses[index]);
+    const stream = await ask(SECRET, { ...CALL, stream: true }).expect(200);
+    for (const response of [good, bad, stranger, stream]) {
       const { 'access-control-expose-headers': exposed, ...headers } = corsOf(response);
       assert.deepEqual(headers, { 'access-control-allow-origin': ORIGIN });
       for (const name of ['x-request-id', 'retry-after', 'x-ratelimit-remaining-tokens'])
         assert.ok(exposed?.includes(name));
-      assert.ok(varies(response), response.headers.get('vary') ?? 'no vary');
-      await response.text();
+      assert.ok(varies(response), response.headers.vary);
     }
-    const elsewhere = await fetch(`${host.origin}/host`, { headers: { origin: ORIGIN } });
+    const elsewhere = await request(host.origin).get('/host').set('origin', ORIGIN);
     assert.deepEqual(corsOf(elsewhere), {}, "the host's own routes are its own");
   },
 );
 
 onEveryHost('a preflight needs no key and asks nobody', withCors, async ({ host, upstream }) => {
   for (const path of ['/chat/completions', '/files/file-1/content', '/nope']) {
-    const response = await fetch(host.baseUrl + path, {
-      method: 'OPTIONS',
-      headers: {
+    const response = await request(host.baseUrl)
+      .options(path)
+      .set({
         origin: ORIGIN,
         'access-control-request-method': 'DELETE',
         'access-control-request-headers': 'authorization, x-stainless-retry-count',
-      },
-    });
-    assert.equal(response.status, 204);
+      })
+      .expect(204);
     const { 'access-control-expose-headers': _, ...headers } = corsOf(response);
     assert.deepEqual(headers, {
       'access-control-allow-origin': ORIGIN,
@@ -100,20 +93,18 @@ onEveryHost('a preflight needs no key and asks nobody', withCors, async ({ host,
 
 onBareHost('no other origin is let in, and none is with cookies', withCors, async ({ host }) => {
   for (const origin of OTHERS) {
-    for (const method of ['OPTIONS', 'GET']) {
-      const response = await fetch(`${host.baseUrl}/models`, {
-        method,
-        headers: { origin, 'access-control-request-method': 'POST', authorization: `Bearer ${SECRET}` },
-      });
-      assert.equal(response.headers.get('access-control-allow-origin'), null, `${method} ${origin}`);
-      assert.equal(response.headers.get('access-control-allow-credentials'), null);
+    for (const method of ['options', 'get'] as const) {
+      const response = await request(host.baseUrl)
+        [method]('/models')
+        .auth(SECRET, BEARER)
+        .set({ origin, 'access-control-request-method': 'POST' });
+      assert.equal(response.headers['access-control-allow-origin'], undefined, `${method} ${origin}`);
+      assert.equal(response.headers['access-control-allow-credentials'], undefined);
       assert.ok(varies(response));
-      await response.text();
     }
   }
   // An OPTIONS that is no preflight is a request like any other.
-  const options = await fetch(`${host.baseUrl}/models`, { method: 'OPTIONS', headers: { origin: ORIGIN } });
-  assert.equal(options.status, 401);
+  await request(host.baseUrl).options('/models').set('origin', ORIGIN).expect(401);
 });
 
 describe('options of cors', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { errorReply, reply, streamEvents, streamReply, wholeChat } from '../helpers/chat-answers.js';
 import { SECRET, SMALL_SECRET } from '../helpers/gateway-options.js';
-import { CALL, onEveryHost, type SceneOptions, UPSTREAM_KEY } from '../helpers/scene.js';
+import { CALL, onBareHost, onEveryHost, type SceneOptions, UPSTREAM_KEY } from '../helpers/scene.js';
 import { eventsOf, streamResponse, textOf } from '../helpers/stream-client.js';
 
 const DEBUG = { 'x-debug': 'true' };
@@ -17,7 +17,7 @@ function assertNoSecrets(shown: string, upstreamOrigin: string): void {
   for (const secret of [...secrets, 'key_small']) assert.ok(!shown.includes(secret), secret);
 }
 
-onEveryHost(
+onBareHost(
   'X-Debug shows where the time, the tokens and the money of a whole answer went, in headers',
   () => ({ ...HOUSE, script: () => reply(wholeChat('Hello')) }),
   async ({ client, upstream }) => {
@@ -54,7 +54,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'X-Debug of an error is in `error.debug`',
   () => ({ ...HOUSE, broken: true, script: () => errorReply(500, { message: `at ${UPSTREAM_KEY}` }) }),
   async ({ host, upstream }) => {
@@ -72,7 +72,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'X-Debug shows nothing to keys that may not see it, to strangers, or unasked; in production to nobody by default',
   () => ({ environment: { NODE_ENV: 'production' }, key: { debug: true } }),
   async ({ client, host }) => {

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { memoryKeys } from 'megallm-middleware';
 import OpenAI, { APIError } from 'openai';
+import request from 'supertest';
 import { errorReply, reply, wholeChat } from '../helpers/chat-answers.js';
 import { SECRET, SMALL_SECRET, UNKNOWN_SECRET } from '../helpers/gateway-options.js';
 import { rawExchange, rawRequest } from '../helpers/raw-client.js';
-import { CALL, MESSAGES, onEveryHost, UPSTREAM_KEY } from '../helpers/scene.js';
+import { CALL, MESSAGES, onBareHost, onEveryHost, UPSTREAM_KEY } from '../helpers/scene.js';
 
 /** What the client throws, once it is sure that the answer was an error in OpenAI's shape. */
 async function errorOf(call: PromiseLike<unknown>): Promise<APIError> {
@@ -34,16 +35,15 @@ onEveryHost(
     assert.ok(!wrong.message.includes(UNKNOWN_SECRET), 'the key is not echoed whole');
     assert.ok((await errorOf(client({ apiKey: UNKNOWN_SECRET }).models.list())) instanceof OpenAI.AuthenticationError);
     for (const path of ['/chat/completions', '/models', '/models/x', '/usage', '/nope', '']) {
-      const response = await fetch(host.baseUrl + path);
-      const { error } = JSON.parse(await response.text());
-      assert.deepEqual([response.status, error.code, error.param], [401, null, null], path);
-      assert.match(error.message, /^You didn't provide an API key/);
+      const { status, body } = await request(host.baseUrl).get(path);
+      assert.deepEqual([status, body.error.code, body.error.param], [401, null, null], path);
+      assert.match(body.error.message, /^You didn't provide an API key/);
     }
     assert.equal(upstream.requests.length, 0);
   },
 );
 
-onEveryHost(
+onBareHost(
   'what is wrong with a request is a BadRequestError with the name of the field',
   () => ({}),
   async ({ client, upstream }) => {
@@ -67,7 +67,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'unknown models and paths are NotFoundErrors, models of others PermissionDeniedErrors, wrong methods a 405',
   () => ({
     models: { mine: {}, theirs: {} },
@@ -87,15 +87,12 @@ onEveryHost(
     const nowhere = await errorOf(openai.post('/nope', { body: {} }));
     assert.ok(nowhere instanceof OpenAI.NotFoundError);
     assert.match(nowhere.message, /Invalid URL \(POST .*\/v1\/nope\)/);
-    const method = await fetch(`${host.baseUrl}/embeddings`, { headers: { authorization: `Bearer ${SECRET}` } });
-    assert.equal(method.status, 405);
-    assert.equal(method.headers.get('allow'), 'POST');
-    await method.text();
+    await request(host.baseUrl).get('/embeddings').auth(SECRET, { type: 'bearer' }).expect(405).expect('allow', 'POST');
     assert.equal((await openai.chat.completions.create({ ...CALL, model: 'mine' })).model, 'mine');
   },
 );
 
-onEveryHost(
+onBareHost(
   'a key at its limit gets a RateLimitError that says when to come back, with the limit headers on every answer',
   () => ({ small: { requestsPerMinute: 1, tokensPerMinute: 10_000 } }),
   async ({ client, setup }) => {
@@ -119,7 +116,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'what the upstream refuses keeps its status and words; what is between it and us says nothing of either',
   () => ({
     broken: true,
@@ -154,7 +151,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'the official client retries a 429 and a 5xx as often as it is told to, and gets its answer',
   () => ({
     broken: true,

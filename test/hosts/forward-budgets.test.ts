@@ -4,7 +4,7 @@ import { describe } from 'node:test';
 import { memoryObjects } from 'megallm-middleware';
 import OpenAI, { toFile } from 'openai';
 import { eventually } from '../helpers/deadline.js';
-import { answering, type ForwardScene, forwardsOnBareHost, forwardsOnEveryHost } from '../helpers/forward-scene.js';
+import { answering, type ForwardScene, forwardsOnBareHost } from '../helpers/forward-scene.js';
 import { SECRET, SMALL_SECRET } from '../helpers/gateway-options.js';
 import { type Arrival, jsonAnswer } from '../helpers/http-upstream.js';
 import { rawClient, rawRequest } from '../helpers/raw-client.js';
@@ -36,7 +36,7 @@ function json(body: object, secret = SECRET): RequestInit & { readonly secret: s
   return { method: 'POST', secret, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
 }
 
-forwardsOnEveryHost(
+forwardsOnBareHost(
   'pictures and sound reserve what they may cost at most, and are settled at what they did',
   budgeted(2),
   async (scene) => {
@@ -79,7 +79,7 @@ forwardsOnBareHost(
   },
 );
 
-forwardsOnEveryHost(
+forwardsOnBareHost(
   'E13 a key with a budget asks for pictures and sound of priced models only; others ask for any',
   budgeted(50),
   async ({ client, ask, upstream, setup }) => {
@@ -135,7 +135,7 @@ describe('a batch of a key with a budget', () => {
     }
     return store;
   };
-  forwardsOnEveryHost(
+  forwardsOnBareHost(
     'is refused, as nobody knows what it costs; it can be looked at and cancelled',
     () => ({ ...budgeted(50)(), objects: objects() }),
     async ({ ask, client, upstream }) => {

@@ -127,7 +127,7 @@ forwardsOnBareHost(
   },
 );
 
-forwardsOnEveryHost(
+forwardsOnBareHost(
   'limits are told on success and error alike, and slots come back',
   () => ({
     ...answering((_arrival, res) => jsonAnswer(res, { data: [], usage: USAGE })),

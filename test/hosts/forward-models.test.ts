@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { memoryKeys } from 'megallm-middleware';
 import { settleSockets } from '../helpers/deadline.js';
-import { answering, type ForwardScene, forwardsOnBareHost, forwardsOnEveryHost } from '../helpers/forward-scene.js';
+import { answering, type ForwardScene, forwardsOnBareHost } from '../helpers/forward-scene.js';
 import { SECRET } from '../helpers/gateway-options.js';
 import { jsonAnswer } from '../helpers/http-upstream.js';
 import { rawClient, rawExchange, rawRequest } from '../helpers/raw-client.js';
@@ -130,7 +130,7 @@ forwardsOnBareHost('and none by cutting the request anywhere', restricted, async
   assert.ok(upstream.arrivals.every((arrival) => !arrival.isWhole()));
 });
 
-forwardsOnEveryHost(
+forwardsOnBareHost(
   'the model it may call passes, first or last, and is what is recorded',
   restricted,
   async (scene) => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { memoryObjects, type ObjectStore } from 'megallm-middleware';
 import type OpenAI from 'openai';
 import { toFile } from 'openai';
-import { forwardsOnBareHost, forwardsOnEveryHost, ownersKeys, SECRETS } from '../helpers/forward-scene.js';
+import { forwardsOnBareHost, ownersKeys, SECRETS } from '../helpers/forward-scene.js';
 import { jsonAnswer } from '../helpers/http-upstream.js';
 import { objectUpstream } from '../helpers/object-upstream.js';
 import { CALL } from '../helpers/scene.js';
@@ -36,7 +36,7 @@ async function told(response: Response, id: string): Promise<Told> {
   return { status: response.status, headers, text: text.replaceAll(id, '(id)') };
 }
 
-forwardsOnEveryHost(
+forwardsOnBareHost(
   "another owner's objects are not there, whatever is asked about them, and the upstream is not asked",
   owned,
   async ({ client, ask, upstream }) => {

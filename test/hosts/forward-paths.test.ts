@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { toFile } from 'openai';
+import { runs } from '../helpers/depth.js';
 import { forwardsOnBareHost, forwardsOnEveryHost, ownersKeys, SECRETS } from '../helpers/forward-scene.js';
 import { objectUpstream } from '../helpers/object-upstream.js';
 import { rawExchange, rawRequest } from '../helpers/raw-client.js';
@@ -143,7 +144,7 @@ forwardsOnBareHost(
           );
         },
       ),
-      { numRuns: 400 },
+      runs(40),
     );
     for (const { url } of upstream.arrivals.slice(asked)) {
       const { pathname } = new URL(url, 'http://upstream');

@@ -3,7 +3,7 @@ import { reply, USAGE, wholeChat } from '../helpers/chat-answers.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
 import { SECRET, SMALL_SECRET } from '../helpers/gateway-options.js';
 import { rawChat, rawExchange } from '../helpers/raw-client.js';
-import { CALL, onBareHost, onEveryHost, type Scene } from '../helpers/scene.js';
+import { CALL, onBareHost, type Scene } from '../helpers/scene.js';
 
 const LIMITS = { tokensPerMinute: 10_000_000 };
 
@@ -25,7 +25,7 @@ async function askTimes(scene: Scene, times: number, more: object = {}): Promise
   return ceiling;
 }
 
-onEveryHost(
+onBareHost(
   'after 20 answers a client that names no ceiling gets what answers were as long as, and at least 1,024',
   () => ({ clock: frozenClock(), key: { limits: LIMITS }, script: answering(200) }),
   async ({ client, upstream, setup }) => {

@@ -5,7 +5,7 @@ import { reply, wholeChat } from '../helpers/chat-answers.js';
 import { gate, settleSockets } from '../helpers/deadline.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
 import { rawChat, rawExchange } from '../helpers/raw-client.js';
-import { CALL, onBareHost, onEveryHost, type SceneOptions } from '../helpers/scene.js';
+import { CALL, onBareHost, type SceneOptions } from '../helpers/scene.js';
 
 const secretOf = (name: string): string => `secret-of-${name}-0123456789`;
 
@@ -22,7 +22,7 @@ const SCENE = (): SceneOptions => ({
   globalLimits: { requestsPerMinute: 8 },
 });
 
-onEveryHost(
+onBareHost(
   'E18 a call is held against its key, its owner, its tier and everybody, each with its own ceiling',
   SCENE,
   async ({ client, setup }) => {

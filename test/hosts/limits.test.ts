@@ -3,7 +3,7 @@ import { reply, streamEvents, streamReply, wholeChat } from '../helpers/chat-ans
 import { gate, within } from '../helpers/deadline.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
 import { SMALL_SECRET } from '../helpers/gateway-options.js';
-import { CALL, onEveryHost } from '../helpers/scene.js';
+import { CALL, onBareHost, onEveryHost } from '../helpers/scene.js';
 import { streamResponse } from '../helpers/stream-client.js';
 
 onEveryHost(
@@ -39,7 +39,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'a key has as many calls running at once as its tier allows; the next one is told so, and gets in when one has ended',
   () => ({ small: { concurrency: 2 } }),
   async ({ client, upstream }) => {

@@ -9,7 +9,7 @@ import { SMALL_SECRET } from '../helpers/gateway-options.js';
 import { BARE_HOST } from '../helpers/hosts.js';
 import { responseEvents, wholeResponse } from '../helpers/response-answers.js';
 import { ask } from '../helpers/response-client.js';
-import { MESSAGES, MODEL, onBareHost, onEveryHost, UPSTREAM_KEY, withScene } from '../helpers/scene.js';
+import { MESSAGES, MODEL, onBareHost, UPSTREAM_KEY, withScene } from '../helpers/scene.js';
 import { type Script, scriptedUpstream } from '../helpers/scripted-upstream.js';
 import { readEvents } from '../wire/read-events.js';
 
@@ -55,7 +55,7 @@ const answering =
     return streamReply(completionEvents(model, 'stream_options' in body));
   };
 
-onEveryHost(
+onBareHost(
   'legacy completions, embeddings and moderations pass through, and their records are exact',
   () => ({ script: answering('m') }),
   async (scene) => {
@@ -90,7 +90,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'the demo serves them all to the official client, which decodes base64 of its own accord',
   () => ({ upstream: demo() }),
   async ({ client, setup }) => {

@@ -6,7 +6,7 @@ import { chunkOf, errorReply, lastChunk, reply, streamEvents, streamHead, wholeC
 import { eventually, gate, within } from '../helpers/deadline.js';
 import { SMALL_SECRET } from '../helpers/gateway-options.js';
 import { ask } from '../helpers/response-client.js';
-import { MODEL, onBareHost, onEveryHost, type SceneOptions } from '../helpers/scene.js';
+import { MODEL, onBareHost, type SceneOptions } from '../helpers/scene.js';
 import type { Script } from '../helpers/scripted-upstream.js';
 import { readEvents } from '../wire/read-events.js';
 
@@ -72,7 +72,7 @@ function stream(pieces: readonly string[], until: Promise<void>): ReturnType<Scr
   );
 }
 
-onEveryHost(
+onBareHost(
   'a response in the background is polled to its end',
   () => translated(() => reply(wholeChat('Hello'))),
   async ({ client }) => {

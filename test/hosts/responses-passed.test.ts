@@ -56,7 +56,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'what is asked about a response is passed on for its owner alone, and counts no tokens again',
   () => ({ script: hello, small: {} }),
   async (scene) => {

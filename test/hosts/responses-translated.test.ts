@@ -22,7 +22,7 @@ const translated = (script: Script = hello, more: SceneOptions = {}): SceneOptio
   ...more,
 });
 
-onEveryHost(
+onBareHost(
   'a response is made of a chat completion, and its record is exact',
   () => translated(),
   async (scene) => {
@@ -80,7 +80,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'the official client’s accumulator takes a stream, and what it made of it can be retrieved',
   () => ({ upstream: demo() }),
   async ({ client, setup }) => {
@@ -120,7 +120,7 @@ const looping: Script = (request) => {
   return reply(wholeChat(null, { finishReason: 'tool_calls', message: { tool_calls: [call] } }));
 };
 
-onEveryHost(
+onBareHost(
   'a loop of tool calls goes on by previous_response_id, and by passing the items',
   () => translated(looping),
   async ({ client, upstream }) => {
@@ -148,7 +148,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'the demo calls a tool and speaks of what it gave',
   () => ({ upstream: demo() }),
   async ({ client }) => {
@@ -163,7 +163,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'structured outputs are parsed by the official client',
   () => ({ upstream: demo() }),
   async ({ client }) => {
@@ -180,7 +180,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'instructions hold for one response, and what was said before goes along',
   () => translated(),
   async ({ client, upstream }) => {
@@ -204,7 +204,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'a response that is not to be stored is nowhere afterwards, and one that is deleted neither',
   () => translated(),
   async ({ client }) => {
@@ -223,7 +223,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'the items of an input are listed, newest first, page by page',
   () => translated(),
   async ({ client }) => {

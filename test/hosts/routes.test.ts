@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
+import request from 'supertest';
 import { SECRET } from '../helpers/gateway-options.js';
 import { HOST_ERROR_PAGE } from '../helpers/hosts/listen.js';
-import { CALL, onEveryHost } from '../helpers/scene.js';
+import { CALL, onBareHost, onEveryHost } from '../helpers/scene.js';
 
 const MODELS = {
   'house/model:1': { upstreamModel: 'gpt-4', aliases: ['house-alias'] },
   plain: { contextLength: 1_000, maxOutputTokens: 100, pricing: { inputUsdPerMillion: 2, outputUsdPerMillion: 8 } },
 };
 
-onEveryHost(
+onBareHost(
   'the official client lists models and finds each by its id, with the service’s fields beside OpenAI’s',
   () => ({ models: MODELS }),
   async ({ client, host }) => {
@@ -23,8 +24,7 @@ onEveryHost(
       assert.ok(Number.isSafeInteger(model.created) && typeof model.owned_by === 'string');
       assert.deepEqual(await openai.models.retrieve(model.id), model);
     }
-    const raw = await fetch(`${host.baseUrl}/models/plain`, { headers: { authorization: `Bearer ${SECRET}` } });
-    const plain = JSON.parse(await raw.text());
+    const { body: plain } = await request(host.baseUrl).get('/models/plain').auth(SECRET, { type: 'bearer' });
     assert.equal(plain.context_length, 1_000);
     assert.equal(plain.max_output_tokens, 100);
     assert.deepEqual(plain.pricing, {
@@ -38,7 +38,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'without a table of its own a host serves the service’s four models, and passes other names on',
   () => ({}),
   async ({ client, upstream }) => {
@@ -49,7 +49,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'a key sees in lists the models it may call',
   () => ({ models: MODELS, key: { models: ['plain'] } }),
   async ({ client }) => {
@@ -61,7 +61,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'GET /v1/usage tells a key what it used and cost, by model and by hour, and nothing of other keys',
   () => ({ models: { ...MODELS, other: {} } }),
   async ({ client, host }) => {
@@ -90,19 +90,17 @@ onEveryHost(
   () => ({}),
   async ({ host }) => {
     const below = host.baseUrl.slice(0, -'/v1'.length);
-    assert.equal(await textAt(`${host.origin}/host`), 'host');
-    assert.equal(await textAt(`${below}/after`), 'after');
-    const echoed = await fetch(`${host.origin}/echo`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: '{"hello":["wörld"]}',
-    });
-    assert.deepEqual(JSON.parse(await echoed.text()), { hello: ['wörld'] });
-    assert.equal((await fetch(`${host.origin}/nowhere`)).status, 404);
-    assert.equal((await fetch(`${below}/v1x/models`)).status, 404);
+    const app = request(host.origin);
+    await app.get('/host').expect(200, 'host');
+    await request(below).get('/after').expect(200, 'after');
+    await app
+      .post('/echo')
+      .send({ hello: ['wörld'] })
+      .expect(200, { hello: ['wörld'] });
+    await app.get('/nowhere').expect(404);
+    await request(below).get('/v1x/models').expect(404);
     assert.deepEqual(host.hostErrors, []);
-    const boom = await fetch(`${host.origin}/boom`);
-    assert.deepEqual([boom.status, await boom.text()], [500, HOST_ERROR_PAGE]);
+    await app.get('/boom').expect(500, HOST_ERROR_PAGE);
     assert.deepEqual(host.hostErrors.splice(0).map(String), ['Error: boom']);
   },
 );
@@ -116,10 +114,6 @@ onEveryHost(
   },
 );
 
-async function textAt(url: string): Promise<string> {
-  return (await fetch(url)).text();
-}
-
 interface UsageReport {
   readonly total_requests: number;
   readonly total_tokens: number;
@@ -130,7 +124,6 @@ interface UsageReport {
 }
 
 async function usageOf(url: string, secret: string): Promise<UsageReport> {
-  const response = await fetch(url, { headers: { authorization: `Bearer ${secret}` } });
-  assert.equal(response.status, 200);
-  return JSON.parse(await response.text());
+  const { body } = await request(url).get('').auth(secret, { type: 'bearer' }).expect(200);
+  return body;
 }

@@ -7,7 +7,7 @@ import { eventually, gate, settleSockets, within } from '../helpers/deadline.js'
 import { frozenClock } from '../helpers/frozen-clock.js';
 import { SECRET } from '../helpers/gateway-options.js';
 import { rawChat, rawClient } from '../helpers/raw-client.js';
-import { CALL, onBareHost, onEveryHost, type Scene, type SceneOptions } from '../helpers/scene.js';
+import { CALL, onBareHost, type Scene, type SceneOptions } from '../helpers/scene.js';
 import { hastyClock } from '../helpers/timer-clock.js';
 
 /** A store that takes no record until it is told to. */
@@ -47,7 +47,7 @@ function forget({ setup }: Scene): void {
 
 for (const calls of [1, 3]) {
   const usages: ShakyUsage[] = [];
-  onEveryHost(
+  onBareHost(
     `what the usage store does not take it is given again until it does, once: ${calls} at once`,
     () => {
       const usage = shakyUsage();

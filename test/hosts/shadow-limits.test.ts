@@ -5,7 +5,7 @@ import { eventually, gate, settleSockets } from '../helpers/deadline.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
 import { SECRET } from '../helpers/gateway-options.js';
 import { rawChat, rawExchange } from '../helpers/raw-client.js';
-import { CALL, onBareHost, onEveryHost, type Scene } from '../helpers/scene.js';
+import { CALL, onBareHost, type Scene } from '../helpers/scene.js';
 
 const MODELS = { [CALL.model]: { pricing: { inputUsdPerMillion: 1, outputUsdPerMillion: 10 } } };
 
@@ -16,7 +16,7 @@ async function ask({ host }: Scene, more: object = {}): Promise<void> {
   assert.deepEqual(shown, [], 'nobody is told of it');
 }
 
-onEveryHost(
+onBareHost(
   'a shadow limit is counted and reported, and refuses nothing',
   () => ({ key: { limits: { shadow: { requestsPerMinute: 2 } } } }),
   async ({ client, setup }) => {

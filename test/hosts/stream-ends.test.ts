@@ -9,12 +9,12 @@ import {
   wholeChat,
 } from '../helpers/chat-answers.js';
 import { within } from '../helpers/deadline.js';
-import { CALL, onEveryHost } from '../helpers/scene.js';
+import { CALL, onBareHost, onEveryHost } from '../helpers/scene.js';
 import { chunksOf, eventsOf, streamResponse, streamText, textOf } from '../helpers/stream-client.js';
 
 const PIECES = ['Once', ' upon', ' a', ' tïme', ' 漢字'];
 
-onEveryHost(
+onBareHost(
   'a renamed model has its public name in every chunk of a stream, and no other text is changed',
   () => ({
     models: { 'house-model': { upstreamModel: 'secret-model' } },
@@ -32,7 +32,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'an upstream error before the first event is an HTTP error, not a stream',
   () => ({ script: () => errorReply(500), broken: true }),
   async (scene) => {
@@ -67,7 +67,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'an upstream that streams where a whole answer was asked, or the other way round, is a 502 and no mangled answer',
   () => ({
     broken: true,

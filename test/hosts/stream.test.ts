@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { chunkOf, errorReply, lastChunk, streamEvents, streamHead, streamReply } from '../helpers/chat-answers.js';
 import { gate, within } from '../helpers/deadline.js';
-import { CALL, onEveryHost } from '../helpers/scene.js';
+import { CALL, onBareHost, onEveryHost } from '../helpers/scene.js';
 import type { Step } from '../helpers/scripted-upstream.js';
 import { chunksOf, eventsOf, streamResponse, streamText, textOf, textsOf } from '../helpers/stream-client.js';
 
@@ -49,7 +49,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'usage comes in a stream exactly when the client asked for it; the upstream is always asked',
   () => ({ script: () => streamReply(streamEvents(PIECES)) }),
   async (scene) => {
@@ -78,7 +78,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'other stream options the client gave stay beside ours',
   () => ({ script: () => streamReply(streamEvents(PIECES)) }),
   async (scene) => {
@@ -111,7 +111,7 @@ for (const acceptEncoding of ['identity', 'gzip, deflate, br']) {
   );
 }
 
-onEveryHost(
+onBareHost(
   'an upstream that knows no stream_options is asked again without, and from then on only without',
   () => ({
     script: (request) =>

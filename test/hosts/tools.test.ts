@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type OpenAI from 'openai';
 import { reply, streamEvents, streamReply, wholeChat } from '../helpers/chat-answers.js';
 import { within } from '../helpers/deadline.js';
-import { MODEL, onEveryHost } from '../helpers/scene.js';
+import { MODEL, onBareHost } from '../helpers/scene.js';
 import type { SeenRequest, Step } from '../helpers/scripted-upstream.js';
 
 const CALLS = [
@@ -45,7 +45,7 @@ function wireCall({ id, name, arguments: text }: (typeof CALLS)[number]): Record
   return { id, type: 'function', function: { name, arguments: text } };
 }
 
-onEveryHost(
+onBareHost(
   'parallel tool calls over a stream are put together by the client’s own helper, and the loop that answers them ends',
   () => ({ script: answer }),
   async ({ client, upstream, setup }) => {
@@ -69,7 +69,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'the client’s own tool runner gets through to the last answer, whole and streamed',
   () => ({ script: answer }),
   async ({ client, upstream }) => {

@@ -5,7 +5,7 @@ import { recordUsage, usageRecordOf } from '../contracts/usage-store.js';
 import { ownersKeys, SECRETS } from '../helpers/forward-scene.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
 import { BARE_HOST } from '../helpers/hosts.js';
-import { CALL, onBareHost, onEveryHost, type Scene, withScene } from '../helpers/scene.js';
+import { CALL, onBareHost, type Scene, withScene } from '../helpers/scene.js';
 import { sqliteFolder } from '../helpers/sqlite.js';
 
 const HOUR_MS = 3_600_000;
@@ -34,7 +34,7 @@ async function call(scene: Scene, secret: string, model = 'priced'): Promise<voi
   await scene.client({ apiKey: secret }).chat.completions.create({ ...CALL, model });
 }
 
-onEveryHost('GET /v1/usage tells of all keys of the caller’s owner, and of nobody else’s', given, async (scene) => {
+onBareHost('GET /v1/usage tells of all keys of the caller’s owner, and of nobody else’s', given, async (scene) => {
   for (const secret of [SECRETS.ann, SECRETS.annToo, SECRETS.annToo]) await call(scene, secret);
   await call(scene, SECRETS.lone);
   for (const secret of [SECRETS.ann, SECRETS.annToo]) {
@@ -137,7 +137,7 @@ it('a report on SQLite is exact to the second, and has what began just now', asy
   });
 });
 
-onEveryHost('what cannot be reported is refused in OpenAI’s words', given, async (scene) => {
+onBareHost('what cannot be reported is refused in OpenAI’s words', given, async (scene) => {
   const bad: readonly (readonly [query: string, param: string, code: string])[] = [
     ['start_time=yesterday', 'start_time', 'invalid_type'],
     ['start_time=1.5', 'start_time', 'invalid_type'],

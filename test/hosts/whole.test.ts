@@ -3,7 +3,7 @@ import type OpenAI from 'openai';
 import { reply, USAGE, wholeChat } from '../helpers/chat-answers.js';
 import { SECRET } from '../helpers/gateway-options.js';
 import { rawChat, rawExchange } from '../helpers/raw-client.js';
-import { CALL, MESSAGES, MODEL, onEveryHost, UPSTREAM_KEY } from '../helpers/scene.js';
+import { CALL, MESSAGES, MODEL, onBareHost, onEveryHost, UPSTREAM_KEY } from '../helpers/scene.js';
 
 onEveryHost(
   'the official client gets a whole answer, its request id, and the record of it is exact',
@@ -73,7 +73,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'structured output arrives parsed by the client’s own helper, and a refusal as a refusal',
   () => ({
     script: (_request, index) =>
@@ -102,7 +102,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'n answers, tool calls and log probabilities of a whole answer pass unharmed',
   () => ({ script: () => reply(RICH_ANSWER) }),
   async ({ client }) => {
@@ -112,7 +112,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'a renamed model is known to the client by its public name alone',
   () => ({
     script: () => reply(wholeChat('Hello', { model: 'vendor/secret-model-2026' })),
@@ -132,7 +132,7 @@ onEveryHost(
   },
 );
 
-onEveryHost(
+onBareHost(
   'a key in x-api-key is as good as one in authorization',
   () => ({}),
   async ({ host }) => {

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import busboy from 'busboy';
 import fc from 'fast-check';
 import { boundaryOf, multipartModels } from '../../src/http/multipart-model.js';
+import { runs } from '../helpers/depth.js';
 
 const BOUNDARY = 'b0undary';
 
@@ -226,7 +227,7 @@ describe('against a real parser', () => {
         assert.equal(state, watch([bytes]).state, 'cuts change nothing');
         if (state === 'closed') assert.deepEqual(models, await parsed(bytes));
       }),
-      { numRuns: 2_000 },
+      runs(200),
     );
   });
 
@@ -239,7 +240,7 @@ describe('against a real parser', () => {
         const others = await parsed(bytes);
         if (state === 'closed' && others !== 'refused') assert.deepEqual(models, others);
       }),
-      { numRuns: 4_000 },
+      runs(400),
     );
   });
 });

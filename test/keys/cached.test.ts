@@ -6,6 +6,7 @@ import type { ApiKey, KeyStore } from '../../src/keys/key-store.js';
 import { memoryKeys } from '../../src/keys/memory.js';
 import { createKey, hashSecret } from '../../src/keys/secret.js';
 import { keyStoreContract } from '../contracts/key-store.js';
+import { runs } from '../helpers/depth.js';
 
 keyStoreContract('cachedKeys', (keys) => cachedKeys(memoryKeys(keys.map(({ hash, key }) => ({ ...key, hash })))));
 
@@ -203,7 +204,7 @@ describe('cachedKeys', () => {
         }
         assert.equal(await cache.find(hash), undefined);
       }),
-      { numRuns: 500 },
+      runs(50),
     );
   });
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DEADLINE_MS, within } from '../helpers/deadline.js';
+import { DEADLINE_MS, eventually, within } from '../helpers/deadline.js';
 import { range } from '../helpers/in-parallel.js';
 import { chaosPlan, chaosUpstream, type UpstreamBook } from './chaos-upstream.js';
 import { type ClientEntry, type ClientTarget, callOrder, makeCall, newAgent } from './clients.js';
@@ -36,8 +36,9 @@ const FIRST_ID = 10_000;
 const TIMEOUT_MS = 20_000;
 /** Of kills that hit a process while it starts and recovers what the one before it left. */
 const EARLY_SHARE = 0.15;
-/** Of the others, those that get the time to answer many calls. */
-const LONG_SHARE = 0.15;
+/** One in so many gets the time to answer many calls, however slow the machine is. */
+const LONG_EVERY = 7;
+const LONG_ANSWERS = 60;
 
 /** Clients call, servers die: what clients and upstream saw of it. */
 export async function crashRun({ folder, file, seed, ends, signal, clients }: CrashOptions): Promise<CrashRun> {
@@ -59,15 +60,17 @@ export async function crashRun({ folder, file, seed, ends, signal, clients }: Cr
       const server = spare;
       if (epoch < ends) spare = folder.start();
       const isLast = epoch === ends;
-      const isEarly = !isLast && signal === 'SIGKILL' && chance.chance(EARLY_SHARE);
+      const isLong = epoch % LONG_EVERY === 1;
+      const isEarly = !isLast && !isLong && signal === 'SIGKILL' && chance.chance(EARLY_SHARE);
       if (isEarly) void sleep(chance.between(0, 100)).then(() => server.kill('SIGKILL'));
       const port = await portOf(server, order, isEarly);
       if (port === undefined) endedEarly += 1;
       else {
         const target = { port, agent: newAgent(), epoch };
+        const first = made.length;
         const working = callInTurns(target, { server, chance, keys, made });
-        const runMs = chance.between(0, chance.chance(LONG_SHARE) ? 1_000 : 300);
-        if (!isEarly) void sleep(runMs).then(() => server.kill(isLast ? 'SIGTERM' : signal));
+        if (isLong) await answered(made, first, LONG_ANSWERS);
+        if (!isEarly) void sleep(chance.between(0, 300)).then(() => server.kill(isLast ? 'SIGTERM' : signal));
         await within(working, `the clients of server ${epoch} to be done`, 2 * DEADLINE_MS);
         target.agent.destroy();
       }
@@ -78,6 +81,16 @@ export async function crashRun({ folder, file, seed, ends, signal, clients }: Cr
     await upstream.close();
   }
   return { clients: made, upstream: upstream.book, keys, endedEarly, errors };
+}
+
+/** Resolves when so many of the calls that were made after the first ones have been answered. */
+function answered(made: readonly ClientEntry[], first: number, count: number): Promise<void> {
+  const complete = (): number => made.slice(first).filter(({ end }) => end === 'complete').length;
+  return eventually(
+    () => complete() >= count,
+    () => `${count} answers, not ${complete()}`,
+    2 * DEADLINE_MS,
+  );
 }
 
 /** `undefined`: it was killed first. */

@@ -2,13 +2,14 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { verifySums } from 'megallm-middleware/sqlite';
+import { DEPTH } from '../helpers/depth.js';
 import { assertNone, type Books, differences, tally } from './books.js';
 import { crashRun } from './crash-run.js';
 import { limiterLeftovers, readRows, reportDifferences } from './read-file.js';
 import { costOf, type SceneKey } from './scene.js';
 import { type ServerFolder, serverFolder } from './server-process.js';
 
-const KILLS = Number(process.env.MEGALLM_KILLS ?? 100);
+const KILLS = 10 * DEPTH;
 const SEED = Number(process.env.MEGALLM_SEED ?? Date.now() % 1_000_000);
 /** What a machine that does nothing else needs for one kill, several times over. */
 const MS_PER_KILL = 3_000;
@@ -17,6 +18,7 @@ const CLIENTS = 60;
 describe(`${KILLS} × SIGKILL at any instant under load, on one file`, { timeout: 60_000 + KILLS * MS_PER_KILL }, () => {
   let folder: ServerFolder;
   let file: string;
+  let told = '';
   let books: Books & { readonly keys: readonly SceneKey[] };
 
   before(async () => {
@@ -24,12 +26,13 @@ describe(`${KILLS} × SIGKILL at any instant under load, on one file`, { timeout
     file = join(folder.path, 'killed.db');
     const run = await crashRun({ folder, file, seed: SEED, ends: KILLS, signal: 'SIGKILL', clients: CLIENTS });
     books = { clients: run.clients, upstream: run.upstream, keys: run.keys, rows: readRows(file), costOf };
-    console.log(`${KILLS} kills (${run.endedEarly} before it listened), seed ${SEED}, ${tally(books)}`);
+    told = `${KILLS} kills (${run.endedEarly} before it listened), seed ${SEED}, ${tally(books)}`;
     assertNone(run.errors);
   });
   after(() => folder.remove());
 
-  it('F1 F2: no row is missing, no token of a completed call is wrong, and others are between delivered and reserved', () => {
+  it('F1 F2: no row is missing, no token of a completed call is wrong, and others are between delivered and reserved', (context) => {
+    context.diagnostic(told);
     assertNone(differences(books));
     const { clients, rows } = books;
     assert.ok(clients.length > KILLS * 20, 'there was something to lose');

@@ -102,19 +102,21 @@ describe('four processes share one file, and one owner calls all of them at once
     assert.equal(mostRunning(), PLACES);
   });
 
-  it('requests: never more than the bucket holds and what flows back meanwhile', async () => {
+  it('requests: never more than the bucket holds and what flows back meanwhile', async (context) => {
     const { entries, spanMs } = await hammer('requests', 4 * REQUESTS);
     const admitted = completeOf(entries);
     const most = REQUESTS * (1 + spanMs / 60_000);
-    console.log(`${admitted} of ${entries.length} requests admitted in ${Math.round(spanMs)} ms; at most ${most}`);
+    context.diagnostic(
+      `${admitted} of ${entries.length} requests admitted in ${Math.round(spanMs)} ms; at most ${most}`,
+    );
     assert.ok(admitted >= REQUESTS && admitted <= most, `${admitted} admitted, ${REQUESTS} to ${most} are right`);
   });
 
-  it('tokens: the same', async () => {
+  it('tokens: the same', async (context) => {
     const { entries, spanMs } = await hammer('tokens', 400);
     const used = completeOf(entries) * (OUTPUT_TOKENS + 1);
     const most = TOKENS * (1 + spanMs / 60_000);
-    console.log(`${used} tokens used in ${Math.round(spanMs)} ms; at most ${most}`);
+    context.diagnostic(`${used} tokens used in ${Math.round(spanMs)} ms; at most ${most}`);
     assert.ok(used <= most && used > TOKENS * 0.9, `${used} used, up to ${most} are right`);
   });
 

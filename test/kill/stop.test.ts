@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { verifySums } from 'megallm-middleware/sqlite';
+import { DEPTH } from '../helpers/depth.js';
 import { assertNone, differences, tally } from './books.js';
 import { crashRun } from './crash-run.js';
 import { limiterLeftovers, readRows } from './read-file.js';
 import { costOf } from './scene.js';
 import { type ServerFolder, serverFolder } from './server-process.js';
 
-/** One for five kills. */
-const STOPS = Math.ceil(Number(process.env.MEGALLM_KILLS ?? 100) / 5);
+const STOPS = 2 * DEPTH;
 const SEED = Number(process.env.MEGALLM_SEED ?? Date.now() % 1_000_000);
 const MS_PER_STOP = 5_000;
 
@@ -20,11 +20,11 @@ describe(`${STOPS} × SIGTERM under load, on one file`, { timeout: 60_000 + STOP
   });
   after(() => folder.remove());
 
-  it('F3: running calls end, and no row is lost or left to recovery', async () => {
+  it('F3: running calls end, and no row is lost or left to recovery', async (context) => {
     const file = join(folder.path, 'stopped.db');
     const run = await crashRun({ folder, file, seed: SEED, ends: STOPS, signal: 'SIGTERM', clients: 60 });
     const books = { clients: run.clients, upstream: run.upstream, keys: run.keys, rows: readRows(file), costOf };
-    console.log(`${STOPS} stops, seed ${SEED}, ${tally(books)}`);
+    context.diagnostic(`${STOPS} stops, seed ${SEED}, ${tally(books)}`);
     assertNone(run.errors);
     assertNone(differences(books));
     assertNone(books.rows.filter(({ outcome }) => outcome === 'interrupted'));

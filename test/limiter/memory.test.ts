@@ -4,11 +4,12 @@ import fc from 'fast-check';
 import type { Draw, Reservation } from '../../src/limits/limiter-store.js';
 import { memoryLimiter } from '../../src/limits/memory.js';
 import { limiterStoreContract } from '../contracts/limiter-store.js';
+import { runs } from '../helpers/depth.js';
 import { limiterModelTest } from './model.js';
 
 limiterStoreContract('memoryLimiter', () => memoryLimiter());
 limiterModelTest('memoryLimiter', () => memoryLimiter({ maxBuckets: 1_000, maxBudgets: 1_000 }), {
-  commands: 100_000,
+  commands: 10_000,
 });
 
 describe('memoryLimiter', () => {
@@ -38,7 +39,7 @@ describe('memoryLimiter', () => {
           }
         },
       ),
-      { numRuns: 150 },
+      runs(15),
     );
   });
 

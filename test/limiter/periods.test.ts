@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { periodsOf } from '../../src/limits/periods.js';
+import { runs } from '../helpers/depth.js';
 
 const HOUR_MS = 3_600_000;
 
@@ -62,7 +63,7 @@ describe('E27 budget periods', () => {
           assert.deepEqual(periodsOf(zone)(span, period.to - 1), period);
         },
       ),
-      { numRuns: 2_000 },
+      runs(200),
     );
   });
 

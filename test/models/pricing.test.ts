@@ -10,6 +10,7 @@ import {
   toPrice,
   worstCostNanoUsd,
 } from '../../src/models/pricing.js';
+import { runs } from '../helpers/depth.js';
 
 const NOTHING: PricedTokens = {
   inputTokens: 0,
@@ -109,7 +110,7 @@ describe('E12: money is whole billionths of a dollar', () => {
         assert.ok(Number.isSafeInteger(cost) && cost >= 0, String(cost));
         assert.equal(BigInt(cost), exactCost(price, tokens));
       }),
-      { numRuns: 10_000 },
+      runs(1_000),
     );
   });
 
@@ -123,7 +124,7 @@ describe('E12: money is whole billionths of a dollar', () => {
         };
         assert.ok(costNanoUsd(price, more) >= costNanoUsd(price, tokens));
       }),
-      { numRuns: 5_000 },
+      runs(500),
     );
   });
 
@@ -154,7 +155,7 @@ describe('E12: money is whole billionths of a dollar', () => {
         assert.ok(Number.isSafeInteger(worst));
         assert.ok(worst >= costNanoUsd(price, tokens));
       }),
-      { numRuns: 10_000 },
+      runs(1_000),
     );
   });
 

@@ -11,7 +11,7 @@ export default async function* events(source) {
       yield line({ kind: 'begun', path });
     } else if (type === 'test:pass' || type === 'test:fail') {
       path.length = data.nesting;
-      yield line(endOf(type, data, [...path, data.name]));
+      yield line({ ...endOf(type, data, [...path, data.name]), ms: data.details.duration_ms });
     } else if (type === 'test:diagnostic' && data.nesting > 0) {
       yield line({ kind: 'note', text: data.message });
     }

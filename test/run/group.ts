@@ -9,6 +9,9 @@ import { DEPTH } from '../helpers/depth.js';
 /** A test that takes longer hangs. Node 20 and 22 know no limit for every test, but one for whole files. */
 const TEST_TIMEOUT_MS = 120_000 * DEPTH;
 
+// What a test started, such as a server, is ended by its own listener to the end of the process.
+process.once('SIGTERM', () => process.exit(143));
+
 let limit: NodeJS.Timeout | undefined;
 
 beforeEach((context) => {

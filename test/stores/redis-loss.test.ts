@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, it, type TestContext } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import {
   type RedisClient,
@@ -11,13 +11,13 @@ import {
 } from 'megallm-middleware/redis';
 import type { Draw, Reservation } from '../../src/limits/limiter-store.js';
 import { eventually, gate, within } from '../helpers/deadline.js';
+import { DEPTH, patience, TOO_SHALLOW } from '../helpers/depth.js';
 import { budgetedCalls } from '../helpers/redis-budget.js';
 import { noRedis, type RedisServer, redisServer } from '../helpers/redis-server.js';
 
-/** How long Redis is gone. */
-const OUTAGE_MS = Number(process.env.MEGALLM_REDIS_OUTAGE_MS ?? 10_000);
+const OUTAGE_MS = DEPTH * 1_000;
 
-describe('Redis is lost', { skip: noRedis }, () => {
+describe('Redis is lost', { skip: noRedis || TOO_SHALLOW, timeout: patience(60_000) }, () => {
   let server: RedisServer;
   let limiters: RedisLimiter[] = [];
   before(async () => {
@@ -31,10 +31,10 @@ describe('Redis is lost', { skip: noRedis }, () => {
     return limiter;
   }
 
-  function test(name: string, run: () => Promise<void>): void {
-    it(name, async () => {
+  function test(name: string, run: (context: TestContext) => Promise<void>): void {
+    it(name, async (context) => {
       try {
-        await run();
+        await run(context);
       } finally {
         server.resume();
         for (const limiter of limiters) await limiter.close();
@@ -56,7 +56,7 @@ describe('Redis is lost', { skip: noRedis }, () => {
     reservation({ draws: [{ bucket: 'b', capacity: 10, refillPerMs: 0, amount: 1, ...draw }] });
   const ask = (limiter: RedisLimiter, wanted: Reservation) => limiter.reserve(wanted, Date.now());
 
-  test('I1 killed and restarted empty under load: at most twice the limit, then the limit, and back within seconds', async () => {
+  test('I1 killed and restarted empty under load: at most twice the limit, then the limit, and back within seconds', async (context) => {
     const capacity = 240;
     const refillPerMs = capacity / 60_000;
     const prefix = randomUUID();
@@ -100,15 +100,15 @@ describe('Redis is lost', { skip: noRedis }, () => {
     isOver = true;
     await within(Promise.all(load), 'the end of the load');
     const flowed = refillPerMs * (performance.now() - started);
-    console.log(
-      `granted ${before} before, ${during} during, ${grantedAt.length} in all; bound ${2 * capacity + flowed}`,
-    );
+    // While it tells Redis what it granted, each may grant one call more, of which Redis hears a second later.
+    const bound = 2 * capacity + flowed + machines.length;
+    context.diagnostic(`granted ${before} before, ${during} during, ${grantedAt.length} in all; bound ${bound}`);
     assert.ok(before >= capacity, 'the limit was reached before');
     assert.ok(during >= capacity - 10, 'each machine granted its share');
-    assert.ok(grantedAt.length <= 2 * capacity + flowed, `${grantedAt.length} are more than ${2 * capacity + flowed}`);
+    assert.ok(grantedAt.length <= bound, `${grantedAt.length} are more than ${bound}`);
   });
 
-  test('I1 budgets are closed while Redis is lost, and never overrun when it comes back with less than it knew', async () => {
+  test('I1 budgets are closed while Redis is lost, and never overrun when it comes back with less than it knew', async (context) => {
     const calls = budgetedCalls(limiterOn(), { capacity: 20_000 });
     calls.start(8);
     await eventually(() => calls.spent() > 1_500, 'the first calls', 30_000);
@@ -121,7 +121,7 @@ describe('Redis is lost', { skip: noRedis }, () => {
     await server.start();
     await eventually(() => calls.isUsedUp(), 'the budget is used up', 30_000);
     await calls.stop();
-    console.log(`spent ${calls.spent()} of 20000, ${calls.unavailable()} calls unavailable`);
+    context.diagnostic(`spent ${calls.spent()} of 20000, ${calls.unavailable()} calls unavailable`);
     assert.ok(calls.spent() <= 20_000, `${calls.spent()}`);
     assert.equal(calls.worst() <= 20_000, true, `at worst ${calls.worst()}`);
   });
@@ -142,7 +142,7 @@ describe('Redis is lost', { skip: noRedis }, () => {
     assert.deepEqual((await look())?.remaining, [5]);
   });
 
-  test('I3 FLUSHALL under load overruns no budget', async () => {
+  test('I3 FLUSHALL under load overruns no budget', async (context) => {
     const calls = budgetedCalls(limiterOn(), { capacity: 15_000 });
     calls.start(8);
     for (const spent of [1_000, 3_000]) {
@@ -151,7 +151,7 @@ describe('Redis is lost', { skip: noRedis }, () => {
     }
     await eventually(() => calls.isUsedUp(), 'the budget is used up', 30_000);
     await calls.stop();
-    console.log(`spent ${calls.spent()} of 15000, ${calls.unavailable()} calls unavailable`);
+    context.diagnostic(`spent ${calls.spent()} of 15000, ${calls.unavailable()} calls unavailable`);
     assert.ok(calls.worst() <= 15_000, `at worst ${calls.worst()}`);
     assert.ok(calls.unavailable() > 0);
   });

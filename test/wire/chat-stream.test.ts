@@ -4,6 +4,7 @@ import { createParser } from 'eventsource-parser';
 import fc from 'fast-check';
 import { ChatStream } from '../../src/wire/chat/stream.js';
 import type { WatchOptions } from '../../src/wire/watched-stream.js';
+import { runs } from '../helpers/depth.js';
 
 const PLAIN: WatchOptions = {
   hideUsage: false,
@@ -98,7 +99,7 @@ describe('watchChatStream', () => {
           assert.ok(!shown.includes('data: [DONE]'), 'the end is held back until the call is settled');
         },
       ),
-      { numRuns: 2_000 },
+      runs(200),
     );
   });
 
@@ -167,7 +168,7 @@ describe('watchChatStream', () => {
           assert.ok(stream.deliveredTokens() >= events.filter(({ delta: said }) => textIn(said) > 0).length);
         },
       ),
-      { numRuns: 3_000 },
+      runs(300),
     );
   });
 
@@ -186,7 +187,7 @@ describe('watchChatStream', () => {
         }
         assert.equal(stream.failure === undefined, parses, quoted);
       }),
-      { numRuns: 5_000 },
+      runs(500),
     );
   });
 

@@ -18,6 +18,7 @@ import { readResponsesRequest } from '../../src/wire/responses/request.js';
 import { ResponseEncoder } from '../../src/wire/responses/stream.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';
 import { recordedAnswers, recordingsAreMissing } from '../conformance/recordings.js';
+import { runs } from '../helpers/depth.js';
 import { type ReadEvent, readEvents } from './read-events.js';
 
 const NOW = 1_770_000_000_000;
@@ -416,7 +417,7 @@ describe('responsesEvents', () => {
         const whole = completedResponse(HEAD, await completionOf(chunks), NOW + 2_000);
         assert.deepEqual(streamed.response, whole);
       }),
-      { numRuns: 300 },
+      runs(30),
     );
   });
 
@@ -429,7 +430,7 @@ describe('responsesEvents', () => {
         const whole = completedResponse(HEAD, await completionOf(chunks), NOW);
         assert.deepEqual(saidIn(streamed.response), saidIn(whole));
       }),
-      { numRuns: 300 },
+      runs(30),
     );
   });
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { readUsage, type TokenUsage, UsageTail } from '../../src/wire/usage.js';
+import { runs } from '../helpers/depth.js';
 
 const NOTHING: TokenUsage = {
   inputTokens: 0,
@@ -128,7 +129,7 @@ describe('readUsage', () => {
         assert.ok((read.inputAudioTokens ?? 0) + (read.inputImageTokens ?? 0) <= read.inputTokens);
         assert.ok((read.reasoningTokens ?? 0) + (read.outputAudioTokens ?? 0) <= read.outputTokens);
       }),
-      { numRuns: 20_000 },
+      runs(2_000),
     );
     assert.ok(believed > 100, `${believed} believed`);
   });

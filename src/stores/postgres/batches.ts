@@ -15,8 +15,8 @@ interface Waiting<Job, Result> {
 const MAX_JOBS = 256;
 
 /**
- * Puts the jobs that come while a batch is under way together into the next one: the round trips, the commit and its wait for
- * the disk are the same for all. A failure that is due to one job fails that job alone.
+ * Puts the jobs that come while a batch is under way together into the next one: the round trips, the commit and its
+ * wait for the disk are the same for all. A failure that is due to one job fails that job alone.
  * @param run does all jobs of a batch, or none when it rejects, and gives their results in order.
  */
 export function batches<Job, Result>(
@@ -58,8 +58,8 @@ export function batches<Job, Result>(
 }
 
 /**
- * Whether one job may have caused the failure, and others may succeed: bad data (22), a broken rule (23), a conflict with another
- * transaction (40), a name that is too long for an index (54).
+ * Whether one job may have caused the failure, and others may succeed: bad data (22), a broken rule (23), a conflict
+ * with another transaction (40), a name that is too long for an index (54).
  */
 function isDueToOne(error: unknown): boolean {
   return error instanceof Error && 'code' in error && /^(?:22|23|40|54)...$/.test(String(error.code));

@@ -45,8 +45,8 @@ export function callAsHour({ at = CALL_HOUR, sign = '' }: { at?: string; sign?: 
 }
 
 /**
- * Ends a statement that changes calls: takes the calls of `undone` away from the sums of their hours, and adds those of `done`.
- * Rows are locked in one order, so that no two statements wait for each other.
+ * Ends a statement that changes calls: takes the calls of `undone` away from the sums of their hours, and adds those of
+ * `done`. Rows are locked in one order, so that no two statements wait for each other.
  */
 export function addToHours(schema: string, { undone, done }: { undone: string; done?: string }): string {
   const hour = HOUR_COLUMNS.join(', ');

@@ -13,7 +13,8 @@ export interface Instance {
   /** Milliseconds for which it may still be alive when it is not heard of. */
   readonly leaseMs: number;
   /**
-   * Makes a statement, or part of one, that tells that the instance lives, and registers it anew where it was struck off.
+   * Makes a statement, or part of one, that tells that the instance lives, and registers it anew where it was struck
+   * off.
    * @param place of the id among the values; the lease comes after it.
    */
   aliveSql(place: number): string;
@@ -84,8 +85,8 @@ function written(run: (rows: readonly Values[]) => Promise<unknown>): Batches<Va
 }
 
 /**
- * Always true; it only gives an order. An instance's row is locked before those of its calls, and hours come last, here and
- * when the calls of a dead instance are settled: no two of these statements wait for each other.
+ * Always true; it only gives an order. An instance's row is locked before those of its calls, and hours come last, here
+ * and when the calls of a dead instance are settled: no two of these statements wait for each other.
  */
 const ALIVE_FIRST = '(SELECT count(*) FROM alive) >= 0';
 
@@ -100,8 +101,8 @@ function openStatement(schema: string, alive: string): string {
 }
 
 /**
- * Settles the rows of `$1` that are open, even if another process has already declared their process dead. `$2`: it is that other
- * process that settles.
+ * Settles the rows of `$1` that are open, even if another process has already declared their process dead. `$2`: it is
+ * that other process that settles.
  */
 export function settleStatement(schema: string): string {
   const columns = Object.keys({ ...START_COLUMNS, ...END_COLUMNS });
@@ -185,7 +186,10 @@ function endValues(record: UsageRecord): Values {
   };
 }
 
-/** Replaces characters that PostgreSQL cannot keep, NUL and lone surrogates: a call with such a name must be recorded, too. */
+/**
+ * Replaces characters that PostgreSQL cannot keep, NUL and lone surrogates: a call with such a name must be recorded,
+ * too.
+ */
 export function clean(name: string): string {
   return name.toWellFormed().replaceAll('\0', '\uFFFD');
 }

@@ -22,14 +22,16 @@ const TIDY_EVERY = 64;
 const TOO_FAR_MS = 60_000;
 
 /**
- * Keeps limit counters in the database. A transaction serves all waiting calls of a process; the transactions of all processes
- * come one after the other, each with the whole state to itself.
+ * Keeps limit counters in the database. A transaction serves all waiting calls of a process; the transactions of all
+ * processes come one after the other, each with the whole state to itself.
  */
 export function postgresLimiter(db: Database, time: 'server' | 'caller'): PostgresLimiter {
   const tables = limiterTables(db.schema);
   let transactions = 0;
 
-  /** Loads rows. After the database's clock was ahead and was set right, the limiter would stand still: it is set back. */
+  /**
+   * Loads rows. After the database's clock was ahead and was set right, the limiter would stand still: it is set back.
+   */
   async function load(query: Query, jobs: readonly Job[]): Promise<LimiterRows> {
     const wanted = wantedBy(jobs, time);
     const rows = await tables.load(query, wanted);

@@ -23,7 +23,9 @@ export type Row = Readonly<Record<string, unknown>>;
 /** Runs one statement; values are bound, never part of the text. */
 export type Query = (text: string, values?: unknown[]) => Promise<readonly Row[]>;
 
-/** The database as the stores see it. A step that takes longer than `timeoutMs` fails, and its connection is given up. */
+/**
+ * The database as the stores see it. A step that takes longer than `timeoutMs` fails, and its connection is given up.
+ */
 export interface Database {
   /** Name of the schema, quoted: it may stand in a statement as it is. */
   readonly schema: string;

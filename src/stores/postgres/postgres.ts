@@ -21,10 +21,10 @@ export { verifySums } from './reports.js';
 
 export interface PostgresStoreOptions {
   /**
-   * The application's own pool, a `Pool` of `pg`, with PostgreSQL's default isolation, read committed. It may serve other
-   * purposes, too, and is not ended here. Errors of its idle connections are listened to, so that they do not end the process.
-   * Make it with `new Pool({ statement_timeout: 4_000 })`, a little less than `timeoutMs`: else a statement that was given up
-   * goes on in the server.
+   * The application's own pool, a `Pool` of `pg`, with PostgreSQL's default isolation, read committed. It may serve
+   * other purposes, too, and is not ended here. Errors of its idle connections are listened to, so that they do not end
+   * the process. Make it with `new Pool({ statement_timeout: 4_000 })`, a little less than `timeoutMs`: else a
+   * statement that was given up goes on in the server.
    */
   readonly pool: PostgresPool;
   /** Name of the schema that holds the tables; made when it is not there. @default 'megallm' */
@@ -32,8 +32,8 @@ export interface PostgresStoreOptions {
   /** Most milliseconds of one step, waiting for a connection included; a slower one is refused. @default 5_000 */
   readonly timeoutMs?: number;
   /**
-   * Milliseconds, by the database's time, for which a process that is not heard of may still be alive. After that its open calls
-   * are settled as `interrupted`. Each process tells three times in this time that it lives. @default 15_000
+   * Milliseconds, by the database's time, for which a process that is not heard of may still be alive. After that its
+   * open calls are settled as `interrupted`. Each process tells three times in this time that it lives. @default 15_000
    */
   readonly leaseMs?: number;
   /** Most objects of one owner; above it, the owner's object unused for longest goes. @default 10_000 */
@@ -57,9 +57,9 @@ export interface PostgresStore {
 }
 
 /**
- * Keeps all stores of a gateway in PostgreSQL 12 or newer, for any number of machines, and makes the tables. While the database
- * is away every method rejects, at the latest after `timeoutMs`; once it is back, they work again. Calls that dead processes
- * left open are settled as soon as their leases are over and this process has been in touch for as long.
+ * Keeps all stores of a gateway in PostgreSQL 12 or newer, for any number of machines, and makes the tables. While the
+ * database is away every method rejects, at the latest after `timeoutMs`; once it is back, they work again. Calls that
+ * dead processes left open are settled as soon as their leases are over and this process has been in touch for as long.
  * @throws {TypeError} for a bad option.
  * @throws {Error} when the database does not answer or a newer version has made the tables.
  */

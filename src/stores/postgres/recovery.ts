@@ -21,7 +21,9 @@ export function thisInstance({ schema }: Database, leaseMs: number): Instance {
 
 /** Settles the calls of dead instances, as long as it runs. */
 export interface Recovery {
-  /** Stops, and strikes this instance off unless calls of its own are open, which are settled once its lease is over. */
+  /**
+   * Stops, and strikes this instance off unless calls of its own are open, which are settled once its lease is over.
+   */
   stop(): Promise<void>;
 }
 
@@ -77,8 +79,8 @@ export async function keepRecovering(
 }
 
 /**
- * Settles calls that one dead instance left open, and strikes it off with the last. After the database was away every lease is
- * over: instances that live must have had the time to renew theirs.
+ * Settles calls that one dead instance left open, and strikes it off with the last. After the database was away every
+ * lease is over: instances that live must have had the time to renew theirs.
  * @param inTouchMs milliseconds for which the database has been there without a gap.
  * @returns whether there may be more.
  */

@@ -19,7 +19,10 @@ import { assertPresent } from './schema.js';
 
 const SCOPE_COLUMNS = { key: 'key_id', owner: 'owner', tier: 'tier' };
 
-/** Reports sums for any period, exact to the millisecond: whole hours from their sums, the pieces around them from the calls. */
+/**
+ * Reports sums for any period, exact to the millisecond: whole hours from their sums, the pieces around them from the
+ * calls.
+ */
 export function postgresReports({ schema, query }: Database): Required<UsageReader> {
   return {
     async report(asked) {
@@ -88,7 +91,8 @@ function sourcesSql(schema: string, columns: string, filter: string): string {
 const VERIFY_TIMEOUT_MS = 3_600_000;
 
 /**
- * Adds up every hour of a `postgresStore` from its calls again, and compares it with the kept sums. The store may be in use.
+ * Adds up every hour of a `postgresStore` from its calls again, and compares it with the kept sums. The store may be in
+ * use.
  * @returns the hours that differ: none when all is well.
  * @throws {Error} when the schema is not there, or is not of this version.
  */

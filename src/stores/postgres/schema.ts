@@ -1,8 +1,8 @@
 import { type Database, numberOf } from './pool.js';
 
 /**
- * Steps by which a schema comes to its present form; `schema_version` counts those it has behind it. A published step is never
- * changed, only followed by others. Names are compared byte by byte.
+ * Steps by which a schema comes to its present form; `schema_version` counts those it has behind it. A published step
+ * is never changed, only followed by others. Names are compared byte by byte.
  */
 const MIGRATIONS: readonly ((schema: string) => string)[] = [
   (s) => `
@@ -98,8 +98,8 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
 ];
 
 /**
- * Brings the schema to its present form in one transaction, even if others try at the same time. Where no step is missing, the
- * right to read suffices.
+ * Brings the schema to its present form in one transaction, even if others try at the same time. Where no step is
+ * missing, the right to read suffices.
  * @throws {Error} when a newer version of this package has made it.
  */
 export async function migrate({ schema, query, transact }: Database): Promise<void> {

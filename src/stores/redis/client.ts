@@ -7,8 +7,8 @@ import { LIMITER_SCRIPT } from './script.js';
 export type SendCommand = (args: readonly string[], key: string) => PromiseLike<unknown>;
 
 /**
- * The application's own client: one of ioredis (a `Cluster` too), one of node-redis, or a function for every other, such as
- * `(args, key) => cluster.sendCommand(key, false, [...args])` for node-redis's cluster.
+ * The application's own client: one of ioredis (a `Cluster` too), one of node-redis, or a function for every other,
+ * such as `(args, key) => cluster.sendCommand(key, false, [...args])` for node-redis's cluster.
  */
 export type RedisClient =
   | { call(command: string, args: string[]): PromiseLike<unknown> }
@@ -19,7 +19,8 @@ export type RedisClient =
 export interface RedisScript {
   /**
    * Runs the script in one round trip, or two when Redis does not have it yet.
-   * @throws {Error} any error of the client, or when it took too long: then nobody knows whether the script ran, or will run.
+   * @throws {Error} any error of the client, or when it took too long: then nobody knows whether the script ran, or
+   * will run.
    */
   run(keys: readonly string[], args: readonly string[]): Promise<string>;
 }

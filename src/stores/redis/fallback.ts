@@ -148,7 +148,10 @@ export interface Leftovers {
 
 const AT_ONCE = 100;
 
-/** @param max most settlements remembered; above it, the oldest goes, and its reservation is given back when its time is up. */
+/**
+ * @param max most settlements remembered; above it, the oldest goes, and its reservation is given back when its time is
+ * up.
+ */
 export function leftovers(max: number): Leftovers {
   const byId = new Map<string, Settlement>();
   return {

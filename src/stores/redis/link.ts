@@ -96,7 +96,9 @@ export type RedisNotice =
   /** Redis throws keys away when its memory is full, and limits with them. The right policy is `noeviction`. */
   | { readonly kind: 'evicts'; readonly policy: string };
 
-/** Makes a check of the eviction policy, which is made once. A Redis that does not tell its policy is not asked again. */
+/**
+ * Makes a check of the eviction policy, which is made once. A Redis that does not tell its policy is not asked again.
+ */
 export function warnOfEviction(send: SendCommand, notify: (notice: RedisNotice) => void): () => Promise<void> {
   let isAsked = false;
   return async () => {

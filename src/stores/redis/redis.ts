@@ -15,26 +15,29 @@ export interface RedisLimiterOptions {
   /** The application's own client, of ioredis or node-redis. It stays the application's to connect and to close. */
   readonly client: RedisClient;
   /**
-   * Beginning of all keys, in braces. Limits of one prefix are one atomic step, also in a cluster, where they lie on one node.
-   * Gateways that share limits have the same prefix. @default 'megallm'
+   * Beginning of all keys, in braces. Limits of one prefix are one atomic step, also in a cluster, where they lie on
+   * one node. Gateways that share limits have the same prefix. @default 'megallm'
    */
   readonly prefix?: string;
   /** Most milliseconds of an answer; a slower one is a failure. @default 50 */
   readonly timeoutMs?: number;
   /**
-   * Policy while Redis is lost. `local`: each process grants its share of every limit, which is the limit divided by the number
-   * of processes last heard of, and at least 1 for each process. `deny`: `reserve` rejects. `allow`: all is granted. Under each
-   * policy, `reserve` rejects draws on budgets. @default 'local'
+   * Policy while Redis is lost. `local`: each process grants its share of every limit, which is the limit divided by
+   * the number of processes last heard of, and at least 1 for each process. `deny`: `reserve` rejects. `allow`: all is
+   * granted. Under each policy, `reserve` rejects draws on budgets. @default 'local'
    */
   readonly onStoreError?: OnStoreError;
   /**
-   * Milliseconds after a loss of Redis's memory for which `reserve` rejects draws on budgets: a call that was granted before may
-   * not stand in the ledger yet. Longer than the ledger's own timeout, which is 5 seconds in SQLite and Postgres. @default 6_000
+   * Milliseconds after a loss of Redis's memory for which `reserve` rejects draws on budgets: a call that was granted
+   * before may not stand in the ledger yet. Longer than the ledger's own timeout, which is 5 seconds in SQLite and
+   * Postgres. @default 6_000
    */
   readonly settleMs?: number;
   /** Most reservations, and most buckets, remembered while Redis is lost. @default 10_000 */
   readonly maxRemembered?: number;
-  /** Clock that decides: that of Redis, or, for tests, the instants given to `reserve` and `settle`. @default 'server' */
+  /**
+   * Clock that decides: that of Redis, or, for tests, the instants given to `reserve` and `settle`. @default 'server'
+   */
   readonly time?: 'server' | 'caller';
   /** Called when Redis is lost, when it is back, and when it may throw limits away. */
   readonly onNotice?: (notice: RedisNotice) => void;
@@ -56,19 +59,19 @@ const CHARGED_AT_ONCE = 100;
 const LIVE_MS = 10_000;
 
 /**
- * Keeps limit counters in Redis 6.2 or newer, for any number of machines: `memoryLimiter`'s rules and arithmetic by the clock of
- * Redis, in one round trip for each `reserve` and each `settle`.
+ * Keeps limit counters in Redis 6.2 or newer, for any number of machines: `memoryLimiter`'s rules and arithmetic by the
+ * clock of Redis, in one round trip for each `reserve` and each `settle`.
  *
- * Where Redis fails, or is slower than `timeoutMs`, `onStoreError` decides. Redis is lost after five failures, each of a call
- * that began after the failure before it. It is then asked once a second, and trusted again after three answers in a row. Under
- * `local`, all processes together grant at most twice the limit in the first minute after a loss (or the limit and one for each
- * process, where that is more), and one limit (or one for each process) from then on: their grants are drawn from Redis when it
- * is back. As many calls may run at once until those that Redis granted have ended.
+ * Where Redis fails, or is slower than `timeoutMs`, `onStoreError` decides. Redis is lost after five failures, each of
+ * a call that began after the failure before it. It is then asked once a second, and trusted again after three answers
+ * in a row. Under `local`, all processes together grant at most twice the limit in the first minute after a loss (or
+ * the limit and one for each process, where that is more), and one limit (or one for each process) from then on: their
+ * grants are drawn from Redis when it is back. As many calls may run at once until those that Redis granted have ended.
  *
- * Budgets are never overrun while one Redis is the master: the script notices a restarted, replaced or emptied Redis, and the
- * ledger is asked anew. Redis must be allowed to answer `INFO server` for that; else only a loss seen by this process is noticed.
- * Two masters at once, cut off from one another, each grant a budget: `min-replicas-to-write 1` makes the one without replicas
- * refuse.
+ * Budgets are never overrun while one Redis is the master: the script notices a restarted, replaced or emptied Redis,
+ * and the ledger is asked anew. Redis must be allowed to answer `INFO server` for that; else only a loss seen by this
+ * process is noticed. Two masters at once, cut off from one another, each grant a budget: `min-replicas-to-write 1`
+ * makes the one without replicas refuse.
  * @throws {TypeError} for a bad option; from `reserve` when a reservation of that id is held.
  */
 export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {

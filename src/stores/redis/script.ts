@@ -1,13 +1,14 @@
 /**
  * The limiter as one Lua script, which Redis runs as one step: `memoryLimiter`'s rules, and the arithmetic of
- * `src/limits/bucket.ts` in the same order, so that the same doubles come out. It touches no key that is not in KEYS. The takings
- * from a bucket, each with its reservation and the end of its time, stand beside the bucket; expired takings are given back when
- * the bucket is next asked for, which comes to the same as giving them back on time.
+ * `src/limits/bucket.ts` in the same order, so that the same doubles come out. It touches no key that is not in KEYS.
+ * The takings from a bucket, each with its reservation and the end of its time, stand beside the bucket; expired
+ * takings are given back when the bucket is next asked for, which comes to the same as giving them back on time.
  *
- * - KEYS: clock, epoch, reservation, then for each bucket the bucket and its takings, then one for each slot; for `beat` the
- *   machines.
+ * - KEYS: clock, epoch, reservation, then for each bucket the bucket and its takings, then one for each slot; for
+ *   `beat` the machines.
  * - ARGV: see `encode.ts`, which writes it.
- * - A bucket: five doubles: drawn, since, refillPerMs, the instant before which no taking expires, and a budget's epoch.
+ * - A bucket: five doubles: drawn, since, refillPerMs, the instant before which no taking expires, and a budget's
+ *   epoch.
  */
 export const LIMITER_SCRIPT = `
 local EPSILON, MAX_DRAWN, INFINITY = 1e-6, 268435456, math.huge

@@ -19,7 +19,9 @@ export interface Database {
   exec(sql: string): void;
   /** For statements that are run again and again. */
   prepare(sql: string): Statement;
-  /** Runs a statement once and reads its rows. Whole numbers are BigInts, as sums may need more than a double's 53 bits. */
+  /**
+   * Runs a statement once and reads its rows. Whole numbers are BigInts, as sums may need more than a double's 53 bits.
+   */
   query(sql: string, values?: Bindings): readonly Row[];
   close(): void;
 }
@@ -43,7 +45,8 @@ interface Driver {
 export type Connect = (file: string, options?: { readonly readOnly: boolean }) => Database;
 
 /**
- * Loads Node's own SQLite where it has one, from 22.13 on, else `@photostructure/sqlite`, which is the same for Node 20.
+ * Loads Node's own SQLite where it has one, from 22.13 on, else `@photostructure/sqlite`, which is the same for Node
+ * 20.
  * @throws {Error} naming the command that installs it, when there is neither.
  */
 export async function loadDriver(): Promise<Connect> {

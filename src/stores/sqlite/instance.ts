@@ -32,11 +32,13 @@ export interface DeadInstance {
   readonly id: string;
   /** Unix time in milliseconds. */
   readonly renewedAt: number;
-  /** Whether its process has ended. Otherwise its lease is over, but it may be asleep: its word counts when it wakes. */
+  /**
+   * Whether its process has ended. Otherwise its lease is over, but it may be asleep: its word counts when it wakes.
+   */
   readonly isGone: boolean;
   /**
-   * Whether this file is the ledger of its calls: it recorded some here, or any instance did since a day before its end, which
-   * may have come before its first call. `false`: its ledger may be another one.
+   * Whether this file is the ledger of its calls: it recorded some here, or any instance did since a day before its
+   * end, which may have come before its first call. `false`: its ledger may be another one.
    */
   readonly hasLedger: boolean;
 }
@@ -96,7 +98,10 @@ export function thisInstance(db: Database, clock: Clock): Instance {
   };
 }
 
-/** Names the pid namespace, as pids mean nothing outside: the containers of one pod share a host name, and all are pid 1. */
+/**
+ * Names the pid namespace, as pids mean nothing outside: the containers of one pod share a host name, and all are pid
+ * 1.
+ */
 function hostOf(): string {
   try {
     return `${hostname()} ${readlinkSync('/proc/self/ns/pid')}`;

@@ -105,7 +105,9 @@ export function limiterTables(db: Database, instance: string): LimiterTables {
   };
 }
 
-/** Whether a bucket may go. A full bucket means no more than an absent one, but an absent budget does not count as full. */
+/**
+ * Whether a bucket may go. A full bucket means no more than an absent one, but an absent budget does not count as full.
+ */
 function isSpare(bucket: KeptBucket, at: number): boolean {
   return bucket.endsAt === undefined ? usedOf(bucket, at) === 0 : bucket.endsAt + BUDGET_KEPT_MS <= at;
 }
@@ -128,8 +130,8 @@ function heldOf(json: string): Held {
 const TOO_FAR_MS = 60_000;
 
 /**
- * Sets the limiter's clock and all its instants back when it is ahead of the machine's: it was told a wrong time, and would
- * stand still until then. For a process that is alone with the file.
+ * Sets the limiter's clock and all its instants back when it is ahead of the machine's: it was told a wrong time, and
+ * would stand still until then. For a process that is alone with the file.
  */
 export function setClockRight(db: Database, now: number): void {
   const [row] = db.query('SELECT latest FROM limiter_clock');

@@ -31,10 +31,11 @@ export function sqliteLimiter(
 }
 
 /**
- * Settles the reservations of a dead instance, once its calls are settled: budgets at the cost of the call, all else as it was
- * reserved. A reservation without a row never became a call and comes back whole, as the row is there before the upstream is
- * asked. Runs within the caller's transaction.
- * @returns a function that tells whether that was all; the rest may be settled later, or comes back when its time is up.
+ * Settles the reservations of a dead instance, once its calls are settled: budgets at the cost of the call, all else as
+ * it was reserved. A reservation without a row never became a call and comes back whole, as the row is there before the
+ * upstream is asked. Runs within the caller's transaction.
+ * @returns a function that tells whether that was all; the rest may be settled later, or comes back when its time is
+ * up.
  */
 export function heldRecovery(db: Database, instance: Instance): (dead: DeadInstance) => boolean {
   const tables = limiterTables(db, instance.id);

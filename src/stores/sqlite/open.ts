@@ -7,9 +7,9 @@ export interface Connections {
   /** Its commits survive a power failure, too, where that was asked for. */
   readonly durable: Database;
   /**
-   * Does not wait for the disk: its commits survive the death of the process, but the latest perhaps not a power failure. For
-   * limits, which are old by then. NORMAL and not OFF: either connection may be the one that copies the log into the file, and
-   * without waiting then, it could tear the other's commits.
+   * Does not wait for the disk: its commits survive the death of the process, but the latest perhaps not a power
+   * failure. For limits, which are old by then. NORMAL and not OFF: either connection may be the one that copies the
+   * log into the file, and without waiting then, it could tear the other's commits.
    */
   readonly quick: Database;
 }
@@ -56,9 +56,9 @@ function writerTo(connect: Connect, file: string, synchronous: 'FULL' | 'NORMAL'
 }
 
 /**
- * Runs the settings, by which a file gets its log through the upgrade of a read lock. While another process is at the file,
- * SQLite refuses that at once, whatever `busy_timeout` says: two processes that waited for each other would wait for ever. It
- * does wait to begin a transaction.
+ * Runs the settings, by which a file gets its log through the upgrade of a read lock. While another process is at the
+ * file, SQLite refuses that at once, whatever `busy_timeout` says: two processes that waited for each other would wait
+ * for ever. It does wait to begin a transaction.
  */
 function set(db: Database, settings: string): void {
   for (let busy = 0; ; busy += 1) {
@@ -73,8 +73,9 @@ function set(db: Database, settings: string): void {
 }
 
 /**
- * Copies all of the log into the file, unless others use it, and closes both connections. The last to close a file would copy
- * it, too, but with @photostructure/sqlite a connection lives on until the garbage collector has found its last statement.
+ * Copies all of the log into the file, unless others use it, and closes both connections. The last to close a file
+ * would copy it, too, but with @photostructure/sqlite a connection lives on until the garbage collector has found its
+ * last statement.
  */
 export function closeFile({ durable, quick }: Connections): void {
   quick.close();
@@ -111,7 +112,10 @@ function openWhole(
   }
 }
 
-/** Checks the file for damage, opened for reading: the last writer to close a file copies its log into it, damaged or not. */
+/**
+ * Checks the file for damage, opened for reading: the last writer to close a file copies its log into it, damaged or
+ * not.
+ */
 function check(connect: Connect, file: string): void {
   try {
     openReadOnly(connect, file, 'quick').close();

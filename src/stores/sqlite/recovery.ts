@@ -40,8 +40,8 @@ export function keepRecovering(db: Database, { instance, clock }: { instance: In
 }
 
 /**
- * Settles all calls that dead instances left open, each once, even if others try at the same time. Gives back reservations of
- * instances whose process has ended. Runs within the caller's transaction.
+ * Settles all calls that dead instances left open, each once, even if others try at the same time. Gives back
+ * reservations of instances whose process has ended. Runs within the caller's transaction.
  */
 function recovery(db: Database, instance: Instance): () => void {
   const hours = hourSums(db);

@@ -29,7 +29,7 @@ export interface HourSums {
 }
 
 /** A settled call in the form of an hour's row. */
-export const CALL_AS_HOUR = [`at / ${HOUR_MS} * ${HOUR_MS} AS at`, ...HOUR_COLUMNS.slice(1), ...SUM_COLUMNS].join(', ');
+const CALL_AS_HOUR = [`at / ${HOUR_MS} * ${HOUR_MS} AS at`, ...HOUR_COLUMNS.slice(1), ...SUM_COLUMNS].join(', ');
 
 /** Prepares the statements of the hours' sums. */
 export function hourSums(db: Database): HourSums {
@@ -128,7 +128,8 @@ function filterValues({ only = {} }: UsageQuery): Bindings {
 }
 
 /**
- * Adds up every hour of a `sqliteStore` file from its calls again, and compares it with the kept sums. The file may be in use.
+ * Adds up every hour of a `sqliteStore` file from its calls again, and compares it with the kept sums. The file may be
+ * in use.
  * @returns the hours that differ: none when all is well.
  * @throws {Error} when the file is damaged, another program's or a newer version's, or not there.
  */

@@ -5,8 +5,8 @@ import { transact } from './writer.js';
 const APPLICATION_ID = 0x6d_67_6c_6d;
 
 /**
- * Steps by which a file comes to its present form; `user_version` counts those it has behind it. A published step is never
- * changed, only followed by others.
+ * Steps by which a file comes to its present form; `user_version` counts those it has behind it. A published step is
+ * never changed, only followed by others.
  */
 const MIGRATIONS: readonly string[] = [
   `

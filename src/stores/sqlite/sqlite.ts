@@ -25,8 +25,8 @@ export interface SqliteStoreOptions {
   /** Path of the file, on a disk of this machine; made when it is not there, readable for its owner alone. */
   readonly file: string;
   /**
-   * Whether the ledger's records must survive a power failure, `full`, or only the death of the process, `normal`, for which
-   * no write waits for the disk. @default 'full'
+   * Whether the ledger's records must survive a power failure, `full`, or only the death of the process, `normal`, for
+   * which no write waits for the disk. @default 'full'
    */
   readonly synchronous?: 'full' | 'normal';
   /** Most objects of one owner; above it, the owner's object unused for longest goes. @default 10_000 */
@@ -47,8 +47,9 @@ export interface SqliteStore {
 }
 
 /**
- * Opens a file with all stores of a gateway, for one machine and any number of its processes. Calls that a dead process left
- * open are settled as `interrupted` now, and later every 5 s. The whole file is read once, to check that it is not damaged.
+ * Opens a file with all stores of a gateway, for one machine and any number of its processes. Calls that a dead process
+ * left open are settled as `interrupted` now, and later every 5 s. The whole file is read once, to check that it is not
+ * damaged.
  * @throws {TypeError} for a bad option.
  * @throws {Error} when Node has no SQLite and `@photostructure/sqlite` is not installed, or when the file is damaged,
  * another program's, a newer version's, or locked for 5 s.

@@ -3,8 +3,8 @@ import type { Database } from './driver.js';
 /** Runs writes in the order in which they are asked for. */
 export interface Writer {
   /**
-   * Runs work in a transaction; resolves with its result once that is committed. The work may be run more than once and must
-   * change nothing but the database.
+   * Runs work in a transaction; resolves with its result once that is committed. The work may be run more than once and
+   * must change nothing but the database.
    */
   write<T>(work: () => T): Promise<T>;
   /** Commits waiting writes now, and refuses later ones. */
@@ -18,8 +18,8 @@ interface Job {
 }
 
 /**
- * Commits all writes of one turn of the event loop together: a commit waits for the disk, and one wait serves all. A write that
- * fails, fails alone; a commit that fails, fails them all.
+ * Commits all writes of one turn of the event loop together: a commit waits for the disk, and one wait serves all. A
+ * write that fails, fails alone; a commit that fails, fails them all.
  */
 export function groupWriter(db: Database): Writer {
   let jobs: Job[] = [];

@@ -164,7 +164,8 @@ public sealed class Suite
             (name, serverSentEvent) =>
             {
                 events.Add(name);
-                if (name == "response.output_text.delta") text += ((ResponseText)serverSentEvent).Delta;
+                // The text so far, not the piece that came.
+                if (name == "response.output_text.delta") text = ((ResponseText)serverSentEvent).Delta;
                 return Task.CompletedTask;
             });
         Assert.Equal("response.created", events[0]);

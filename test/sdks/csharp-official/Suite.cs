@@ -191,7 +191,7 @@ public sealed class Suite
     public Task ResponsesStream() => Scenario.Run("responses-stream", async () =>
     {
         var updates = await Collect(
-            Client.GetResponsesClient().CreateResponseStreamingAsync(Model, "Say one two three"));
+            await Client.GetResponsesClient().CreateResponseStreamingAsync(Model, "Say one two three"));
         Assert.IsType<StreamingResponseCreatedUpdate>(updates[0]);
         var completed = Assert.IsType<StreamingResponseCompletedUpdate>(updates[^1]);
         Assert.Equal(
@@ -321,7 +321,7 @@ public sealed class Suite
 
     private static string TextOf(ChatMessageContent content) => string.Concat(content.Select(part => part.Text));
 
-    private static async Task<List<T>> Collect<T>(AsyncCollectionResult<T> stream)
+    private static async Task<List<T>> Collect<T>(IAsyncEnumerable<T> stream)
     {
         List<T> all = [];
         await foreach (var item in stream) all.Add(item);
