@@ -8,7 +8,7 @@ export interface ExpressMiddleware {
   readonly gateway: Gateway;
 }
 
-/** The gateway for `app.use`: options of a new gateway, or one that is there. Paths that are not ours go to `next`. */
+/** Makes middleware for `app.use` of options or of an existing gateway. Paths that are not ours go to `next`. */
 export function megallm(options?: GatewayOptions | Gateway): ExpressMiddleware {
   const gateway = gatewayOf(options);
   const handle = async (req: Request, res: Response, next: NextFunction): Promise<void> => {

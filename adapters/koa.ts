@@ -8,7 +8,7 @@ export interface KoaMiddleware {
   readonly gateway: Gateway;
 }
 
-/** The gateway for `app.use`: options of a new gateway, or one that is there. Paths that are not ours go to `next`. */
+/** Makes middleware for `app.use` of options or of an existing gateway. Paths that are not ours go to `next`. */
 export function megallm(options?: GatewayOptions | Gateway): KoaMiddleware {
   const gateway = gatewayOf(options);
   const handle = async (ctx: Context, next: Next): Promise<void> => {

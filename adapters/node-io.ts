@@ -8,7 +8,7 @@ import {
   type StepSource,
 } from '../src/index.js';
 
-/** The adapter's own knowledge of a request, beside the request itself. */
+/** Facts that only the adapter knows about a request. */
 export interface RequestContext {
   /** Path and query below the mount point. */
   readonly url: string;
@@ -18,20 +18,20 @@ export interface RequestContext {
   readonly native: unknown;
 }
 
-/** A client that takes nothing for this long is cut off: it holds memory and a place in the limits. */
+/** Longest time in which a client may take nothing before it is cut off: it holds memory and a place in the limits. */
 const STALLED_CLIENT_MS = 30_000;
 
-/** How much of a refused upload is read, and for how long, before the connection is closed. */
+/** Most bytes of a refused upload that are read, and the longest time, before the connection is closed. */
 const REFUSED_BYTES = 524_288;
 const REFUSED_MS = 1_000;
 
-/** Up to here copying a body costs less than a write of its own. */
+/** Largest body whose copying costs less than a write of its own. */
 const SMALL_BYTES = 65_536;
 
-/** So much of a body waits to be read before its sender is held back. */
+/** Bytes of a body that may wait to be read before its sender is held back. */
 const MAX_WAITING_BYTES = 65_536;
 
-/** The one reader: a Node request as the core sees it. */
+/** Reads a Node request into the form that the core sees. */
 export function readRequest(
   req: IncomingMessage,
   res: ServerResponse,
@@ -60,7 +60,7 @@ function clientGone(): Error {
   return new Error('The client closed the connection.');
 }
 
-/** The one writer. Resolves when the answer is written, or nobody is left to read it. */
+/** Writes an answer. Resolves when it is written, or nobody is left to read it. */
 export async function writeResponse(
   req: IncomingMessage,
   res: ServerResponse,
@@ -93,7 +93,7 @@ export async function writeResponse(
   res.end();
 }
 
-/** Whether the host answered in our place, or nobody is left. */
+/** Whether the host answered in our place, or nobody is left to answer. */
 function isAnswered(res: ServerResponse): boolean {
   return res.destroyed || res.headersSent;
 }
@@ -240,7 +240,7 @@ class IncomingBody implements StepSource<Uint8Array>, AsyncIterable<Uint8Array> 
     this.#req.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClose).on('error', this.#onClose);
   }
 
-  /** Tells a reader who waits what there is. */
+  /** Hands a waiting reader the bytes or the end that have arrived. */
   #tell(): void {
     const onStep = this.#onStep;
     if (onStep === undefined) return;

@@ -8,7 +8,7 @@ export interface NodeHandler {
   readonly gateway: Gateway;
 }
 
-/** The gateway for `http.createServer`: options of a new gateway, or one that is there. */
+/** Makes a listener for `http.createServer` of options or of an existing gateway. */
 export function megallm(options?: GatewayOptions | Gateway): NodeHandler {
   const gateway = gatewayOf(options);
   const handle = async (req: IncomingMessage, res: ServerResponse, next?: () => void): Promise<void> => {

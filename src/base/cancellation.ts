@@ -103,6 +103,16 @@ export function orAborted<T>(promise: Promise<T>, signal: Cancellation): Promise
     const onAbort = (): void => reject(signal.reason);
     if (signal.aborted) onAbort();
     signal.addEventListener('abort', onAbort);
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+    const release = (): void => signal.removeEventListener('abort', onAbort);
+    promise.then(
+      (value) => {
+        release();
+        resolve(value);
+      },
+      (error) => {
+        release();
+        reject(error);
+      },
+    );
   });
 }

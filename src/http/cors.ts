@@ -1,16 +1,16 @@
 import { unexpected } from '../base/checks.js';
 import type { GatewayRequest, GatewayResponse } from './exchange.js';
 
-/** Which web pages may call from a browser. */
+/** Web pages that may call from a browser. */
 export interface CorsOptions {
   /** Origins as browsers send them: scheme, host and port, compared letter by letter. No wildcards. */
   readonly origins: readonly string[];
 }
 
-/** How long a browser may remember that it may call, in seconds: the most that Chromium takes. */
+/** Time for which a browser may remember a preflight: the most that Chromium takes. */
 const MAX_AGE_SECONDS = 7_200;
 
-/** What OpenAI's SDKs send from a browser. */
+/** Methods that OpenAI's SDKs use, and headers that they read. */
 const ALLOWED_METHODS = 'GET, POST, DELETE';
 const EXPOSED_HEADERS = [
   'x-request-id',
@@ -26,7 +26,7 @@ const EXPOSED_HEADERS = [
   'x-ratelimit-reset-tokens',
 ].join(', ');
 
-/** @throws {TypeError} for what no browser would send as an origin. */
+/** Checks the origins. @throws {TypeError} for one that no browser would send. */
 export function checkedCors(cors: CorsOptions | undefined): CorsOptions | undefined {
   if (cors === undefined) return undefined;
   const origins: unknown = cors?.origins;
@@ -38,7 +38,7 @@ export function checkedCors(cors: CorsOptions | undefined): CorsOptions | undefi
   return { origins: [...origins] };
 }
 
-/** Answers what a browser asks before it sends a call: no key is needed for that, as none can be sent. */
+/** Answers a browser's question before its call. It needs no key, as none can be sent with it. */
 export function preflight({ method, headers }: GatewayRequest): GatewayResponse | undefined {
   if (method !== 'OPTIONS' || headers['access-control-request-method'] === undefined) {
     return undefined;
@@ -49,7 +49,7 @@ export function preflight({ method, headers }: GatewayRequest): GatewayResponse 
   return { status: 204, headers: [...allowed, 'content-length', '0'], body: '' };
 }
 
-/** The same answer, readable for a page of an allowed origin and for no other. Cookies are never allowed. */
+/** Lets a page of an allowed origin, and no other, read the answer. Cookies are never allowed. */
 export function crossOrigin(
   { status, headers, body }: GatewayResponse,
   { headers: { origin } }: GatewayRequest,

@@ -1,7 +1,7 @@
 import type { Cancellation } from '../base/cancellation.js';
 import type { Pieces, StepStream } from '../base/steps.js';
 
-/** One HTTP request as the core sees it. Adapters build this and nothing else. */
+/** One HTTP request as the core sees it. Adapters build it and do nothing else to it. */
 export interface GatewayRequest {
   readonly method: string;
   /** Path and query below the host's mount point, such as `/v1/models?limit=2`. */
@@ -23,11 +23,11 @@ export interface GatewayRequest {
 /** The core's answer. Adapters write it out and add nothing. */
 export interface GatewayResponse {
   readonly status: number;
-  /** Names in lower case and values in turn, as `writeHead` takes them. A name may come again. Whole bodies have their `content-length`. */
+  /** Names in lower case and values in turn, as `writeHead` takes them; a name may recur. A whole body has its `content-length`. */
   readonly headers: readonly string[];
   /** A whole body, or pieces to write as they come. */
   readonly body: string | Uint8Array | AnswerStream;
 }
 
-/** An answer that comes in pieces: to be iterated, or read by calls, which cost less. Never fails: it ends with what went wrong. */
+/** An answer in pieces, to be iterated or, cheaper, read by calls. It never fails: an error is its last piece. */
 export type AnswerStream = StepStream<string | Uint8Array>;

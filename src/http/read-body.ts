@@ -24,19 +24,19 @@ import type { GatewayRequest } from './exchange.js';
 /** Bounds of one request body. */
 export interface BodyBounds {
   readonly maxBodyBytes: number;
-  /** For the whole body to arrive. */
+  /** Starts the time in which the whole body must arrive. */
   readonly startBodyDeadline: StartDeadline;
 }
 
 /**
- * Reads a request's bytes, whoever read them first.
+ * Reads a request's bytes, from the wire or from what the host's body parser left.
  * @throws {GatewayError} 400, 408, 413, 415 or 500; the signal's reason when the client goes away.
  */
 export function readBody(request: GatewayRequest, bounds: BodyBounds): Awaitable<Uint8Array> {
   // What the host's parser read, it inflated too.
   if (!('parsed' in request.body)) {
     checkHeaders(request.headers, bounds.maxBodyBytes);
-    return collect(request, request.body, bounds);
+    return collectBody(request, request.body, bounds);
   }
   checkType(request.headers);
   const bytes = parsedBytes(request.body.parsed);
@@ -45,7 +45,7 @@ export function readBody(request: GatewayRequest, bounds: BodyBounds): Awaitable
 }
 
 /**
- * A request's JSON object.
+ * Reads a request's JSON object.
  * @throws {GatewayError} as `readBody` and `parseBody` do.
  */
 export async function readJsonBody(request: GatewayRequest, bounds: BodyBounds): Promise<JsonObject> {
@@ -54,7 +54,7 @@ export async function readJsonBody(request: GatewayRequest, bounds: BodyBounds):
 }
 
 /**
- * The JSON object that the bytes are.
+ * Parses the bytes of a JSON object.
  * @throws {GatewayError} 400
  */
 export function parseBody(bytes: Uint8Array): Extract<JsonResult, { kind: 'document' }> {
@@ -86,7 +86,7 @@ function isJsonType(type: string): boolean {
   return charset === undefined || /^\s*charset="?(?:utf-?8|us-ascii)"?\s*$/i.test(charset);
 }
 
-/** The bytes of a body that arrives, put together by calls: iterating and racing each piece cost more than the pieces. */
+/** Puts the bytes of a body together by calls: iterating and racing each piece would cost more than the pieces. */
 class BodyCollector {
   readonly #source: StepSource<Uint8Array>;
   readonly #signal: GatewayRequest['signal'];
@@ -157,7 +157,7 @@ class BodyCollector {
   }
 }
 
-function collect(request: GatewayRequest, body: Pieces<Uint8Array>, bounds: BodyBounds): Promise<Uint8Array> {
+function collectBody(request: GatewayRequest, body: Pieces<Uint8Array>, bounds: BodyBounds): Promise<Uint8Array> {
   const { signal } = request;
   return new Promise((resolve, reject) => {
     if (signal.aborted) reject(signal.reason);
@@ -165,7 +165,7 @@ function collect(request: GatewayRequest, body: Pieces<Uint8Array>, bounds: Body
   });
 }
 
-/** The bytes of what the host's body parser made, so that it goes through the same checks as everything else. */
+/** Turns the body parser's value back into bytes, so that it passes the same checks as any other body. */
 function parsedBytes(parsed: unknown): Uint8Array {
   if (parsed === undefined) {
     throw internalError(

@@ -8,16 +8,16 @@ const COMMON_HEADERS = ['x-content-type-options', 'nosniff'] as const;
 /** Headers of an event stream. `no-transform` keeps `compression()`, `x-accel-buffering` keeps nginx from holding events back. */
 const UNHELD_HEADERS = ['cache-control', 'no-cache, no-transform', 'x-accel-buffering', 'no'] as const;
 
-/** A page that somebody uploaded is not run by a browser that downloads it from the host's own origin. */
+/** Keeps browsers from running an uploaded page that they download from the host's own origin. */
 const FOREIGN_HEADERS = ['content-security-policy', "default-src 'none'; sandbox"] as const;
 
 /** Headers that describe a body, its size last. */
 const DESCRIBING = ['content-type', 'content-disposition', 'content-length'];
 
-/** What Node writes as a header; it throws for anything else. */
+/** Values that Node writes as a header; it throws for any other. */
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
-/** Names and values in turn. A list that is given away here becomes the answer's own. */
+/** Names and values in turn. A list that is passed to a `respond…` function belongs to the answer from then on. */
 export type HeaderList = string[];
 
 /** A whole JSON answer. */
@@ -51,7 +51,7 @@ export function respondForwarded(
   return { status, headers, body };
 }
 
-/** An error in OpenAI's shape. @param debug what `X-Debug` shows, as `error.debug` */
+/** An error in OpenAI's shape. @param debug Shown as `error.debug`, for `X-Debug`. */
 export function respondError(
   error: GatewayError,
   headers: HeaderList,
@@ -67,7 +67,7 @@ export function respondError(
   return { status: error.status, headers, body };
 }
 
-/** When to come back, in each of the forms that clients know: seconds, milliseconds, and yes or no. */
+/** Tells when to come back in each form that clients know: seconds, milliseconds, and yes or no. */
 function pushRetry(headers: HeaderList, { retryAfterMs, shouldRetry }: GatewayError): void {
   if (retryAfterMs !== undefined && Number.isFinite(retryAfterMs)) {
     pushNew(headers, 'retry-after', String(Math.max(1, Math.ceil(retryAfterMs / 1_000))));
@@ -82,7 +82,7 @@ function pushNew(headers: HeaderList, name: string, value: string): void {
 }
 
 /** A header's first value. */
-export function headerOf(headers: readonly string[], name: string): string | undefined {
+function headerOf(headers: readonly string[], name: string): string | undefined {
   for (let at = 0; at < headers.length; at += 2) if (headers[at] === name) return headers[at + 1];
   return undefined;
 }

@@ -1,4 +1,4 @@
-/** What stands before the query of a URL without host. */
+/** The path of a URL without host. */
 export function pathOf(url: string): string {
   const query = url.indexOf('?');
   return query === -1 ? url : url.slice(0, query);

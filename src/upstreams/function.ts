@@ -1,26 +1,25 @@
 import { abortable, orAborted } from '../base/cancellation.js';
 import { unexpected } from '../base/checks.js';
 import { systemClock } from '../base/clock.js';
-import { isJsonObject, type JsonObject } from '../base/json.js';
+import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 import { type ChatHead, chatCompletion, chatHead } from '../wire/chat/answer.js';
 import { asksForUsage, chatChunks } from '../wire/chat/chunks.js';
 import { collectChunks } from '../wire/chat/collect-chunks.js';
 import { DeltaCompleter } from '../wire/chat/complete-deltas.js';
 import { isFullCompletion, readAnswer } from '../wire/chat/read-answer.js';
-import { readPiece, shownValue } from './function-pieces.js';
 import { type AbortPolicy, abortPolicy, type Upstream, type UpstreamReply } from './upstream.js';
 
-/** What a function is told beside the body of the call. */
+/** Facts of a call that a function is told beside its body. */
 export interface FunctionContext {
   /** Aborts when the client goes away or time is up. Pass it on to whatever the function waits for. */
   readonly signal: AbortSignal;
   readonly requestId: string;
-  /** Who is calling. */
+  /** Id of the calling key. */
   readonly keyId: string;
 }
 
 /**
- * What a function may answer, whether the client asked for a stream or not: a text; a whole chat completion; an
+ * Answers that a function may give, whether the client asked for a stream or not: a text; a whole chat completion; an
  * assistant message such as `{ content, tool_calls, finish_reason, usage }`; or the pieces of an answer as they come,
  * each a text, a chunk of OpenAI's shape, or a delta such as `{ content }`, `{ tool_calls }` or `{ usage }`.
  */
@@ -30,14 +29,14 @@ export type FunctionAnswer = string | object | AsyncIterable<string | object> | 
 const MAX_ANSWER_CHARS = 16_777_216;
 
 /**
- * An upstream out of a function of your own. Ids, roles, finish reasons and the shape of chunks are filled in. Tokens
+ * Makes an upstream of a function of your own. Ids, roles, finish reasons and the shape of chunks are filled in. Tokens
  * the function does not name stay unknown, and the gateway estimates them.
  *
  * An error before the first piece, or anywhere in an answer that is to be whole, is an ordinary error answer: a
  * `GatewayError` as it is, anything else a 502. Later it ends the stream. Yielding an error is throwing it.
  * When the call is aborted, the `return()` of a generator is called, and nobody waits for it any longer.
  * @param options.name For logs and usage records. @default 'function'
- * @param options.onAbort What becomes of a call whose client leaves: see `Upstream`. @default 'cancel'
+ * @param options.onAbort Treatment of a call whose client leaves: see `Upstream`. @default 'cancel'
  */
 export function fromFunction(
   fn: (body: JsonObject, context: FunctionContext) => FunctionAnswer | Promise<FunctionAnswer>,
@@ -97,7 +96,7 @@ async function replyInPieces(
   return { kind: 'chunks', chunks: resumed(first, chunks) };
 }
 
-/** The chunks as one answer, or the error that one of them is, which is for the gateway to tell. */
+/** Gathers the chunks into one answer. A chunk that is an error becomes the answer, for the gateway to tell. */
 async function wholeOf(chunks: AsyncIterable<JsonObject>, head: ChatHead): Promise<JsonObject> {
   let reported: JsonObject | undefined;
   async function* untilError(): AsyncGenerator<JsonObject, void, undefined> {
@@ -123,7 +122,7 @@ async function* chunksOf(
   yield* completer.completeEnd();
 }
 
-/** Not a generator: one that was never started would not pass its `return` on. */
+/** Puts a step that was read back in front. No generator: one that was never started would not pass its `return` on. */
 function resumed<T>(first: IteratorResult<T, void>, rest: AsyncGenerator<T, void, undefined>): AsyncIterable<T> {
   let held: IteratorResult<T, void> | undefined = first;
   return {
@@ -153,4 +152,41 @@ function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
 
 function isIterable(value: unknown): value is Iterable<unknown> {
   return typeof value === 'object' && value !== null && Symbol.iterator in value;
+}
+
+/** Members of a delta that must be text where they are present: a value of another type would vanish without a word. */
+const TEXTS = ['content', 'refusal'];
+
+/**
+ * Checks that a yielded value is a piece of an answer.
+ * @throws {TypeError} that names the value; a yielded error as it is, as if it had been thrown.
+ */
+function readPiece(piece: unknown): string | JsonObject {
+  if (typeof piece === 'string') return piece;
+  if (piece instanceof Error) throw piece;
+  if (!isJsonObject(piece)) {
+    throw new TypeError(`Expected the function to yield strings or objects, got ${shownValue(piece)}`);
+  }
+  checkTexts(piece);
+  for (const choice of Array.isArray(piece.choices) ? piece.choices : []) {
+    if (isJsonObject(choice) && isJsonObject(choice.delta)) checkTexts(choice.delta);
+  }
+  return piece;
+}
+
+/** A value as an error message shows it: itself where it is short, and its type. */
+function shownValue(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  if (Array.isArray(value)) return 'an array';
+  return typeof value === 'object' ? 'an object' : `${String(value)} (${typeof value})`;
+}
+
+function checkTexts(delta: JsonObject): void {
+  for (const name of TEXTS) {
+    const value: Json = delta[name] ?? null;
+    if (value === null || typeof value === 'string') continue;
+    throw new TypeError(
+      `Expected the function to yield deltas whose \`${name}\` is a string, got ${shownValue(value)}`,
+    );
+  }
 }

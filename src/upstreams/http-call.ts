@@ -43,7 +43,7 @@ export interface HttpOutcome {
   onWhole(bytes: Buffer): void;
   /** A good answer has begun, and is to be read as it comes. */
   onBegun(reply: HttpReply): void;
-  /** There is none. The error is what the client should see. */
+  /** There is no good answer; the client should see this error. */
   onFailed(error: unknown): void;
 }
 
@@ -54,14 +54,14 @@ export interface HttpReply {
   readonly body: ResponseBody;
 }
 
-/** How the answer to a request is to be taken. */
+/** The way in which an answer is to be read. */
 export interface HttpReading {
-  /** Largest answer that is read to its end, as JSON; `undefined`: it is read as it comes. */
+  /** Largest answer, in bytes, that is read to its end as JSON; `undefined` to read the answer as it comes. */
   readonly maxWholeBytes: number | undefined;
   readonly cancellation: Cancellation;
 }
 
-/** Sends one request, and tells once what became of it. */
+/** Sends one request, and tells once how it ended. */
 export function callOverHttp(
   dispatcher: Dispatcher,
   request: HttpRequest,
@@ -73,7 +73,7 @@ export function callOverHttp(
   else dispatcher.dispatch(request, new HttpCall(reading, outcome));
 }
 
-/** Headers as undici has them, to be looked up without an object of all. */
+/** Headers in undici's own form, looked up one by one without making an object of all. */
 export class HttpHeaders {
   readonly #raw: readonly Buffer[];
 
@@ -105,7 +105,7 @@ export class HttpHeaders {
   }
 }
 
-/** Enough for any error message. */
+/** Most bytes read of an error's body. */
 const MAX_ERROR_BYTES = 65_536;
 
 /**
@@ -194,7 +194,7 @@ class HttpCall implements Dispatcher.DispatchHandler {
   }
 }
 
-/** The error that an answer is, made of its text; `undefined` for a good answer. */
+/** Makes an error of the text of a bad answer; `undefined` for a good answer. */
 function refusalOf(
   status: number,
   headers: HttpHeaders,
@@ -217,14 +217,14 @@ function refusalOf(
   return undefined;
 }
 
-/** Past this many waiting bytes the socket is paused: a slow client holds no more than this of an answer. */
+/** Most bytes that wait for a slow client before the socket is paused. */
 const MAX_WAITING_BYTES = 65_536;
 
-/** A reader that left early has the rest thrown away, up to this much and this long; past it the connection is given up. */
+/** Most bytes, and longest time, of an answer's rest that is read for nobody before its connection is given up. */
 const MAX_DRAINED_BYTES = 65_536;
 const MAX_DRAIN_MS = 1_000;
 
-/** To run something after this turn. `queueMicrotask` costs several times as much. */
+/** Runs a callback after this turn; `queueMicrotask` costs several times as much. */
 const SETTLED = Promise.resolve();
 
 /** The connection that a body comes from. */
@@ -241,7 +241,7 @@ export class ResponseBody implements StepSource<Uint8Array>, AsyncIterable<Uint8
   readonly #connection: BodyConnection;
   #waiting: Buffer[] = [];
   #waitingBytes = 0;
-  /** Bytes thrown away since the reader left; `undefined`: it is still there. */
+  /** Bytes thrown away since the reader left; `undefined` while it is there. */
   #drainedBytes: number | undefined;
   #isPaused = false;
   #state: 'open' | 'ended' | 'failed' = 'open';
@@ -260,7 +260,7 @@ export class ResponseBody implements StepSource<Uint8Array>, AsyncIterable<Uint8
     this.#tell();
   }
 
-  /** The end of a good answer is a few bytes away, and its connection can serve the next call; anything longer is cut off. */
+  /** Reads on for a moment: the end of a good answer is a few bytes away, and its connection can serve the next call. */
   leave(): void {
     this.#drainedBytes = 0;
     this.#onStep = undefined;
@@ -292,7 +292,7 @@ export class ResponseBody implements StepSource<Uint8Array>, AsyncIterable<Uint8
     this.#tell();
   }
 
-  /** Ends the body with this, after what was pushed before. */
+  /** Ends the body with an error, after the pieces that were pushed before. */
   fail(error: unknown): void {
     this.#cancelDrain?.();
     if (this.#state !== 'open') return;
@@ -301,7 +301,7 @@ export class ResponseBody implements StepSource<Uint8Array>, AsyncIterable<Uint8
     this.#tell();
   }
 
-  /** Tells a reader who waits what there is. */
+  /** Hands a waiting reader the bytes or the end that have arrived. */
   readonly #tell = (): void => {
     if (this.#onStep === undefined || (this.#waiting.length === 0 && this.#state === 'open')) return;
     const onStep = this.#onStep;
@@ -336,7 +336,7 @@ function parsed(text: Buffer): unknown {
   }
 }
 
-/** What undici throws, in our words: its messages name addresses. */
+/** Says undici's errors in our words, as its messages name addresses. */
 function transportError(error: Error): Error {
   const code: unknown = Reflect.get(error, 'code');
   switch (code) {

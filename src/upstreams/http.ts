@@ -15,19 +15,19 @@ import { cancellationOf } from './upstream-call.js';
 export interface HttpOptions {
   /** Address up to and with the version, such as `https://api.openai.com/v1`. */
   readonly baseUrl: string;
-  /** Sent as `authorization: Bearer`. Absent: no such header. */
+  /** Key, sent as `authorization: Bearer`. Without it there is no such header. */
   readonly apiKey?: string;
   /** Further request headers. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** For logs, usage records and X-Debug, so no address. @default 'http' */
+  /** Name in logs, usage records and X-Debug, so no address. @default 'http' */
   readonly name?: string;
-  /** Most connections, and so most calls at once: HTTP/1.1 has one call on each. Further calls wait. @default 4_096 */
+  /** Most connections, and so most calls at once: HTTP/1.1 has one call on a connection. Further calls wait. @default 4_096 */
   readonly connections?: number;
-  /** @default 5_000 */
+  /** Longest time to connect. @default 5_000 */
   readonly connectTimeoutMs?: number;
-  /** From the request to the head of the answer; OpenAI's SDKs wait as long. @default 600_000 */
+  /** Longest time from the request to the head of the answer; OpenAI's SDKs wait as long. @default 600_000 */
   readonly headersTimeoutMs?: number;
-  /** What becomes of a call whose client leaves: see `Upstream`. @default 'cancel' */
+  /** Treatment of a call whose client leaves: see `Upstream`. @default 'cancel' */
   readonly onAbort?: AbortPolicy;
   /** Longest silence inside an answer. Time in which the client does not read is not counted. @default 120_000 */
   readonly bodyTimeoutMs?: number;
@@ -44,8 +44,8 @@ const PATHS: Readonly<Record<ModelOperation, string>> = {
 };
 
 /**
- * Any OpenAI-compatible server, over undici. Answers pass through as the bytes they are. Redirects are not followed, and
- * nothing a client says can change where a call goes or which key it bears.
+ * Any OpenAI-compatible server, over undici. Answers pass through unchanged, byte for byte. Redirects are not followed, and
+ * nothing that a client says can change where a call goes or which key it bears.
  * @throws {TypeError} for options that cannot be right, such as a `baseUrl` with a user name, query or fragment.
  */
 export function http(options: HttpOptions): Upstream {
@@ -88,7 +88,7 @@ export function http(options: HttpOptions): Upstream {
   async function forward(call: ForwardCall): Promise<ForwardReply> {
     const opened = pool ?? (await opening);
     const request = {
-      method: call.method as HttpRequest['method'],
+      method: call.method,
       path: path + call.path,
       headers: requestHeaders(options, call.headers),
       // undici takes iterables too; its types do not say so.
@@ -123,7 +123,7 @@ const OPTION_NAMES = new Set<string>([
   'onAbort',
 ]);
 
-/** Never shows a value that may be a key. */
+/** Checks the options. Its errors show no value that may be a key. */
 function checkOptions(options: HttpOptions): void {
   for (const name of Object.keys(options)) {
     if (!OPTION_NAMES.has(name)) throw new TypeError(`Unknown option \`${name}\` of http`);
@@ -137,7 +137,7 @@ function checkOptions(options: HttpOptions): void {
   }
 }
 
-/** What a client sent goes first: nothing of it stands in place of the host's own. */
+/** Puts the client's headers first, so that none of them replaces one of the host's. */
 function requestHeaders(
   { apiKey, headers = {} }: HttpOptions,
   passed: HttpOptions['headers'] = JSON_HEADERS,

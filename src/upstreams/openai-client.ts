@@ -5,7 +5,7 @@ import { MODEL_OPERATIONS, type ModelOperation } from '../wire/operations.js';
 import { type AbortPolicy, abortPolicy, type Upstream, type UpstreamCall, type UpstreamReply } from './upstream.js';
 import { retryAfterMsOf, upstreamFailure } from './upstream-failure.js';
 
-/** What is used of a resource of OpenAI's SDK. */
+/** The part of a resource of OpenAI's SDK that is used here. */
 interface OpenAIResource {
   create(
     body: object,
@@ -17,7 +17,7 @@ interface OpenAIResource {
   ): PromiseLike<unknown>;
 }
 
-/** What is used of an `OpenAI` or `AzureOpenAI` instance, of the package `openai` 6 or 7. */
+/** The part of an `OpenAI` or `AzureOpenAI` instance that is used here, of the package `openai` 6 or 7. */
 export interface OpenAIClient {
   readonly chat: { readonly completions: OpenAIResource };
   readonly completions?: OpenAIResource;
@@ -30,7 +30,7 @@ export interface OpenAIClient {
  * The host's own instance of OpenAI's SDK as an upstream: its key, address, proxy and timeout are the client's. Its
  * retries are not used. A stream that the server cuts off without an error looks to the SDK as if it had ended.
  * @param options.name For logs and usage records. @default 'openai'
- * @param options.onAbort What becomes of a call whose client leaves: see `Upstream`. @default 'cancel'
+ * @param options.onAbort Treatment of a call whose client leaves: see `Upstream`. @default 'cancel'
  * @throws {TypeError} when `client` is no such instance.
  */
 export function openaiClient(
@@ -61,7 +61,7 @@ export function openaiClient(
   };
 }
 
-/** Instances of older packages, and others' clients of the same shape, lack some. */
+/** A resource of the client; `undefined` where an older package, or another client of the same shape, lacks it. */
 function resourceOf(client: OpenAIClient, operation: ModelOperation): OpenAIResource | undefined {
   return operation === 'chat.completions' ? client.chat.completions : client[operation];
 }
@@ -99,7 +99,7 @@ async function beginStream(answer: unknown, signal: UpstreamCall['signal']): Pro
   return { kind: 'chunks', chunks };
 }
 
-/** The SDK adds its own summary to a response; OpenAI's API has no such member. */
+/** Takes out the summary that the SDK adds to a response; OpenAI's API has no such member. */
 function asAnswered(body: JsonObject): JsonObject {
   if (body.object !== 'response') return body;
   const { output_text: _, ...response } = body;
@@ -111,7 +111,7 @@ function checked(value: unknown): JsonObject {
   throw upstreamBadResponse('The upstream answered with something other than a JSON object.');
 }
 
-/** By shape, as the classes belong to the host's copy of the package, whatever its version. */
+/** Tells errors by their shape, as their classes belong to the host's copy of the package, of any version. */
 function failureOf(error: unknown): GatewayError {
   if (error instanceof GatewayError) return error;
   const status = member(error, 'status');
@@ -134,7 +134,7 @@ function failureOf(error: unknown): GatewayError {
   return upstreamError('The connection to the upstream failed.', error);
 }
 
-/** The SDK's streams bear the controller of their request. */
+/** Aborts the request of a stream, whose controller the SDK's streams bear. */
 function abortStream(stream: object): void {
   const controller = member(stream, 'controller');
   if (controller instanceof AbortController) controller.abort();

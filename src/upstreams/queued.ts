@@ -10,20 +10,20 @@ import { cancellationOf } from './upstream-call.js';
 export interface QueuedOptions {
   /** Most calls at once. A stream counts until it has ended. */
   readonly concurrency: number;
-  /** Most calls waiting; one more gets a 503 at once. 0: nobody waits. @default 100 */
+  /** Most calls that wait; one more gets a 503 at once. With 0 nobody waits. @default 100 */
   readonly maxQueue?: number;
-  /** Longest wait in milliseconds; who waited so long gets a 503. @default 30_000 */
+  /** Longest wait; a call that waited so long gets a 503. @default 30_000 */
   readonly maxWaitMs?: number;
   /**
-   * Who comes first, by tier: calls of a tier with a higher number before all with a lower one, however long those have
-   * waited; among equals the one that came first. A tier that is not named has 0. @default everyone in turn
+   * Order of the waiting calls, by tier: a higher number goes before all lower ones, however long those have waited; among
+   * equals the first to come goes first. A tier that is not named has 0. @default everyone in turn
    */
   readonly priority?: Readonly<Record<string, number>>;
-  /** @default the machine's */
+  /** Clock of the waits. @default the machine's */
   readonly clock?: Pick<Clock, 'setTimer'>;
 }
 
-/** Gives the place back. Every time but the first it does nothing. */
+/** Gives the place back. Does nothing from the second time on. */
 type Release = () => void;
 
 /**
@@ -42,33 +42,47 @@ export function queued(upstream: Upstream, options: QueuedOptions): Upstream {
 
   /** Resolves when the call may go ahead. */
   function place(tier: string, cancellation: Cancellation): Promise<Release> {
-    const leaving = new AbortController();
-    const onAbort = (): void => leaving.abort(cancellation.reason);
+    const order = { priority: priorities.get(tier) ?? 0 };
     return new Promise((resolve, reject) => {
-      let cancelTimer: (() => void) | undefined;
-      let started = false;
-      const hold = (): Promise<void> => {
-        started = true;
-        cancelTimer?.();
-        return new Promise((release) => {
-          resolve(() => {
-            cancellation.removeEventListener('abort', onAbort);
-            release();
-          });
+      // The place is given back as soon as the call aborts, whatever the upstream does.
+      const hold = (): Promise<void> =>
+        new Promise((free) => {
+          const release = (): void => {
+            cancellation.removeEventListener('abort', release);
+            free();
+          };
+          cancellation.addEventListener('abort', release);
+          resolve(release);
         });
+      if (queue.pending < concurrency) void queue.add(hold, order);
+      else wait(hold).catch(reject);
+    });
+
+    /** Waits in line; p-queue drops a waiter as soon as its signal aborts. */
+    async function wait(hold: () => Promise<void>): Promise<void> {
+      const leaving = new AbortController();
+      const onAbort = (): void => leaving.abort(cancellation.reason);
+      const cancelTimer = clock.setTimer(() => leaving.abort(waitedTooLong()), maxWaitMs);
+      const stopWaiting = (): void => {
+        cancelTimer();
+        cancellation.removeEventListener('abort', onAbort);
       };
       cancellation.addEventListener('abort', onAbort);
-      // p-queue drops a waiter, and frees the place of a call that runs, as soon as `leaving` aborts.
-      queue.add(hold, { signal: leaving.signal, priority: priorities.get(tier) ?? 0 }).catch((reason: unknown) => {
-        cancellation.removeEventListener('abort', onAbort);
-        cancelTimer?.();
-        reject(reason);
-      });
-      if (!started) cancelTimer = clock.setTimer(() => leaving.abort(waitedTooLong()), maxWaitMs);
-    });
+      try {
+        await queue.add(
+          () => {
+            stopWaiting();
+            return hold();
+          },
+          { ...order, signal: leaving.signal },
+        );
+      } finally {
+        stopWaiting();
+      }
+    }
   }
 
-  /** Runs the call when there is a place for it, which `finish` gives back at the end of what it makes of the reply. */
+  /** Runs the call when there is a place for it. `finish` makes the reply give the place back at its end. */
   async function inTurn<Reply>(
     call: CallContext,
     run: () => Promise<Reply>,
@@ -107,7 +121,7 @@ export function queued(upstream: Upstream, options: QueuedOptions): Upstream {
   };
 }
 
-/** The reply, giving the place back at its end. */
+/** Makes a reply give the place back at its end. */
 function releasing(reply: UpstreamReply, release: Release): UpstreamReply {
   switch (reply.kind) {
     case 'whole':
@@ -120,7 +134,7 @@ function releasing(reply: UpstreamReply, release: Release): UpstreamReply {
   }
 }
 
-/** The pieces, giving the place back at their end; those that are read by calls stay so. */
+/** Makes pieces give the place back at their end. Those that are read by calls remain so. */
 function releasingAtEnd<T>(pieces: Pieces<T>, release: Release): Pieces<T> {
   return isStepwise(pieces) ? new ReleasingSteps(pieces, release) : releasingIterable(pieces, release);
 }
@@ -163,7 +177,7 @@ class ReleasingSteps<T> implements StepSource<T>, AsyncIterable<T> {
   };
 }
 
-/** Not a generator: one that was never started would not run its `finally` when it is left. */
+/** Iterates the pieces. No generator: one that was never started would not run its `finally` when it is left. */
 function releasingIterable<T>(source: AsyncIterable<T>, release: Release): AsyncIterable<T> {
   return {
     [Symbol.asyncIterator]() {

@@ -1,7 +1,7 @@
 import { unavailable } from '../base/errors.js';
 import type { Upstream } from './upstream.js';
 
-/** Stands where no upstream is configured: every call is a 503 that says so. */
+/** Stands in for a missing upstream: every call is a 503 that says so. */
 export function unconfigured(): Upstream {
   return {
     name: 'unconfigured',

@@ -3,7 +3,7 @@ import { deeplyFrozen, type JsonObject, objectOf } from '../base/json.js';
 import type { ModelOperation } from '../wire/operations.js';
 import type { UpstreamCall } from './upstream.js';
 
-/** The facts of a call, before anybody asks for its object or its signal. */
+/** Facts of which a call is made. */
 export interface UpstreamCallFields {
   readonly keyId: string;
   readonly tier: string;
@@ -20,7 +20,7 @@ export function upstreamCall(fields: UpstreamCallFields): UpstreamCall {
   return new LazyCall(fields);
 }
 
-/** The same call with another body: what a wrapper passes on that changes it. */
+/** Makes the call that a wrapper passes on in place of `call`, with another body. Does not keep or change `body`. */
 export function withBody(call: UpstreamCall, body: JsonObject): UpstreamCall {
   const { keyId, tier, requestId, operation, maxResponseBytes } = call;
   const bytes = Buffer.from(JSON.stringify(body));
@@ -29,15 +29,15 @@ export function withBody(call: UpstreamCall, body: JsonObject): UpstreamCall {
   return new LazyCall({ keyId, tier, requestId, operation, bytes, stream, maxResponseBytes, cancellation });
 }
 
-/** Tells when a call is to stop, without the price of an `AbortSignal` where there is none yet. */
+/** The cheapest sign of a call's end: its cancellation, or the signal that somebody put in its place. */
 export function cancellationOf(call: Pick<UpstreamCall, 'signal' | 'cancellation'>): Cancellation {
   return call.cancellation ?? call.signal;
 }
 
 /**
- * Users write `{ ...call, signal }` and `({ body, signal }) => …`: the signal is a property of the object itself, with a
- * getter that all calls share, and `body` needs no `this`. The cancellation stays behind on the prototype, so that a
- * signal which somebody put in place of ours is the one that counts.
+ * A call that survives what users write: `{ ...call, signal }` and `({ body, signal }) => …`. The signal is a property of
+ * the object itself, with a getter that all calls share, and `body` needs no `this`. A copy lacks the cancellation, which
+ * stands on the prototype: so a signal that somebody put in place of ours is the one that counts.
  */
 class LazyCall implements UpstreamCall {
   readonly keyId: string;

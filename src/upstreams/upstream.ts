@@ -4,7 +4,7 @@ import type { JsonObject } from '../base/json.js';
 import type { Pieces } from '../base/steps.js';
 import type { ForwardOperation, ModelOperation } from '../wire/operations.js';
 
-/** What an upstream that says nothing of it may be asked for. */
+/** Operations of an upstream that names none. */
 export const DEFAULT_OPERATIONS: readonly ModelOperation[] = ['chat.completions'];
 
 /** Something that answers model calls. Wrappers such as `queued` take an upstream and are one. */
@@ -12,12 +12,12 @@ export interface Upstream {
   /** For logs and usage records; not secret. */
   readonly name: string;
   /**
-   * What becomes of a call whose client leaves. `cancel`: the upstream stops at once, for upstreams that charge what they
+   * Treatment of a call whose client leaves. `cancel`: the upstream stops at once, for upstreams that charge for what they
    * have made until then. `drain`: the answer is read to its end, for its usage, by upstreams that charge all of it anyhow;
    * with bounds, no longer than that. @default 'cancel'
    */
   readonly onAbort?: AbortPolicy;
-  /** What `send` may be asked for; anything else is refused before it gets here. @default ['chat.completions'] */
+  /** Operations that `send` takes; any other is refused before it gets here. @default ['chat.completions'] */
   readonly operations?: readonly ModelOperation[];
   /**
    * Makes one call and does not retry. Resolves once the answer has begun well: after this the gateway can no longer
@@ -33,25 +33,25 @@ export interface Upstream {
   forward?(call: ForwardCall): Promise<ForwardReply>;
 }
 
-/** What becomes of a call whose client leaves. */
+/** Treatment of a call whose client leaves. */
 export type AbortPolicy = 'cancel' | 'drain' | Partial<DrainBounds>;
 
-/** How far an answer that nobody waits for is read. */
+/** Bounds of reading an answer that nobody waits for. */
 export interface DrainBounds {
   /** @default 30_000 */
   readonly maxMs: number;
-  /** Of a stream; a whole answer is read as far as any. @default 16_777_216 */
+  /** Bound of a stream; a whole answer is read as far as any other. @default 16_777_216 */
   readonly maxBytes: number;
 }
 
-/** The bounds of a policy; `undefined`: it does not drain. */
+/** The bounds of a policy; `undefined` if it does not drain. */
 export function drainBounds(policy: AbortPolicy = 'cancel'): DrainBounds | undefined {
   if (policy === 'cancel') return undefined;
   const bounds = policy === 'drain' ? {} : policy;
   return { maxMs: bounds.maxMs ?? 30_000, maxBytes: bounds.maxBytes ?? 16_777_216 };
 }
 
-/** A host's choice, to be spread into an upstream. @throws {TypeError} for what is no policy. */
+/** Checks a host's choice, to be spread into an upstream. @throws {TypeError} for a value that is no policy. */
 export function abortPolicy(onAbort: AbortPolicy | undefined): Pick<Upstream, 'onAbort'> {
   if (onAbort === undefined) return {};
   if (onAbort === 'cancel' || onAbort === 'drain') return { onAbort };
@@ -66,27 +66,27 @@ export function abortPolicy(onAbort: AbortPolicy | undefined): Pick<Upstream, 'o
   return { onAbort };
 }
 
-/** Who is calling, and until when. */
+/** The caller, and the time until which it waits. */
 export interface CallContext {
-  /** Who is calling, for wrappers that must not mix callers, such as a cache. */
+  /** Id of the calling key, for wrappers that must not mix callers, such as a cache. */
   readonly keyId: string;
   /** The calling key's tier, for wrappers that serve some before others. */
   readonly tier: string;
   readonly requestId: string;
-  /** Aborts when the client goes away or time is up. The upstream must stop its work then. Made when first asked for. */
+  /** Aborts when the client goes away or time is up; the upstream must stop its work then. Made when first asked for. */
   readonly signal: AbortSignal;
-  /** The same for who only listens, which costs less; absent where somebody put a signal of their own into the call. */
+  /** A cheaper form of the signal, for code that only listens. Absent where a wrapper put its own signal into the call. */
   readonly cancellation?: Cancellation;
 }
 
 /** One call as an upstream gets it. */
 export interface UpstreamCall extends CallContext {
   readonly operation: ModelOperation;
-  /** The JSON object to be sent, in UTF-8: the client's own bytes, unknown fields and all, with `model` set to the upstream's own id. */
+  /** The JSON object to send, in UTF-8: the client's own bytes with unknown fields and all, and the upstream's own id as `model`. */
   readonly bytes: Uint8Array;
   /**
-   * The same as an object, parsed when first asked for and frozen throughout. A wrapper that wants another body passes on
-   * `withBody(call, { ...call.body(), … })`; one that does not ask keeps the speed of what it wraps.
+   * Parses the bytes when first asked, and returns the object, frozen throughout. A wrapper that wants another body passes
+   * on `withBody(call, { ...call.body(), … })`; a wrapper that does not ask keeps the speed of what it wraps.
    */
   body(): JsonObject;
   /** Whether the client asked for a stream of events. */
@@ -96,9 +96,9 @@ export interface UpstreamCall extends CallContext {
 }
 
 /**
- * A whole answer, as an object or as the bytes of one; chunks of an answer in OpenAI's wire shape; or the bytes of an HTTP
- * answer as they come, to pass on as they are. Chunks and bytes that are a `StepSource`, too, are read by calls, and fail
- * with the signal's reason as soon as it aborts; of those that are only iterable the gateway sees to that itself.
+ * A whole answer, as an object or as its bytes; chunks of an answer in OpenAI's wire shape; or the bytes of an HTTP answer,
+ * to pass on as they come. Chunks and bytes that are a `StepSource` as well are read by calls: then the source itself must
+ * fail with the signal's reason as soon as the signal aborts. With any other iterable the gateway sees to that.
  */
 export type UpstreamReply =
   | { readonly kind: 'whole'; readonly body: JsonObject | Uint8Array }
@@ -111,9 +111,9 @@ export interface ForwardCall extends CallContext {
   readonly method: string;
   /** Below `/v1`, with its query, such as `/files?limit=2`. */
   readonly path: string;
-  /** In lower case, and only those that say something about the body or the wanted answer. Never a credential. */
+  /** Headers about the body or the wanted answer alone, in lower case. Never a credential. */
   readonly headers: Readonly<Record<string, string>>;
-  /** To be read at most once, as slowly as the upstream takes it; `undefined`: the request has none. */
+  /** Pieces to be read at most once, as slowly as the upstream takes them; `undefined` if the request has no body. */
   readonly body: AsyncIterable<Uint8Array> | undefined;
 }
 
@@ -121,7 +121,7 @@ export interface ForwardCall extends CallContext {
 export interface ForwardReply {
   /** 200 to 299. */
   readonly status: number;
-  /** In lower case, such as `content-type`. What does not describe the body is not passed on. */
+  /** Names in lower case, such as `content-type`. Headers that do not describe the body are not passed on. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: AsyncIterable<Uint8Array>;
 }

@@ -4,7 +4,7 @@ import { findUnrouted } from '../../config/find-model.js';
 import type { Model } from '../../config/models.js';
 import type { Config } from '../../config/options.js';
 import type { GatewayRequest } from '../../http/exchange.js';
-import { boundaryOf, multipartModels } from '../../http/multipart-model.js';
+import { boundaryOf, multipartModels } from '../../http/multipart.js';
 import { parseBody, readBody } from '../../http/read-body.js';
 import type { ApiKey } from '../../keys/key-store.js';
 import { referencesIn } from '../../wire/references.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import busboy from 'busboy';
 import fc from 'fast-check';
-import { boundaryOf, multipartModels } from '../../src/http/multipart-model.js';
+import { boundaryOf, multipartModels } from '../../src/http/multipart.js';
 import { runs } from '../helpers/depth.js';
 
 const BOUNDARY = 'b0undary';

@@ -1,28 +1,26 @@
-import { parametersOf } from './parameters.js';
-
-/** What is to be known of a form while it passes. */
+/** The models that a form names, found while it passes. */
 export interface MultipartModels {
   /** Takes the next piece of the body; gives the values of the `model` fields that became complete with it. */
   take(piece: Uint8Array): string[];
   /**
-   * What the form is so far. `closed`: its end was found. `broken`: it is in a form that parsers read in different ways,
+   * State of the form so far. `closed`: its end was found. `broken`: it is written in a way that parsers read differently,
    * so that an upstream might find another model in it.
    */
   readonly state: 'open' | 'closed' | 'broken';
 }
 
-/** A part's headers, and a model's name, have less. */
+/** Most bytes of a part's headers, or of a model's name. */
 const MAX_PART_HEAD = 4_096;
 
-/** RFC 2046 allows 70 of these. */
+/** A boundary of RFC 2046: up to 70 of these characters. */
 const BOUNDARY = /^[\w'()+,./:=?-]{1,70}$/;
 
-/** No header with a boundary is longer. */
+/** Longest content type that is read. */
 const MAX_CONTENT_TYPE = 512;
 
 const CRLF = '\r\n';
 
-/** The boundary that a content type names; `undefined` for what is no form, or names it in a way that can be read as another. */
+/** The boundary that a content type names; `undefined` if it is no form's, or could be read as another boundary. */
 export function boundaryOf(contentType: string): string | undefined {
   if (contentType.length > MAX_CONTENT_TYPE) return undefined;
   const { value, parameters } = parametersOf(contentType) ?? {};
@@ -38,7 +36,7 @@ export function boundaryOf(contentType: string): string | undefined {
  */
 export function multipartModels(boundary: string): MultipartModels {
   const delimiter = `--${boundary}`;
-  /** What was not looked at yet, and the two bytes before it. */
+  /** Bytes not looked at yet, and the two before them. */
   let held: Buffer = Buffer.from(CRLF);
   let state: MultipartModels['state'] = 'open';
   let isFirst = true;
@@ -58,7 +56,7 @@ export function multipartModels(boundary: string): MultipartModels {
     return state === 'closed' ? { kind: 'broken' } : readPart(bytes, at, delimiter);
   }
 
-  /** Looks at all that can be told; gives where to look on when there is more. */
+  /** Looks at everything that can be decided; returns where to look on when there is more. */
   function lookThrough(bytes: Buffer, found: string[]): number {
     let from = 2;
     for (;;) {
@@ -94,15 +92,15 @@ export function multipartModels(boundary: string): MultipartModels {
   };
 }
 
-/** What stands at a place of a form, and where to look on. */
+/** A finding at a place of a form, and where to look on. */
 type Found =
   | { readonly kind: 'content' | 'closed'; readonly from: number }
   | { readonly kind: 'model'; readonly model: string; readonly from: number }
-  /** There is too little to tell. */
+  /** Too little has arrived to decide. */
   | { readonly kind: 'wait'; readonly from: number }
   | { readonly kind: 'broken' };
 
-/** The part whose delimiter stands there. */
+/** Reads the part whose delimiter stands at `at`. */
 function readPart(bytes: Buffer, at: number, delimiter: string): Found {
   const start = at + delimiter.length;
   const wait = { kind: 'wait', from: at } as const;
@@ -127,7 +125,7 @@ function readPart(bytes: Buffer, at: number, delimiter: string): Found {
   return hasControls(model) ? { kind: 'broken' } : { kind: 'model', model, from: content + valueEnd + 2 };
 }
 
-/** The name of a part's field; `undefined` where another parser could find another one, or another value. */
+/** Name of a part's field; `undefined` where another parser could find another name or value. */
 function fieldName(head: string): string | undefined {
   const headers = new Map<string, string>();
   for (const line of head.split(CRLF)) {
@@ -151,4 +149,33 @@ function fieldName(head: string): string | undefined {
 function hasControls(text: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
   return /[\x00-\x1f\x7f]/.test(text);
+}
+
+/** A header's value and its parameters, such as `form-data` and `name`. */
+interface Parametrised {
+  readonly value: string;
+  /** Names in lower case. */
+  readonly parameters: ReadonlyMap<string, string>;
+}
+
+/** One parameter. A backslash before a quote ends the value for some parsers and does not for others. */
+const PARAMETER = /[ \t]*;[ \t]*([\w-]+\*?)=(?:"((?:[^"\\\r\n]|\\[^"\r\n])*)"|([^\s;"\\]*))/y;
+
+/** Reads a value with parameters; `undefined` where parsers disagree: doubled, continued or badly quoted parameters. */
+function parametersOf(header: string): Parametrised | undefined {
+  const value = /^[\w./+-]+/.exec(header)?.[0];
+  if (value === undefined) return undefined;
+  const parameters = new Map<string, string>();
+  let at = value.length;
+  while (!/^[ \t]*;?[ \t]*$/.test(header.slice(at))) {
+    PARAMETER.lastIndex = at;
+    const [whole, name = '', quoted, token = ''] = PARAMETER.exec(header) ?? [];
+    const key = name.toLowerCase();
+    // `filename*` beside `filename` is what clients write; no other name is ever encoded.
+    const isEncoded = key.endsWith('*') && key !== 'filename*';
+    if (whole === undefined || isEncoded || parameters.has(key)) return undefined;
+    parameters.set(key, quoted ?? token);
+    at += whole.length;
+  }
+  return { value, parameters };
 }
