@@ -1,37 +1,27 @@
-import { randomUUID } from 'node:crypto';
-import { isPending } from './base/awaitable.js';
 import { holdProcess } from './base/clock.js';
 import { shuttingDown, unknownUrl } from './base/errors.js';
-import { noBackground } from './call/background.js';
-import type { Call } from './call/call.js';
-import { debugHeaders, NO_PHASES, startPhases } from './call/debug.js';
-import { type Exchange, respondFailure } from './call/failure.js';
-import type { KeyedExchange, Shared } from './call/open.js';
-import { unsettledCalls } from './call/unsettled.js';
-import { type GatewayOptions, resolveOptions } from './config/options.js';
+import { respondFailure } from './call/failure.js';
+import { Exchange, type GatewayState, gatewayState } from './call/state.js';
+import type { GatewayOptions } from './config/config.js';
+import { resolveOptions } from './config/options.js';
 import { type ExplainedRequest, type Explanation, explain } from './endpoints/explain.js';
-import { findAdminRoute, findRoute, ownPath } from './endpoints/find-route.js';
+import { findRoute, ownPath } from './endpoints/find-route.js';
 import { batchMeter } from './endpoints/forward/batches.js';
-import { forwardCall } from './endpoints/forward/forward.js';
-import { LOCAL_ROUTES } from './endpoints/local-routes.js';
-import { callModel } from './endpoints/model/model-call.js';
-import { answerOnce, isRepeatable } from './endpoints/replay.js';
-import { answerAdmin } from './endpoints/reports/admin.js';
-import { answerAboutResponse, countResponseInput } from './endpoints/responses/routes.js';
+import { replayed } from './endpoints/replay.js';
+import { checkAdmin } from './endpoints/reports/admin.js';
+import type { Route } from './endpoints/route.js';
 import { type CorsOptions, crossOrigin, preflight } from './http/cors.js';
 import type { GatewayRequest, GatewayResponse } from './http/exchange.js';
-import { respondError, respondJson } from './http/respond.js';
-import { pathOf, queryOf, searchOf } from './http/url.js';
+import { respondError } from './http/respond.js';
+import { pathOf, searchOf } from './http/url.js';
 import { authenticate } from './keys/authenticate.js';
 import type { ApiKey } from './keys/key-store.js';
-import { callSender } from './upstreams/send.js';
-import { MODEL_ENDPOINTS } from './wire/model-endpoint.js';
 
 /** An OpenAI-compatible API, free of any server: adapters bring it requests and write out its answers. */
 export interface Gateway {
   /** Answers one request, or resolves to `undefined` when the path is not ours. Never rejects. */
   handle(request: GatewayRequest): Promise<GatewayResponse | undefined>;
-  /** Whether a call of that key would be admitted now, and if not, why and when. Nothing is taken. Never rejects for a refusal. */
+  /** Tells whether a call of that key would be admitted now, and if not, why and when. Nothing is taken. Never rejects for a refusal. */
   explain(key: ApiKey, request: ExplainedRequest): Promise<Explanation>;
   /**
    * Refuses new calls with 503, lets running ones end, and resolves when all are recorded. `graceMs`: after this,
@@ -48,18 +38,7 @@ const DEFAULT_GRACE_MS = 30_000;
  */
 export function createGateway(options?: GatewayOptions): Gateway {
   const config = resolveOptions(options);
-  const running = new Set<Call>();
-  let closed: Promise<void> | undefined;
-  const shared: Shared = {
-    config,
-    sendCall: callSender(),
-    batches: batchMeter(config),
-    running,
-    drains: { count: 0 },
-    unsettled: unsettledCalls(config),
-    background: noBackground(),
-    closing: () => closed !== undefined,
-  };
+  const state = gatewayState(config, batchMeter(config));
 
   function handle(request: GatewayRequest): Promise<GatewayResponse | undefined> {
     const path = ownPath(request.url, config);
@@ -72,55 +51,36 @@ export function createGateway(options?: GatewayOptions): Gateway {
   }
 
   async function answer(request: GatewayRequest, path: string): Promise<GatewayResponse> {
-    const requestId = `req_${randomUUID().replaceAll('-', '')}`;
-    const asksDebug = request.headers['x-debug']?.toString().toLowerCase() === 'true';
-    const phases = asksDebug ? startPhases(config.clock) : NO_PHASES;
-    let exchange: Exchange = { request, requestId, phases, showsDebug: asksDebug && config.debug };
+    const exchange = new Exchange(request, path + searchOf(request.url), state);
     try {
-      if (closed !== undefined) throw shuttingDown();
-      const action = findAdminRoute(path);
-      if (action !== undefined) {
-        const report = await answerAdmin(request, config, { action, path });
-        return respondJson(JSON.stringify(report), ['x-request-id', requestId]);
-      }
-      const authenticated = authenticate(request, config);
-      const key = isPending(authenticated) ? await authenticated : authenticated;
-      phases.mark('auth');
-      const keyed = { request, requestId, phases, showsDebug: asksDebug && (key.debug ?? config.debug), key };
-      exchange = keyed;
-      const { rule, id, rest } = findRoute(request.method, path);
-      if (rule.kind === 'model' || rule.kind === 'forward') {
-        const ask = (given: KeyedExchange): Promise<GatewayResponse> =>
-          rule.kind === 'model'
-            ? callModel(given, shared, MODEL_ENDPOINTS[rule.operation])
-            : forwardCall(given, shared, { rule, id, path: path + searchOf(request.url) });
-        if (!isRepeatable(request)) return await ask(keyed);
-        return await answerOnce(keyed, shared, { path: path + searchOf(request.url), answer: ask });
-      }
-      if (rule.kind === 'count-response-input') return await countResponseInput(keyed, shared, path);
-      if (rule.kind === 'response') {
-        const about = { action: rule.action, id, path: path + searchOf(request.url), query: queryOf(request.url) };
-        return await answerAboutResponse(keyed, shared, about);
-      }
-      const body = await LOCAL_ROUTES[rule.action]({ exchange: keyed, config, id, rest, query: queryOf(request.url) });
-      return respondJson(JSON.stringify(body), [
-        'x-request-id',
-        requestId,
-        ...(keyed.showsDebug ? debugHeaders({ requestId, keyId: key.id }, phases) : []),
-      ]);
+      if (state.closed !== undefined) throw shuttingDown();
+      const route = findRoute(exchange);
+      exchange.key = await callerOf(exchange, route);
+      return await replayed(exchange, route);
     } catch (error) {
-      return respondFailure(error, exchange, { hooks: config.hooks, facts: { requestId } });
+      return respondFailure(error, exchange);
     }
   }
 
   return {
     handle,
-    explain: (key, request) => explain(key, request, shared),
+    explain: (key, request) => explain(key, request, state),
     close({ graceMs = DEFAULT_GRACE_MS } = {}) {
-      closed ??= drain(shared, graceMs);
-      return closed;
+      state.closed ??= drain(state, graceMs);
+      return state.closed;
     },
   };
+}
+
+/** The key that opens a route, or `undefined` where the admin's secret does. @throws {GatewayError} 401 for any other. */
+async function callerOf(exchange: Exchange, { opens }: Route): Promise<ApiKey | undefined> {
+  if (opens === 'admin') {
+    checkAdmin(exchange);
+    return undefined;
+  }
+  const key = await authenticate(exchange.request, exchange.state.config);
+  exchange.phases.mark('auth');
+  return key;
 }
 
 /** The gateway itself, or a new one of these options: what adapters take. */
@@ -134,7 +94,7 @@ export function respondNotFound(request: GatewayRequest): GatewayResponse {
 }
 
 /** Waits until every call is settled and kept; at the end of the grace the rest is ended. */
-async function drain({ config, running, background, unsettled }: Shared, graceMs: number): Promise<void> {
+async function drain({ config, running, background, unsettled }: GatewayState, graceMs: number): Promise<void> {
   const endsAt = config.clock.steadyMs() + graceMs;
   // Nothing else may keep the process alive while a store is being waited for.
   const release = holdProcess();
@@ -143,7 +103,7 @@ async function drain({ config, running, background, unsettled }: Shared, graceMs
   }, graceMs);
   while (running.size > 0 || background.all().length > 0) {
     const settled = [...running].map((call) => new Promise<void>((resolve) => call.onSettled(() => resolve())));
-    // What was made in the background is kept after it is settled.
+    // A response made in the background is kept after its call is settled.
     await Promise.all([...settled, ...background.all().map(({ over }) => over)]);
   }
   cancelTimer();

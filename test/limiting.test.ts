@@ -1,19 +1,23 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { GatewayError } from '../src/base/errors.js';
-import { demandOf } from '../src/call/admit.js';
-import { newAttempt } from '../src/call/attempt.js';
-import { type Config, type GatewayOptions, resolveOptions } from '../src/config/options.js';
+import { Call, type ChosenTerms, NOTHING_READ } from '../src/call/call.js';
+import { Exchange, gatewayState } from '../src/call/state.js';
+import type { Config, GatewayOptions } from '../src/config/config.js';
+import { resolveOptions } from '../src/config/options.js';
 import type { ApiKey } from '../src/keys/key-store.js';
 import type { Demand } from '../src/limits/limiter-store.js';
 import { toPrice } from '../src/models/pricing.js';
+import { MODEL_ENDPOINTS } from '../src/wire/model-endpoint.js';
 
 const PRICED = {
   id: 'm',
   price: toPrice({ inputUsdPerMillion: 1, outputUsdPerMillion: 10 }),
   maxOutputTokens: undefined,
+  contextLength: undefined,
+  upstreamModel: 'm',
+  responses: undefined,
 };
-const ORDER = { model: PRICED, modelName: 'm', inputTokens: 10, maxOutputTokens: undefined, n: 1 };
 const KEY: ApiKey = { id: 'k', tier: 'open' };
 
 function configOf(options: GatewayOptions = {}): Config {
@@ -25,9 +29,17 @@ function configOf(options: GatewayOptions = {}): Config {
   });
 }
 
-function demand(config: Config, order: Partial<Parameters<typeof demandOf>[3]> = {}, key = KEY): Demand {
-  const asking = { requestId: 'req', key };
-  return demandOf(newAttempt(asking, config), asking, config, { ...ORDER, ...order });
+/** A call that is ready to be admitted. */
+function demand(config: Config, terms: Partial<ChosenTerms> = {}, key = KEY): Demand {
+  const request = { method: 'POST', url: '', headers: {}, signal: new AbortController().signal, body: { parsed: {} } };
+  const batches = { uncounted: () => Promise.resolve(undefined) };
+  const exchange = new Exchange({ ...request, native: undefined }, '', gatewayState(config, batches));
+  exchange.key = key;
+  const call = new Call(exchange, MODEL_ENDPOINTS['chat.completions']);
+  call.take({ ...NOTHING_READ, asks: { ...NOTHING_READ.asks, model: 'm' }, inputTokens: 10 });
+  call.chooseAs({ model: PRICED, upstream: config.upstream, asksModel: true, ...terms });
+  call.weigh();
+  return call;
 }
 
 function teach(config: Config, outputTokens: number): void {
@@ -65,8 +77,8 @@ describe('what money a call may take', () => {
   const budgeted: ApiKey = { ...KEY, limits: { usdPerDay: 1 } };
 
   it('is that of as many tokens of input as it has bytes', () => {
-    assert.equal(demand(configOf(), {}, budgeted).worstNanoUsd?.(5), 3 * 10 * 1_000 + 5 * 10_000);
-    assert.equal(demand(configOf(), { worstInputTokens: 7 }, budgeted).worstNanoUsd?.(0), 7 * 1_000);
+    assert.equal(demand(configOf(), {}, budgeted).worstNanoUsd(5), 3 * 10 * 1_000 + 5 * 10_000);
+    assert.equal(demand(configOf(), { worstInputTokens: 7 }, budgeted).worstNanoUsd(0), 7 * 1_000);
   });
 
   it('E13 is refused where nobody knows it, to whoever has a budget on any level', () => {
@@ -82,8 +94,8 @@ describe('what money a call may take', () => {
         () => demand(configOf(options), unpriced, key),
         (error) => error instanceof GatewayError && error.status === 403 && error.code === 'model_not_allowed',
       );
-      assert.equal(demand(configOf(options), { ...unpriced, asksModel: false }, key).worstNanoUsd, undefined);
+      assert.equal(demand(configOf(options), { ...unpriced, asksModel: false }, key).worstNanoUsd(1), undefined);
     }
-    assert.equal(demand(configOf({ globalLimits: { shadow: { usdPerDay: 1 } } }), unpriced).worstNanoUsd, undefined);
+    assert.equal(demand(configOf({ globalLimits: { shadow: { usdPerDay: 1 } } }), unpriced).worstNanoUsd(1), undefined);
   });
 });

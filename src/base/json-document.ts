@@ -7,6 +7,8 @@ export interface JsonDocument {
   readonly bytes: Buffer;
   /** The place of each top-level member's value in `bytes`. */
   readonly members: ReadonlyMap<string, Span>;
+  /** The object that the bytes were written from; `undefined` for bytes that came from elsewhere. */
+  readonly object?: JsonObject;
 }
 
 /**
@@ -36,20 +38,26 @@ const PROTO = 'proto';
 /**
  * Parses one JSON object: UTF-8 strictly, a byte order mark skipped, within bounds, no member twice at the top level,
  * no `__proto__` or `constructor.prototype` anywhere, lone surrogates replaced by U+FFFD.
+ * @param texts `decoded`: the outline's texts are true, for a reader of more than a few of them.
  */
-export function parseDocument(input: Uint8Array, bounds: JsonBounds): JsonResult {
+export function parseDocument(
+  input: Uint8Array,
+  bounds: JsonBounds,
+  texts: 'as-bytes' | 'decoded' = 'as-bytes',
+): JsonResult {
   const bytes = withoutByteOrderMark(input);
   const text = bytes.toString('latin1');
   const members = scanTopLevel(text, bounds);
-  if (!(members instanceof Map)) return isTolerable(members, bounds) ? parseDocument(withLast(bytes), bounds) : members;
+  if (!(members instanceof Map))
+    return isTolerable(members, bounds) ? parseDocument(withLast(bytes), bounds, texts) : members;
   if (!isUtf8(bytes)) return refused('syntax');
   // Not `includes`, which takes four times as long where there are many backslashes.
   const hasEscapes = /\\u/.test(text);
   // Outside ASCII, JSON has nothing but text: the grammar of the bytes is that of the characters.
-  const isDecoded = hasEscapes || isAscii(bytes);
+  const isDecoded = hasEscapes || texts === 'decoded' || isAscii(bytes);
   let parsed: unknown;
   try {
-    parsed = JSON.parse(hasEscapes ? bytes.toString('utf8') : text);
+    parsed = JSON.parse(hasEscapes || texts === 'decoded' ? bytes.toString('utf8') : text);
   } catch {
     return refused('syntax');
   }
@@ -61,6 +69,23 @@ export function parseDocument(input: Uint8Array, bounds: JsonBounds): JsonResult
     }
   }
   return { kind: 'document', document: { bytes, members }, outline: { body: parsed, isDecoded } };
+}
+
+/** The document of an object of our own, written once: its members' places are noted as they are written. */
+export function writeDocument(object: JsonObject): JsonDocument {
+  const members = new Map<string, Span>();
+  const written: string[] = [];
+  let at = 1;
+  for (const [name, value] of Object.entries(object)) {
+    if (value === undefined) continue;
+    const before = `${written.length === 0 ? '' : ','}${JSON.stringify(name)}:`;
+    const text = JSON.stringify(value);
+    const start = at + Buffer.byteLength(before);
+    at = start + Buffer.byteLength(text);
+    members.set(name, { start, end: at });
+    written.push(before + text);
+  }
+  return { bytes: Buffer.from(`{${written.join('')}}`), members, object };
 }
 
 /** Finds the top-level members of one JSON object without parsing it, for a reader of only a few of them. */

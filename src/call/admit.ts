@@ -1,72 +1,59 @@
-import type { Config } from '../config/options.js';
-import { ownerOf } from '../keys/key-store.js';
-import { hasBudget } from '../limits/levels.js';
-import type { Demand, LimiterAccess } from '../limits/limiter-store.js';
-import { worstPriced } from '../models/pricing.js';
-import { mostInputTokens } from '../wire/estimate.js';
-import { notPriced } from '../wire/request-errors.js';
-import type { Attempt } from './attempt.js';
-import type { KeyedExchange, Order } from './open.js';
+import { causeOf, GatewayError, unavailable } from '../base/errors.js';
+import type { Config } from '../config/config.js';
+import { admit, look } from '../limits/admit.js';
+import type { AdmitResult, Ceiling, Demand, LimiterAccess, Verdict } from '../limits/limiter-store.js';
 
-/** What answers were as long as says nothing about the next one below this. */
+/** Never learn a ceiling below this: short answers do not predict the next one. */
 const LEAST_LEARNED_TOKENS = 1_024;
 /** A little longer than a call may take, so that a reservation is only ever given back when its process is gone. */
 const RESERVATION_GRACE_MS = 30_000;
 
-/**
- * What a call of that order wants of the limiter.
- * @throws {GatewayError} 403 when money is limited and nobody knows what the call costs.
- */
-export function demandOf(
-  { levels, ceilings }: Attempt,
-  { requestId, key }: Pick<KeyedExchange, 'requestId' | 'key'>,
-  config: Config,
-  {
-    model,
-    modelName,
-    inputTokens,
-    readsMore = false,
-    images = 0,
-    worstInputTokens = readsMore ? model.contextLength : mostInputTokens(inputTokens, images),
-    maxOutputTokens,
-    n,
-    usualOutputTokens,
-    asksModel = true,
-  }: Omit<Order, 'operation' | 'upstream'>,
-): Demand {
-  if (asksModel && model.price === undefined && hasBudget(ceilings)) {
-    throw notPriced(`the price of \`${modelName}\` is unknown`);
-  }
-  if (worstInputTokens === undefined && hasBudget(ceilings)) {
-    throw notPriced(`how much \`${modelName}\` is to read cannot be told`);
-  }
-  const learned = config.learned.ceilingOf(ownerOf(key), model.id);
-  const usual = learned === undefined ? config.defaultMaxOutputTokens : Math.max(LEAST_LEARNED_TOKENS, learned);
-  return {
-    requestId,
-    levels,
-    ceilings,
-    subject: key.owner ?? key.id,
-    inputTokens,
-    model: modelName,
-    maxOutputTokens,
-    defaultOutputTokens: usualOutputTokens ?? Math.min(usual, model.maxOutputTokens ?? Number.POSITIVE_INFINITY),
-    learnsLength: usualOutputTokens === undefined,
-    n,
-    worstNanoUsd: worstPriced(model, worstInputTokens ?? inputTokens),
-    ttlMs: config.timeoutMs + RESERVATION_GRACE_MS,
-  };
-}
-
-/** The limiter of a gateway, and who knows what its budgets have lost. */
-export function limitingOf({ limiter, usage, clock }: Config): LimiterAccess {
+/** The limiter of a gateway, with its clocks and the ledger that knows the losses of budgets. */
+export function limiterAccess({ limiter, usage, clock, timeoutMs }: Config): LimiterAccess {
   return {
     store: limiter,
     steadyMs: () => clock.steadyMs(),
     wallMs: () => clock.wallMs(),
+    ttlMs: timeoutMs + RESERVATION_GRACE_MS,
     spent({ level: { kind, id }, period }) {
       if (period === undefined) return 0;
       return usage.spent?.(kind === 'all' ? { kind } : { kind, id }, period) ?? 0;
     },
   };
+}
+
+/** Output tokens to reserve for one answer to that owner where the client named no ceiling. */
+export function usualOutputTokens(
+  { learned, defaultMaxOutputTokens }: Config,
+  owner: string,
+  { id, maxOutputTokens }: { readonly id: string; readonly maxOutputTokens: number | undefined },
+): number {
+  const ceiling = learned.ceilingOf(owner, id);
+  const usual = ceiling === undefined ? defaultMaxOutputTokens : Math.max(LEAST_LEARNED_TOKENS, ceiling);
+  return Math.min(usual, maxOutputTokens ?? Number.POSITIVE_INFINITY);
+}
+
+/**
+ * Reserves everything that a call may use.
+ * @throws {GatewayError} 503 when the limiter fails.
+ */
+export async function reserveCall(access: LimiterAccess, demand: Demand): Promise<AdmitResult> {
+  try {
+    return await admit(access, demand);
+  } catch (error) {
+    if (error instanceof GatewayError) throw error;
+    throw unavailable('limiter_unavailable', 'Limits cannot be checked right now. Please retry.', causeOf(error));
+  }
+}
+
+/** Contents of the buckets, for the headers of an error; a store that fails here costs only the headers. */
+export async function lookQuietly(
+  access: LimiterAccess,
+  ceilings: readonly Ceiling[],
+): Promise<Verdict['remaining'] | undefined> {
+  try {
+    return await look(access, ceilings);
+  } catch {
+    return undefined;
+  }
 }

@@ -1,246 +1,657 @@
-import { type Awaitable, guarded, isPending, whenReady } from '../base/awaitable.js';
-import { type Cancellation, createCancellation, reasonOf } from '../base/cancellation.js';
-import { upstreamTimeout } from '../base/errors.js';
-import type { Model } from '../config/models.js';
-import type { Config } from '../config/options.js';
-import type { Admission } from '../limits/limiter-store.js';
-import { priced } from '../models/pricing.js';
-import type { DrainBounds } from '../upstreams/upstream.js';
+import { type Awaitable, guarded, isPending } from '../base/awaitable.js';
+import { type Cancellation, reasonOf } from '../base/cancellation.js';
+import { shuttingDown, toGatewayError, upstreamTimeout } from '../base/errors.js';
+import type { JsonObject } from '../base/json.js';
+import type { JsonDocument } from '../base/json-document.js';
+import { checkOffered, findModel, type Model } from '../config/models.js';
+import type { GatewayResponse } from '../http/exchange.js';
+import { remainingBefore } from '../limits/admit.js';
+import type { KeyPlan } from '../limits/key-plan.js';
+import type { Admission, Ceiling, Demand, Reservation, Slot } from '../limits/limiter-store.js';
+import { worstCostNanoUsd } from '../models/pricing.js';
+import type { OutgoingCall } from '../upstreams/answer.js';
+import { type DrainBounds, drainBounds, type Upstream } from '../upstreams/upstream.js';
 import { usageRecord } from '../usage/record.js';
-import type { Ending, Metered, UsageRecord, UsageStart } from '../usage/usage-store.js';
+import type { UsageRecord, UsageStart } from '../usage/usage-store.js';
+import { mostInputTokens } from '../wire/estimate.js';
+import type { ModelEndpoint } from '../wire/model-endpoint.js';
+import type { ModelRequest } from '../wire/model-request.js';
+import type { Operation } from '../wire/operations.js';
+import { notPriced } from '../wire/request-errors.js';
 import type { TokenUsage } from '../wire/usage.js';
-import { settledAmounts } from './charge.js';
-import type { Unsettled } from './unsettled.js';
+import { lookQuietly, reserveCall, usualOutputTokens } from './admit.js';
+import { type AnswerView, AS_IT_IS } from './answer-view.js';
+import type { DebugFacts } from './debug.js';
+import { respondFailure } from './failure.js';
+import { answerHeaders, limitHeaders } from './headers.js';
+import { recordStart, reserveShadow } from './open.js';
+import { giveBack, giveBackLater, settleCall, settledAmounts, settleShadow } from './settle.js';
+import type { Exchange, Running } from './state.js';
 
-/** One admitted call, from its reservation to its settlement. */
-export interface Call {
-  readonly start: UsageStart;
-  readonly admission: Admission;
-  /** Aborts when the client goes away, time is up, or the gateway closes. */
-  readonly cancellation: Cancellation;
-  /** The call is being written down. It is settled no sooner than that, even when its client leaves in between. */
-  opening(written: PromiseLike<void>): void;
-  /** Gives back all that was reserved, for a call that was never written down: it leaves no record. */
-  withdraw(): Awaitable<void>;
-  /** The model is known, and its price, only now that the body passes. */
-  nameModel(model: Pick<Model, 'id' | 'price'>): void;
-  /** From now on tokens are being used: a client that leaves pays for what it asked. @param progress default: none yet */
-  asked(progress?: Progress): void;
-  /** The answer has begun: what `progress` tells is what a client that leaves now has got. */
-  watch(progress: Progress): void;
-  /** Notes that the first byte goes to the client. */
-  firstByte(): void;
-  /** Ends the call: limits and usage become what they truly were. Once; later endings change nothing. */
-  settle(ending: Ending): Awaitable<UsageRecord>;
-  /** How the call would end if it failed now. */
-  failed(): Ending;
-  /** Ends the upstream's work; the call then fails with `reason`. */
-  abort(reason: Error): void;
-  /** The same, and settles the call even if nobody reads its answer any more. */
-  giveUp(reason: Error): void;
-  /** Calls `run` when the call is settled, at once if it is: with its record, or without one when it was withdrawn. */
-  onSettled(run: (record?: UsageRecord) => void): void;
-  /**
-   * To be awaited before the client gets more than ever: resolves when the ledger knows that it may have been given that
-   * much.
-   */
-  deliver(outputTokens: number): Awaitable<void>;
-  /**
-   * How much longer the upstream is read for the sake of its usage now that the client is gone; `undefined`: it is cancelled.
-   */
-  readonly drain: DrainBounds | undefined;
-  /** Calls `run` when the client goes away and the upstream is to be read on, at once if it is so already. */
-  onDrain(run: () => void): void;
-}
+/** A call's place in its life. Settling may come at any time once the call is admitted; every other step comes in turn. */
+export type CallState = 'new' | 'taken' | 'chosen' | 'admitted' | 'asked' | 'begun' | 'settled';
 
-/** Calls whose clients are gone and whose upstreams are still read. */
-export interface Drains {
-  count: number;
-}
+const NEXT = {
+  new: 'taken',
+  taken: 'chosen',
+  chosen: 'admitted',
+  admitted: 'asked',
+  asked: 'begun',
+  begun: 'settled',
+} as const;
 
-/** Most of them at once; more are cancelled. */
-const MAX_DRAINS = 50;
-/** Output tokens between two notes in the ledger of what was delivered. */
-const TOKENS_PER_CHECKPOINT = 256;
+/**
+ * How a call ends: well; `failed`, on the way; `refused`, by an upstream that used nothing; `given-up`, while nobody knows
+ * what the upstream still does; `left`, by its client.
+ */
+export type CallEnd = 'ok' | 'failed' | 'refused' | 'given-up' | 'left';
 
-/** How far a stream has come. */
+/** How far an answer has come. */
 export interface Progress {
   readonly usage: TokenUsage | undefined;
-  /** `undefined`: nobody counts them. */
+  /** Output that the client got; `undefined`: nobody counts it. */
   deliveredTokens(): number | undefined;
 }
 
-export interface CallOptions {
-  readonly config: Config;
-  readonly admission: Admission;
-  readonly metered: Metered;
-  readonly clientSignal: Cancellation;
-  /** Calls that are not settled yet. The call takes itself in and out. */
-  readonly running: Set<Call>;
-  /** What the upstream is read on for when the client leaves. */
-  readonly drain: DrainBounds | undefined;
-  readonly drains: Drains;
-  readonly unsettled: Unsettled;
+/** The request of a call, once it was read. */
+export interface ReadCall {
+  readonly document: JsonDocument;
+  readonly asks: ModelRequest;
+  readonly inputTokens: number;
+  /** Images that the model is shown. */
+  readonly images: number;
+  /** Whether the body speaks of files or other objects that somebody owns. */
+  readonly hasReferences: boolean;
+  /** The body as an object, where it is parsed in full: for preparing the call alone. */
+  readonly body?: JsonObject | undefined;
 }
 
-/**
- * Takes charge of a granted reservation. A client that leaves cancels the upstream at once and is settled at no less than
- * what was delivered: this hangs on the signal, as a generator's `finally` runs late or never.
- */
-export function openCall(options: CallOptions): Call {
-  const { config, admission, metered: given, clientSignal, running, drains } = options;
-  const { clock, hooks } = config;
-  const { start } = given;
-  let metered = given;
-  const startedSteadyMs = clock.steadyMs();
-  const cancellation = createCancellation();
-  let progress: Progress | undefined;
-  let firstByteMs: number | undefined;
-  let ended: Awaitable<UsageRecord> | undefined;
-  let opened: PromiseLike<void> | undefined;
-  let isWithdrawn = false;
-  let settled: { readonly record: UsageRecord | undefined } | undefined;
-  let isDraining = false;
-  let startDrain: (() => void) | undefined;
-  let checkpointed = 0;
-  const waiting: ((record?: UsageRecord) => void)[] = [];
+/** The parts of a model that its calls are metered by. */
+export type CalledModel = Pick<
+  Model,
+  'id' | 'price' | 'maxOutputTokens' | 'contextLength' | 'upstreamModel' | 'responses'
+>;
 
-  /** A store that fails to settle costs the client nothing: its answer goes on. */
-  function report(error: unknown): void {
-    hooks.onError(error, { requestId: start.requestId, keyId: start.keyId });
+/** The model and upstream of a call that is no ordinary call to a model, and how it is metered. */
+export interface ChosenTerms {
+  readonly model: CalledModel;
+  readonly upstream: Upstream;
+  /** Whether tokens of the model are used at all, and so have to be paid for. */
+  readonly asksModel: boolean;
+  /** Most input tokens, for money. @default as many as the bytes that they were estimated from */
+  readonly worstInputTokens?: number | undefined;
+  /** Output tokens to reserve where the client named no ceiling. @default a learned number */
+  readonly usualOutputTokens?: number | undefined;
+}
+
+/** Most calls at once whose clients are gone and whose upstreams are read on; more are cancelled. */
+const MAX_DRAINS = 50;
+/** Output tokens between two notes in the ledger of how much was delivered. */
+const TOKENS_PER_CHECKPOINT = 256;
+
+const NO_DOCUMENT: JsonDocument = { bytes: Buffer.alloc(0), members: new Map() };
+/** The request of a call without a body that is read. */
+export const NOTHING_READ: ReadCall = {
+  document: NO_DOCUMENT,
+  asks: { model: '', stream: false, includeUsage: false, maxOutputTokens: undefined, n: 1 },
+  inputTokens: 0,
+  images: 0,
+  hasReferences: false,
+};
+const NO_MODEL: CalledModel = {
+  id: '',
+  price: undefined,
+  maxOutputTokens: undefined,
+  contextLength: undefined,
+  upstreamModel: '',
+  responses: undefined,
+};
+const NOTHING_YET: Progress = { usage: undefined, deliveredTokens: () => 0 };
+const NO_SLOTS: readonly Slot[] = [];
+/** The client of a call that does not end with it. */
+const NOBODY: Cancellation = {
+  aborted: false,
+  reason: undefined,
+  addEventListener() {},
+  removeEventListener() {},
+};
+
+/**
+ * One metered call, from its request to its settlement. Its methods come in the order of `CallState`. It is its own
+ * cancellation: it aborts when the client goes away, time is up, or the gateway closes.
+ */
+export class Call implements OutgoingCall, Demand, Running {
+  readonly exchange: Exchange;
+  readonly operation: Operation;
+  readonly plan: KeyPlan;
+  state: CallState = 'new';
+  /** Ends the call when it aborts. */
+  client: Cancellation;
+
+  // Taken.
+  endpoint: ModelEndpoint;
+  asks: ModelRequest = NOTHING_READ.asks;
+  document: JsonDocument = NOTHING_READ.document;
+  inputTokens = 0;
+  images = 0;
+  hasReferences = false;
+  /** The body as an object, until the call is prepared. */
+  body: JsonObject | undefined = undefined;
+
+  // Chosen.
+  model: CalledModel = NO_MODEL;
+  upstream: Upstream;
+  view: AnswerView = AS_IT_IS;
+  /** Whether the call goes on when its client leaves. */
+  isBackground = false;
+  /** Whether the model reads more than the body: earlier responses and files, which the upstream keeps. */
+  readsMore = false;
+  asksModel = true;
+  /** Whether the call only asks about work that was paid for. */
+  isFree = false;
+  private worstInputTokens: number | undefined = undefined;
+  private usualOutputTokens: number | undefined = undefined;
+
+  // Admitted.
+  ceilings: readonly Ceiling[] = [];
+  slots: readonly Slot[];
+  defaultOutputTokens = 0;
+  admission: Admission | undefined = undefined;
+  start: UsageStart | undefined = undefined;
+  aborted = false;
+  reason: Error | undefined = undefined;
+  /** Contents of the buckets, as the limiter last told them for this call. */
+  private remaining: readonly number[] | undefined = undefined;
+  private isRecorded = false;
+  private opened: PromiseLike<void> | undefined = undefined;
+  private cancelDeadline: (() => void) | undefined = undefined;
+  private onClientGone: (() => void) | undefined = undefined;
+  private listeners: (() => void)[] | undefined = undefined;
+  private startedSteadyMs = 0;
+
+  // Asked, begun.
+  attempts = 0;
+  private progress: Progress | undefined = undefined;
+  private firstByteMs: number | undefined = undefined;
+  private checkpointed = 0;
+  private isDraining = false;
+  private startDrain: (() => void) | undefined = undefined;
+
+  // Settled.
+  private ended: Promise<UsageRecord> | undefined = undefined;
+  private stopping: CallEnd | undefined = undefined;
+  private isWithdrawn = false;
+  private isSettled = false;
+  private record: UsageRecord | undefined = undefined;
+  private used: readonly number[] | undefined = undefined;
+  private waiting: ((record: UsageRecord | undefined) => void)[] | undefined = undefined;
+
+  /** @param operation is metered; the endpoint's own, but for requests that are passed on. */
+  constructor(exchange: Exchange, endpoint: ModelEndpoint, operation: Operation = endpoint.operation) {
+    this.exchange = exchange;
+    this.endpoint = endpoint;
+    this.operation = operation;
+    this.plan = exchange.plan;
+    this.client = exchange.request.signal;
+    this.upstream = exchange.state.config.upstream;
+    this.slots = this.plan.slots;
   }
 
-  const cancelDeadline = config.startCallDeadline(() => call.giveUp(upstreamTimeout()));
-  const onClientGone = (): void => {
-    if (begunDrain()) return;
-    cancellation.abort(reasonOf(clientSignal));
-    void call.settle({ outcome: 'aborted', usage: progress?.usage, deliveredTokens: progress?.deliveredTokens() });
-  };
+  get requestId(): string {
+    return this.exchange.requestId;
+  }
 
-  /** Only what has been asked and can be read on is drained, and not by too many at once. */
-  function begunDrain(): boolean {
-    const { drain } = options;
-    if (drain === undefined || startDrain === undefined || drains.count >= MAX_DRAINS) return false;
-    isDraining = true;
-    drains.count += 1;
-    const cancel = clock.setTimer(() => call.giveUp(upstreamTimeout()), drain.maxMs);
-    call.onSettled(() => {
-      drains.count -= 1;
+  get keyId(): string {
+    return this.exchange.caller.id;
+  }
+
+  get tier(): string {
+    return this.plan.tier;
+  }
+
+  get subject(): string {
+    return this.plan.subject;
+  }
+
+  get learnsLength(): boolean {
+    return this.usualOutputTokens === undefined;
+  }
+
+  get outputCeiling(): number | undefined {
+    return this.admission?.outputCeiling;
+  }
+
+  /** Whether the upstream must be held to the ceiling: money depends on it. */
+  get requiresCeiling(): boolean {
+    return this.plan.isBudgeted;
+  }
+
+  get maxResponseBytes(): number {
+    return this.exchange.state.config.maxResponseBytes;
+  }
+
+  /** Takes what was read of the request. */
+  take(read: ReadCall): void {
+    this.advance('taken');
+    this.replaceRead(read);
+  }
+
+  /** Takes another request in place of the one that was read: the one that the upstream is to get. */
+  replaceRead({ document, asks, inputTokens, images, hasReferences, body }: ReadCall): void {
+    this.document = document;
+    this.asks = asks;
+    this.inputTokens = inputTokens;
+    this.images = images;
+    this.hasReferences = hasReferences;
+    this.body = body;
+  }
+
+  /** Finds the model and its upstream. @throws {GatewayError} 403 or 404. */
+  choose(): void {
+    const { config } = this.exchange.state;
+    const model = findModel(config.models, this.exchange.caller, this.asks.model);
+    const upstream = model.upstream ?? config.upstream;
+    checkOffered(this.endpoint.operation, model, upstream);
+    this.chooseAs({ model, upstream, asksModel: true });
+  }
+
+  /** Takes a model and an upstream that were found otherwise. */
+  chooseAs({ model, upstream, asksModel, worstInputTokens, usualOutputTokens }: ChosenTerms): void {
+    this.advance('chosen');
+    this.model = model;
+    this.upstream = upstream;
+    this.asksModel = asksModel;
+    this.worstInputTokens = worstInputTokens;
+    this.usualOutputTokens = usualOutputTokens;
+  }
+
+  /** Makes the call one about work that was counted before: it holds no place, so that whoever has all places taken may ask. */
+  makeFree(): void {
+    this.isFree = true;
+    this.slots = NO_SLOTS;
+  }
+
+  /** Lets the call go on when its client leaves. */
+  detach(): void {
+    this.client = NOBODY;
+  }
+
+  /**
+   * Works out what the call may use.
+   * @throws {GatewayError} 403 when money is limited and nobody knows what the call costs.
+   */
+  weigh(): void {
+    const { config } = this.exchange.state;
+    // Anew, as the body may have been on its way while a budget's day ended.
+    this.ceilings = this.plan.ceilingsAt(config.clock.wallMs());
+    this.defaultOutputTokens = this.usualOutputTokens ?? usualOutputTokens(config, this.plan.owner, this.model);
+    this.worstInputTokens ??= this.readsMore
+      ? this.model.contextLength
+      : mostInputTokens(this.inputTokens, this.images);
+    if (!this.plan.isBudgeted) return;
+    const name = this.asks.model;
+    if (this.asksModel && this.model.price === undefined) throw notPriced(`the price of \`${name}\` is unknown`);
+    if (this.worstInputTokens === undefined) throw notPriced(`how much \`${name}\` is to read cannot be told`);
+  }
+
+  /** The most that the call may cost with so many output tokens; `undefined` without a price. */
+  worstNanoUsd(outputTokens: number): number | undefined {
+    const { price } = this.model;
+    const inputTokens = this.worstInputTokens ?? this.inputTokens;
+    return price && worstCostNanoUsd(price, { inputTokens, outputTokens });
+  }
+
+  /** Sees to it that a reservation of which the limiter said nothing is given back. */
+  doubt(reservation: Reservation): void {
+    giveBackLater(this.exchange.state, this, reservation);
+  }
+
+  /**
+   * Reserves what the call may use and writes down that it begins. No upstream is asked before that.
+   * @throws {GatewayError} 403, 429 or 503, or what ended the call meanwhile.
+   */
+  async admit(): Promise<void> {
+    const { state, phases } = this.exchange;
+    this.weigh();
+    const result = await reserveCall(state.access, this);
+    if (result.kind === 'refused') {
+      this.remaining = result.refusal.refused.verdict.remaining;
+      throw result.refusal.error;
+    }
+    const { admission } = result;
+    this.remaining = admission.verdict.remaining;
+    // A limiter may have taken its time.
+    if (state.closed !== undefined || this.client.aborted) {
+      await giveBack(state, this, admission.reservation);
+      throw shuttingDown();
+    }
+    phases.mark('admit');
+    const start = this.open(admission);
+    this.exchange.onCall?.(this);
+    if (this.plan.shadows.length > 0) void this.holdShadow(start, admission);
+    const written = recordStart(state.config, start);
+    if (isPending(written)) {
+      // A failure is told where it is awaited.
+      this.opened = written.then(undefined, () => {});
+      await written;
+    }
+    this.isRecorded = true;
+    if (this.aborted) throw this.reason;
+  }
+
+  /** From now on tokens are being used: a client that leaves pays for what it asked. */
+  ask(progress: Progress = NOTHING_YET): void {
+    this.advance('asked');
+    if (!this.isFree) this.progress ??= progress;
+  }
+
+  /** The answer has begun: a client that leaves now has got what `progress` tells. */
+  begin(progress: Progress): void {
+    this.advance('begun');
+    this.follow(progress);
+  }
+
+  /** The answer goes on as another `progress` tells. */
+  follow(progress: Progress): void {
+    if (!this.isFree) this.progress = progress;
+  }
+
+  /** Names the model, and its price, that is known only as the body passes. */
+  nameModel(model: CalledModel, name: string): void {
+    this.asks = { ...this.asks, model: name };
+    if (this.start !== undefined) this.start = { ...this.start, model: model.id, price: model.price };
+  }
+
+  /** Notes that the first byte goes to the client. */
+  firstByte(): void {
+    this.firstByteMs ??= this.exchange.state.config.clock.steadyMs() - this.startedSteadyMs;
+  }
+
+  /**
+   * Notes in the ledger how much output the client may have been given; to be awaited before it gets more than ever. A
+   * store that fails here costs the client nothing.
+   */
+  deliver(outputTokens: number | undefined): Awaitable<void> {
+    const { usage, hooks } = this.exchange.state.config;
+    if (outputTokens === undefined || outputTokens <= this.checkpointed || usage.checkpoint === undefined) return;
+    this.checkpointed = outputTokens + TOKENS_PER_CHECKPOINT;
+    return guarded(
+      () => usage.checkpoint?.(this.requestId, this.checkpointed),
+      (error) => hooks.onError(error, { requestId: this.requestId, keyId: this.keyId }),
+    );
+  }
+
+  /** How much longer the upstream is read for its usage now that the client is gone; `undefined`: it is cancelled. */
+  get drain(): DrainBounds | undefined {
+    return this.isDraining ? drainBounds(this.upstream.onAbort) : undefined;
+  }
+
+  /** Calls `run` when the client goes away and the upstream is to be read on, at once if it is so already. */
+  onDrain(run: () => void): void {
+    if (this.isFree) return;
+    this.startDrain = run;
+    if (this.isDraining) run();
+  }
+
+  /**
+   * Ends the call: limits and usage become what they truly were. Once; later ends change nothing. The one way in which a
+   * call is settled.
+   */
+  end(how: CallEnd): Promise<UsageRecord> {
+    this.ended ??= this.settle(this.stopping ?? how);
+    return this.ended;
+  }
+
+  /** Ends a call whose whole answer is there. @returns the headers of the answer. */
+  async complete(): Promise<string[]> {
+    const ended = this.end('ok');
+    const record = await ended;
+    this.exchange.phases.mark('settle');
+    return this.headers(record);
+  }
+
+  /** Ends a call whose answer did not begin. */
+  endFailed(error: unknown): Promise<UsageRecord> {
+    const how = this.aborted ? 'failed' : 'refused';
+    // An answer that was refused half read would hold its connection, and the upstream its work.
+    this.abort(toGatewayError(error));
+    return this.end(how);
+  }
+
+  /** Makes the client's answer of a call that failed, settled and with the limits as they are then. */
+  async fail(error: unknown): Promise<GatewayResponse> {
+    const { exchange } = this;
+    const { access, config } = exchange.state;
+    let { remaining } = this;
+    let record: UsageRecord | undefined;
+    const facts = this.facts();
+    if (this.isRecorded) {
+      record = await this.endFailed(error);
+      remaining = this.remainingAfter();
+    } else if (this.start !== undefined) {
+      await this.withdraw();
+      remaining = undefined;
+    }
+    const ceilings = this.ceilings.length > 0 ? this.ceilings : this.plan.ceilingsAt(config.clock.wallMs());
+    remaining ??= await lookQuietly(access, ceilings);
+    const headers = remaining === undefined ? [] : limitHeaders({ ceilings, remaining });
+    return respondFailure(error, exchange, { facts: record === undefined ? facts : this.facts(record), headers });
+  }
+
+  /** Headers of the answer. @param record of a call that is settled already. */
+  headers(record?: UsageRecord): string[] {
+    const { exchange, ceilings } = this;
+    const remaining = (record === undefined ? this.remaining : this.remainingAfter()) ?? [];
+    const facts = exchange.showsDebug ? this.facts(record) : undefined;
+    return answerHeaders(exchange, { ceilings, remaining }, facts);
+  }
+
+  /** Facts for whoever debugs. @param record of a call that is settled already. */
+  facts(record?: UsageRecord): DebugFacts {
+    const { admission, remaining, requestId, keyId, tier } = this;
+    if (remaining === undefined) return { requestId, keyId, tier };
+    return {
+      requestId,
+      keyId,
+      tier,
+      model: this.asks.model,
+      upstream: admission && this.upstream.name,
+      attempts: this.attempts === 0 ? undefined : this.attempts,
+      estimatedInputTokens: this.inputTokens,
+      reservedTokens: admission && reservedTokens(admission),
+      limitsBefore: admission === undefined ? remaining : remainingBefore(admission),
+      limitsAfter: record === undefined ? remaining : this.remainingAfter(),
+      record,
+    };
+  }
+
+  /** Ends the upstream's work; the call then fails with `reason`. */
+  abort(reason: Error): void {
+    if (this.aborted) return;
+    this.aborted = true;
+    this.reason = reason;
+    const { listeners } = this;
+    this.listeners = undefined;
+    if (listeners !== undefined) for (const listener of listeners) listener();
+  }
+
+  addEventListener(_type: 'abort', listener: () => void): void {
+    this.listeners ??= [];
+    this.listeners.push(listener);
+  }
+
+  removeEventListener(_type: 'abort', listener: () => void): void {
+    const at = this.listeners?.indexOf(listener) ?? -1;
+    if (at !== -1) this.listeners?.splice(at, 1);
+  }
+
+  giveUp(reason: Error): void {
+    this.stop(reason, 'given-up');
+  }
+
+  onSettled(run: (record: UsageRecord | undefined) => void): void {
+    if (this.isSettled) {
+      run(this.record);
+      return;
+    }
+    this.waiting ??= [];
+    this.waiting.push(run);
+  }
+
+  /** Ends the upstream's work and the call. A call that was never written down leaves no record. */
+  stop(reason: Error, how: 'given-up' | 'left'): void {
+    // Readers of the answer are told at once that it breaks off: they must not say first how the call ended.
+    this.stopping ??= how;
+    this.abort(reason);
+    if (!this.isWithdrawn) void this.end(how);
+  }
+
+  /** The one guard of the order. A call that was settled meanwhile, as its client left, stays settled. */
+  private advance(to: CallState): void {
+    const { state } = this;
+    if (state === 'settled') return;
+    const isNext = to === 'settled' ? this.start !== undefined : NEXT[state] === to;
+    if (!isNext) throw new Error(`Expected a call that is ${state} to become ${NEXT[state]}, not ${to}`);
+    this.state = to;
+  }
+
+  /** Takes charge of the reservation. */
+  private open(admission: Admission): UsageStart {
+    const { state } = this.exchange;
+    const { config } = state;
+    const { outputCeiling, amounts } = admission;
+    const { model, client } = this;
+    this.admission = admission;
+    this.start = {
+      requestId: this.requestId,
+      keyId: this.keyId,
+      owner: this.plan.owner,
+      tier: this.plan.tier,
+      operation: this.operation,
+      model: model.id,
+      upstream: this.upstream.name,
+      startedAt: config.clock.wallMs(),
+      reservedInputTokens: this.inputTokens,
+      reservedOutputTokens: outputCeiling === undefined ? undefined : this.asks.n * outputCeiling,
+      reservedNanoUsd: outputCeiling === undefined || model.price === undefined ? undefined : amounts.nanoUsd,
+      price: model.price,
+    };
+    this.advance('admitted');
+    this.startedSteadyMs = config.clock.steadyMs();
+    this.cancelDeadline = config.startCallDeadline(() => this.giveUp(upstreamTimeout()));
+    state.running.add(this);
+    // Not by a generator's `finally`, which runs late or never: this hangs on the client's signal.
+    this.onClientGone = () => this.clientGone();
+    client.addEventListener('abort', this.onClientGone);
+    return this.start;
+  }
+
+  private async holdShadow(start: UsageStart, admission: Admission): Promise<void> {
+    const { state } = this.exchange;
+    const shadow = await reserveShadow(this.plan, state, { start, admission });
+    if (shadow !== undefined) this.onSettled((record) => settleShadow(state, start, shadow, record));
+  }
+
+  private clientGone(): void {
+    if (!this.beganDrain()) this.stop(reasonOf(this.client), 'left');
+  }
+
+  /** Only an upstream that was asked and can be read on is drained, and not too many at once. */
+  private beganDrain(): boolean {
+    const { state } = this.exchange;
+    const bounds = drainBounds(this.upstream.onAbort);
+    if (bounds === undefined || this.startDrain === undefined || state.draining >= MAX_DRAINS) return false;
+    this.isDraining = true;
+    state.draining += 1;
+    const cancel = state.config.clock.setTimer(() => this.giveUp(upstreamTimeout()), bounds.maxMs);
+    this.onSettled(() => {
+      state.draining -= 1;
       cancel();
     });
-    startDrain();
+    this.startDrain();
     return true;
   }
 
-  function end(): void {
-    cancelDeadline();
-    clientSignal.removeEventListener('abort', onClientGone);
+  private async settle(how: CallEnd): Promise<UsageRecord> {
+    const { start, admission, exchange } = this;
+    if (start === undefined || admission === undefined) throw new Error('Expected a call that ends to be admitted');
+    this.advance('settled');
+    this.release();
+    const record = this.recordOf(how, start);
+    const used = settledAmounts(admission, record);
+    this.record = record;
+    this.used = used;
+    this.learn(record, admission);
+    const told = settleCall(exchange.state, admission, { record, used, opened: this.opened });
+    if (isPending(told)) await told;
+    exchange.state.running.delete(this);
+    exchange.state.config.hooks.onFinish(record);
+    this.tellSettled(record);
+    return record;
   }
 
-  /** Tells a store of the end. What it does not take now it is told again. */
-  function tell(run: () => Awaitable<void>): Awaitable<void> {
-    return guarded(run, (error) => {
-      report(error);
-      options.unsettled.add({ requestId: start.requestId, keyId: start.keyId, tell: run });
-    });
-  }
-
-  function record(ending: Ending): Awaitable<UsageRecord> {
-    end();
-    const { outcome, usage, deliveredTokens, isGivenUp } = ending;
-    const durationMs = clock.steadyMs() - startedSteadyMs;
-    const chargesUnknown = metered.chargesUnknown && progress !== undefined;
-    const ended = { outcome, usage, deliveredTokens, isGivenUp, firstByteMs, durationMs };
-    const charged = usageRecord({ ...metered, chargesUnknown }, ended);
+  private recordOf(how: CallEnd, start: UsageStart): UsageRecord {
+    const progress = how === 'refused' ? undefined : this.progress;
     // Whatever became of the answer, its client was gone.
-    const made: UsageRecord = isDraining ? { ...charged, outcome: 'aborted' } : charged;
-    const amounts = settledAmounts(admission, made);
-    learn(made);
-    const limits = tell(() => config.limiter.settle(admission.reservation, amounts, clock.steadyMs()));
-    const write = (): Awaitable<void> => tell(() => config.usage.settle(made));
-    const written = opened === undefined ? write() : opened.then(write);
-    if (isPending(limits)) return limits.then(() => whenReady(written, () => finish(made)));
-    return whenReady(written, () => finish(made));
+    const outcome = how === 'left' ? 'aborted' : how === 'ok' ? 'ok' : 'error';
+    const record = usageRecord(start, {
+      outcome,
+      usage: progress?.usage,
+      deliveredTokens: progress?.deliveredTokens(),
+      isGivenUp: how === 'given-up',
+      chargesUnknown: this.plan.isBudgeted && this.progress !== undefined,
+      firstByteMs: this.firstByteMs,
+      durationMs: this.exchange.state.config.clock.steadyMs() - this.startedSteadyMs,
+    });
+    return this.isDraining ? { ...record, outcome: 'aborted' } : record;
   }
 
-  function learn({ outcome, counted, outputTokens }: UsageRecord): void {
+  /** Learns how long answers are where the client names no ceiling. */
+  private learn({ outcome, counted, outputTokens }: UsageRecord, admission: Admission): void {
     const { answersToLearnFrom, outputCeiling } = admission;
     if (answersToLearnFrom === 0 || outcome !== 'ok' || counted !== 'exact' || outputTokens === undefined) return;
-    config.learned.observe(start.owner, start.model, Math.ceil(outputTokens / answersToLearnFrom), outputCeiling);
+    const { learned } = this.exchange.state.config;
+    learned.observe(this.plan.owner, this.model.id, Math.ceil(outputTokens / answersToLearnFrom), outputCeiling);
   }
 
-  function finish(made: UsageRecord): UsageRecord {
-    running.delete(call);
-    hooks.onFinish(made);
-    release(made);
-    return made;
+  /** Gives back all that was reserved, for a call that was never written down: it leaves no record. */
+  private async withdraw(): Promise<void> {
+    if (this.ended !== undefined) {
+      await this.ended;
+      return;
+    }
+    this.isWithdrawn = true;
+    this.release();
+    const { state } = this.exchange;
+    if (this.admission !== undefined) await giveBack(state, this, this.admission.reservation);
+    state.running.delete(this);
+    this.tellSettled(undefined);
   }
 
-  function release(made?: UsageRecord): void {
-    settled = { record: made };
-    running.delete(call);
-    for (const run of waiting) run(made);
+  private release(): void {
+    this.cancelDeadline?.();
+    if (this.onClientGone !== undefined) this.client.removeEventListener('abort', this.onClientGone);
   }
 
-  const call: Call = {
-    start,
-    admission,
-    cancellation,
-    opening(written) {
-      // What it fails with is told where it is awaited.
-      opened = written.then(undefined, () => {});
-    },
-    withdraw() {
-      if (ended !== undefined) return whenReady(ended, () => {});
-      isWithdrawn = true;
-      end();
-      const { reservation } = admission;
-      const nothing = Array<number>(reservation.draws.length).fill(0);
-      const told = tell(() => config.limiter.settle(reservation, nothing, clock.steadyMs()));
-      return whenReady(told, () => release());
-    },
-    nameModel(model) {
-      metered = { ...given, start: { ...start, model: model.id, price: model.price }, costNanoUsd: priced(model) };
-    },
-    asked(made = { usage: undefined, deliveredTokens: () => 0 }) {
-      progress ??= made;
-    },
-    watch(began) {
-      progress = began;
-    },
-    firstByte() {
-      firstByteMs ??= clock.steadyMs() - startedSteadyMs;
-    },
-    settle(ending) {
-      ended ??= record(ending);
-      return ended;
-    },
-    failed: () => ({ outcome: 'error', usage: progress?.usage, deliveredTokens: progress?.deliveredTokens() }),
-    abort: cancellation.abort,
-    giveUp(reason) {
-      cancellation.abort(reason);
-      // What was never written down leaves no record either.
-      if (!isWithdrawn) void call.settle({ ...call.failed(), isGivenUp: true });
-    },
-    onSettled(run) {
-      if (settled !== undefined) run(settled.record);
-      else waiting.push(run);
-    },
-    deliver(outputTokens) {
-      if (outputTokens <= checkpointed || config.usage.checkpoint === undefined) return;
-      checkpointed = outputTokens + TOKENS_PER_CHECKPOINT;
-      return guarded(() => config.usage.checkpoint?.(start.requestId, checkpointed), report);
-    },
-    get drain() {
-      return isDraining ? options.drain : undefined;
-    },
-    onDrain(run) {
-      startDrain = run;
-      if (isDraining) run();
-    },
-  };
-  running.add(call);
-  if (clientSignal.aborted) onClientGone();
-  else clientSignal.addEventListener('abort', onClientGone);
-  return call;
+  private tellSettled(record: UsageRecord | undefined): void {
+    this.isSettled = true;
+    this.record = record;
+    const { waiting } = this;
+    this.waiting = undefined;
+    if (waiting !== undefined) for (const run of waiting) run(record);
+  }
+
+  /** Contents of the buckets once the call is settled, less what others did meanwhile. */
+  private remainingAfter(): readonly number[] | undefined {
+    const { admission, used } = this;
+    if (admission === undefined || used === undefined) return this.remaining;
+    const { draws } = admission.reservation;
+    return admission.verdict.remaining.map((left, index) => left + (draws[index]?.amount ?? 0) - (used[index] ?? 0));
+  }
+}
+
+/** Tokens set aside for a call; `undefined` when tokens are not limited. */
+function reservedTokens({ ceilings, amounts }: Admission): number | undefined {
+  const isLimited = ceilings.some(({ measure }) => measure !== 'requests' && measure !== 'inputTokens');
+  return isLimited ? amounts.inputTokens + amounts.outputTokens : undefined;
 }

@@ -24,26 +24,26 @@ export function startPhases(clock: Clock): Phases {
 /** For requests whose phases nobody will see. */
 export const NO_PHASES: Phases = { mark: () => {}, done: [] };
 
-/** What is known of a call when it is shown; fields come as the call goes on. Nothing here is secret. */
+/** Facts of a call for whoever debugs, as far as they are known. Nothing here is secret. */
 export interface DebugFacts {
   readonly requestId: string;
-  readonly keyId?: string;
-  readonly tier?: string;
+  readonly keyId?: string | undefined;
+  readonly tier?: string | undefined;
   /** Public model id. */
-  readonly model?: string;
+  readonly model?: string | undefined;
   /** The upstream's name. Never its address or its own model id. */
-  readonly upstream?: string;
+  readonly upstream?: string | undefined;
   /** How often the upstream was asked. */
-  readonly attempts?: number;
-  readonly estimatedInputTokens?: number;
+  readonly attempts?: number | undefined;
+  readonly estimatedInputTokens?: number | undefined;
   readonly reservedTokens?: number | undefined;
-  /** What the key's buckets held before this call. */
-  readonly limitsBefore?: readonly number[];
-  readonly limitsAfter?: readonly number[];
-  readonly record?: UsageRecord;
+  /** Contents of the key's buckets before this call. */
+  readonly limitsBefore?: readonly number[] | undefined;
+  readonly limitsAfter?: readonly number[] | undefined;
+  readonly record?: UsageRecord | undefined;
 }
 
-/** What `X-Debug: true` shows, as plain data: names as on the wire. */
+/** The facts that `X-Debug: true` shows, as plain data: names as on the wire. */
 export function debugReport(facts: DebugFacts, phases: Phases): Record<string, unknown> {
   const { record } = facts;
   return withoutAbsent({

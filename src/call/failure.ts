@@ -1,33 +1,41 @@
-import { GatewayError, toGatewayError } from '../base/errors.js';
+import { GatewayError, toGatewayError, upstreamInterrupted, upstreamStalled } from '../base/errors.js';
 import type { Hooks } from '../config/hooks.js';
-import type { GatewayRequest, GatewayResponse } from '../http/exchange.js';
+import type { GatewayResponse } from '../http/exchange.js';
 import { respondError } from '../http/respond.js';
-import { type DebugFacts, debugReport, type Phases } from './debug.js';
+import { type DebugFacts, debugReport } from './debug.js';
+import type { Exchange } from './state.js';
 
-/** One request and what is known of it. */
-export interface Exchange {
-  readonly request: GatewayRequest;
-  readonly requestId: string;
-  readonly phases: Phases;
-  readonly showsDebug: boolean;
-}
-
-/** Turns whatever was thrown into the client's answer; what the client is not told goes to `hooks.onError`. */
+/** Turns anything thrown into the client's answer; the part that is not for the client goes to `hooks.onError`. */
 export function respondFailure(
   thrown: unknown,
-  { request, requestId, phases, showsDebug }: Exchange,
-  { hooks, facts, headers = [] }: { hooks: Required<Hooks>; facts: DebugFacts; headers?: readonly string[] },
+  exchange: Exchange,
+  {
+    facts = { requestId: exchange.requestId },
+    headers = [],
+  }: { readonly facts?: DebugFacts; readonly headers?: readonly string[] } = {},
 ): GatewayResponse {
+  const { request, requestId, phases, state, showsDebug } = exchange;
   const error = request.signal.aborted ? clientGone() : toGatewayError(thrown);
-  reportCause(error, hooks, facts);
+  reportCause(error, state.config.hooks, facts);
   const debug = showsDebug ? debugReport(facts, phases) : undefined;
   return respondError(error, ['x-request-id', requestId, ...headers], debug);
 }
 
-/** What went wrong underneath is the operator's to know. */
-export function reportCause(error: GatewayError, hooks: Required<Hooks>, facts: DebugFacts): void {
+/** Reports the cause of an error, which is the operator's to know. */
+export function reportCause(
+  error: GatewayError,
+  hooks: Required<Hooks>,
+  { requestId, keyId }: Pick<DebugFacts, 'requestId' | 'keyId'>,
+): void {
   if (error.cause === undefined) return;
-  hooks.onError(error.cause, { requestId: facts.requestId, keyId: facts.keyId });
+  hooks.onError(error.cause, { requestId, keyId });
+}
+
+/** The reason for which a stream broke off, in the words for streams: the client already has a status of 200. */
+export function brokenStream(thrown: unknown): GatewayError {
+  const error = toGatewayError(thrown);
+  if (error.code === 'upstream_timeout') return upstreamStalled(error.cause);
+  return error.code === 'upstream_error' || error.code === 'internal_error' ? upstreamInterrupted(error.cause) : error;
 }
 
 /** Nobody will read it; logs of the host show the status that nginx made known for this. */

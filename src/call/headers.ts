@@ -1,36 +1,66 @@
-import { finishedFacts, remainingAfter } from '../endpoints/model/relay.js';
-import type { UsageRecord } from '../usage/usage-store.js';
-import type { Attempt } from './attempt.js';
-import type { Call } from './call.js';
+import type { Ceiling, Verdict } from '../limits/limiter-store.js';
 import { type DebugFacts, debugHeaders } from './debug.js';
-import { limitHeaders } from './limit-headers.js';
-import type { KeyedExchange } from './open.js';
+import type { Exchange } from './state.js';
 
-/** A call whose answer is to go out. */
-export interface Answered {
-  readonly call: Call;
-  readonly attempt: Attempt;
+/** SDKs parse these into 32-bit integers (wire.md §1.3). */
+const MAX_HEADER_INTEGER = 2_147_483_647;
+const MINUTE_MS = 60_000;
+
+/** The ceilings in force and the contents of their buckets. */
+export interface LimitState {
+  readonly ceilings: readonly Ceiling[];
+  /** In the order of the ceilings. */
+  readonly remaining: Verdict['remaining'];
 }
 
-/** The headers of an answer that goes out before its call is settled. */
-export function headersOfBegun(exchange: KeyedExchange, { call, attempt }: Answered): string[] {
-  return headersOf(exchange, attempt, { remaining: call.admission.verdict.remaining, facts: attempt.facts });
+/**
+ * `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` as OpenAI writes them; nothing for a measure without a limit. Of
+ * several levels it is the one with the least left.
+ */
+export function limitHeaders({ ceilings, remaining }: LimitState): string[] {
+  const headers: string[] = [];
+  for (const measure of ['requests', 'tokens'] as const) {
+    let least: { readonly capacity: number; readonly left: number } | undefined;
+    for (const [index, ceiling] of ceilings.entries()) {
+      if (ceiling.measure !== measure) continue;
+      const left = remaining[index] ?? 0;
+      if (least === undefined || left < least.left) least = { capacity: ceiling.capacity, left };
+    }
+    if (least === undefined) continue;
+    headers.push(`x-ratelimit-limit-${measure}`, integer(least.capacity));
+    headers.push(`x-ratelimit-remaining-${measure}`, integer(least.left));
+    headers.push(`x-ratelimit-reset-${measure}`, untilFull(least.capacity, least.left));
+  }
+  return headers;
 }
 
-/** The headers of an answer that goes out when its call is settled. */
-export function headersOfSettled(exchange: KeyedExchange, { call, attempt }: Answered, record: UsageRecord): string[] {
-  const remaining = remainingAfter(call.admission, record);
-  const facts = exchange.showsDebug ? finishedFacts(attempt.facts, call.admission, record) : attempt.facts;
-  return headersOf(exchange, attempt, { remaining, facts });
+function untilFull(limit: number, left: number): string {
+  return formatDuration(limit === 0 ? 0 : ((limit - left) / limit) * MINUTE_MS);
 }
 
-function headersOf(
-  { requestId, showsDebug, phases }: KeyedExchange,
-  { ceilings }: Attempt,
-  { remaining, facts }: { readonly remaining: readonly number[]; readonly facts: DebugFacts },
-): string[] {
-  const headers = limitHeaders({ ceilings, remaining });
-  headers.push('x-request-id', requestId);
-  if (showsDebug) headers.push(...debugHeaders(facts, phases));
+/**
+ * A duration as Go's `time.Duration.String()` writes it, rounded up to milliseconds: `0s`, `6ms`, `1.2s`, `6m0s`,
+ * `1h0m0s`. go-openai parses the headers with `time.ParseDuration`.
+ */
+export function formatDuration(durationMs: number): string {
+  const ms = Math.max(0, Math.ceil(durationMs - 1e-6));
+  if (ms === 0) return '0s';
+  if (ms < 1_000) return `${ms}ms`;
+  const hours = Math.floor(ms / 3_600_000);
+  const minutes = Math.floor((ms % 3_600_000) / MINUTE_MS);
+  const seconds = `${(ms % MINUTE_MS) / 1_000}s`;
+  if (hours > 0) return `${hours}h${minutes}m${seconds}`;
+  return minutes > 0 ? `${minutes}m${seconds}` : seconds;
+}
+
+function integer(value: number): string {
+  return String(Math.min(MAX_HEADER_INTEGER, Math.max(0, Math.floor(value))));
+}
+
+/** The gateway's own headers of an answer. @param facts for a caller who debugs. */
+export function answerHeaders(exchange: Exchange, limits: LimitState, facts: DebugFacts | undefined): string[] {
+  const headers = limitHeaders(limits);
+  headers.push('x-request-id', exchange.requestId);
+  if (facts !== undefined) headers.push(...debugHeaders(facts, exchange.phases));
   return headers;
 }

@@ -2,7 +2,7 @@ import type { Awaitable } from '../base/awaitable.js';
 import type { Clock } from '../base/clock.js';
 import type { Hooks } from '../config/hooks.js';
 
-/** What a store did not take, and has to be told again. To tell it twice must do no harm. */
+/** An end that a store did not take, to be told again. To tell it twice must do no harm. */
 export interface Untold {
   readonly requestId: string;
   readonly keyId: string;
@@ -17,7 +17,7 @@ export interface Unsettled {
   drained(graceMs: number): Promise<void>;
 }
 
-/** So many are remembered; above it, the oldest are lost to the store, though not to `hooks.onFinish`. */
+/** Most ends that are remembered; above it, the oldest are lost to the store, though not to `hooks.onFinish`. */
 const MAX_UNTOLD = 10_000;
 const RETRY_MS = 500;
 /** After so many failures, a store is left alone until the next time. One that is always refused must not hold up the others. */

@@ -3,7 +3,7 @@ import { unexpected } from '../base/checks.js';
 import type { ApiKey } from '../keys/key-store.js';
 import { hashSecret } from '../keys/secret.js';
 
-/** What the environment says. */
+/** The settings that the environment holds. */
 export interface Environment {
   /** `NODE_ENV` is `production`. */
   readonly production: boolean;

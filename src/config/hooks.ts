@@ -1,10 +1,10 @@
 import type { UsageRecord } from '../usage/usage-store.js';
 
-/** Watchers. They see what happens and can change nothing: what they throw is swallowed, what they return is ignored. */
+/** Watchers. They see everything that happens and can change nothing: their errors are swallowed, their results ignored. */
 export interface Hooks {
   /** Called once for each admitted call, when its usage is settled. */
   onFinish?(record: UsageRecord): void;
-  /** Called for what the client was not told: bugs, failing stores, broken upstreams. @default prints to stderr */
+  /** Called for errors that the client is not told of: bugs, failing stores, broken upstreams. @default prints to stderr */
   onError?(error: unknown, context: ErrorContext): void;
   /** Called for each call that a shadow limit would have refused. It was made all the same. */
   onShadowLimit?(refusal: ShadowRefusal): void;
@@ -19,9 +19,9 @@ export interface ShadowRefusal {
   readonly owner: string;
   /** The public model id. */
   readonly model: string;
-  /** What there was too much of. */
+  /** The measure that there was too much of. */
   readonly limit: 'requests' | 'tokens' | 'inputTokens' | 'outputTokens' | 'usdPerDay' | 'usdPerMonth' | 'concurrency';
-  /** Whose ceiling it is; `undefined` for concurrency. */
+  /** Level of the ceiling; `undefined` for concurrency. */
   readonly level: 'owner' | 'key' | 'tier' | 'all' | undefined;
   /** After how long the call would have been admitted; `Infinity`: never. */
   readonly retryAfterMs: number;

@@ -1,11 +1,13 @@
 import type { ApiKey } from '../keys/key-store.js';
 import { findKnownModel, KNOWN_MODELS, type ListedOperation } from '../models/known-models.js';
 import { type Price, type Pricing, toPrice } from '../models/pricing.js';
-import type { Upstream } from '../upstreams/upstream.js';
+import { DEFAULT_OPERATIONS, type Upstream } from '../upstreams/upstream.js';
+import type { ModelOperation } from '../wire/operations.js';
+import { modelNotAllowed, modelNotFound, unsupportedOperation } from '../wire/request-errors.js';
 
 /** One model as the host offers it. What a field leaves out is taken from what is publicly known of the upstream's model. */
 export interface ModelOptions {
-  /** Who answers. @default the gateway's `upstream` */
+  /** The upstream that answers. @default the gateway's `upstream` */
   readonly upstream?: Upstream;
   /** The upstream's own id for it. The client never sees it. @default the public id */
   readonly upstreamModel?: string;
@@ -22,7 +24,7 @@ export interface ModelOptions {
   readonly ownedBy?: string;
   /** @default what is known of the model, else true for function calling and streaming only */
   readonly capabilities?: Partial<Capabilities>;
-  /** What it is there for. @default what is known of the model, else 'chat.completions' */
+  /** The operation it is there for. @default what is known of the model, else 'chat.completions' */
   readonly operation?: ListedOperation;
   /**
    * Whether calls to `/v1/responses` are passed on to the upstream, or translated to chat completions.
@@ -69,7 +71,7 @@ export interface ModelTable {
   readonly listed: readonly Model[];
 }
 
-/** What is served when the host names no models. Spread it to add to it: `{ ...defaultModels(), 'my-model': {} }`. */
+/** The models on offer when the host names none. Spread it to add to it: `{ ...defaultModels(), 'my-model': {} }`. */
 export function defaultModels(): Record<string, ModelOptions> {
   return Object.fromEntries(KNOWN_MODELS.map((model) => [model.id, {}]));
 }
@@ -136,4 +138,42 @@ export function mayCall({ models }: Pick<ApiKey, 'models'>, { id }: Model, name:
 /** The model as it is shown to who knows it by this name. */
 export function modelNamed(model: Model, name: string): Model {
   return { ...model, id: name, displayName: model.displayName === model.id ? name : model.displayName };
+}
+
+/** Longest name that is told back. */
+const MAX_SHOWN = 256;
+
+/** The model of that name, for a key that may call it. @throws {GatewayError} 404 or 403. */
+export function findModel(models: ModelTable, key: ApiKey, name: string): Model {
+  const model = models.find(name);
+  if (model === undefined) throw modelNotFound(name.slice(0, MAX_SHOWN));
+  if (!mayCall(key, model, name)) throw modelNotAllowed(name.slice(0, MAX_SHOWN));
+  return model;
+}
+
+/**
+ * The model of that name, for a body that goes to the gateway's own upstream as it comes: neither another name nor another
+ * upstream can be given to a form on its way, or to a file.
+ * @throws {GatewayError} 404 or 403.
+ */
+export function findUnrouted(models: ModelTable, key: ApiKey, name: string): Model {
+  const model = findModel(models, key, name);
+  if (model.upstream !== undefined || model.upstreamModel !== name) throw modelNotFound(name.slice(0, MAX_SHOWN));
+  return model;
+}
+
+/** Whether the model's upstream answers `/v1/responses` itself. */
+export function passesResponses(
+  { responses }: Pick<Model, 'responses'>,
+  { operations = DEFAULT_OPERATIONS }: Upstream,
+): boolean {
+  if (responses !== undefined) return responses === 'pass';
+  return operations.includes('responses');
+}
+
+/** @throws {GatewayError} 404 when the upstream was never made for the operation. */
+export function checkOffered(operation: ModelOperation, model: Pick<Model, 'responses'>, upstream: Upstream): void {
+  const { operations = DEFAULT_OPERATIONS } = upstream;
+  const isTranslated = operation === 'responses' && !passesResponses(model, upstream);
+  if (!operations.includes(isTranslated ? 'chat.completions' : operation)) throw unsupportedOperation(operation);
 }

@@ -1,21 +1,19 @@
 import { createCancellation } from '../base/cancellation.js';
 import { GatewayError, shuttingDown } from '../base/errors.js';
 import type { JsonObject } from '../base/json.js';
-import { demandOf, limitingOf } from '../call/admit.js';
-import { newAttempt } from '../call/attempt.js';
-import { NO_PHASES } from '../call/debug.js';
-import { checkRoom, type KeyedExchange, type Shared } from '../call/open.js';
-import { findModel } from '../config/find-model.js';
+import { Call } from '../call/call.js';
+import { checkRoom } from '../call/open.js';
+import { Exchange, type GatewayState } from '../call/state.js';
 import type { GatewayRequest } from '../http/exchange.js';
-import { readBody } from '../http/read-body.js';
-import { wrongKey } from '../keys/authenticate.js';
+import { checkExpiry } from '../keys/authenticate.js';
 import type { ApiKey } from '../keys/key-store.js';
 import { admit } from '../limits/admit.js';
-import type { Amounts, Ceiling, Demand, LimiterStore, Measure } from '../limits/limiter-store.js';
+import type { Amounts, Ceiling, LimiterStore, Measure } from '../limits/limiter-store.js';
 import { refusalReasonOf } from '../limits/refusal.js';
-import { MODEL_ENDPOINTS, type ModelEndpoint } from '../wire/model-endpoint.js';
+import { MODEL_ENDPOINTS } from '../wire/model-endpoint.js';
 import type { ModelOperation } from '../wire/operations.js';
-import { checkOffered, isPlain, prepareCall, readCall } from './model/read-call.js';
+import { needsPreparing, prepare } from './model/prepare.js';
+import { readCall } from './model/read-call.js';
 
 /** A call that nobody has made yet. */
 export interface ExplainedRequest {
@@ -25,39 +23,38 @@ export interface ExplainedRequest {
   readonly body: JsonObject;
 }
 
-/** What would become of it. */
+/** The answer to whether a call would be admitted. */
 export type Explanation =
   | {
       readonly isAdmitted: true;
-      /** What would be reserved. */
+      /** Amounts that would be reserved. */
       readonly reserved: Amounts;
-      /** What the upstream would be told not to exceed; `undefined`: nothing limits the answer's tokens. */
+      /** Ceiling that the upstream would be told; `undefined`: nothing limits the answer's tokens. */
       readonly maxOutputTokens: number | undefined;
     }
   | {
       readonly isAdmitted: false;
-      /** What the client would get. */
+      /** The client's error. */
       readonly error: GatewayError;
-      /** What is short; `undefined`: it is no limit that refuses the call. */
+      /** The measure that is short; `undefined`: it is no limit that refuses the call. */
       readonly limit: Measure | 'concurrency' | undefined;
-      /** Whose ceiling it is; `undefined` for concurrency and where no limit refuses. */
+      /** The level of the ceiling; `undefined` for concurrency and where no limit refuses. */
       readonly level: Ceiling['level']['kind'] | undefined;
       /** Milliseconds until the same call could be admitted; `Infinity`: never, as things are. */
       readonly retryAfterMs: number;
     };
 
-/** Whether a call would be admitted now. @throws Anything that the stores throw. */
+/** Whether a call would be admitted now: it takes the steps of one, and reserves nothing. @throws Anything that the stores throw. */
 export async function explain(
   key: ApiKey,
   { operation = 'chat.completions', body }: ExplainedRequest,
-  shared: Shared,
+  state: GatewayState,
 ): Promise<Explanation> {
-  const { config } = shared;
-  const exchange = { request: requestOf(body), requestId: 'explain', key, phases: NO_PHASES, showsDebug: false };
+  const exchange = new Exchange(requestOf(body), '', state);
+  exchange.key = key;
   try {
-    const demand = await demandFor(exchange, MODEL_ENDPOINTS[operation], shared);
-    const limiting = limitingOf(config);
-    const result = await admit({ ...limiting, store: dry(limiting.store) }, demand);
+    const call = await weighed(exchange, operation);
+    const result = await admit({ ...state.access, store: dry(state.access.store) }, call);
     if (result.kind === 'admitted') {
       const { amounts, outputCeiling } = result.admission;
       return { isAdmitted: true, reserved: amounts, maxOutputTokens: outputCeiling };
@@ -73,24 +70,18 @@ export async function explain(
   }
 }
 
-/** What the call would want of the limiter, found as `callModel` finds it. @throws {GatewayError} where that does. */
-async function demandFor(exchange: KeyedExchange, endpoint: ModelEndpoint, shared: Shared): Promise<Demand> {
-  const { config } = shared;
-  const { request, key } = exchange;
-  if (shared.closing()) throw shuttingDown();
-  if (key.expiresAt !== undefined && key.expiresAt <= config.clock.wallMs()) throw wrongKey('');
-  checkRoom(shared);
-  const read = readCall(endpoint, await readBody(request, config));
-  const model = findModel(config, key, read.asks.model);
-  const upstream = model.upstream ?? config.upstream;
-  checkOffered(endpoint, model, upstream);
-  const prepared = isPlain(read, upstream)
-    ? { ...read, readsMore: false }
-    : await prepareCall(read, exchange, config, { model, upstream });
-  const { asks, inputTokens, images, readsMore } = prepared;
-  const { maxOutputTokens, n } = asks;
-  const order = { model, modelName: asks.model, inputTokens, images, readsMore, maxOutputTokens, n };
-  return demandOf(newAttempt(exchange, config), exchange, config, order);
+/** A call that is ready to be admitted. @throws {GatewayError} for one that would be refused before. */
+async function weighed(exchange: Exchange, operation: ModelOperation): Promise<Call> {
+  const { state, caller } = exchange;
+  if (state.closed !== undefined) throw shuttingDown();
+  checkExpiry(caller, state.config.clock);
+  const call = new Call(exchange, MODEL_ENDPOINTS[operation]);
+  checkRoom(state);
+  call.take(readCall(call.endpoint, await exchange.body()));
+  call.choose();
+  if (needsPreparing(call)) await prepare(call);
+  call.weigh();
+  return call;
 }
 
 function requestOf(body: JsonObject): GatewayRequest {

@@ -1,32 +1,26 @@
-import { methodNotAllowed, unknownUrl } from '../base/errors.js';
+import { type GatewayError, methodNotAllowed, unknownUrl } from '../base/errors.js';
+import type { Exchange } from '../call/state.js';
 import { pathOf } from '../http/url.js';
-import { type AdminAction, type KeyedRule, ROUTES } from './routes.js';
+import type { Route, RouteRow } from './route.js';
+import { ROUTES } from './routes.js';
 
-/** The routes that keys open, and by their paths those that the admin's secret opens. */
-const KEYED_ROUTES = ROUTES.flatMap(({ rule, ...route }) => (rule.kind === 'admin' ? [] : [{ ...route, rule }]));
-const ADMIN_ROUTES: ReadonlyMap<string, AdminAction> = new Map(
-  ROUTES.flatMap(({ segments, rule }) => (rule.kind === 'admin' ? [[`/${segments.join('/')}`, rule.action]] : [])),
+const KEYED_ROWS = ROUTES.filter(({ opens }) => opens === 'key');
+const ADMIN_ROWS: ReadonlyMap<string, RouteRow> = new Map(
+  ROUTES.filter(({ opens }) => opens === 'admin').map((row) => [`/${row.segments.join('/')}`, row]),
 );
 
-/** A route and what stood in place of its `{id}` and its `*`, decoded. */
-export interface RouteMatch {
-  readonly rule: KeyedRule;
-  readonly id: string;
-  readonly rest: string;
-}
-
 /** The routes without variables, found in one step. */
-const EXACT_ROUTES: ReadonlyMap<string, RouteMatch> = new Map(
-  KEYED_ROUTES.filter(({ segments }) => !segments.some(isVariable)).map(({ method, segments, rule }) => [
-    `${method} /${segments.join('/')}`,
-    { rule, id: '', rest: '' },
+const EXACT_ROWS: ReadonlyMap<string, RouteRow> = new Map(
+  KEYED_ROWS.filter(({ segments }) => !segments.some(isVariable)).map((row) => [
+    `${row.method} /${row.segments.join('/')}`,
+    row,
   ]),
 );
 
 /** The first segments of our paths, so that no alias takes a path of the host's. */
-const RESOURCES = new Set(KEYED_ROUTES.map(({ segments: [first = ''] }) => first));
+const RESOURCES = new Set(KEYED_ROWS.map(({ segments: [first = ''] }) => first));
 
-/** Where paths stand. */
+/** Options about our place among a host's paths. */
 export interface PathOptions {
   /** Path below which `/v1` stands. */
   readonly basePath: string;
@@ -48,39 +42,46 @@ export function ownPath(url: string, { basePath, unversionedPaths }: PathOptions
   return below;
 }
 
-/** What an administrator may `GET` there; `undefined`: it is no path of theirs. @param path as `ownPath` gives it. */
-export function findAdminRoute(path: string): AdminAction | undefined {
+/**
+ * The route of a request; notes in the exchange the texts in place of its `{id}` and `*`. A path that is not there, or has
+ * other methods, has a route that says so: 404 and 405 are for callers whose credential is right.
+ */
+export function findRoute(exchange: Exchange): Route {
+  const { method } = exchange.request;
+  const path = pathOf(exchange.path);
+  const exact = EXACT_ROWS.get(`${method} ${path}`);
+  if (exact !== undefined) return exact;
   // Nobody else's call is held up.
-  return path.startsWith('/organization/') ? ADMIN_ROUTES.get(path) : undefined;
+  const admins = path.startsWith('/organization/') ? ADMIN_ROWS.get(path) : undefined;
+  if (admins !== undefined)
+    return admins.method === method ? admins : refusing('admin', methodNotAllowed(method, `/v1${path}`, admins.method));
+  const given = path.slice(1).split('/');
+  const methods = new Set<string>();
+  for (const row of KEYED_ROWS) {
+    const variables = variablesOf(row.segments, given);
+    if (variables === undefined) continue;
+    methods.add(row.method);
+    if (row.method !== method) continue;
+    exchange.id = variables.id;
+    exchange.rest = variables.rest;
+    return row;
+  }
+  if (methods.size === 0) return refusing('key', unknownUrl(method, `/v1${path}`));
+  return refusing('key', methodNotAllowed(method, `/v1${path}`, [...methods].join(', ')));
 }
 
-/**
- * A route that needs a key.
- * @param path as `ownPath` gives it.
- * @throws {GatewayError} 404 when there is no such path, 405 when it has other methods.
- */
-export function findRoute(method: string, path: string): RouteMatch {
-  const exact = EXACT_ROUTES.get(`${method} ${path}`);
-  if (exact !== undefined) return exact;
-  const given = path.slice(1).split('/');
-  const matches = KEYED_ROUTES.flatMap((route) => {
-    const variables = variablesOf(route.segments, given);
-    return variables === undefined ? [] : [{ route, variables }];
-  });
-  const match = matches.find(({ route }) => route.method === method);
-  if (match !== undefined) return { rule: match.route.rule, ...match.variables };
-  if (matches.length === 0) throw unknownUrl(method, `/v1${path}`);
-  throw methodNotAllowed(method, `/v1${path}`, [...new Set(matches.map(({ route }) => route.method))].join(', '));
+function refusing(opens: Route['opens'], error: GatewayError): Route {
+  return { opens, counts: 'nothing', answer: () => Promise.reject(error) };
 }
 
 function isVariable(segment: string): boolean {
   return segment === '{id}' || segment === '*';
 }
 
-/** Ids and what follows them go into paths of upstreams: nothing that could lead elsewhere, however often it is decoded. */
+/** A segment that goes into paths of upstreams: it must not lead elsewhere, however often it is decoded. */
 const SAFE_SEGMENT = /^[\w-][\w.:-]{0,255}$/;
 
-/** What stands in place of the variables; `undefined` when the path is another. */
+/** The texts in place of the variables; `undefined` when the path is another. */
 function variablesOf(
   pattern: readonly string[],
   given: readonly string[],

@@ -1,16 +1,36 @@
 import type { JsonObject } from '../base/json.js';
-import type { Model } from '../config/models.js';
+import type { Exchange } from '../call/state.js';
+import { type Model, mayCall, modelNamed } from '../config/models.js';
+import type { ApiKey } from '../keys/key-store.js';
+import { modelIdNotFound } from '../wire/request-errors.js';
+
+/** Longest name that is told back. */
+const MAX_SHOWN = 256;
 
 /** `GET /v1/models`. */
-export function modelList(models: readonly Model[]): JsonObject {
+export async function listModels({ caller, state }: Exchange): Promise<JsonObject> {
+  const models = state.config.models.listed.flatMap((model) => namesFor(caller, model));
   return { object: 'list', data: models.map(modelObject) };
 }
 
+/** `GET /v1/models/{id}`, whose id may hold slashes. */
+export async function retrieveModel({ caller, state, rest }: Exchange): Promise<JsonObject> {
+  const model = state.config.models.findListed(rest);
+  if (model === undefined || !mayCall(caller, model, rest)) throw modelIdNotFound(rest.slice(0, MAX_SHOWN));
+  return modelObject(modelNamed(model, rest));
+}
+
+/** The model under its id; for a key that may only call it by other names, under these. */
+function namesFor(key: ApiKey, model: Model): Model[] {
+  if (mayCall(key, model, model.id)) return [model];
+  return model.aliases.filter((alias) => mayCall(key, model, alias)).map((alias) => modelNamed(model, alias));
+}
+
 /**
- * One model: OpenAI's four fields, then the service's, in the names of both its generations (service.md §8.1). What is
- * not known is left out.
+ * One model: OpenAI's four fields, then the service's, in the names of both its generations (service.md §8.1). Unknown
+ * fields are left out.
  */
-export function modelObject(model: Model): JsonObject {
+function modelObject(model: Model): JsonObject {
   const { capabilities, contextLength, maxOutputTokens, pricing } = model;
   return {
     id: model.id,

@@ -1,16 +1,16 @@
-import { type Awaitable, guarded, whenReady } from '../base/awaitable.js';
-import { iterableOf, type StepSource } from '../base/steps.js';
-import type { Call } from '../call/call.js';
+import { isUtf8 } from 'node:buffer';
+import { type Awaitable, guarded, isPending } from '../base/awaitable.js';
+import { iterableOf } from '../base/steps.js';
+import type { Running } from '../call/state.js';
+import type { Config } from '../config/config.js';
 import type { ErrorContext } from '../config/hooks.js';
-import type { Config } from '../config/options.js';
 import type { AnswerStream, GatewayResponse } from '../http/exchange.js';
 import type { IdempotentRequest, KeptAnswer } from '../stores/answer-store.js';
-import { answerCopy } from './kept-answer.js';
 
 /** Holds a claim until there is an answer to keep, or will be none. */
 export interface AnswerKeeper {
   /** Takes note of how the call ends. */
-  watch(call: Call): void;
+  watch(call: Running): void;
   /** The same answer, kept before the client has the end of it. */
   keep(response: GatewayResponse): Promise<GatewayResponse>;
   giveBack(): Awaitable<void>;
@@ -20,6 +20,8 @@ export interface AnswerKeeper {
 const KEEP_MS = 86_400_000;
 
 type Piece = string | Uint8Array;
+type OnStep = (step: Piece | undefined) => void;
+type OnFailure = (reason: unknown) => void;
 
 /** Keeps good answers, and gives the claim back for all others. */
 export function answerKeeper(
@@ -63,7 +65,7 @@ export function answerKeeper(
         await finish(copy.read);
         return response;
       }
-      const stream = watchedStream(body, {
+      const stream = new KeptStream(body, {
         take: copy.take,
         isSettled: () => isSettledWell,
         end: () => (isSettledWell ? finish(copy.read) : giveBack()),
@@ -78,7 +80,7 @@ export function answerKeeper(
   };
 }
 
-/** Who looks on as a stream goes out. */
+/** An onlooker of a stream as it goes out. */
 interface Watcher {
   take(piece: Piece): void;
   /** Whether all is said and paid for, though not all of it may have gone out. */
@@ -89,41 +91,100 @@ interface Watcher {
   leave(): void;
 }
 
-function watchedStream(stream: AnswerStream, watcher: Watcher): AnswerStream {
-  let ahead: { readonly piece: Piece | undefined } | undefined;
+class KeptStream implements AnswerStream {
+  private readonly stream: AnswerStream;
+  private readonly watcher: Watcher;
+  /** Read already, to learn which piece is the last. */
+  private ahead: { readonly piece: Piece | undefined } | undefined = undefined;
 
-  function show(piece: Piece | undefined, ...on: Parameters<StepSource<Piece>['read']>): void {
-    const [onStep, onFailure] = on;
+  constructor(stream: AnswerStream, watcher: Watcher) {
+    this.stream = stream;
+    this.watcher = watcher;
+  }
+
+  read(onStep: OnStep, onFailure: OnFailure): void {
+    const { ahead } = this;
+    this.ahead = undefined;
+    if (ahead === undefined) this.stream.read((piece) => this.show(piece, onStep, onFailure), onFailure);
+    else this.show(ahead.piece, onStep, onFailure);
+  }
+
+  leave(): void {
+    this.stream.leave();
+    this.watcher.leave();
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Piece> {
+    return iterableOf(this)[Symbol.asyncIterator]();
+  }
+
+  private show(piece: Piece | undefined, onStep: OnStep, onFailure: OnFailure): void {
     if (piece === undefined) {
-      whenReady(watcher.end(), () => onStep(undefined));
+      this.end(() => onStep(undefined));
       return;
     }
-    watcher.take(piece);
-    if (!watcher.isSettled()) {
+    this.watcher.take(piece);
+    if (!this.watcher.isSettled()) {
       onStep(piece);
       return;
     }
-    // The last one must not go out before the answer is kept, and only what comes after it tells which that is.
-    stream.read((next) => {
-      ahead = { piece: next };
-      whenReady(next === undefined ? watcher.end() : undefined, () => onStep(piece));
+    // The last one must not go out before the answer is kept, and only the step after it tells which that is.
+    this.stream.read((next) => {
+      this.ahead = { piece: next };
+      if (next === undefined) this.end(() => onStep(piece));
+      else onStep(piece);
     }, onFailure);
   }
 
-  const source: StepSource<Piece> = {
-    leave() {
-      stream.leave();
-      watcher.leave();
+  private end(done: () => void): void {
+    const ended = this.watcher.end();
+    if (isPending(ended)) ended.then(done);
+    else done();
+  }
+}
+
+/** Largest body that is kept. */
+const MAX_KEPT_BYTES = 1_048_576;
+
+/** Headers that are true of one request only, and the size, which is counted anew. */
+const OF_ONE_REQUEST = /^(?:x-request-id|x-ratelimit-.*|retry-after.*|content-length)$/;
+
+/** An answer as it goes out, piece by piece. */
+interface AnswerCopy {
+  take(piece: string | Uint8Array): void;
+  /** `undefined`: it is too large to be kept. */
+  read(): KeptAnswer | undefined;
+}
+
+function answerCopy({ status, headers }: Pick<GatewayResponse, 'status' | 'headers'>): AnswerCopy {
+  let pieces: Uint8Array[] = [];
+  let size = 0;
+  return {
+    take(piece) {
+      const bytes = typeof piece === 'string' ? Buffer.from(piece) : piece;
+      size += bytes.byteLength;
+      if (size <= MAX_KEPT_BYTES) pieces.push(bytes);
+      else pieces = [];
     },
-    read(onStep, onFailure) {
-      if (ahead === undefined) {
-        stream.read((piece) => show(piece, onStep, onFailure), onFailure);
-        return;
+    read() {
+      if (size > MAX_KEPT_BYTES) return undefined;
+      const body = Buffer.concat(pieces);
+      // Postgres keeps no text with a zero in it.
+      const isBase64 = !isUtf8(body) || body.includes(0);
+      const kept: Record<string, string> = {};
+      for (let at = 0; at < headers.length; at += 2) {
+        const name = headers[at] ?? '';
+        if (!OF_ONE_REQUEST.test(name)) kept[name] = headers[at + 1] ?? '';
       }
-      const { piece } = ahead;
-      ahead = undefined;
-      show(piece, onStep, onFailure);
+      return { status, headers: kept, body: body.toString(isBase64 ? 'base64' : 'utf8'), isBase64 };
     },
   };
-  return Object.assign(source, iterableOf(source));
+}
+
+/** The same answer once more, to another request. */
+export function respondAgain({ status, headers, body, isBase64 }: KeptAnswer, requestId: string): GatewayResponse {
+  const shown = isBase64 ? Buffer.from(body, 'base64') : body;
+  const ours = ['x-request-id', requestId, 'idempotency-replayed', 'true'];
+  const size = ['content-length', String(Buffer.byteLength(shown))];
+  return { status, headers: [...Object.entries(headers).flat(), ...ours, ...size], body: shown };
 }

@@ -57,10 +57,24 @@ export async function readJsonBody(request: GatewayRequest, bounds: BodyBounds):
  * Parses the bytes of a JSON object.
  * @throws {GatewayError} 400
  */
-export function parseBody(bytes: Uint8Array): Extract<JsonResult, { kind: 'document' }> {
-  const result = parseDocument(bytes, REQUEST_BOUNDS);
+export function parseBody(
+  bytes: Uint8Array,
+  texts: 'as-bytes' | 'decoded' = 'as-bytes',
+): Extract<JsonResult, { kind: 'document' }> {
+  const result = parseDocument(bytes, REQUEST_BOUNDS, texts);
   if (result.kind === 'document') return result;
   throw refusalError(result);
+}
+
+/**
+ * Whether the request has no body. Body parsers leave nothing, or an empty object, of a request without a body; `{}` can be
+ * a body, too.
+ */
+export function isEmpty({ body, headers }: GatewayRequest): boolean {
+  if (!('parsed' in body)) return false;
+  const { parsed } = body;
+  const isAnnounced = Number(headers['content-length'] ?? 0) > 0 || headers['transfer-encoding'] !== undefined;
+  return !isAnnounced && (parsed === undefined || (isJsonObject(parsed) && Object.keys(parsed).length === 0));
 }
 
 function checkHeaders(headers: GatewayRequest['headers'], maxBodyBytes: number): void {

@@ -60,6 +60,11 @@ function storeFailure(error: unknown): never {
   throw unavailable('keys_unavailable', 'API keys cannot be checked right now. Please retry.', causeOf(error));
 }
 
+/** @throws {GatewayError} 401 for a key that is refused by now. */
+export function checkExpiry(key: ApiKey, clock: Clock): void {
+  if (isExpired(key, clock)) throw wrongKey('');
+}
+
 function isExpired(key: ApiKey, clock: Clock): boolean {
   return key.expiresAt !== undefined && key.expiresAt <= clock.wallMs();
 }

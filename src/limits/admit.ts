@@ -1,5 +1,5 @@
-import { type Awaitable, isPending } from '../base/awaitable.js';
-import { drawOf, slotsOf } from './levels.js';
+import { type Awaitable, guarded, isPending } from '../base/awaitable.js';
+import { drawOf } from './levels.js';
 import type {
   Admission,
   AdmitResult,
@@ -23,26 +23,26 @@ const LEAST_OUTPUT_TOKENS = 16;
  * make a key useless.
  */
 export async function admit(access: LimiterAccess, demand: Demand): Promise<AdmitResult> {
-  const { ceilings, maxOutputTokens } = demand;
+  const { ceilings } = demand;
+  const { maxOutputTokens, n, model } = demand.asks;
   const isLimited = ceilings.some(({ measure }) => measure !== 'requests' && measure !== 'inputTokens');
   let outputTokens = maxOutputTokens ?? defaultCeiling(demand);
 
   for (;;) {
     const amounts = amountsOf(demand, outputTokens);
-    const reservation = reservationOf(demand, amounts);
-    const reserving = reserve(access, reservation, ceilings);
+    const reservation = reservationOf(demand, amounts, access.ttlMs);
+    const reserving = reserve(access, reservation, ceilings, demand);
     const verdict = isPending(reserving) ? await reserving : reserving;
     if (verdict.granted) {
       const outputCeiling = isLimited ? outputTokens : undefined;
-      const answersToLearnFrom = maxOutputTokens === undefined && demand.learnsLength ? demand.n : 0;
+      const answersToLearnFrom = maxOutputTokens === undefined && demand.learnsLength ? n : 0;
       const admission = { reservation, ceilings, verdict, amounts, outputCeiling, answersToLearnFrom };
       return { kind: 'admitted', admission };
     }
     // Down to the least: a client that would take any answer at all is told the wait for that.
-    const left = ceilings.map((_, index) => verdict.remaining[index] ?? 0);
-    const smaller = Math.max(LEAST_OUTPUT_TOKENS, Math.min(...roomsFor(demand, left)));
+    const smaller = Math.max(LEAST_OUTPUT_TOKENS, roomIn(demand, verdict.remaining));
     if (maxOutputTokens !== undefined || !isLimited || smaller >= outputTokens) {
-      const { model, subject } = demand;
+      const { subject } = demand;
       const refused = { reservation, verdict, ceilings, model, subject, wallMs: access.wallMs() };
       return { kind: 'refused', refusal: { error: refusalError(refused), refused } };
     }
@@ -51,7 +51,10 @@ export async function admit(access: LimiterAccess, demand: Demand): Promise<Admi
 }
 
 /** Amounts that the buckets hold, taking nothing: for the headers of answers that were never admitted. */
-export async function look(access: LimiterAccess, ceilings: readonly Ceiling[]): Promise<Verdict['remaining']> {
+export async function look(
+  access: Omit<LimiterAccess, 'ttlMs'>,
+  ceilings: readonly Ceiling[],
+): Promise<Verdict['remaining']> {
   const draws = ceilings.map((ceiling) => drawOf(ceiling, NOTHING));
   const { remaining } = await reserve(access, { id: '', draws, slots: [], ttlMs: 0 }, ceilings);
   return remaining;
@@ -62,21 +65,47 @@ export function remainingBefore({ reservation, verdict }: Admission): number[] {
   return verdict.remaining.map((left, index) => left + (reservation.draws[index]?.amount ?? 0));
 }
 
-/** Asks the store, and the ledger first about budgets that the store does not know. */
+/**
+ * Asks the store, and the ledger first about budgets that the store does not know.
+ * @param doubted told of a reservation that the store has failed to answer: it may have granted it.
+ */
 export function reserve(
-  access: LimiterAccess,
+  access: Omit<LimiterAccess, 'ttlMs'>,
   reservation: Reservation,
   ceilings: readonly Ceiling[],
+  doubted?: Pick<Demand, 'doubt'>,
 ): Awaitable<Verdict> {
-  const verdict = access.store.reserve(reservation, access.steadyMs());
+  const verdict = ask(access, reservation, doubted);
   if (!isPending(verdict) && verdict.unknownBudgets !== true) return verdict;
-  return reserveAsLedgered(access, { reservation, ceilings }, verdict);
+  return reserveAsLedgered(access, { reservation, ceilings, doubted }, verdict);
+}
+
+function ask(
+  { store, steadyMs }: Pick<LimiterAccess, 'store' | 'steadyMs'>,
+  reservation: Reservation,
+  doubted?: Pick<Demand, 'doubt'>,
+): Awaitable<Verdict> {
+  return guarded(
+    () => store.reserve(reservation, steadyMs()),
+    (error) => {
+      doubted?.doubt(reservation);
+      throw error;
+    },
+  );
 }
 
 /** Reserves again with the ledger's sums, should the store have found a budget that it does not know. */
 async function reserveAsLedgered(
-  { store, spent, steadyMs }: LimiterAccess,
-  { reservation, ceilings }: { readonly reservation: Reservation; readonly ceilings: readonly Ceiling[] },
+  access: Omit<LimiterAccess, 'ttlMs'>,
+  {
+    reservation,
+    ceilings,
+    doubted,
+  }: {
+    readonly reservation: Reservation;
+    readonly ceilings: readonly Ceiling[];
+    readonly doubted: Pick<Demand, 'doubt'> | undefined;
+  },
   reserving: Awaitable<Verdict>,
 ): Promise<Verdict> {
   const verdict = await reserving;
@@ -84,41 +113,48 @@ async function reserveAsLedgered(
   const withSpent = reservation.draws.map(async (draw, index): Promise<Draw> => {
     const ceiling = ceilings[index];
     if (draw.budget === undefined || ceiling === undefined) return draw;
-    return { ...draw, budget: { endsAt: draw.budget.endsAt, spent: await spent(ceiling) } };
+    return { ...draw, budget: { endsAt: draw.budget.endsAt, spent: await access.spent(ceiling) } };
   });
-  return store.reserve({ ...reservation, draws: await Promise.all(withSpent) }, steadyMs());
+  return ask(access, { ...reservation, draws: await Promise.all(withSpent) }, doubted);
 }
 
-function reservationOf({ requestId, levels, ceilings, ttlMs }: Demand, amounts: Amounts): Reservation {
-  const draws = ceilings.map((ceiling) => drawOf(ceiling, amounts));
-  return { id: requestId, draws, slots: slotsOf(levels), ttlMs };
+function reservationOf({ requestId, ceilings, slots }: Demand, amounts: Amounts, ttlMs: number): Reservation {
+  return { id: requestId, draws: ceilings.map((ceiling) => drawOf(ceiling, amounts)), slots, ttlMs };
 }
 
-function amountsOf({ inputTokens, n, worstNanoUsd }: Demand, ceiling: number): Amounts {
-  const outputTokens = n * ceiling;
-  return { requests: 1, inputTokens, outputTokens, nanoUsd: worstNanoUsd?.(outputTokens) ?? 0 };
+function amountsOf(demand: Demand, ceiling: number): Amounts {
+  const outputTokens = demand.asks.n * ceiling;
+  const nanoUsd = demand.worstNanoUsd(outputTokens) ?? 0;
+  return { requests: 1, inputTokens: demand.inputTokens, outputTokens, nanoUsd };
 }
 
 function defaultCeiling(demand: Demand): number {
-  const capacities = demand.ceilings.map(({ capacity }) => capacity);
-  const room = Math.min(demand.defaultOutputTokens, ...roomsFor(demand, capacities));
-  return Math.max(LEAST_OUTPUT_TOKENS, room);
+  const room = roomIn(demand, undefined);
+  return Math.max(LEAST_OUTPUT_TOKENS, Math.min(demand.defaultOutputTokens, room));
 }
 
-/** Output tokens of one answer that fit into each bucket. @param left amount in each, in the order of the ceilings. */
-function roomsFor(demand: Demand, left: readonly number[]): number[] {
-  const { ceilings, inputTokens, n } = demand;
-  return ceilings.flatMap(({ measure }, index) => {
-    const held = left[index] ?? 0;
-    if (measure === 'tokens') return [Math.floor((held - inputTokens) / n)];
-    if (measure === 'outputTokens') return [Math.floor(held / n)];
-    return measure === 'usdPerDay' || measure === 'usdPerMonth' ? [tokensFor(demand, held)] : [];
-  });
+/** Most output tokens of one answer that fit into every bucket. @param left amount in each, in the order of the ceilings; full by default. */
+function roomIn(demand: Demand, left: readonly number[] | undefined): number {
+  const { ceilings, inputTokens, asks } = demand;
+  let least = Number.POSITIVE_INFINITY;
+  for (let index = 0; index < ceilings.length; index += 1) {
+    const ceiling = ceilings[index];
+    if (ceiling === undefined) continue;
+    const { measure, capacity } = ceiling;
+    const held = left === undefined ? capacity : (left[index] ?? 0);
+    let room = Number.POSITIVE_INFINITY;
+    if (measure === 'tokens') room = Math.floor((held - inputTokens) / asks.n);
+    else if (measure === 'outputTokens') room = Math.floor(held / asks.n);
+    else if (measure === 'usdPerDay' || measure === 'usdPerMonth') room = tokensFor(demand, held);
+    if (room < least) least = room;
+  }
+  return least;
 }
 
 /** The most output tokens of one answer that so much money pays for. */
-function tokensFor({ n, worstNanoUsd, defaultOutputTokens }: Demand, nanoUsd: number): number {
-  const cost = (ceiling: number): number => worstNanoUsd?.(n * ceiling) ?? 0;
+function tokensFor(demand: Demand, nanoUsd: number): number {
+  const { defaultOutputTokens } = demand;
+  const cost = (ceiling: number): number => demand.worstNanoUsd(demand.asks.n * ceiling) ?? 0;
   if (cost(defaultOutputTokens) <= nanoUsd) return defaultOutputTokens;
   // Costs rise with tokens: halve the distance until it is one token.
   let [fits, tooMany] = [0, defaultOutputTokens];

@@ -130,28 +130,27 @@ export type FindPeriod = (span: BudgetSpan, wallMs: number) => BudgetPeriod;
 /** One call's wish, before the size of its reservation is settled. */
 export interface Demand {
   readonly requestId: string;
-  readonly levels: readonly LimitLevel[];
-  /** Every ceiling of the levels. */
   readonly ceilings: readonly Ceiling[];
-  /** The public model id, for messages. */
-  readonly model: string;
+  readonly slots: readonly Slot[];
+  readonly asks: {
+    /** The public model id, for messages. */
+    readonly model: string;
+    /** Most output tokens of one answer; `undefined`: the client named none, and there may be as many as there is room for. */
+    readonly maxOutputTokens: number | undefined;
+    /** Answers asked for at once. */
+    readonly n: number;
+  };
   /** The owner's or the key's name, for messages. */
   readonly subject: string;
   readonly inputTokens: number;
-  /**
-   * Most output tokens of one answer; `undefined`: the client named none, and there may be as many as there is room
-   * for.
-   */
-  readonly maxOutputTokens: number | undefined;
   /** Output tokens to reserve for one answer where the client named no ceiling. */
   readonly defaultOutputTokens: number;
   /** Whether this answer's length should be learned from. */
   readonly learnsLength: boolean;
-  /** Answers asked for at once. */
-  readonly n: number;
   /** Highest possible cost with so many output tokens, in nano-dollars; `undefined` when the price is unknown. */
-  readonly worstNanoUsd: ((outputTokens: number) => number) | undefined;
-  readonly ttlMs: number;
+  worstNanoUsd(outputTokens: number): number | undefined;
+  /** Told of a reservation that the store has failed to answer, and may have granted. */
+  doubt(reservation: Reservation): void;
 }
 
 /** A limiter store with the clocks and the ledger that it is asked with. */
@@ -161,6 +160,8 @@ export interface LimiterAccess {
   readonly spent: (ceiling: Ceiling) => Awaitable<number>;
   readonly steadyMs: () => number;
   readonly wallMs: () => number;
+  /** How long a reservation may be held. */
+  readonly ttlMs: number;
 }
 
 /** A granted reservation. */

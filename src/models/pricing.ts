@@ -116,24 +116,6 @@ export function worstCostNanoUsd(
   ]);
 }
 
-/** Prices tokens at the price of now: a change in the middle of a call is for the next. `undefined` without a price. */
-export function priced({ price }: MaybePriced): ((tokens: PricedTokens) => number) | undefined {
-  return price && ((tokens) => costNanoUsd(price, tokens));
-}
-
-/** Finds the highest possible cost of output tokens together with so many of input. `undefined` without a price. */
-export function worstPriced(
-  { price }: MaybePriced,
-  inputTokens: number,
-): ((outputTokens: number) => number) | undefined {
-  return price && ((outputTokens) => worstCostNanoUsd(price, { inputTokens, outputTokens }));
-}
-
-/** A model, or anything else with a price or none. */
-interface MaybePriced {
-  readonly price: Price | undefined;
-}
-
 function roundedNanoUsd(parts: readonly (readonly [tokens: number, nanoUsdPerMillion: number])[]): number {
   let sum = 0;
   for (const [tokens, price] of parts) sum += tokens * price;

@@ -6,71 +6,54 @@ import { isStepwise, nextOf, type Pieces, type StepSource, stepsOf } from '../ba
 import { usageBody } from '../wire/chat/answer.js';
 import type { ModelEndpoint } from '../wire/model-endpoint.js';
 import type { ModelRequest } from '../wire/model-request.js';
-import type { TokenUsage } from '../wire/usage.js';
-import type { WatchedStream } from '../wire/watched-stream.js';
-import type { Upstream, UpstreamCall, UpstreamReply } from './upstream.js';
+import type { StreamChunk, WatchOptions } from '../wire/watched-stream.js';
+import type { Upstream, UpstreamReply } from './upstream.js';
 import { upstreamFailure } from './upstream-failure.js';
 
-/** One call on its way to an upstream. */
-export interface ModelSend {
+/** A call on its way to an upstream: the parts that asking it takes, and understanding its answer. Aborts with the call. */
+export interface OutgoingCall extends Cancellation {
+  readonly requestId: string;
+  readonly keyId: string;
+  readonly tier: string;
   readonly endpoint: ModelEndpoint;
   readonly upstream: Upstream;
-  readonly call: Pick<UpstreamCall, 'keyId' | 'tier' | 'requestId'>;
-  readonly cancellation: Cancellation;
+  readonly model: {
+    /** The upstream's own id of the model. */
+    readonly upstreamModel: string;
+  };
   readonly document: JsonDocument;
   readonly asks: ModelRequest;
-  /** The upstream's own id of the model. */
-  readonly upstreamModel: string;
+  /** Told in place of the upstream's own number where it has none. */
+  readonly inputTokens: number;
   /** Sent under one of the endpoint's names when the client named no ceiling; `undefined` sends none. */
   readonly outputCeiling: number | undefined;
   /** Whether the call must not be made without the ceiling: money depends on it. */
   readonly requiresCeiling: boolean;
-  /** Said in place of the upstream's own numbers where it has none. */
-  readonly estimatedInputTokens: number;
   readonly maxResponseBytes: number;
+  readonly view: {
+    /** Form in which the answer is wanted: as it goes to the client, as it came, or parsed. */
+    readonly takes: WatchOptions['gives'];
+  };
+  /** How often an upstream was asked; counted by `send`. */
+  attempts: number;
 }
 
-/** What the upstream calls the model, and what the client does. */
-export interface ModelNames {
-  readonly upstreamModel: string;
-  readonly publicModel: string;
-}
-
-/** An answer that has begun well. */
-export type BegunAnswer = WholeAnswer | StreamAnswer;
-
-/** An answer that is there in full. */
-export interface WholeAnswer {
-  readonly kind: 'whole';
-  readonly body: Uint8Array | string;
-  readonly usage: TokenUsage | undefined;
-  /** Size of what the model wrote, where the upstream said no usage. */
-  readonly outputBytes: number;
-}
-
-/** A stream whose first event is there. */
-export interface StreamAnswer {
-  readonly kind: 'stream';
-  readonly first: Uint8Array | string;
-  readonly rest: StepSource<Uint8Array | string>;
-  readonly stream: WatchedStream;
-  /** An event with estimated usage, for a client that asked and an upstream that counts nothing. */
-  missingUsage(): string | undefined;
-}
+/** A part of an answer, or all of it: text, bytes, or parsed. */
+export type AnswerChunk = StreamChunk | JsonObject;
 
 /** A reply that comes in steps. */
 export type StreamReply = Extract<UpstreamReply, { kind: 'bytes' | 'chunks' }>;
 
-/** What the upstream sends, which breaks off at once when the call is aborted, whether the upstream knows how to or not. */
-export function sourceOf({ cancellation }: ModelSend, reply: StreamReply): StepSource<Uint8Array | JsonObject> {
+/** The steps of a reply, which break off at once when the call is aborted, whether the upstream knows how to or not. */
+export function sourceOf(call: Cancellation, reply: StreamReply): StepSource<Uint8Array | JsonObject> {
   const pieces: Pieces<Uint8Array | JsonObject> = reply.kind === 'bytes' ? reply.body : reply.chunks;
-  return isStepwise(pieces) ? pieces : stepsOf(abortable(pieces, cancellation));
+  return isStepwise(pieces) ? pieces : stepsOf(abortable(pieces, call));
 }
 
 /** All the bytes of a reply. */
-export async function collect(
+export async function collectBytes(
   source: StepSource<Uint8Array | JsonObject>,
-  { maxResponseBytes }: ModelSend,
+  { maxResponseBytes }: Pick<OutgoingCall, 'maxResponseBytes'>,
 ): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let size = 0;
@@ -86,30 +69,35 @@ export async function collect(
   return pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces);
 }
 
-/** An answer that bears an error in spite of its 200 is none. */
-export function checkNoError(send: ModelSend, error: Json | undefined): void {
-  if (error !== undefined && error !== null) throw reportedError(namesOf(send), error);
+/** @throws {GatewayError} for an answer that bears an error in spite of its 200. */
+export function checkNoError(call: NamedCall, error: Json | undefined): void {
+  if (error !== undefined && error !== null) throw reportedError(call, error);
 }
 
-/** An error that came with a 200. Its own words, our status. */
-export function reportedError(names: ModelNames, error: Json): GatewayError {
-  return renamedError(upstreamFailure({ status: 502, body: { error } }), names);
+/** An error that came with a 200: its own words, our status. */
+export function reportedError(call: NamedCall, error: Json): GatewayError {
+  return renamedError(upstreamFailure({ status: 502, body: { error } }), call);
 }
 
 /** Usage in OpenAI's shape, of our own counting. */
-export function estimatedUsage({ estimatedInputTokens }: ModelSend, outputTokens: number): JsonObject {
-  return usageBody({ inputTokens: estimatedInputTokens, outputTokens, reasoningTokens: 0 });
+export function estimatedUsage({ inputTokens }: Pick<OutgoingCall, 'inputTokens'>, outputTokens: number): JsonObject {
+  return usageBody({ inputTokens, outputTokens, reasoningTokens: 0 });
 }
 
-export function namesOf({ upstreamModel, asks }: ModelSend): ModelNames {
-  return { upstreamModel, publicModel: asks.model };
+/** A call with both names of its model: the upstream's and the client's. */
+export type NamedCall = Pick<OutgoingCall, 'model' | 'asks'>;
+
+/** The client's name of the model, where the upstream has another. */
+export function shownModel({ model, asks }: NamedCall): string | undefined {
+  return model.upstreamModel === asks.model ? undefined : asks.model;
 }
 
-/** The upstream's own model id must not show in an error's words either, in whatever case. */
-export function renamedError(error: GatewayError, { upstreamModel, publicModel }: ModelNames): GatewayError {
-  if (upstreamModel === publicModel) return error;
-  const upstreamName = new RegExp(upstreamModel.replace(/[^A-Za-z0-9_]/g, '\\$&'), 'gi');
-  const renamed = (text: string): string => text.replace(upstreamName, () => publicModel);
+/** Replaces the upstream's own model id, which must not show in an error's words either, in whatever case. */
+export function renamedError(error: GatewayError, call: NamedCall): GatewayError {
+  const shown = shownModel(call);
+  if (shown === undefined) return error;
+  const upstreamName = new RegExp(call.model.upstreamModel.replace(/[^A-Za-z0-9_]/g, '\\$&'), 'gi');
+  const renamed = (text: string): string => text.replace(upstreamName, () => shown);
   const { status, message, type, code, param, retryAfterMs, shouldRetry, headers, cause } = error;
   return new GatewayError({
     status,

@@ -2,17 +2,15 @@ import { type GatewayError, upstreamBadResponse, upstreamInterrupted } from '../
 import type { JsonObject } from '../base/json.js';
 import { ANSWER_BOUNDS, memberValue, scanDocument } from '../base/json-document.js';
 import { nextOf, type StepSource } from '../base/steps.js';
-import { sseEvent } from '../wire/sse.js';
-import type { WatchedStream } from '../wire/watched-stream.js';
+import type { StreamChunk, WatchedStream } from '../wire/watched-stream.js';
 import {
-  type BegunAnswer,
   checkNoError,
-  collect,
+  collectBytes,
   estimatedUsage,
-  type ModelNames,
-  type ModelSend,
-  namesOf,
+  type NamedCall,
+  type OutgoingCall,
   reportedError,
+  shownModel,
   sourceOf,
 } from './answer.js';
 import type { UpstreamReply } from './upstream.js';
@@ -20,112 +18,127 @@ import type { UpstreamReply } from './upstream.js';
 /** Longest event of a stream. */
 const MAX_EVENT_BYTES = 4_194_304;
 
-/** Waits for the first event: until then an error is an ordinary one, with a status. */
-export async function beginStream(send: ModelSend, reply: UpstreamReply, hideUsage: boolean): Promise<BegunAnswer> {
-  if (reply.kind === 'whole') {
-    throw upstreamBadResponse('The upstream answered whole where a stream was asked for.');
-  }
-  const source = sourceOf(send, reply);
-  if (reply.kind !== 'chunks' && !/^text\/event-stream/i.test(reply.contentType)) {
-    await refuseWholeAnswer(send, source);
-  }
-  const stream = send.endpoint.watch({
-    hideUsage,
-    showModel: send.upstreamModel === send.asks.model ? undefined : send.asks.model,
-    awaitsUsage: send.asks.includeUsage && reply.kind !== 'chunks',
-    n: send.asks.n,
-    maxEventBytes: Math.min(MAX_EVENT_BYTES, send.maxResponseBytes),
-  });
-  const rest = deliverable(source, stream, send.maxResponseBytes);
-  let first = await nextOf(rest);
-  // Comments keep a connection alive and say nothing: the answer has not begun.
-  while (first !== undefined && !stream.begun) first = await nextOf(rest);
-  if (first !== undefined) {
-    const missingUsage = (): string | undefined =>
-      send.asks.includeUsage && stream.usage === undefined ? usageEvent(send, stream) : undefined;
-    return { kind: 'stream', first, rest, stream, missingUsage };
-  }
-  if (stream.failure?.kind === 'reported') throw reportedError(namesOf(send), stream.failure.error);
-  throw upstreamBadResponse('The upstream ended the stream before it began.');
-}
+/** The part of a watched stream that its relay needs. */
+export type RelayedStream = Pick<
+  WatchedStream,
+  'watchPiece' | 'watchEnd' | 'done' | 'finished' | 'failure' | 'usage' | 'lastChunk'
+> & {
+  /** Output that the client got; `undefined`: nobody counts it. */
+  deliveredTokens(): number | undefined;
+};
 
-/** A 200 that is no stream: an error in disguise, if it is one. */
-async function refuseWholeAnswer(send: ModelSend, source: StepSource<Uint8Array | JsonObject>): Promise<never> {
-  const document = scanDocument(await collect(source, send), ANSWER_BOUNDS);
-  if (!('kind' in document)) checkNoError(send, memberValue(document, 'error'));
-  throw upstreamBadResponse('The upstream answered with something other than an event stream.');
-}
+/** A stream of an upstream, watched on its way. */
+export class StreamAnswer<Stream extends RelayedStream = RelayedStream> {
+  readonly kind = 'stream';
+  readonly source: StepSource<Uint8Array | JsonObject>;
+  readonly stream: Stream;
+  /** The first chunk for the client; `undefined` where nothing was read yet. */
+  first: StreamChunk | undefined = undefined;
+  /** Whether the source has come to its end. */
+  isEnded = false;
+  private readonly maxBytes: number;
+  private sizeBytes = 0;
 
-function usageEvent(send: ModelSend, stream: WatchedStream): string | undefined {
-  if (stream.lastChunk === undefined) return undefined;
-  const { usage: _, ...chunk } = stream.lastChunk;
-  return sseEvent({ ...chunk, choices: [], usage: estimatedUsage(send, stream.deliveredTokens()) });
-}
-
-/** What may go to the client, piece by piece; ends at `[DONE]`, at the end, or at a failure that `stream` tells. */
-function deliverable(
-  source: StepSource<Uint8Array | JsonObject>,
-  stream: WatchedStream,
-  maxResponseBytes: number,
-): StepSource<Uint8Array | string> {
-  let size = 0;
-  let ended = false;
-
-  function leave(): void {
-    if (ended) return;
-    ended = true;
-    source.leave();
+  constructor(source: StepSource<Uint8Array | JsonObject>, stream: Stream, maxBytes: number) {
+    this.source = source;
+    this.stream = stream;
+    this.maxBytes = maxBytes;
   }
 
-  /** What is to be shown of a step; `undefined` when nothing is. */
-  function take(step: Uint8Array | JsonObject): Uint8Array | string | undefined {
-    if (step instanceof Uint8Array) size += step.byteLength;
-    const shown = stream.watchPiece(step);
-    if (typeof shown === 'string') size += shown.length;
-    if (size > maxResponseBytes) throw upstreamBadResponse('The upstream answered with too much.');
+  /**
+   * Takes a step of the source, `undefined` at its end; gives what may go to the client now.
+   * @throws {GatewayError} when the answer is too large.
+   */
+  takeStep(step: Uint8Array | JsonObject | undefined): StreamChunk | undefined {
+    if (step === undefined) {
+      this.isEnded = true;
+      return this.stream.watchEnd();
+    }
+    if (step instanceof Uint8Array) this.sizeBytes += step.byteLength;
+    const shown = this.stream.watchPiece(step);
+    this.grow(typeof shown === 'string' ? shown.length : 0);
     return shown;
   }
 
-  let onStep: (piece: Uint8Array | string | undefined) => void;
-  let onFailure: (reason: unknown) => void;
-
-  function onSource(step: Uint8Array | JsonObject | undefined): void {
-    if (step === undefined) {
-      ended = true;
-      onStep(stream.watchEnd());
-      return;
-    }
-    let shown: Uint8Array | string | undefined;
-    try {
-      shown = take(step);
-    } catch (error) {
-      leave();
-      onFailure(error);
-      return;
-    }
-    if (shown === undefined && !stream.done && stream.failure === undefined) {
-      source.read(onSource, onFailure);
-      return;
-    }
-    if (shown === undefined) leave();
-    onStep(shown);
+  /** Notes text that was made of chunks. @throws {GatewayError} when the answer is too large. */
+  grow(bytes: number): void {
+    this.sizeBytes += bytes;
+    if (this.sizeBytes > this.maxBytes) throw upstreamBadResponse('The upstream answered with too much.');
   }
 
-  return {
-    leave,
-    read(givenOnStep, givenOnFailure) {
-      onStep = givenOnStep;
-      onFailure = givenOnFailure;
-      if (stream.done || stream.failure !== undefined) leave();
-      if (ended) onStep(undefined);
-      else source.read(onSource, onFailure);
-    },
-  };
+  /** Whether nothing more is to come, whatever the source still says. */
+  get isOver(): boolean {
+    return this.isEnded || this.stream.done || this.stream.failure !== undefined;
+  }
+
+  /** Leaves a source that still has something to say. */
+  leave(): void {
+    if (!this.isEnded) this.source.leave();
+    this.isEnded = true;
+  }
+}
+
+/** Waits for the first event: until then an error is an ordinary one, with a status. */
+export async function beginStream(
+  call: OutgoingCall,
+  reply: UpstreamReply,
+  hideUsage: boolean,
+): Promise<StreamAnswer<WatchedStream>> {
+  if (reply.kind === 'whole') {
+    throw upstreamBadResponse('The upstream answered whole where a stream was asked for.');
+  }
+  const source = sourceOf(call, reply);
+  if (reply.kind !== 'chunks' && !/^text\/event-stream/i.test(reply.contentType)) {
+    await refuseWholeAnswer(call, source);
+  }
+  const stream = call.endpoint.watch({
+    hideUsage,
+    showModel: shownModel(call),
+    awaitsUsage: call.asks.includeUsage && reply.kind !== 'chunks',
+    n: call.asks.n,
+    gives: call.view.takes,
+    maxEventBytes: Math.min(MAX_EVENT_BYTES, call.maxResponseBytes),
+  });
+  const answer = new StreamAnswer(source, stream, call.maxResponseBytes);
+  answer.first = await firstChunk(answer);
+  if (answer.first !== undefined) return answer;
+  if (stream.failure?.kind === 'reported') throw reportedError(call, stream.failure.error);
+  throw upstreamBadResponse('The upstream ended the stream before it began.');
+}
+
+/** Comments keep a connection alive and say nothing: with them the answer has not begun. */
+async function firstChunk(answer: StreamAnswer<WatchedStream>): Promise<StreamChunk | undefined> {
+  try {
+    for (;;) {
+      const chunk = answer.takeStep(await nextOf(answer.source));
+      if (chunk !== undefined && answer.stream.begun) return chunk;
+      if (!answer.isOver) continue;
+      answer.leave();
+      return undefined;
+    }
+  } catch (error) {
+    answer.leave();
+    throw error;
+  }
+}
+
+/** A 200 that is no stream: an error in disguise, if it is one. */
+async function refuseWholeAnswer(call: OutgoingCall, source: StepSource<Uint8Array | JsonObject>): Promise<never> {
+  const document = scanDocument(await collectBytes(source, call), ANSWER_BOUNDS);
+  if (!('kind' in document)) checkNoError(call, memberValue(document, 'error'));
+  throw upstreamBadResponse('The upstream answered with something other than an event stream.');
+}
+
+/** A chunk with estimated usage, for a client that asked and an upstream that counts nothing. */
+export function missingUsage(call: OutgoingCall, stream: RelayedStream): readonly JsonObject[] | undefined {
+  if (!call.asks.includeUsage || stream.usage !== undefined || stream.lastChunk === undefined) return undefined;
+  const { usage: _, ...chunk } = stream.lastChunk;
+  return [{ ...chunk, choices: [], usage: estimatedUsage(call, stream.deliveredTokens() ?? 0) }];
 }
 
 /** How a stream that did not end well is told to the client. */
-export function streamError(names: ModelNames, stream: WatchedStream): GatewayError | undefined {
-  if (stream.failure?.kind === 'reported') return reportedError(names, stream.failure.error);
+export function streamError(call: NamedCall, stream: RelayedStream): GatewayError | undefined {
+  if (stream.failure?.kind === 'reported') return reportedError(call, stream.failure.error);
   if (stream.failure !== undefined) return upstreamBadResponse('The upstream sent what is not a chunk.');
   return stream.done || stream.finished ? undefined : upstreamInterrupted();
 }

@@ -1,66 +1,69 @@
 import { isPending } from '../base/awaitable.js';
-import { orAborted } from '../base/cancellation.js';
+import { abortSignalOf, orAborted } from '../base/cancellation.js';
 import { causeOf, GatewayError, upstreamError } from '../base/errors.js';
 import { isJsonObject, type JsonObject } from '../base/json.js';
 import { type JsonDocument, memberValue, replaceMembers } from '../base/json-document.js';
-import { ceilingNotTaken } from '../wire/request-errors.js';
-import { type BegunAnswer, type ModelSend, namesOf, renamedError } from './answer.js';
-import { beginStream } from './begin-stream.js';
-import { readWhole } from './read-whole.js';
-import type { Upstream, UpstreamCall, UpstreamReply } from './upstream.js';
+import { ceilingNotTaken, unsupportedOperation } from '../wire/request-errors.js';
+import type { WatchedStream } from '../wire/watched-stream.js';
+import { type OutgoingCall, renamedError } from './answer.js';
+import { beginStream, type StreamAnswer } from './begin-stream.js';
+import { readWhole, type WholeAnswer } from './read-whole.js';
+import type { ForwardCall, ForwardReply, Upstream, UpstreamCall, UpstreamReply } from './upstream.js';
 import { upstreamCall } from './upstream-call.js';
 
+/** An answer that has begun well. */
+export type BegunAnswer = WholeAnswer | StreamAnswer<WatchedStream>;
+
 /** Sends calls to models. The only place that asks an upstream twice: without the field of ours that it refused. */
-export type SendCall = (send: ModelSend) => Promise<Sent>;
+export type CallSender = (call: OutgoingCall) => Promise<BegunAnswer>;
 
-/** An answer, or why there is none, and how often an upstream was asked for it. */
-export type Sent =
-  | { readonly kind: 'begun'; readonly answer: BegunAnswer; readonly attempts: number }
-  | { readonly kind: 'failed'; readonly error: unknown; readonly attempts: number };
-
-/** Fields of ours that an upstream refused, for one model; past this many the memory starts afresh. */
+/** Most fields of ours that are remembered as refused by one upstream; past them the memory starts afresh. */
 const MAX_REFUSALS = 1_000;
 
-/** What we add to a client's body of our own accord, and an upstream may not know: this, or a ceiling. */
+/** A field that we add to a client's body of our own accord, and an upstream may not know: this, or a ceiling. */
 const STREAM_OPTIONS = 'stream_options';
 /** Below this a ceiling is not lowered any further. */
 const LEAST_CEILING = 64;
 
-export function callSender(): SendCall {
+const NONE: ReadonlySet<string> = new Set();
+
+/** A sender that remembers refused fields, by upstream and model. */
+export function callSender(): CallSender {
   const refusals = new WeakMap<Upstream, Set<string>>();
 
-  function refusalsOf(upstream: Upstream): Set<string> {
-    const known = refusals.get(upstream);
-    if (known !== undefined) return known;
-    const none = new Set<string>();
-    refusals.set(upstream, none);
-    return none;
+  /** Remembers fields that were blamed, once leaving them out has helped: the words of clients must not decide. */
+  function remember(upstream: Upstream, blamed: ReadonlySet<string>): void {
+    if (blamed.size === 0) return;
+    const refused = refusals.get(upstream) ?? new Set<string>();
+    refusals.set(upstream, refused);
+    if (refused.size + blamed.size > MAX_REFUSALS) refused.clear();
+    for (const name of blamed) refused.add(name);
   }
 
-  return async function sendCall(send) {
-    const refused = refusalsOf(send.upstream);
-    /** What was blamed in this call. It is remembered only if leaving it out helps: what clients write must not decide. */
-    const blamed = new Set<string>();
-    let ceiling = send.outputCeiling;
-    for (let attempts = 1; ; attempts += 1) {
-      const added = additions({ ...send, outputCeiling: ceiling }, refused, blamed);
-      if (lacksCeiling(send, added)) return { kind: 'failed', error: ceilingNotTaken(send.asks.model), attempts };
+  return async function send(call) {
+    const refused = refusals.get(call.upstream) ?? NONE;
+    let blamed: Set<string> | undefined;
+    let ceiling = call.outputCeiling;
+    for (;;) {
+      const added = additions(call, ceiling, [refused, blamed ?? NONE]);
+      call.attempts += 1;
+      if (lacksCeiling(call, added)) throw ceilingNotTaken(call.asks.model);
       try {
-        const answer = await attempt({ ...send, outputCeiling: ceiling }, added);
-        if (refused.size + blamed.size > MAX_REFUSALS) refused.clear();
-        for (const name of blamed) refused.add(name);
-        return { kind: 'begun', answer, attempts };
+        const answer = await tryOnce(call, ceiling, added);
+        remember(call.upstream, blamed ?? NONE);
+        return answer;
       } catch (error) {
-        if (ceiling !== undefined && exceedsContext(error) && send.asks.maxOutputTokens === undefined) {
+        if (ceiling !== undefined && exceedsContext(error) && call.asks.maxOutputTokens === undefined) {
           // Prompt and our ceiling together were too much; the prompt alone may fit, or with a lower one.
-          if (!send.requiresCeiling) ceiling = undefined;
-          else if (ceiling < LEAST_CEILING) return { kind: 'failed', error, attempts };
+          if (!call.requiresCeiling) ceiling = undefined;
+          else if (ceiling < LEAST_CEILING) throw error;
           else ceiling = Math.floor(ceiling / 4);
           continue;
         }
         const name = blamedAddition(error, added);
-        if (name === undefined) return { kind: 'failed', error, attempts };
-        blamed.add(refusalOf(send, name));
+        if (name === undefined) throw error;
+        blamed ??= new Set();
+        blamed.add(refusalOf(call, name));
       }
     }
   };
@@ -70,30 +73,34 @@ export function callSender(): SendCall {
  * The fields to add: `include_usage` to know what a stream cost, and the reserved ceiling, in its new or its old name.
  * Without them the upstream's answer is estimated, and bounded by the upstream alone.
  */
-function additions(send: ModelSend, ...refusals: readonly ReadonlySet<string>[]): string[] {
-  const { endpoint, asks, outputCeiling } = send;
+function additions(
+  call: OutgoingCall,
+  ceiling: number | undefined,
+  refusals: readonly ReadonlySet<string>[],
+): readonly string[] {
+  const { endpoint, asks } = call;
   const accepts = (name: string): boolean =>
-    refusals.every((refused) => refused.size === 0 || !refused.has(refusalOf(send, name)));
+    refusals.every((refused) => refused.size === 0 || !refused.has(refusalOf(call, name)));
   const added: string[] = [];
   if (endpoint.asksUsage && asks.stream && !asks.includeUsage && accepts(STREAM_OPTIONS)) added.push(STREAM_OPTIONS);
-  if (outputCeiling === undefined || asks.maxOutputTokens !== undefined) return added;
-  const ceiling = endpoint.ceilings.find(accepts);
-  if (ceiling !== undefined) added.push(ceiling);
+  if (ceiling === undefined || asks.maxOutputTokens !== undefined) return added;
+  const name = endpoint.ceilings.find(accepts);
+  if (name !== undefined) added.push(name);
   return added;
 }
 
 /** Whether the upstream does not know any name of the ceiling without which the call must not be made. */
-function lacksCeiling({ requiresCeiling, endpoint, asks }: ModelSend, added: readonly string[]): boolean {
+function lacksCeiling({ requiresCeiling, endpoint, asks }: OutgoingCall, added: readonly string[]): boolean {
   if (!requiresCeiling || asks.maxOutputTokens !== undefined || endpoint.ceilings.length === 0) return false;
   return !endpoint.ceilings.some((name) => added.includes(name));
 }
 
-/** Under what a refusal is remembered: one endpoint may know a field that another does not. */
-function refusalOf({ endpoint, upstreamModel }: ModelSend, name: string): string {
-  return `${endpoint.operation} ${upstreamModel} ${name}`;
+/** The name under which a refusal is remembered: one endpoint may know a field that another does not. */
+function refusalOf({ endpoint, model }: OutgoingCall, name: string): string {
+  return `${endpoint.operation} ${model.upstreamModel} ${name}`;
 }
 
-/** Which of our additions a refusal is about, so that the client is not told off for a field it never sent. */
+/** The one of our additions that a refusal is about, so that the client is not told off for a field it never sent. */
 function blamedAddition(error: unknown, added: readonly string[]): string | undefined {
   if (!(error instanceof GatewayError) || (error.status !== 400 && error.status !== 422)) return undefined;
   const { param, message } = error;
@@ -103,34 +110,39 @@ function blamedAddition(error: unknown, added: readonly string[]): string | unde
   });
 }
 
-async function attempt(send: ModelSend, added: readonly string[]): Promise<BegunAnswer> {
-  const changes = changesOf(send, added);
+async function tryOnce(
+  call: OutgoingCall,
+  ceiling: number | undefined,
+  added: readonly string[],
+): Promise<BegunAnswer> {
   let reply: UpstreamReply;
   try {
-    reply = await orAborted(send.upstream.send(callOf(send, changes)), send.cancellation);
+    reply = await orAborted(call.upstream.send(requestOf(call, changesOf(call, ceiling, added))), call);
     if (!isReply(reply)) throw new TypeError('Expected the reply of an upstream to be an object with a `kind`');
   } catch (error) {
-    throw failureOf(send, error);
+    throw failureOf(call, error);
   }
-  const begun = send.asks.stream ? beginStream(send, reply, added.includes(STREAM_OPTIONS)) : readWhole(send, reply);
+  const begun = call.asks.stream ? beginStream(call, reply, added.includes(STREAM_OPTIONS)) : readWhole(call, reply);
   return isPending(begun) ? await begun : begun;
 }
 
-/** What is to be said of an upstream that did not reply. */
-function failureOf(send: ModelSend, error: unknown): unknown {
-  const { cancellation } = send;
-  if (cancellation.aborted) return cancellation.reason;
+/** The words for an upstream that did not reply. */
+function failureOf(call: OutgoingCall, error: unknown): unknown {
+  if (call.aborted) return call.reason;
   if (!(error instanceof GatewayError)) return upstreamError('The upstream failed.', causeOf(error));
-  return renamedError(error, namesOf(send));
+  return renamedError(error, call);
 }
 
-/** What the upstream gets differently from what the client sent. */
-function changesOf({ document, asks, upstreamModel, outputCeiling }: ModelSend, added: readonly string[]): JsonObject {
+/** The members that the upstream gets otherwise than the client sent them; `undefined`: none. */
+function changesOf(
+  { document, asks, model }: OutgoingCall,
+  ceiling: number | undefined,
+  added: readonly string[],
+): JsonObject | undefined {
+  if (model.upstreamModel === asks.model && added.length === 0) return undefined;
   const changes: { -readonly [Name in keyof JsonObject]: JsonObject[Name] } = {};
-  if (upstreamModel !== asks.model) changes.model = upstreamModel;
-  for (const name of added) {
-    changes[name] = name === STREAM_OPTIONS ? includingUsage(document) : outputCeiling;
-  }
+  if (model.upstreamModel !== asks.model) changes.model = model.upstreamModel;
+  for (const name of added) changes[name] = name === STREAM_OPTIONS ? includingUsage(document) : ceiling;
   return changes;
 }
 
@@ -145,22 +157,34 @@ function isReply(reply: unknown): boolean {
   return typeof reply === 'object' && reply !== null && 'kind' in reply;
 }
 
-function callOf(
-  { endpoint: { operation }, call, document, asks, maxResponseBytes, cancellation }: ModelSend,
-  changes: JsonObject,
-): UpstreamCall {
-  const { keyId, tier, requestId } = call;
-  const bytes = Object.keys(changes).length === 0 ? document.bytes : replaceMembers(document, changes);
+function requestOf(call: OutgoingCall, changes: JsonObject | undefined): UpstreamCall {
+  const { document, asks } = call;
   return upstreamCall({
-    keyId,
-    tier,
-    requestId,
-    operation,
-    bytes,
+    keyId: call.keyId,
+    tier: call.tier,
+    requestId: call.requestId,
+    operation: call.endpoint.operation,
+    bytes: changes === undefined ? document.bytes : replaceMembers(document, changes),
     stream: asks.stream,
-    maxResponseBytes,
-    cancellation,
+    maxResponseBytes: call.maxResponseBytes,
+    cancellation: call,
+    object: document.object === undefined ? undefined : { ...document.object, ...changes },
   });
+}
+
+/**
+ * Passes one request on.
+ * @throws {GatewayError} 404 when the upstream passes nothing on; as `forward` does; the call's reason as soon as it aborts.
+ */
+export async function passOn(
+  call: OutgoingCall,
+  request: Pick<ForwardCall, 'operation' | 'method' | 'path' | 'headers' | 'body'>,
+): Promise<ForwardReply> {
+  const { upstream, keyId, tier, requestId } = call;
+  if (upstream.forward === undefined) throw unsupportedOperation(request.operation);
+  const { operation, method, path, headers, body } = request;
+  const signal = abortSignalOf(call);
+  return orAborted(upstream.forward({ operation, keyId, tier, requestId, method, path, headers, body, signal }), call);
 }
 
 function exceedsContext(error: unknown): boolean {

@@ -13,6 +13,8 @@ export interface UpstreamCallFields {
   readonly stream: boolean;
   readonly maxResponseBytes: number;
   readonly cancellation: Cancellation;
+  /** The object that the bytes are, where it is known already. */
+  readonly object?: JsonObject | undefined;
 }
 
 /** Makes the call that an upstream gets. */
@@ -70,7 +72,7 @@ class LazyCall implements UpstreamCall {
     this.stream = fields.stream;
     this.maxResponseBytes = fields.maxResponseBytes;
     this.body = () => {
-      this.#parsed ??= deeplyFrozen(objectOf(this.bytes));
+      this.#parsed ??= deeplyFrozen(fields.object ?? objectOf(this.bytes));
       return this.#parsed;
     };
     this.#cancellation = fields.cancellation;

@@ -10,7 +10,7 @@ export interface UpstreamFailure {
   readonly body: unknown;
   /** As `retryAfterMsOf` reads it. */
   readonly retryAfterMs?: number;
-  /** What was thrown, for `hooks.onError` only. @default an error with the status and the message, redacted */
+  /** The error that was thrown, for `hooks.onError` only. @default an error with the status and the message, redacted */
   readonly cause?: unknown;
 }
 

@@ -1,8 +1,18 @@
+import { costNanoUsd } from '../models/pricing.js';
 import type { TokenUsage } from '../wire/usage.js';
-import type { Ending, Metered, UsageRecord, UsageStart } from './usage-store.js';
+import type { UsageRecord, UsageStart } from './usage-store.js';
 
-/** An ending with its times. */
-export interface TimedEnding extends Ending {
+/** End of a call, as far as its record is concerned. */
+export interface Ending {
+  readonly outcome: 'ok' | 'error' | 'aborted';
+  /** Usage told by the upstream; `undefined` when it told none. */
+  readonly usage: TokenUsage | undefined;
+  /** Output given to the client, counted by us. `undefined`: the upstream did not answer, and nothing was used. */
+  readonly deliveredTokens: number | undefined;
+  /** Whether nobody waits for the upstream any more, which may still work and charge for it. */
+  readonly isGivenUp: boolean;
+  /** Whether unknown usage of an upstream that was asked costs the reserved amount: a budget must not be spent unseen. */
+  readonly chargesUnknown: boolean;
   /** From the start to the first byte for the client; `undefined` when there was none. */
   readonly firstByteMs: number | undefined;
   readonly durationMs: number;
@@ -13,8 +23,7 @@ export interface TimedEnding extends Ending {
  * estimated from the delivered output, never at more than was reserved: nobody may read an answer, hang up before its
  * usage, and pay nothing.
  */
-export function usageRecord(metered: Metered, ending: TimedEnding): UsageRecord {
-  const { start } = metered;
+export function usageRecord(start: UsageStart, ending: Ending): UsageRecord {
   const tokens = tokensOf(start, ending);
   // Each by name: to spread it takes 8 µs, a tenth of a whole call.
   return {
@@ -39,7 +48,7 @@ export function usageRecord(metered: Metered, ending: TimedEnding): UsageRecord 
     reasoningTokens: tokens?.reasoningTokens,
     outputAudioTokens: tokens?.outputAudioTokens,
     counted: ending.usage === undefined ? 'estimated' : 'exact',
-    costNanoUsd: costOf(metered, tokens, ending),
+    costNanoUsd: costOf(start, tokens, ending),
     firstByteMs: ending.firstByteMs,
     durationMs: ending.durationMs,
   };
@@ -63,15 +72,12 @@ function tokensOf(
 }
 
 function costOf(
-  { start, costNanoUsd, chargesUnknown }: Metered,
+  { price, reservedNanoUsd }: UsageStart,
   tokens: TokenUsage | undefined,
-  { outcome, firstByteMs, isGivenUp }: TimedEnding,
+  { outcome, firstByteMs, isGivenUp, chargesUnknown }: Ending,
 ): number | undefined {
-  if (tokens === undefined) {
-    // An answer that broke off on its way was made all the same.
-    const isMade = outcome !== 'error' || firstByteMs !== undefined || isGivenUp === true;
-    return chargesUnknown && isMade ? start.reservedNanoUsd : undefined;
-  }
-  const cost = costNanoUsd?.(tokens);
-  return cost === undefined && chargesUnknown ? start.reservedNanoUsd : cost;
+  if (tokens !== undefined && price !== undefined) return costNanoUsd(price, tokens);
+  // An answer that broke off on its way was made all the same.
+  const isMade = tokens !== undefined || outcome !== 'error' || firstByteMs !== undefined || isGivenUp;
+  return chargesUnknown && isMade ? reservedNanoUsd : undefined;
 }

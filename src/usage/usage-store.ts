@@ -1,5 +1,5 @@
 import type { Awaitable } from '../base/awaitable.js';
-import type { Price, PricedTokens } from '../models/pricing.js';
+import type { Price } from '../models/pricing.js';
 import type { Operation } from '../wire/operations.js';
 import type { TokenUsage } from '../wire/usage.js';
 
@@ -43,28 +43,6 @@ export interface UsageRecord extends UsageStart, UsageTokens {
 
 /** Tokens of a call; `undefined` when nobody told. Never a made-up 0. */
 export type UsageTokens = { readonly [Kind in keyof TokenUsage]: number | undefined };
-
-/** End of a call, as far as its tokens are concerned. */
-export interface Ending {
-  readonly outcome: 'ok' | 'error' | 'aborted';
-  /** Usage told by the upstream; `undefined` when it told none. */
-  readonly usage: TokenUsage | undefined;
-  /** Output given to the client, counted by us. `undefined`: the upstream did not answer, and nothing was used. */
-  readonly deliveredTokens: number | undefined;
-  /** Whether nobody waits for the upstream any more, which may still work and charge for it. */
-  readonly isGivenUp?: boolean | undefined;
-}
-
-/** Facts from which a call's record is made. */
-export interface Metered {
-  readonly start: UsageStart;
-  /** Billionths of a US dollar, at the prices of the start; `undefined` when the model's are unknown. */
-  readonly costNanoUsd: ((tokens: PricedTokens) => number) | undefined;
-  /**
-   * Whether unknown usage of an upstream that was asked costs the reserved amount: a budget must not be spent unseen.
-   */
-  readonly chargesUnknown: boolean;
-}
 
 /** Where usage is kept. A store in this process's memory may answer without promises. */
 export interface UsageStore {

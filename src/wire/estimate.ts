@@ -184,9 +184,10 @@ function countOf(value: Json | undefined, usual: number, max: number): number {
   return typeof value === 'number' && value >= 0 ? Math.min(max, Math.ceil(value)) : usual;
 }
 
-function choiceBytes({ text, message }: JsonObject): number {
-  if (!isJsonObject(message)) return bytesOf(text);
-  const { content, refusal, reasoning_content, tool_calls, function_call } = message;
+function choiceBytes({ text, message, delta }: JsonObject): number {
+  const said = message ?? delta;
+  if (!isJsonObject(said)) return bytesOf(text);
+  const { content, refusal, reasoning_content, tool_calls, function_call } = said;
   const calls = objectsAmong(tool_calls).map(
     (call) => memberBytes(call.function, 'arguments') + memberBytes(call.custom, 'input'),
   );

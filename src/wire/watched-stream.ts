@@ -1,6 +1,9 @@
 import type { Json, JsonObject } from '../base/json.js';
 import type { TokenUsage } from './usage.js';
 
+/** A part of a stream: text or bytes of whole events, or chunks as objects. */
+export type StreamChunk = string | Uint8Array | readonly JsonObject[];
+
 /** Settings for watching the stream of one answer. */
 export interface WatchOptions {
   /** Hides the usage chunk: we asked for it, the client did not. */
@@ -11,6 +14,11 @@ export interface WatchOptions {
   readonly showModel: string | undefined;
   /** Answers asked for: the stream is finished when that many have a finish reason. */
   readonly n: number;
+  /**
+   * Form in which chunks are given: `text`, as they go to the client; `chunks`, as they came, objects or bytes; `objects`,
+   * parsed, for a view that makes something else of them.
+   */
+  readonly gives: 'text' | 'chunks' | 'objects';
   /** Longest single event. */
   readonly maxEventBytes: number;
 }
@@ -21,9 +29,9 @@ export interface WatchOptions {
  */
 export interface WatchedStream {
   /** Takes a piece of the upstream's stream. Returns the part that may go to the client now, `undefined` when there is none. */
-  watchPiece(piece: Uint8Array | JsonObject): string | Uint8Array | undefined;
+  watchPiece(piece: Uint8Array | JsonObject): StreamChunk | undefined;
   /** Takes the end of the upstream's stream, which may lack its last blank line. */
-  watchEnd(): string | Uint8Array | undefined;
+  watchEnd(): StreamChunk | undefined;
   /** True once the upstream said `[DONE]`: nothing more will come. */
   readonly done: boolean;
   /** True once an event was shown; comments do not count. */

@@ -11,7 +11,8 @@ import {
   memoryUsage,
   systemClock,
 } from 'megallm-middleware';
-import { type Config, type GatewayOptions, resolveOptions } from '../../src/config/options.js';
+import type { Config, GatewayOptions } from '../../src/config/config.js';
+import { resolveOptions } from '../../src/config/options.js';
 import { PAGES, programsOf, tableRows } from '../helpers/pages.js';
 
 const MAX_README_BYTES = 8_192;

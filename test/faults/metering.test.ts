@@ -110,10 +110,9 @@ onBareHost(
       (one, other) => Number(one.method === 'DELETE') - Number(other.method === 'DELETE'),
     );
     for (const route of inOrder) {
-      const { kind } = route.rule;
       for (const stream of STREAMS.has(nameOf(route)) ? [false, true] : [false]) {
         const before = [upstream.requests.length, setup.records.length];
-        const isLocal = kind === 'local' || kind === 'admin';
+        const isLocal = route.counts === 'nothing';
         const status = isLocal && route.method !== 'GET' ? 0 : await askRoute(scene, route, stream);
         await setup.usage.allSettled();
         const requests = upstream.requests.length - (before[0] ?? 0);

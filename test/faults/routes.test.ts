@@ -140,7 +140,7 @@ describe('B1 the authorization matrix of the route table', () => {
   it('has a row for each route, and the only routes without a key are the admin’s', () => {
     assert.deepEqual(Object.keys(EXPECTED).sort(), ROUTES.map(nameOf).sort());
     for (const route of ROUTES) {
-      assert.equal(route.rule.kind === 'admin', route.segments[0] === 'organization', nameOf(route));
+      assert.equal(route.opens === 'admin', route.segments[0] === 'organization', nameOf(route));
     }
   });
 
@@ -165,7 +165,7 @@ describe('B1 the authorization matrix of the route table', () => {
     async (scene) => {
       const ids = await annsObjects(scene);
       for (const route of ROUTES) {
-        const isAdmins = route.rule.kind === 'admin';
+        const isAdmins = route.opens === 'admin';
         const path = pathOf(route, ids);
         const own = new Set(ROUTES.filter((other) => pathOf(other, ids) === path).map((other) => other.method));
         // `POST /responses/input_tokens` is a `GET /responses/{id}` too.
@@ -185,7 +185,7 @@ describe('B1 the authorization matrix of the route table', () => {
 describe('B2 nobody writes their own privileges', () => {
   it('no route that a request can write to is an admin’s, and none is about keys', () => {
     for (const route of ROUTES) {
-      if (route.rule.kind === 'admin') assert.equal(route.method, 'GET');
+      if (route.opens === 'admin') assert.equal(route.method, 'GET');
       assert.doesNotMatch(nameOf(route), /key|tier|limit|owner|admin/);
     }
   });
@@ -240,8 +240,7 @@ describe('B3 two tenants do not meet', () => {
   onBareHost('no list and no report of one tenant shows anything of another', given, async (scene) => {
     const ids = await annsObjects(scene);
     const lists = ROUTES.filter(
-      ({ method, segments, rule }) =>
-        method === 'GET' && rule.kind !== 'admin' && !segments.some((s) => /[{*]/.test(s)),
+      ({ method, segments, opens }) => method === 'GET' && opens !== 'admin' && !segments.some((s) => /[{*]/.test(s)),
     );
     assert.ok(lists.length >= 6, String(lists.length));
     const words = [...Object.values(ids), 'key_ann', '"ann"'];
@@ -556,7 +555,7 @@ describe('A13 the admin’s secret', () => {
     'while there is none, its routes are not there, for anybody',
     () => ({ keys: ownersKeys() }),
     async (scene) => {
-      for (const route of ROUTES.filter(({ rule }) => rule.kind === 'admin')) {
+      for (const route of ROUTES.filter(({ opens }) => opens === 'admin')) {
         for (const caller of CALLERS) {
           for (const method of METHODS.filter((name) => name !== 'OPTIONS')) {
             const { status, body } = await ask(scene, method, pathOf(route, {}), caller);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { formatDuration, limitHeaders as headersOf } from '../../src/call/limit-headers.js';
+import { formatDuration, limitHeaders as headersOf } from '../../src/call/headers.js';
 import type { Limits } from '../../src/keys/key-store.js';
 import { ceilingsOf } from '../../src/limits/levels.js';
 import { periodsOf } from '../../src/limits/periods.js';

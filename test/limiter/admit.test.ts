@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { type ApiKey, type Limits, ownerOf, type TierLimits } from '../../src/keys/key-store.js';
 import { DEFAULT_TIERS } from '../../src/keys/limits.js';
 import { admit as admitOn, look as lookOn } from '../../src/limits/admit.js';
-import { amountOf, ceilingsOf, levelsOf, limitsOf, NO_LIMITS, shadowsOf } from '../../src/limits/levels.js';
+import { amountOf, ceilingsOf, levelsOf, limitsOf, NO_LIMITS, shadowsOf, slotsOf } from '../../src/limits/levels.js';
 import type { Admission, AdmitResult, Demand, LimiterStore, LimitLevel } from '../../src/limits/limiter-store.js';
 import { memoryLimiter } from '../../src/limits/memory.js';
 import { periodsOf } from '../../src/limits/periods.js';
@@ -12,7 +12,7 @@ let calls = 0;
 const WALL_MS = Date.UTC(2026, 10, 25, 12);
 const DAY_END = Date.UTC(2026, 10, 26);
 
-type Wish = Partial<Demand> & { readonly key?: ApiKey };
+type Wish = Partial<Demand> & { readonly key?: ApiKey; readonly maxOutputTokens?: number; readonly n?: number };
 
 function demand(limits: Limits, { key = { id: 'key_a' }, ...more }: Wish = {}): Demand {
   return demandOn([{ kind: 'owner', id: ownerOf(key), limits }], { key, ...more });
@@ -20,29 +20,27 @@ function demand(limits: Limits, { key = { id: 'key_a' }, ...more }: Wish = {}): 
 
 function demandOn(
   levels: readonly LimitLevel[],
-  { key = { id: 'key_a' }, inputTokens = 10, ...more }: Wish = {},
+  { key = { id: 'key_a' }, inputTokens = 10, maxOutputTokens, n = 1, ...more }: Wish = {},
 ): Demand {
   calls += 1;
   return {
     requestId: `call_${calls}`,
-    levels,
+    slots: slotsOf(levels),
     ceilings: ceilingsOf(levels, periodsOf('UTC'), WALL_MS),
     subject: key.owner ?? key.id,
-    model: 'gpt-4o',
+    asks: { model: 'gpt-4o', maxOutputTokens, n },
     inputTokens,
-    maxOutputTokens: undefined,
     defaultOutputTokens: 4_096,
     learnsLength: true,
-    n: 1,
     // 1 nano-dollar for a token of input, 10 for one of output.
     worstNanoUsd: (outputTokens) => inputTokens + 10 * outputTokens,
-    ttlMs: 60_000,
+    doubt: () => {},
     ...more,
   };
 }
 
 function limitingAt(store: LimiterStore, now: number, spent = 0) {
-  return { store, spent: () => spent, steadyMs: () => now, wallMs: () => WALL_MS };
+  return { store, spent: () => spent, steadyMs: () => now, wallMs: () => WALL_MS, ttlMs: 60_000 };
 }
 
 function admit(store: LimiterStore, wanted: Demand, now: number) {

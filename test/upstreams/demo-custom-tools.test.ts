@@ -179,7 +179,14 @@ describe('custom tools of the demo', () => {
   );
 
   it('are chunks that the relay takes for what they are', async () => {
-    const watched = { hideUsage: true, awaitsUsage: false, showModel: 'mine', n: 1, maxEventBytes: 65_536 };
+    const watched = {
+      hideUsage: true,
+      awaitsUsage: false,
+      showModel: 'mine',
+      n: 1,
+      maxEventBytes: 65_536,
+      gives: 'text',
+    } as const;
     const stream = new ChatStream(watched);
     for (const chunk of await answered(ask({ tools, stream: true }))) {
       const event = stream.watchPiece(chunk);

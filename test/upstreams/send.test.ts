@@ -4,7 +4,8 @@ import { createCancellation } from '../../src/base/cancellation.js';
 import { GatewayError } from '../../src/base/errors.js';
 import type { JsonObject } from '../../src/base/json.js';
 import { parseDocument, REQUEST_BOUNDS } from '../../src/base/json-document.js';
-import { callSender } from '../../src/upstreams/send.js';
+import type { OutgoingCall } from '../../src/upstreams/answer.js';
+import { type CallSender, callSender } from '../../src/upstreams/send.js';
 import type { Upstream } from '../../src/upstreams/upstream.js';
 import { MODEL_ENDPOINTS } from '../../src/wire/model-endpoint.js';
 import { readChatRequest } from '../../src/wire/model-request.js';
@@ -33,26 +34,47 @@ function picky(refuse: (body: JsonObject) => GatewayError | undefined): Upstream
   };
 }
 
-function ask(upstream: Upstream, body: JsonObject, outputCeiling?: number) {
+function ask(
+  upstream: Upstream,
+  body: JsonObject,
+  outputCeiling?: number,
+  more: Partial<OutgoingCall> = {},
+): OutgoingCall {
   const result = parseDocument(Buffer.from(JSON.stringify(body)), REQUEST_BOUNDS);
   if (result.kind !== 'document') throw new Error(result.reason);
-  return {
+  const call: OutgoingCall = Object.assign(createCancellation(), {
     upstream,
     endpoint: MODEL_ENDPOINTS['chat.completions'],
-    call: {
-      keyId: 'k',
-      tier: 'basic',
-      requestId: 'r',
-    } as const,
-    cancellation: createCancellation(),
+    keyId: 'k',
+    tier: 'basic',
+    requestId: 'r',
     document: result.document,
     asks: readChatRequest(result.outline),
-    upstreamModel: 'm',
+    model: { upstreamModel: 'm' },
     outputCeiling,
     requiresCeiling: false,
-    estimatedInputTokens: 5,
+    inputTokens: 5,
     maxResponseBytes: 1_000_000,
-  };
+    attempts: 0,
+    view: { takes: 'text' as const },
+  });
+  return Object.assign(call, more);
+}
+
+/** How often an upstream is asked for one call. */
+async function attemptsOf(send: CallSender, call: OutgoingCall): Promise<number> {
+  await send(call);
+  return call.attempts;
+}
+
+/** The error that a call fails with. */
+async function failureOf(send: CallSender, call: OutgoingCall): Promise<GatewayError> {
+  const error: unknown = await send(call).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  assert.ok(error instanceof GatewayError, String(error));
+  return error;
 }
 
 const BODY = { model: 'm', messages: [{ role: 'user', content: 'hi' }] };
@@ -63,8 +85,8 @@ describe('callSender', () => {
       body.stream_options ? invalidRequest('Unknown field stream_options') : undefined,
     );
     const send = callSender();
-    assert.equal((await send(ask(upstream, { ...BODY, stream: true }))).attempts, 2);
-    assert.equal((await send(ask(upstream, { ...BODY, stream: true }))).attempts, 1);
+    assert.equal(await attemptsOf(send, ask(upstream, { ...BODY, stream: true })), 2);
+    assert.equal(await attemptsOf(send, ask(upstream, { ...BODY, stream: true })), 1);
     assert.deepEqual(
       upstream.bodies.map((body) => body.stream_options !== undefined),
       [true, false, false],
@@ -91,7 +113,7 @@ describe('callSender', () => {
         ? invalidRequest(`no ${Object.keys(body).join()}`)
         : undefined,
     );
-    assert.equal((await send(ask(stubborn, BODY, 100))).attempts, 3);
+    assert.equal(await attemptsOf(send, ask(stubborn, BODY, 100)), 3);
   });
 
   it('does not fail a prompt that fits because of a ceiling the client never named, and does not remember it', async () => {
@@ -99,8 +121,8 @@ describe('callSender', () => {
       body.max_completion_tokens ? contextLengthExceeded(8_192, 7_000, 4_096) : undefined,
     );
     const send = callSender();
-    assert.equal((await send(ask(upstream, BODY, 4_096))).attempts, 2);
-    assert.equal((await send(ask(upstream, BODY, 4_096))).attempts, 2);
+    assert.equal(await attemptsOf(send, ask(upstream, BODY, 4_096)), 2);
+    assert.equal(await attemptsOf(send, ask(upstream, BODY, 4_096)), 2);
   });
 
   it('remembers no refusal that is about what a client wrote, whatever it wrote', async () => {
@@ -113,20 +135,19 @@ describe('callSender', () => {
     const send = callSender();
     const names = 'role? max_completion_tokens max_tokens stream_options';
     const odd = { ...BODY, messages: [{ role: names, content: 'x' }], stream: true };
-    assert.equal((await send(ask(upstream, odd, 100))).kind, 'failed');
+    await failureOf(send, ask(upstream, odd, 100));
     const options = { ...BODY, stream: true, stream_options: { include_obfuscation: 'x' } };
-    assert.equal((await send(ask(upstream, options, 100))).kind, 'failed');
-    assert.equal((await send(ask(upstream, { ...BODY, stream: true }, 100))).attempts, 1);
+    await failureOf(send, ask(upstream, options, 100));
+    assert.equal(await attemptsOf(send, ask(upstream, { ...BODY, stream: true }, 100)), 1);
     assert.deepEqual(upstream.bodies.at(-1)?.stream_options, { include_usage: true });
     assert.equal(upstream.bodies.at(-1)?.max_completion_tokens, 100);
   });
 
   it("passes the client's own mistakes on at once", async () => {
     const upstream = picky(() => contextLengthExceeded(8_192, 9_000, 100));
-    const sent = await callSender()(ask(upstream, { ...BODY, max_tokens: 100 }, 100));
-    assert.ok(sent.kind === 'failed' && sent.error instanceof GatewayError);
-    assert.equal(sent.error.code, 'context_length_exceeded');
-    assert.deepEqual([sent.attempts, upstream.bodies.length], [1, 1]);
+    const call = ask(upstream, { ...BODY, max_tokens: 100 }, 100);
+    assert.equal((await failureOf(callSender(), call)).code, 'context_length_exceeded');
+    assert.deepEqual([call.attempts, upstream.bodies.length], [1, 1]);
   });
 
   it('does not ask without the ceiling where money depends on it', async () => {
@@ -137,29 +158,21 @@ describe('callSender', () => {
     );
     const send = callSender();
     for (let round = 0; round < 2; round += 1) {
-      const sent = await send({ ...ask(upstream, BODY, 500), requiresCeiling: true });
-      assert.ok(sent.kind === 'failed' && sent.error instanceof GatewayError);
-      assert.deepEqual([sent.error.status, sent.error.code], [403, 'model_not_allowed']);
+      const { status, code } = await failureOf(send, ask(upstream, BODY, 500, { requiresCeiling: true }));
+      assert.deepEqual([status, code], [403, 'model_not_allowed']);
     }
     assert.ok(upstream.bodies.every((body) => 'max_completion_tokens' in body || 'max_tokens' in body));
     const named = { ...BODY, max_completion_tokens: 9 };
-    const sent = await send({
-      ...ask(
-        picky(() => undefined),
-        named,
-        9,
-      ),
-      requiresCeiling: true,
-    });
-    assert.equal(sent.kind, 'begun', 'the client’s own ceiling is one');
+    const willing = picky(() => undefined);
+    await send(ask(willing, named, 9, { requiresCeiling: true }));
+    assert.equal(willing.bodies.length, 1, 'the client’s own ceiling is one');
   });
 
   it('lowers the ceiling instead where it is too much for the context', async () => {
     const upstream = picky(({ max_completion_tokens: ceiling }) =>
       typeof ceiling === 'number' && ceiling < 100 ? undefined : contextLengthExceeded(100, 5, 1_000),
     );
-    const sent = await callSender()({ ...ask(upstream, BODY, 1_000), requiresCeiling: true });
-    assert.equal(sent.kind, 'begun');
+    await callSender()(ask(upstream, BODY, 1_000, { requiresCeiling: true }));
     assert.deepEqual(
       upstream.bodies.map((body) => body.max_completion_tokens),
       [1_000, 250, 62],

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { createParser } from 'eventsource-parser';
 import fc from 'fast-check';
 import { ChatStream } from '../../src/wire/chat/stream.js';
-import type { WatchOptions } from '../../src/wire/watched-stream.js';
+import type { StreamChunk, WatchOptions } from '../../src/wire/watched-stream.js';
 import { runs } from '../helpers/depth.js';
 
 const PLAIN: WatchOptions = {
@@ -11,8 +11,15 @@ const PLAIN: WatchOptions = {
   awaitsUsage: false,
   showModel: undefined,
   n: 1,
+  gives: 'text',
   maxEventBytes: 1_000_000,
 };
+
+/** Text or bytes of a stream that gives no objects. */
+function bytesOf(shown: StreamChunk): Buffer {
+  assert.ok(typeof shown === 'string' || shown instanceof Uint8Array);
+  return Buffer.from(shown);
+}
 const USAGE = { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7 };
 
 function chunk(delta: object, finish: string | null = null, more: object = {}): object {
@@ -40,10 +47,10 @@ function watch(bytes: Buffer, cuts: readonly number[], options: Partial<WatchOpt
   const places = [0, ...[...cuts].sort((a, b) => a - b), bytes.length];
   places.slice(1).forEach((end, at) => {
     const shown = stream.watchPiece(bytes.subarray(places[at], end));
-    if (shown !== undefined) pieces.push(Buffer.from(shown));
+    if (shown !== undefined) pieces.push(bytesOf(shown));
   });
   const last = stream.watchEnd();
-  if (last !== undefined) pieces.push(Buffer.from(last));
+  if (last !== undefined) pieces.push(bytesOf(last));
   return { stream, shown: Buffer.concat(pieces).toString() };
 }
 
@@ -109,12 +116,39 @@ describe('watchChatStream', () => {
     assert.equal(shown, bytes.toString().replace('data: [DONE]\n\n', ''));
   });
 
+  it('gives a view that asks for objects each chunk parsed, wherever the bytes are cut, and counts its text', () => {
+    const bytes = framed(GOOD);
+    const whole = watch(bytes, [], { showModel: 'mine' }).stream;
+    for (let cut = 0; cut <= bytes.length; cut += 7) {
+      const stream = new ChatStream({ ...PLAIN, gives: 'objects', showModel: 'mine' });
+      const given: object[] = [];
+      for (const piece of [bytes.subarray(0, cut), bytes.subarray(cut)]) {
+        const shown = stream.watchPiece(piece) ?? [];
+        assert.ok(Array.isArray(shown));
+        given.push(...shown);
+      }
+      assert.deepEqual(
+        given,
+        GOOD.map((one) => ({ ...one, model: 'mine' })),
+        `cut at ${cut}`,
+      );
+      assert.ok(stream.done && stream.finished);
+      assert.deepEqual(stream.usage, whole.usage);
+      // Without the escapes that its text has on the wire.
+      assert.equal(stream.deliveredTokens(), whole.deliveredTokens() - 1);
+    }
+    const [first] = GOOD;
+    assert.ok(first !== undefined);
+    for (const gives of ['chunks', 'objects'] as const)
+      assert.deepEqual(new ChatStream({ ...PLAIN, gives }).watchPiece(JSON.parse(JSON.stringify(first))), [first]);
+  });
+
   it('never shows half an event', () => {
     const bytes = framed(GOOD);
     for (let cut = 0; cut <= bytes.length; cut += 1) {
       const stream = new ChatStream(PLAIN);
       const shown = stream.watchPiece(bytes.subarray(0, cut));
-      if (shown !== undefined) assert.ok(Buffer.from(shown).toString().endsWith('}\n\n'), `cut at ${cut}`);
+      if (shown !== undefined) assert.ok(bytesOf(shown).toString().endsWith('}\n\n'), `cut at ${cut}`);
     }
   });
 

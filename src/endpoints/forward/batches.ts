@@ -1,20 +1,19 @@
-import type { JsonObject } from '../../base/json.js';
-import type { Config } from '../../config/options.js';
-import { findOwned, put } from '../../stores/ownership.js';
+import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
+import { parseDocument, REQUEST_BOUNDS } from '../../base/json-document.js';
+import type { BatchMeter } from '../../call/state.js';
+import type { Config } from '../../config/config.js';
+import { findUnrouted } from '../../config/models.js';
+import { type ApiKey, ownerOf } from '../../keys/key-store.js';
+import { checkReferences, findOwned, put } from '../../stores/ownership.js';
+import { PLAIN_NAME } from '../../wire/references.js';
+import { invalidRequest, modelNotAllowed, previousResponseNotFound } from '../../wire/request-errors.js';
 import { readUsage, type TokenUsage } from '../../wire/usage.js';
+import { findResponse } from '../responses/stored.js';
 
 /** Statuses after which a batch uses no more. */
 const ENDED = new Set<unknown>(['completed', 'failed', 'expired', 'cancelled']);
 
-/** Tells what batches have used. */
-export interface BatchMeter {
-  /**
-   * What the batches of this owner used that have ended and were not counted before; `undefined` when there are none. Its
-   * output is not to be had before the batch was seen: then it is counted.
-   */
-  uncounted(owner: string, batches: readonly JsonObject[]): Promise<TokenUsage | undefined>;
-}
-
+/** Counts in the object store which batches were counted. */
 export function batchMeter(config: Config): BatchMeter {
   /** Being counted now: two who ask at once must not both pay. */
   const counting = new Set<string>();
@@ -57,4 +56,102 @@ function added(one: TokenUsage, other: TokenUsage): TokenUsage {
     reasoningTokens: sum('reasoningTokens'),
     outputAudioTokens: sum('outputAudioTokens'),
   };
+}
+
+/** The parameter that is to blame. */
+const INPUT = 'input_file_id';
+
+/** Owner of a batch. */
+interface BatchOwner {
+  readonly config: Config;
+  readonly key: ApiKey;
+}
+
+/**
+ * Looks at every line of a batch's input before the batch is made: its requests go past the gateway, and must not reach what
+ * their owner could not reach through it.
+ * @param file JSON lines, as the upstream keeps them.
+ * @throws {GatewayError} 400, 403 or 404 for the first line that must not pass.
+ */
+export async function checkBatchLines(file: AsyncIterable<Uint8Array>, owner: BatchOwner): Promise<void> {
+  let number = 0;
+  for await (const line of linesOf(file, owner.config.maxBodyBytes)) {
+    number += 1;
+    if (line.some((byte) => byte > 0x20)) await checkLine(line, number, owner);
+  }
+}
+
+async function* linesOf(file: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Buffer> {
+  let held: Uint8Array[] = [];
+  let heldBytes = 0;
+  for await (const given of file) {
+    const piece = Buffer.from(given.buffer, given.byteOffset, given.byteLength);
+    let from = 0;
+    for (let end = piece.indexOf(0x0a); end !== -1; end = piece.indexOf(0x0a, from)) {
+      yield Buffer.concat([...held, piece.subarray(from, end)]);
+      held = [];
+      heldBytes = 0;
+      from = end + 1;
+    }
+    held.push(piece.subarray(from));
+    heldBytes += piece.length - from;
+    if (heldBytes > maxBytes) throw invalidRequest(`A line of the batch is longer than ${maxBytes} bytes.`, INPUT);
+  }
+  yield Buffer.concat(held);
+}
+
+async function checkLine(line: Buffer, number: number, { config, key }: BatchOwner): Promise<void> {
+  const request = readLine(line);
+  if (request === undefined) {
+    throw invalidRequest(
+      `Line ${number} of the batch is no JSON object whose members are named once, and in lower case.`,
+      INPUT,
+    );
+  }
+  const body: JsonObject = isJsonObject(request.body) ? request.body : {};
+  checkModel(body.model, { config, key });
+  const owner = ownerOf(key);
+  await checkReferences(config, owner, body);
+  const { previous_response_id: previous, conversation } = body;
+  if (typeof previous === 'string' && (await findResponse(config, owner, previous))?.kind !== 'passed') {
+    throw previousResponseNotFound(previous);
+  }
+  // Conversations, and items that stand alone, are nobody's here.
+  if (conversation !== undefined && conversation !== null)
+    throw invalidRequest('A batch cannot use conversations.', 'conversation');
+  if (refersToItems(body.input)) throw invalidRequest('A batch cannot refer to items.', 'input');
+}
+
+/** `undefined`: parsers might not agree about it. */
+function readLine(line: Buffer): JsonObject | undefined {
+  const result = parseDocument(line, REQUEST_BOUNDS);
+  if (result.kind === 'refused') return undefined;
+  const text = result.document.bytes.toString('utf8');
+  const request: unknown = JSON.parse(text);
+  if (!isJsonObject(request)) return undefined;
+  // A member that stands twice has gone from the object.
+  const named = text.replace(/"(?:[^"\\]|\\.)*"/g, '').split(':').length - 1;
+  const bodyNames = isJsonObject(request.body) ? Object.keys(request.body) : [];
+  const arePlain = [...Object.keys(request), ...bodyNames].every((name) => PLAIN_NAME.test(name));
+  return named === memberCount(request) && arePlain ? request : undefined;
+}
+
+function memberCount(value: Json): number {
+  if (Array.isArray(value)) return value.reduce<number>((sum, item) => sum + memberCount(item), 0);
+  if (!isJsonObject(value)) return 0;
+  return Object.values(value).reduce<number>((sum, member) => sum + 1 + memberCount(member ?? null), 0);
+}
+
+/** A request without a model is the upstream's to refuse, or to answer by one that nobody could check. */
+function checkModel(name: Json | undefined, { config, key }: BatchOwner): void {
+  if (typeof name === 'string') findUnrouted(config.models, key, name);
+  else if (key.models !== undefined) throw modelNotAllowed('');
+}
+
+function refersToItems(input: Json | undefined): boolean {
+  if (!Array.isArray(input)) return false;
+  return input.some(
+    (item) =>
+      isJsonObject(item) && (item.type === 'item_reference' || (item.role === undefined && item.type === undefined)),
+  );
 }

@@ -1,15 +1,15 @@
+import { isPending } from '../../base/awaitable.js';
 import { bodyReadByHost, bodyTooLarge, unsupportedContentEncoding } from '../../base/errors.js';
-import { isJsonObject, type JsonObject, objectOf } from '../../base/json.js';
-import { findUnrouted } from '../../config/find-model.js';
-import type { Model } from '../../config/models.js';
-import type { Config } from '../../config/options.js';
+import { type JsonObject, objectOf } from '../../base/json.js';
+import type { Exchange } from '../../call/state.js';
+import type { Config } from '../../config/config.js';
+import { findUnrouted, type Model } from '../../config/models.js';
 import type { GatewayRequest } from '../../http/exchange.js';
 import { boundaryOf, multipartModels } from '../../http/multipart.js';
-import { parseBody, readBody } from '../../http/read-body.js';
+import { isEmpty, parseBody } from '../../http/read-body.js';
 import type { ApiKey } from '../../keys/key-store.js';
 import { referencesIn } from '../../wire/references.js';
 import { invalidRequest, modelNotAllowed, unsupportedContentType } from '../../wire/request-errors.js';
-import type { FormModel } from './target.js';
 
 /** The body of a request that is passed on. */
 export type ForwardBody =
@@ -26,21 +26,26 @@ export interface FormBody {
   readonly pieces: AsyncIterable<Uint8Array>;
 }
 
+/** Whether a form on its way may name a model, must do so because its key may not call all, or is not looked at. */
+export type FormModel = 'ignored' | 'optional' | 'required';
+
 /**
- * What is to be passed on: JSON is read and checked, a multipart body passes as it comes.
+ * Reads what is to be passed on: JSON is read and checked, a multipart body passes as it comes.
  * @throws {GatewayError} 400, 408, 413, 415, or 500 where the host's parser was first.
  */
-export async function readForwardBody(request: GatewayRequest, config: Config): Promise<ForwardBody> {
+export async function readForwardBody(exchange: Exchange): Promise<ForwardBody> {
+  const { request, state } = exchange;
   const { headers, method } = request;
   if (method === 'GET' || method === 'DELETE') return { kind: 'none' };
   const contentType = headers['content-type']?.toString() ?? '';
   if (/^multipart\//i.test(contentType)) {
     const boundary = boundaryOf(contentType);
     if (boundary === undefined) throw unsupportedContentType(contentType.slice(0, 200));
-    return formBody(request, boundary, config.maxUploadBytes);
+    return formBody(request, boundary, state.config.maxUploadBytes);
   }
   if (isEmpty(request)) return { kind: 'none' };
-  const bytes = await readBody(request, config);
+  const reading = exchange.body();
+  const bytes = isPending(reading) ? await reading : reading;
   if (bytes.byteLength === 0) return { kind: 'none' };
   const { document } = parseBody(bytes);
   const object = objectOf(document.bytes);
@@ -49,17 +54,9 @@ export async function readForwardBody(request: GatewayRequest, config: Config): 
   return { kind: 'json', bytes: passed, body: object };
 }
 
-/** Whether the request has no body. Body parsers leave nothing, or an empty object, of a request without a body; `{}` can be a body, too. */
-export function isEmpty({ body, headers }: GatewayRequest): boolean {
-  if (!('parsed' in body)) return false;
-  const { parsed } = body;
-  const isAnnounced = Number(headers['content-length'] ?? 0) > 0 || headers['transfer-encoding'] !== undefined;
-  return !isAnnounced && (parsed === undefined || (isJsonObject(parsed) && Object.keys(parsed).length === 0));
-}
-
 function formBody({ body, headers }: GatewayRequest, boundary: string, maxBytes: number): FormBody {
   if ('parsed' in body) {
-    // What `express.raw()` reads is whole, and inflated.
+    // `express.raw()` gives a whole body, and an inflated one.
     const { parsed } = body;
     if (!Buffer.isBuffer(parsed)) throw bodyReadByHost();
     if (parsed.byteLength > maxBytes) throw bodyTooLarge(maxBytes);
@@ -72,6 +69,7 @@ function formBody({ body, headers }: GatewayRequest, boundary: string, maxBytes:
   return { kind: 'form', boundary, contentLength, pieces: bounded(body, maxBytes) };
 }
 
+/** A body that is there in one piece. */
 export async function* onePiece(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
 }
@@ -92,11 +90,11 @@ export interface WatchedForm {
   readonly refusal: unknown;
 }
 
-/** Whose form it is, and what is to be told of it. */
+/** An onlooker of a form, for its key. */
 export interface Watcher {
   readonly config: Config;
   readonly key: ApiKey;
-  /** What a key without access to it is told. */
+  /** Named to a key without access to it. */
   readonly operation: string;
   readonly formModel: FormModel;
   /** The form names this model. */
@@ -131,7 +129,7 @@ async function* checkedPieces(
     if (piece.byteLength === 0) continue;
     for (const name of models.take(piece)) {
       isNamed = true;
-      onModel(findUnrouted(config, key, name), name);
+      onModel(findUnrouted(config.models, key, name), name);
     }
     if (models.state === 'broken') throw unreadableForm();
     if (last !== undefined) yield last;

@@ -1,121 +1,111 @@
-import { isPending } from '../../base/awaitable.js';
-import { abortable, abortSignalOf, orAborted } from '../../base/cancellation.js';
+import { abortable } from '../../base/cancellation.js';
 import { shuttingDown } from '../../base/errors.js';
-import { type Attempt, newAttempt } from '../../call/attempt.js';
-import type { Call } from '../../call/call.js';
-import { headersOfBegun, headersOfSettled } from '../../call/headers.js';
-import { checkRoom, type KeyedExchange, openMetered, respondFailed, type Shared } from '../../call/open.js';
+import { Call, NOTHING_READ } from '../../call/call.js';
+import { checkRoom } from '../../call/open.js';
+import type { Exchange } from '../../call/state.js';
 import type { GatewayRequest, GatewayResponse } from '../../http/exchange.js';
 import { respondForwarded } from '../../http/respond.js';
-import { ownerOf } from '../../keys/key-store.js';
-import { hasBudget } from '../../limits/levels.js';
 import { checkOwned, checkReferences } from '../../stores/ownership.js';
+import { passOn } from '../../upstreams/send.js';
 import type { ForwardCall, ForwardReply } from '../../upstreams/upstream.js';
-import { unsupportedOperation } from '../../wire/request-errors.js';
-import type { ForwardRule } from '../routes.js';
-import { checkBatchLines } from './batch-lines.js';
-import { type ForwardBody, onePiece, readForwardBody, watchedForm } from './body.js';
-import { ownListOf } from './lists.js';
-import { forwardedObject } from './objects.js';
-import { checkPriced, orderOf } from './plan.js';
+import { MODEL_ENDPOINTS } from '../../wire/model-endpoint.js';
+import type { ForwardRule } from '../route.js';
+import { checkBatchLines } from './batches.js';
+import { type ForwardBody, onePiece, readForwardBody, type WatchedForm, watchedForm } from './body.js';
+import { ownListOf, shownObject } from './objects.js';
+import { checkModelName, checkPriced, type ForwardPlan, planForward } from './plan.js';
 import { forwardedStream } from './stream.js';
-import { checkModelName, type Target, targetOf } from './target.js';
-
-/** A route that is passed on. */
-export interface Forwarding {
-  readonly rule: ForwardRule;
-  /** Of the object that the path names; empty when it names none. */
-  readonly id: string;
-  /** Below `/v1`, with its query. */
-  readonly path: string;
-  /** Of the model whose upstream is meant, where neither path nor body tells. */
-  readonly modelName?: string;
-}
 
 /**
- * What says something about the wanted answer. Everything else that a client sends stays here: an `idempotency-key`, too,
- * which would give one owner's answer to another one who uses the same.
+ * Headers that say something about the wanted answer. All others of a client's stay here: an `idempotency-key`, too, which
+ * would give one owner's answer to another one who uses the same.
  */
 const PASSED_HEADERS = ['accept', 'openai-beta'];
 
-/** One request that an upstream answers itself: passed on as it comes, and its answer likewise. */
-export async function forwardCall(
-  exchange: KeyedExchange,
-  shared: Shared,
-  { rule, id, path, modelName }: Forwarding,
-): Promise<GatewayResponse> {
-  const { request, requestId, key, phases } = exchange;
-  const { config } = shared;
-  const owner = ownerOf(key);
-  const attempt = newAttempt(exchange, config);
-  const { facts } = attempt;
-  let refusal: (() => unknown) | undefined;
+/**
+ * One request that an upstream answers itself: passed on as it comes, and its answer likewise.
+ * @param modelName of the model whose upstream is meant, where neither path nor body tells.
+ */
+export async function forward(exchange: Exchange, rule: ForwardRule, modelName?: string): Promise<GatewayResponse> {
+  const { request, phases, state, id } = exchange;
+  const call = new Call(exchange, MODEL_ENDPOINTS.responses, rule.operation);
+  const { owner } = call.plan;
+  const { operation } = rule;
+  let form: WatchedForm | undefined;
   try {
-    checkRoom(shared);
-    if (rule.owned !== undefined) await checkOwned(config, { owner, kind: rule.owned, id });
-    const list = rule.answer === 'list' ? await ownListOf(path, { rule, owner, config }) : undefined;
-    const body = await readForwardBody(request, config);
-    if (body.kind === 'json') await checkReferences(config, owner, body.body);
+    checkRoom(state);
+    if (rule.owned !== undefined) await checkOwned(state.config, { owner, kind: rule.owned, id });
+    const list = rule.answer === 'list' ? await ownListOf(exchange, rule) : undefined;
+    const body = await readForwardBody(exchange);
+    if (body.kind === 'json') await checkReferences(state.config, owner, body.body);
     // The body may have taken its time: once `close()` has resolved, nothing may begin.
-    if (shared.closing()) throw shuttingDown();
-    const target = targetOf(exchange, config, { rule, body, modelName });
-    if (target.upstream.forward === undefined) throw unsupportedOperation(rule.operation);
+    if (state.closed !== undefined) throw shuttingDown();
+    const plan = planForward(exchange, { rule, body, modelName });
     phases.mark('parse');
 
-    const call = await openMetered(
-      attempt,
-      exchange,
-      shared,
-      orderOf(attempt, { rule, path, body, target, exchange, config }),
-    );
-    call.asked({ usage: undefined, deliveredTokens: () => undefined });
-    const passed = passedBody(body, target, { exchange, config, call, attempt });
-    refusal = passed.refusal;
-    const context = { operation: rule.operation, keyId: key.id, tier: attempt.tier, requestId };
+    const asks = { ...NOTHING_READ.asks, model: plan.modelName, maxOutputTokens: plan.maxOutputTokens };
+    call.take({ ...NOTHING_READ, asks, inputTokens: plan.inputTokens });
+    call.chooseAs(plan);
+    await call.admit();
+    call.ask(UNCOUNTED);
+    call.attempts = 1;
+    form = body.kind === 'form' ? watchedForm(body, watcherOf(call, plan)) : undefined;
     const wanted = passedHeaders(request.headers, PASSED_HEADERS);
-    const get = (asked: string): Promise<ForwardReply> =>
-      askUpstream(target, call, { ...context, method: 'GET', path: asked, headers: wanted, body: undefined });
-    facts.attempts = 1;
-    const input = rule.operation === 'batches' && body.kind === 'json' ? body.body.input_file_id : undefined;
-    if (typeof input === 'string') {
-      const file = await get(`/files/${encodeURIComponent(input)}/content`);
-      await checkBatchLines(file.body, { config, key });
-    }
-    const reply = await askUpstream(target, call, {
-      ...context,
-      method: request.method,
-      path: list?.path ?? path,
-      headers: { ...wanted, ...passed.headers },
-      body: passed.pieces,
-    });
+    const get = (path: string): Promise<ForwardReply> =>
+      askUpstream(call, { operation, method: 'GET', path, headers: wanted, body: undefined });
+    if (operation === 'batches') await checkBatchInput(call, body, get);
+    const headers = { ...wanted, ...describingHeaders(request.headers, body, plan) };
+    const path = list?.path ?? exchange.path;
+    const pieces = piecesOf(body, plan, form);
+    const reply = await askUpstream(call, { operation, method: request.method, path, headers, body: pieces });
     phases.mark('upstream');
 
-    if (rule.answer === 'bytes') {
-      const stream = forwardedStream(reply, { call, exchange, config, facts });
-      return respondForwarded(reply, stream, headersOfBegun(exchange, { call, attempt }));
-    }
-    const { batches } = shared;
-    const answer = await forwardedObject({ reply, rule, id, owner, config, batches, list, again: get });
+    if (rule.answer === 'bytes') return respondForwarded(reply, forwardedStream(call, reply), call.headers());
+    const shown = await shownObject(call, { reply, rule, list, again: get });
+    call.begin({ usage: shown.usage, deliveredTokens: uncounted });
     call.firstByte();
-    const settling = call.settle({ outcome: 'ok', usage: answer.usage, deliveredTokens: undefined });
-    const record = isPending(settling) ? await settling : settling;
-    phases.mark('settle');
-    return respondForwarded(reply, answer.body, headersOfSettled(exchange, { call, attempt }, record));
+    return respondForwarded(reply, shown.body, await call.complete());
   } catch (error) {
-    return respondFailed(attempt, exchange, config, refusal?.() ?? error);
+    return call.fail(form?.refusal ?? error);
   }
 }
 
-async function askUpstream(
-  { upstream }: Target,
-  call: Call,
-  forwarded: Omit<ForwardCall, 'signal'>,
-): Promise<ForwardReply> {
-  if (upstream.forward === undefined) throw unsupportedOperation(forwarded.operation);
-  const asked = upstream.forward({ ...forwarded, signal: abortSignalOf(call.cancellation) });
-  const reply = await orAborted(asked, call.cancellation);
-  // Whoever reads it waits no longer than the call lasts, even where the upstream is stuck.
-  return { ...reply, body: abortable(reply.body, call.cancellation) };
+const uncounted = (): undefined => undefined;
+const UNCOUNTED = { usage: undefined, deliveredTokens: uncounted };
+
+async function askUpstream(call: Call, request: Parameters<typeof passOn>[1]): Promise<ForwardReply> {
+  const reply = await passOn(call, request);
+  // A reader waits no longer than the call lasts, even where the upstream is stuck.
+  return { ...reply, body: abortable(reply.body, call) };
+}
+
+/** @throws {GatewayError} for the first line of a batch that must not pass. */
+async function checkBatchInput(
+  { exchange }: Call,
+  body: ForwardBody,
+  get: (path: string) => Promise<ForwardReply>,
+): Promise<void> {
+  const input = body.kind === 'json' ? body.body.input_file_id : undefined;
+  if (typeof input !== 'string') return;
+  const file = await get(`/files/${encodeURIComponent(input)}/content`);
+  await checkBatchLines(file.body, { config: exchange.state.config, key: exchange.caller });
+}
+
+/** Watches a form for the model that it names on its way. */
+function watcherOf(call: Call, { formModel }: ForwardPlan): Parameters<typeof watchedForm>[1] {
+  const { exchange, plan } = call;
+  return {
+    config: exchange.state.config,
+    key: exchange.caller,
+    operation: call.operation,
+    // The cost of a form without a model is the upstream's to choose.
+    formModel: formModel === 'optional' && plan.isBudgeted ? 'required' : formModel,
+    onModel(model, name) {
+      checkModelName(name);
+      if (plan.isBudgeted && call.admission !== undefined) checkPriced(model.price, name, call.admission);
+      call.nameModel(model, name);
+    },
+  };
 }
 
 function passedHeaders(headers: GatewayRequest['headers'], names: readonly string[]): Record<string, string> {
@@ -127,46 +117,21 @@ function passedHeaders(headers: GatewayRequest['headers'], names: readonly strin
   return passed;
 }
 
-interface Passed {
-  readonly pieces: ForwardCall['body'];
-  /** What describes the pieces. */
-  readonly headers: Readonly<Record<string, string>>;
-  /** Why the body was broken off on its way, if it was. */
-  readonly refusal: () => unknown;
+/** Headers that describe the body. */
+function describingHeaders(
+  headers: GatewayRequest['headers'],
+  body: ForwardBody,
+  { renamedBody }: ForwardPlan,
+): Record<string, string> {
+  if (body.kind === 'none') return {};
+  const type = passedHeaders(headers, ['content-type']);
+  if (body.kind === 'form') {
+    return body.contentLength === undefined ? type : { ...type, 'content-length': body.contentLength };
+  }
+  const { byteLength } = renamedBody ?? body.bytes;
+  return { 'content-type': 'application/json', ...type, 'content-length': String(byteLength) };
 }
 
-/** What goes to the upstream, and what is to be known of it as it passes. */
-function passedBody(
-  body: ForwardBody,
-  target: Target,
-  {
-    exchange,
-    config,
-    call,
-    attempt,
-  }: { exchange: KeyedExchange; config: Shared['config']; call: Call; attempt: Attempt },
-): Passed {
-  const refusal = (): unknown => undefined;
-  if (body.kind === 'none') return { pieces: undefined, headers: {}, refusal };
-  const type = passedHeaders(exchange.request.headers, ['content-type']);
-  if (body.kind === 'json') {
-    const bytes = target.renamedBody ?? body.bytes;
-    const headers = { 'content-type': 'application/json', ...type, 'content-length': String(bytes.byteLength) };
-    return { pieces: onePiece(bytes), headers, refusal };
-  }
-  const watched = watchedForm(body, {
-    config,
-    key: exchange.key,
-    operation: call.start.operation,
-    // What a form without a model costs is the upstream's to choose.
-    formModel: target.formModel === 'optional' && hasBudget(attempt.ceilings) ? 'required' : target.formModel,
-    onModel(model, name) {
-      checkModelName(name);
-      checkPriced(attempt, call.admission, { price: model.price, name });
-      call.nameModel(model);
-      attempt.facts.model = name;
-    },
-  });
-  const length = body.contentLength === undefined ? {} : { 'content-length': body.contentLength };
-  return { pieces: watched.pieces, headers: { ...type, ...length }, refusal: () => watched.refusal };
+function piecesOf(body: ForwardBody, { renamedBody }: ForwardPlan, form: WatchedForm | undefined): ForwardCall['body'] {
+  return body.kind === 'json' ? onePiece(renamedBody ?? body.bytes) : form?.pieces;
 }

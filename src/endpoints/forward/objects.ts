@@ -1,67 +1,65 @@
 import { upstreamBadResponse } from '../../base/errors.js';
-import { isJsonObject, type JsonObject, objectOf } from '../../base/json.js';
+import { isJsonObject, type Json, type JsonObject, objectOf } from '../../base/json.js';
 import { ANSWER_BOUNDS, parseDocument } from '../../base/json-document.js';
-import type { Config } from '../../config/options.js';
-import { disown, put } from '../../stores/ownership.js';
+import type { Call } from '../../call/call.js';
+import type { Exchange } from '../../call/state.js';
+import { pathOf, queryOf } from '../../http/url.js';
+import { disown, ownedIds, put } from '../../stores/ownership.js';
 import type { ForwardReply } from '../../upstreams/upstream.js';
+import { DEFAULT_LIMIT, MAX_LIMIT, pageBody, pagesBackwards } from '../../wire/list-page.js';
 import type { TokenUsage } from '../../wire/usage.js';
-import type { ForwardRule } from '../routes.js';
-import type { BatchMeter } from './batches.js';
-import { type OwnList, ownPage } from './lists.js';
+import type { ForwardRule } from '../route.js';
 
-/** An answer about objects, and whose they are. */
-export interface ObjectAnswer {
+/** An answer about objects. */
+interface ObjectAnswer {
   readonly reply: ForwardReply;
   readonly rule: ForwardRule;
-  /** Of the path. */
-  readonly id: string;
-  readonly owner: string;
-  readonly config: Config;
-  readonly batches: BatchMeter;
-  /** What is to be listed. */
+  /** The list that was asked for. */
   readonly list: OwnList | undefined;
   /** Asks the same upstream for another page. */
   again(path: string): Promise<ForwardReply>;
 }
 
-/** An answer as it is shown, and what it says was used. */
-export interface ShownObject {
-  readonly body: Uint8Array | string;
-  readonly usage: TokenUsage | undefined;
-}
-
-/** Objects are told of in less. */
+/** Largest answer about objects. */
 const MAX_BYTES = 16_777_216;
 
 /**
- * What the client may see of the answer. What was made with it belongs to the caller before it is told of.
+ * The part of the answer that the client may see, and the usage that it tells. Objects made with it belong to the caller
+ * before the caller is told of them.
  * @throws {GatewayError} 502 for an answer that is no object, 503 when the store fails.
  */
-export async function forwardedObject(answer: ObjectAnswer): Promise<ShownObject> {
-  const { reply, rule, id, owner, config, list } = answer;
+export async function shownObject(
+  call: Call,
+  { reply, rule, list, again }: ObjectAnswer,
+): Promise<{ readonly body: Uint8Array | string; readonly usage: TokenUsage | undefined }> {
+  const { exchange, plan } = call;
+  const { owner } = plan;
+  const { config } = exchange.state;
   const { bytes, body } = await readObject(reply);
   if (list !== undefined) {
-    const page = await ownPage(list, body, async (path) => (await readObject(await answer.again(path))).body);
-    return { body: JSON.stringify(page), usage: await take(answer, page.data) };
+    const page = await ownPage(list, body, async (path) => (await readObject(await again(path))).body);
+    return { body: JSON.stringify(page), usage: await takeTold(call, rule, page.data) };
   }
   const { makes, owned } = rule;
   if (rule.answer === 'delete') {
-    if (body.deleted === true && makes !== undefined) await disown(config, { owner, kind: makes, id });
+    if (body.deleted === true && makes !== undefined) await disown(config, { owner, kind: makes, id: exchange.id });
     return { body: bytes, usage: undefined };
   }
-  // Only what is new: an answer that comes after somebody deleted the object must not bring it back.
+  // Only a new one: an answer that comes after somebody deleted the object must not bring it back.
   const isNew = makes !== undefined && owned === undefined;
   if (isNew && typeof body.id === 'string') await put(config, { owner, kind: makes, id: body.id });
-  return { body: bytes, usage: await take(answer, [body]) };
+  return { body: bytes, usage: await takeTold(call, rule, [body]) };
 }
 
-/** What batches and uploads became is their owner's, and what they used is on the owner's account. */
-async function take(
-  { rule, owner, config, batches }: ObjectAnswer,
+/** Makes the files of batches and uploads their owner's, and counts on the owner's account what batches used. */
+async function takeTold(
+  { exchange, plan }: Call,
+  { operation }: ForwardRule,
   told: readonly JsonObject[],
 ): Promise<TokenUsage | undefined> {
-  for (const file of told.flatMap(filesMadeIn)) await put(config, { owner, kind: 'file', id: file });
-  return rule.operation === 'batches' ? batches.uncounted(owner, told) : undefined;
+  const { config, batches } = exchange.state;
+  for (const id of told.flatMap(filesMadeIn)) await put(config, { owner: plan.owner, kind: 'file', id });
+  return operation === 'batches' ? batches.uncounted(plan.owner, told) : undefined;
 }
 
 /** The files that a batch or an upload became. */
@@ -84,4 +82,73 @@ async function readObject({
   if (result.kind === 'refused') throw upstreamBadResponse('The upstream answered with JSON that cannot be read.');
   const { bytes } = result.document;
   return { bytes, body: objectOf(bytes) };
+}
+
+/** A list that shows the caller only its own objects. */
+export interface OwnList {
+  /** Path of the first page. */
+  readonly path: string;
+  /** The ids of all that is the caller's. */
+  readonly ids: ReadonlySet<string>;
+  /** Most of them on the caller's page. */
+  readonly limit: number;
+}
+
+/** Most pages of others' objects that are skipped for one of the caller's own. */
+const MAX_PAGES = 50;
+
+/**
+ * The list to ask for: more at once, as others' objects will be left out. A cursor that is not the caller's is none, so that
+ * nobody learns what there is; as is one that was deleted since, which leaves those after it at the beginning.
+ * @throws {GatewayError} 503 when the store fails.
+ */
+export async function ownListOf({ path, plan, state }: Exchange, { makes = 'file' }: ForwardRule): Promise<OwnList> {
+  const ids = await ownedIds(state.config, { owner: plan.owner, kind: makes });
+  const query = queryOf(path);
+  const limit = Number(query.get('limit') ?? DEFAULT_LIMIT);
+  for (const name of ['after', 'before']) {
+    if (query.getAll(name).some((id) => !ids.has(id))) query.delete(name);
+  }
+  query.set('limit', String(MAX_LIMIT));
+  return {
+    path: `${pathOf(path)}?${query}`,
+    ids,
+    limit: Number.isSafeInteger(limit) && limit > 0 ? Math.min(limit, MAX_LIMIT) : DEFAULT_LIMIT,
+  };
+}
+
+interface OwnPage extends JsonObject {
+  readonly data: JsonObject[];
+}
+
+/** A page of the caller's own, gathered from as many pages of everybody's as it takes. */
+async function ownPage(
+  { path, ids, limit }: OwnList,
+  first: JsonObject,
+  ask: (path: string) => Promise<JsonObject>,
+): Promise<OwnPage> {
+  const query = queryOf(path);
+  const isBackwards = pagesBackwards(query);
+  const direction = isBackwards ? 'before' : 'after';
+  const missing = new Set(ids);
+  let own: JsonObject[] = [];
+  let page = first;
+  for (let pages = 1; ; pages += 1) {
+    const items = itemsOf(page.data);
+    const found = items.filter(({ id }) => typeof id === 'string' && missing.delete(id));
+    own = isBackwards ? [...found, ...own] : [...own, ...found];
+    const cursor = items.at(isBackwards ? 0 : -1)?.id;
+    const isLast = page.has_more !== true || missing.size === 0 || typeof cursor !== 'string';
+    // A server that does not know cursors gives the same page again and again.
+    if (isLast || own.length > limit || pages === MAX_PAGES || cursor === query.get(direction)) break;
+    query.set(direction, cursor);
+    page = await ask(`${pathOf(path)}?${query}`);
+  }
+  const data = isBackwards ? own.slice(-limit) : own.slice(0, limit);
+  const hasMore = own.length > limit || (data.length > 0 && missing.size > 0 && page.has_more === true);
+  return { ...page, ...pageBody(data, hasMore) };
+}
+
+function itemsOf(data: Json | undefined): JsonObject[] {
+  return Array.isArray(data) ? data.filter(isJsonObject) : [];
 }

@@ -1,45 +1,64 @@
 import type { JsonObject } from '../../base/json.js';
-import type { Attempt } from '../../call/attempt.js';
-import type { KeyedExchange, Order, OrderedModel } from '../../call/open.js';
-import { mayCall } from '../../config/models.js';
-import type { Config } from '../../config/options.js';
+import type { CalledModel, ChosenTerms } from '../../call/call.js';
+import type { Exchange } from '../../call/state.js';
+import type { Config } from '../../config/config.js';
+import { findModel, mayCall } from '../../config/models.js';
 import { pathOf } from '../../http/url.js';
-import { hasBudget } from '../../limits/levels.js';
 import type { Admission } from '../../limits/limiter-store.js';
-import { worstCostNanoUsd } from '../../models/pricing.js';
+import { type Price, worstCostNanoUsd } from '../../models/pricing.js';
 import { estimateForward } from '../../wire/estimate.js';
-import { notPriced } from '../../wire/request-errors.js';
-import type { ForwardRule } from '../routes.js';
-import type { ForwardBody } from './body.js';
-import { OF_MODELS, type Target } from './target.js';
+import { MAX_MODEL_LENGTH } from '../../wire/model-request.js';
+import {
+  duplicateMember,
+  invalidType,
+  modelNotAllowed,
+  notPriced,
+  unsupportedOperation,
+} from '../../wire/request-errors.js';
+import type { ForwardRule } from '../route.js';
+import type { FormModel, ForwardBody } from './body.js';
 
-/** A request that is to be passed on. */
-export interface Passing {
-  readonly rule: ForwardRule;
-  /** Below `/v1`, with its query. */
-  readonly path: string;
-  readonly body: ForwardBody;
-  readonly target: Target;
-  readonly exchange: KeyedExchange;
-  readonly config: Config;
+/** Operations that are answered by a model, and cost what it costs. */
+export const OF_MODELS: ReadonlySet<string> = new Set(['images', 'audio']);
+
+/** Where a request is passed on to, and what it may use at most. */
+export interface ForwardPlan extends ChosenTerms {
+  readonly modelName: string;
+  /** The body with the upstream's own id of the model, where that is another. */
+  readonly renamedBody: Buffer | undefined;
+  readonly formModel: FormModel;
+  readonly inputTokens: number;
+  readonly maxOutputTokens: number | undefined;
 }
 
+/** A request that is to be passed on. */
+export interface ForwardRequest {
+  readonly rule: ForwardRule;
+  readonly body: ForwardBody;
+  /** Name of the model whose upstream is meant, where neither path nor body tells. */
+  readonly modelName: string | undefined;
+}
+
+type Target = Pick<ForwardPlan, 'upstream' | 'model' | 'modelName' | 'renamedBody' | 'formModel'>;
+
 /**
- * What has to be admitted of it. Only what a model answers uses tokens.
- * @throws {GatewayError} 403 for a batch of a key whose money is limited: nobody knows beforehand what it costs.
+ * Plans where a request goes and what has to be admitted of it. Only a model's answer uses tokens.
+ * @throws {GatewayError} 403 or 404 for a model that the key may not call or that is not there; 403 for a batch of a key
+ * whose money is limited: nobody knows beforehand what it costs.
  */
-export function orderOf({ ceilings }: Attempt, { rule, path, body, target, exchange, config }: Passing): Order {
-  const { operation } = rule;
-  const { upstream, modelName } = target;
-  const isBudgeted = hasBudget(ceilings);
-  // What it is must not hang on its query.
-  const below = pathOf(path);
-  if (isBudgeted && operation === 'batches' && exchange.request.method === 'POST' && !below.endsWith('/cancel')) {
+export function planForward(exchange: Exchange, request: ForwardRequest): ForwardPlan {
+  const { rule, body } = request;
+  const { config } = exchange.state;
+  const { isBudgeted } = exchange.plan;
+  const target = targetOf(exchange, request);
+  if (target.upstream.forward === undefined) throw unsupportedOperation(rule.operation);
+  // The query must not decide what it is.
+  const below = pathOf(exchange.path);
+  if (isBudgeted && rule.operation === 'batches' && exchange.request.method === 'POST' && !below.endsWith('/cancel')) {
     throw notPriced('what a batch costs is known only when it has run');
   }
-  const common = { operation, upstream, modelName, n: 1 };
-  if (!OF_MODELS.has(operation) || body.kind === 'none') {
-    return { ...common, model: target.model, inputTokens: 0, maxOutputTokens: 0, asksModel: false };
+  if (!OF_MODELS.has(rule.operation) || body.kind === 'none') {
+    return { ...target, inputTokens: 0, maxOutputTokens: 0, asksModel: false };
   }
   const json = body.kind === 'json' ? body.body : undefined;
   const byteLength = body.kind === 'json' ? body.bytes.byteLength : formLength(body.contentLength, config);
@@ -49,31 +68,71 @@ export function orderOf({ ceilings }: Attempt, { rule, path, body, target, excha
   // No upstream can be told to use less than that. Money must not run out all the same; of tokens there may be a debt.
   if (!isBudgeted) {
     const reserved = { inputTokens: json === undefined ? 0 : inputTokens, usualOutputTokens: outputTokens };
-    return { ...common, ...reserved, model: target.model, maxOutputTokens: undefined };
+    return { ...target, ...reserved, maxOutputTokens: undefined, asksModel: true };
   }
   // A form names its model when it has been admitted: its price is held against the key then.
   const isForm = body.kind === 'form';
-  const model = isForm ? dearest({ inputTokens, outputTokens }, exchange, config, target.model) : target.model;
-  return {
-    ...common,
-    model,
-    inputTokens,
-    worstInputTokens: inputTokens,
-    maxOutputTokens: outputTokens,
-    asksModel: !isForm,
-  };
+  const model = isForm ? dearest({ inputTokens, outputTokens }, exchange, target.model) : target.model;
+  const reserved = { inputTokens, worstInputTokens: inputTokens, maxOutputTokens: outputTokens };
+  return { ...target, ...reserved, model, asksModel: !isForm };
 }
 
 /**
- * Holds the model that a form names against what was reserved before anybody knew which it is.
- * @throws {GatewayError} 403 when money is limited and the model has no price, or a dearer one.
+ * The upstream of the model that the body names, else the gateway's own. A body without a model is metered under the name of
+ * its operation.
  */
-export function checkPriced(
-  { ceilings }: Attempt,
-  { amounts }: Admission,
-  { price, name }: { readonly price: OrderedModel['price']; readonly name: string },
-): void {
-  if (!hasBudget(ceilings)) return;
+function targetOf(exchange: Exchange, { rule, body, modelName }: ForwardRequest): Target {
+  const { operation } = rule;
+  const { caller, state } = exchange;
+  if (modelName !== undefined) return targetNamed(modelName, body, exchange);
+  const isOfModel = OF_MODELS.has(operation);
+  if (caller.models !== undefined && isOfModel && body.kind === 'none') throw modelNotAllowed(operation);
+  const unnamed: Target = {
+    upstream: state.config.upstream,
+    model: { ...UNNAMED, id: operation, upstreamModel: operation },
+    modelName: operation,
+    renamedBody: undefined,
+    formModel: !isOfModel ? 'ignored' : caller.models === undefined ? 'optional' : 'required',
+  };
+  if (!isOfModel || body.kind !== 'json') return unnamed;
+  const { model: name } = body.body;
+  // Servers in Go take names in any case, and the last one of them.
+  const other = Object.keys(body.body).find((member) => member !== 'model' && member.toLowerCase() === 'model');
+  if (other !== undefined) throw duplicateMember(other.slice(0, 64));
+  if (typeof name !== 'string') {
+    if (caller.models !== undefined) throw modelNotAllowed(operation);
+    return unnamed;
+  }
+  checkModelName(name);
+  return targetNamed(name, body, exchange);
+}
+
+const UNNAMED = { price: undefined, maxOutputTokens: undefined, contextLength: undefined, responses: undefined };
+
+function targetNamed(name: string, body: ForwardBody, { caller, state }: Exchange): Target {
+  const model = findModel(state.config.models, caller, name);
+  const { upstreamModel } = model;
+  const isRenamed = body.kind === 'json' && upstreamModel !== name && 'model' in body.body;
+  const renamed = isRenamed ? JSON.stringify({ ...body.body, model: upstreamModel }) : undefined;
+  return {
+    upstream: model.upstream ?? state.config.upstream,
+    model,
+    modelName: name,
+    renamedBody: renamed === undefined ? undefined : Buffer.from(renamed),
+    formModel: 'ignored',
+  };
+}
+
+/** @throws {GatewayError} 400 for a name that is longer than any. */
+export function checkModelName(name: string): void {
+  if (name.length > MAX_MODEL_LENGTH) throw invalidType('model', 'a shorter string', name);
+}
+
+/**
+ * Holds the model that a form names against the reservation, which was made before anybody knew which it is.
+ * @throws {GatewayError} 403 when the model has no price, or a dearer one.
+ */
+export function checkPriced(price: Price | undefined, name: string, { amounts }: Pick<Admission, 'amounts'>): void {
   if (price === undefined) throw notPriced(`the price of \`${name}\` is unknown`);
   if (worstCostNanoUsd(price, amounts) > amounts.nanoUsd)
     throw notPriced(`\`${name}\` may cost more than was reserved`);
@@ -92,16 +151,15 @@ function soundAtMost(json: JsonObject | undefined, { models }: Config): number {
   return Math.max(0, ...lengths);
 }
 
-/** At the price of the dearest model that the key may call, whichever the form will name. */
+/** The model at the price of the dearest one that the key may call, whichever the form will name. */
 function dearest(
   tokens: { readonly inputTokens: number; readonly outputTokens: number },
-  { key }: KeyedExchange,
-  { models }: Config,
-  unnamed: OrderedModel,
-): OrderedModel {
-  let price: OrderedModel['price'];
-  for (const model of models.listed) {
-    const isOpen = [model.id, ...model.aliases].some((name) => mayCall(key, model, name));
+  { caller, state }: Exchange,
+  unnamed: CalledModel,
+): CalledModel {
+  let price: Price | undefined;
+  for (const model of state.config.models.listed) {
+    const isOpen = [model.id, ...model.aliases].some((name) => mayCall(caller, model, name));
     if (model.price === undefined || !isOpen) continue;
     if (price === undefined || worstCostNanoUsd(model.price, tokens) > worstCostNanoUsd(price, tokens))
       price = model.price;

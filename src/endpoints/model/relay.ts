@@ -1,210 +1,221 @@
-import { type Awaitable, isPending, whenReady } from '../../base/awaitable.js';
-import { type GatewayError, toGatewayError, upstreamInterrupted, upstreamStalled } from '../../base/errors.js';
-import { iterableOf, type StepSource } from '../../base/steps.js';
-import type { Call } from '../../call/call.js';
-import { settledAmounts } from '../../call/charge.js';
-import { type DebugFacts, debugComment, debugReport } from '../../call/debug.js';
-import { type Exchange, reportCause } from '../../call/failure.js';
-import type { Config } from '../../config/options.js';
+import { type Awaitable, isPending } from '../../base/awaitable.js';
+import type { GatewayError } from '../../base/errors.js';
+import type { JsonObject } from '../../base/json.js';
+import { iterableOf } from '../../base/steps.js';
+import { type AnswerPiece, textOf } from '../../call/answer-view.js';
+import type { Call, CallEnd } from '../../call/call.js';
+import { debugComment, debugReport } from '../../call/debug.js';
+import { brokenStream, reportCause } from '../../call/failure.js';
 import type { AnswerStream } from '../../http/exchange.js';
-import type { Admission } from '../../limits/limiter-store.js';
-import type { ModelNames, StreamAnswer } from '../../upstreams/answer.js';
-import { streamError } from '../../upstreams/begin-stream.js';
+import { missingUsage, type StreamAnswer, streamError } from '../../upstreams/begin-stream.js';
 import type { UsageRecord } from '../../usage/usage-store.js';
-import type { Presentation } from './answer-view.js';
+import type { StreamChunk } from '../../wire/watched-stream.js';
 
-/** What a stream needs besides itself. */
-export interface Relay {
-  readonly names: ModelNames;
-  readonly presentation: Presentation;
-  readonly call: Call;
-  readonly exchange: Exchange;
-  readonly config: Config;
-  readonly facts: DebugFacts;
+type OnStep = (step: AnswerPiece | undefined) => void;
+type OnFailure = (reason: unknown) => void;
+
+/** Hands a stream on to the client. It ends as a good one only if it is complete, else with an error event. */
+export function relay(call: Call, answer: StreamAnswer): AnswerStream {
+  return new Relay(call, answer);
 }
 
-type Piece = string | Uint8Array;
+/** A stream on its way to the client, read by the client's asking. Every chunk passes it by calls, not by promises. */
+class Relay implements AnswerStream {
+  private readonly call: Call;
+  private readonly answer: StreamAnswer;
+  private unsent: StreamChunk | undefined;
+  private isOver = false;
+  private isReading = false;
+  /** Whether the client is gone, and the stream is read for its usage alone. */
+  private isDraining = false;
+  private drainedBytes = 0;
+  private onStep: OnStep = ignore;
+  private onFailure: OnFailure = ignore;
+  // Made once: the source is handed the same two with each chunk.
+  private readonly onSource = (step: Uint8Array | JsonObject | undefined): void => this.takeStep(step);
+  private readonly onBreak = (reason: unknown): void => this.breakOff(reason);
 
-/** A stream on its way to the client. It ends as a good one only if it is complete, else with an error event. */
-export function relay(
-  { first, rest, stream, missingUsage }: StreamAnswer,
-  { names, presentation, call, exchange, config, facts }: Relay,
-): AnswerStream {
-  let unsent: string | Uint8Array | undefined = first;
-  let isOver = false;
-  let isReading = false;
-  let isDraining = false;
-  let drainedBytes = 0;
-  let onStep: (step: Piece | undefined) => void;
-  call.watch(stream);
-  call.onDrain(beginDrain);
-  presentation.begin?.(stream);
-
-  /** What a piece, or the want of one, is to the client. */
-  function deliver(piece: Piece | undefined): void {
-    isReading = false;
-    if (isDraining) {
-      drained(piece);
-      return;
-    }
-    if (piece === undefined || stream.done || stream.failure !== undefined) {
-      finish(piece, streamError(names, stream));
-      return;
-    }
-    whenReady(presentation.piece(piece), show);
+  constructor(call: Call, answer: StreamAnswer) {
+    this.call = call;
+    this.answer = answer;
+    this.unsent = answer.first;
+    call.onDrain(() => this.beginDrain());
+    call.view.begin?.(answer.stream);
   }
 
-  function show(shown: Piece | undefined): void {
-    // The client left while it was made: what is still to come is being read already.
-    if (isDraining) {
-      onStep(undefined);
+  read(onStep: OnStep, onFailure: OnFailure): void {
+    this.onStep = onStep;
+    this.onFailure = onFailure;
+    const chunk = this.unsent;
+    this.unsent = undefined;
+    if (this.isOver || this.isDraining) onStep(undefined);
+    else if (chunk !== undefined) this.takeChunk(chunk);
+    else this.readOn();
+  }
+
+  leave(): void {
+    if (!this.isOver && !this.isDraining) void this.end('left');
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<AnswerPiece> {
+    return iterableOf(this)[Symbol.asyncIterator]();
+  }
+
+  private readOn(): void {
+    if (this.answer.isEnded) {
+      this.takeChunk(undefined);
+      return;
+    }
+    this.isReading = true;
+    this.answer.source.read(this.onSource, this.onBreak);
+  }
+
+  private takeStep(step: Uint8Array | JsonObject | undefined): void {
+    this.isReading = false;
+    let chunk: StreamChunk | undefined;
+    try {
+      chunk = this.answer.takeStep(step);
+    } catch (error) {
+      this.breakOff(error);
+      return;
+    }
+    if (chunk === undefined && !this.answer.isOver) this.readOn();
+    else this.takeChunk(chunk);
+  }
+
+  /** Shows a chunk, or the end where there is none. */
+  private takeChunk(chunk: StreamChunk | undefined): void {
+    if (this.isDraining) {
+      this.drain(chunk);
+      return;
+    }
+    const { stream } = this.answer;
+    if (chunk === undefined || stream.done || stream.failure !== undefined) {
+      void this.finish(chunk, streamError(this.call, stream));
+      return;
+    }
+    const shown = this.call.view.piece(chunk);
+    if (isPending(shown)) shown.then((piece) => this.show(piece));
+    else if (typeof chunk !== 'object' || chunk instanceof Uint8Array) this.show(shown);
+    else this.showMade(shown);
+  }
+
+  /** Shows text that was made of objects, whose size nobody knew before. */
+  private showMade(shown: AnswerPiece | undefined): void {
+    try {
+      this.answer.grow(shown?.length ?? 0);
+    } catch (error) {
+      this.breakOff(error);
+      return;
+    }
+    this.show(shown);
+  }
+
+  private show(shown: AnswerPiece | undefined): void {
+    // The client left while it was made: the rest is being read already.
+    if (this.isDraining) {
+      this.onStep(undefined);
       return;
     }
     if (shown === undefined) {
-      readOn();
+      this.readOn();
       return;
     }
-    const noted = call.deliver(stream.deliveredTokens());
-    if (isPending(noted)) noted.then(() => give(shown));
-    else give(shown);
+    const noted = this.call.deliver(this.answer.stream.deliveredTokens());
+    if (isPending(noted)) noted.then(() => this.give(shown));
+    else this.give(shown);
   }
 
-  function give(shown: Piece): void {
-    call.firstByte();
-    onStep(shown);
+  private give(shown: AnswerPiece): void {
+    this.call.firstByte();
+    this.onStep(shown);
   }
 
-  function readOn(): void {
-    isReading = true;
-    rest.read(deliver, breakOff);
+  private beginDrain(): void {
+    this.isDraining = true;
+    if (this.isOver) return;
+    if (!this.isReading) this.readOn();
+    // A reader that waits for the next piece is told at once, and not when the upstream has come to its end.
+    else this.onStep(undefined);
   }
 
-  /** The client is gone: what is still to come is read for its usage alone. */
-  function beginDrain(): void {
-    isDraining = true;
-    if (isOver) return;
-    if (!isReading) readOn();
-    // Whoever waits for the next piece is told at once, and not when the upstream has come to its end.
-    else onStep(undefined);
+  private drain(chunk: StreamChunk | undefined): void {
+    this.drainedBytes += chunk === undefined ? 0 : textOf(chunk).length;
+    if (chunk === undefined || this.answer.isOver || this.drainedBytes > (this.call.drain?.maxBytes ?? 0))
+      this.endDrain();
+    else this.readOn();
   }
 
-  function drained(piece: Piece | undefined): void {
-    drainedBytes += piece?.length ?? 0;
-    const isEnd = piece === undefined || stream.done || stream.failure !== undefined;
-    if (isEnd || drainedBytes > (call.drain?.maxBytes ?? 0)) endDrain();
-    else readOn();
+  private endDrain(): void {
+    void this.end('left');
+    // A rest that has not come by now is for nobody.
+    if (!this.answer.stream.done) this.call.abort(new Error('The client is gone'));
   }
 
-  function endDrain(): void {
-    leave();
-    const { usage } = stream;
-    void call.settle({ outcome: 'aborted', usage, deliveredTokens: stream.deliveredTokens() });
-    // What is not over by now is for nobody.
-    if (!stream.done) call.abort(new Error('The client is gone'));
+  private breakOff(reason: unknown): void {
+    this.isReading = false;
+    if (this.isDraining) this.endDrain();
+    else void this.finish(undefined, this.answer.stream.finished ? undefined : brokenStream(reason));
   }
 
-  function breakOff(reason: unknown): void {
-    isReading = false;
-    if (isDraining) {
-      endDrain();
+  /** The one end of the stream, and of its call. */
+  private end(how: CallEnd): Promise<UsageRecord> {
+    this.isOver = true;
+    this.answer.leave();
+    return this.call.end(how);
+  }
+
+  /** Gives the last events. Usage is settled before the client has the end of its answer. */
+  private async finish(last: StreamChunk | undefined, error: GatewayError | undefined): Promise<void> {
+    const { call } = this;
+    const isGone = call.client.aborted;
+    if (!isGone) call.firstByte();
+    const settling = this.end(error === undefined ? 'ok' : 'failed');
+    if (isGone) {
+      this.onStep(undefined);
       return;
     }
-    finish(undefined, stream.finished ? undefined : brokenStream(reason));
+    const record = await settling;
+    if (error === undefined) this.onStep(await this.goodEnd(last, record));
+    else await this.badEnd(last, record, error);
   }
 
-  function finish(last: Piece | undefined, error: GatewayError | undefined): void {
-    leave();
-    if (exchange.request.signal.aborted) onStep(undefined);
-    else whenReady(ending(last, error), onStep);
+  private async goodEnd(last: StreamChunk | undefined, record: UsageRecord): Promise<AnswerPiece | undefined> {
+    const { call } = this;
+    const { exchange, view } = call;
+    exchange.phases.mark('stream');
+    const usage = missingUsage(call, this.answer.stream);
+    const shown = await this.shownOf(last);
+    const counted = usage === undefined ? undefined : await this.shownOf(usage);
+    const comment = exchange.showsDebug ? debugComment(call.facts(record), exchange.phases) : '';
+    return joined(shown, counted, await view.end(record, comment));
   }
 
-  /** A source that still has something to say is left. */
-  function leave(): void {
-    isOver = true;
-    rest.leave();
+  private async badEnd(last: StreamChunk | undefined, record: UsageRecord, error: GatewayError): Promise<void> {
+    const { call } = this;
+    const { exchange, view } = call;
+    // The upstream may not know that it failed: anything it still does for this call is for nobody.
+    call.abort(error);
+    reportCause(error, exchange.state.config.hooks, call);
+    const debug = exchange.showsDebug ? debugReport(call.facts(record), exchange.phases) : undefined;
+    const shown = await this.shownOf(last);
+    const end = await view.error(error, debug);
+    if (end === undefined) this.onFailure(error);
+    else this.onStep(joined(shown, end));
   }
 
-  /** The last events: usage is settled before the client has the end of its answer. */
-  function ending(
-    last: string | Uint8Array | undefined,
-    error: GatewayError | undefined,
-  ): Awaitable<string | Uint8Array> {
-    call.firstByte();
-    if (error !== undefined) {
-      return whenReady(call.settle(call.failed()), (record) => {
-        // The upstream may not know that it failed: what it still does for this call is for nobody.
-        call.abort(error);
-        reportCause(error, config.hooks, facts);
-        const debug = exchange.showsDebug ? debugOf(record) : undefined;
-        return whenReady(shownOf(last), (shown) =>
-          whenReady(presentation.error(error, debug), (end) => joined(shown, end)),
-        );
-      });
-    }
-    const settled = call.settle({ outcome: 'ok', usage: stream.usage, deliveredTokens: stream.deliveredTokens() });
-    return whenReady(settled, (record) => {
-      exchange.phases.mark('stream');
-      const usage = missingUsage();
-      const shown = shownOf(usage === undefined ? last : joined(last, usage));
-      const comment = exchange.showsDebug
-        ? debugComment(finishedFacts(facts, call.admission, record), exchange.phases)
-        : '';
-      return whenReady(shown, (piece) => whenReady(presentation.end(record), (end) => joined(piece, comment + end)));
-    });
+  private shownOf(last: StreamChunk | undefined): Awaitable<AnswerPiece | undefined> {
+    return last === undefined ? undefined : this.call.view.piece(last);
   }
-
-  function shownOf(last: Piece | undefined): Awaitable<Piece | undefined> {
-    return last === undefined ? undefined : presentation.piece(last);
-  }
-
-  function debugOf(record: UsageRecord): object {
-    return debugReport(finishedFacts(facts, call.admission, record), exchange.phases);
-  }
-
-  const source: StepSource<Piece> = {
-    leave() {
-      if (isOver || isDraining) return;
-      leave();
-      void call.settle({ outcome: 'aborted', usage: stream.usage, deliveredTokens: stream.deliveredTokens() });
-    },
-    read(given) {
-      onStep = given;
-      const piece = unsent;
-      unsent = undefined;
-      if (isOver || isDraining) onStep(undefined);
-      else if (piece !== undefined) deliver(piece);
-      else readOn();
-    },
-  };
-  return Object.assign(source, iterableOf(source));
 }
 
-function joined(last: string | Uint8Array | undefined, end: string): string | Uint8Array {
-  if (last === undefined) return end;
-  return typeof last === 'string' ? last + end : Buffer.concat([last, Buffer.from(end)]);
-}
+function ignore(): void {}
 
-/** What broke a stream off, in the words for streams: the client already has a status of 200. */
-export function brokenStream(thrown: unknown): GatewayError {
-  const error = toGatewayError(thrown);
-  if (error.code === 'upstream_timeout') return upstreamStalled(error.cause);
-  return error.code === 'upstream_error' || error.code === 'internal_error' ? upstreamInterrupted(error.cause) : error;
-}
-
-/** The facts once the call is settled: what was reserved too much is back. */
-export function finishedFacts(facts: DebugFacts, admission: Admission, record: UsageRecord): DebugFacts {
-  return { ...facts, record, limitsAfter: remainingAfter(admission, record) };
-}
-
-/** What the buckets hold once the call is settled, less what others did meanwhile. */
-export function remainingAfter(admission: Admission, record: UsageRecord): readonly number[] {
-  const { verdict, reservation } = admission;
-  const settled = settledAmounts(admission, record);
-  return verdict.remaining.map((left, index) => left + (reservation.draws[index]?.amount ?? 0) - (settled[index] ?? 0));
-}
-
-/** Tokens set aside for a call; `undefined` when tokens are not limited. */
-export function reservedTokens({ ceilings, amounts }: Admission): number | undefined {
-  const isLimited = ceilings.some(({ measure }) => measure !== 'requests' && measure !== 'inputTokens');
-  return isLimited ? amounts.inputTokens + amounts.outputTokens : undefined;
+function joined(...pieces: readonly (AnswerPiece | undefined)[]): AnswerPiece | undefined {
+  const some = pieces.filter((piece) => piece !== undefined && piece.length > 0);
+  if (some.length < 2) return some[0];
+  if (some.every((piece) => typeof piece === 'string')) return some.join('');
+  return Buffer.concat(
+    some.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : (piece ?? Buffer.alloc(0)))),
+  );
 }

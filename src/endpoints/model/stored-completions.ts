@@ -1,77 +1,106 @@
-import { type Awaitable, guarded, whenReady } from '../../base/awaitable.js';
+import { type Awaitable, guarded } from '../../base/awaitable.js';
+import type { GatewayError } from '../../base/errors.js';
 import { isJsonObject, type JsonObject, objectOf } from '../../base/json.js';
-import type { KeyedExchange } from '../../call/open.js';
-import type { Config } from '../../config/options.js';
-import { readJsonBody } from '../../http/read-body.js';
-import { ownerOf } from '../../keys/key-store.js';
-import { checkOwned, disown, put, storeFailure } from '../../stores/ownership.js';
+import { type AnswerPiece, type AnswerView, AS_IT_IS, chunksIn, objectIn, textOf } from '../../call/answer-view.js';
+import type { Call } from '../../call/call.js';
+import type { Exchange } from '../../call/state.js';
+import { parseBody } from '../../http/read-body.js';
+import { queryOf } from '../../http/url.js';
+import { checkOwned, disown, type ObjectName, put, storeFailure } from '../../stores/ownership.js';
+import type { AnswerChunk } from '../../upstreams/answer.js';
 import type { UsageRecord } from '../../usage/usage-store.js';
-import { chatCompletion, chatHead, storedCompletion, storedMessages, usageBody } from '../../wire/chat/answer.js';
+import {
+  chatCompletion,
+  chatHead,
+  storedMessages,
+  storedCompletion as toStored,
+  usageBody,
+} from '../../wire/chat/answer.js';
 import { collectChunks } from '../../wire/chat/collect-chunks.js';
 import { listPage, metadataFilter } from '../../wire/list-page.js';
 import { readMetadata } from '../../wire/members.js';
 import { missingParameter } from '../../wire/request-errors.js';
-import { eventObjects } from '../../wire/sse.js';
-import type { LocalCall } from '../local-routes.js';
-import { AS_IT_IS, type Presentation } from './answer-view.js';
 
 const KIND = 'chat.completion';
 
-/** Presents a completion as it is, and keeps it for its owner before the client has the end of it. */
-export function storingCompletion(exchange: KeyedExchange, config: Config, requestBytes: Uint8Array): Presentation {
-  const { requestId, key } = exchange;
-  const pieces: Buffer[] = [];
-  let size = 0;
+/** Shows a completion as it is, and keeps it for its owner before the client has the end of it. */
+export function storedCompletion(call: Call): AnswerView {
+  return new StoredCompletion(call);
+}
 
-  /** The answer is there and paid for: what goes wrong here costs the client only its being kept. */
-  function keep(completion: () => Awaitable<JsonObject>): Awaitable<void> {
-    return guarded(
-      () =>
-        whenReady(completion(), (body) => put(config, { owner: ownerOf(key), kind: KIND, id: String(body.id) }, body)),
-      (error) => config.hooks.onError(error, { requestId, keyId: key.id }),
-    );
+class StoredCompletion implements AnswerView {
+  private readonly call: Call;
+  private readonly requestBytes: Uint8Array;
+  readonly takes = 'chunks';
+  private readonly chunks: AnswerChunk[] = [];
+  private sizeBytes = 0;
+
+  constructor(call: Call) {
+    this.call = call;
+    this.requestBytes = call.document.bytes;
   }
 
-  function stored(completion: unknown): JsonObject {
-    const request = objectOf(requestBytes);
-    const object = isJsonObject(completion) ? completion : {};
-    const messages = storedMessages(request, String(object.id));
-    return { id: object.id ?? requestId, completion: storedCompletion(request, object, requestId), messages };
+  async whole(body: AnswerChunk): Promise<AnswerPiece> {
+    await this.keep(() => objectIn(body));
+    return textOf(body);
   }
 
-  async function collected(record: UsageRecord): Promise<JsonObject> {
+  piece(chunk: AnswerChunk): AnswerPiece {
+    const piece = textOf(chunk);
+    this.sizeBytes += piece.length;
+    // The upstream's buffer may be used again.
+    if (this.sizeBytes <= this.call.maxResponseBytes)
+      this.chunks.push(piece instanceof Uint8Array ? Buffer.from(piece) : chunk);
+    return piece;
+  }
+
+  async end(record: UsageRecord, comment: string): Promise<AnswerPiece> {
+    await this.keep(() => this.collected(record));
+    return AS_IT_IS.end(record, comment);
+  }
+
+  error(error: GatewayError, debug: object | undefined): Awaitable<AnswerPiece | undefined> {
+    return AS_IT_IS.error(error, debug);
+  }
+
+  /** Keeps an answer that is there and paid for: an error here costs the client only its being kept. */
+  private async keep(complete: () => Awaitable<JsonObject>): Promise<void> {
+    const { exchange, requestId, keyId, plan } = this.call;
+    const { config } = exchange.state;
+    try {
+      const completion = await complete();
+      const request = objectOf(this.requestBytes);
+      const id = String(completion.id);
+      const stored = {
+        id: completion.id ?? requestId,
+        completion: toStored(request, completion, requestId),
+        messages: storedMessages(request, id),
+      };
+      await put(config, { owner: plan.owner, kind: KIND, id: String(stored.id) }, stored);
+    } catch (error) {
+      config.hooks.onError(error, { requestId, keyId });
+    }
+  }
+
+  private *collectedChunks(): Generator<JsonObject> {
+    for (const chunk of this.chunks) yield* chunksIn(chunk);
+  }
+
+  private async collected(record: UsageRecord): Promise<JsonObject> {
     const { model, inputTokens, outputTokens } = record;
-    const head = chatHead(requestId, model, config.clock.wallMs());
-    const chunks = eventObjects(Buffer.concat(pieces).toString('utf8'));
-    const answer = await collectChunks(chunks, head, config.maxResponseBytes);
+    const { requestId, exchange, maxResponseBytes } = this.call;
+    const head = chatHead(requestId, model, exchange.state.config.clock.wallMs());
+    const answer = await collectChunks(this.collectedChunks(), head, maxResponseBytes);
     const isKnown = inputTokens !== undefined && outputTokens !== undefined;
     const usage = isKnown ? usageBody({ ...record, inputTokens, outputTokens }) : undefined;
-    return stored(chatCompletion({ ...answer, usage: answer.usage ?? usage }));
+    return chatCompletion({ ...answer, usage: answer.usage ?? usage });
   }
-
-  return {
-    ...AS_IT_IS,
-    whole: (body) =>
-      whenReady(
-        keep(() => stored(objectOf(body))),
-        () => body,
-      ),
-    piece(piece) {
-      size += piece.length;
-      if (size <= config.maxResponseBytes) pieces.push(Buffer.from(piece));
-      return piece;
-    },
-    end: (record) =>
-      whenReady(
-        keep(() => collected(record)),
-        () => AS_IT_IS.end(record),
-      ),
-  };
 }
 
 /** `GET /chat/completions`: newest last, as OpenAI does. */
-export async function listCompletions({ exchange, config, query }: LocalCall): Promise<JsonObject> {
-  const owned = await guarded(() => config.objects.list(ownerOf(exchange.key), KIND), storeFailure);
+export async function listCompletions({ plan, request, state }: Exchange): Promise<JsonObject> {
+  const query = queryOf(request.url);
+  const owned = await guarded(() => state.config.objects.list(plan.owner, KIND), storeFailure);
   const hasMetadata = metadataFilter(query);
   const model = query.get('model');
   const completions = owned
@@ -82,38 +111,41 @@ export async function listCompletions({ exchange, config, query }: LocalCall): P
 }
 
 /** `GET /chat/completions/{id}` */
-export async function retrieveCompletion(call: LocalCall): Promise<JsonObject> {
-  const { completion } = await find(call);
+export async function retrieveCompletion(exchange: Exchange): Promise<JsonObject> {
+  const { completion } = await findCompletion(exchange);
   return isJsonObject(completion) ? completion : {};
 }
 
 /** `POST /chat/completions/{id}`: new metadata. */
-export async function updateCompletion(call: LocalCall): Promise<JsonObject> {
-  const { exchange, config, id } = call;
-  const body = await readJsonBody(exchange.request, config);
+export async function updateCompletion(exchange: Exchange): Promise<JsonObject> {
+  const body = objectOf(parseBody(await exchange.body()).document.bytes);
   if (body.metadata === undefined) throw missingParameter('metadata');
   const metadata = readMetadata(body.metadata);
-  const found = await find(call);
+  const found = await findCompletion(exchange);
   const completion = { ...(isJsonObject(found.completion) ? found.completion : {}), metadata };
-  await put(config, { owner: ownerOf(exchange.key), kind: KIND, id }, { ...found, completion });
+  await put(exchange.state.config, nameIn(exchange), { ...found, completion });
   return completion;
 }
 
 /** `DELETE /chat/completions/{id}` */
-export async function deleteCompletion(call: LocalCall): Promise<JsonObject> {
-  const { exchange, config, id } = call;
-  await find(call);
-  await disown(config, { owner: ownerOf(exchange.key), kind: KIND, id });
-  return { object: 'chat.completion.deleted', id, deleted: true };
+export async function deleteCompletion(exchange: Exchange): Promise<JsonObject> {
+  await findCompletion(exchange);
+  await disown(exchange.state.config, nameIn(exchange));
+  return { object: 'chat.completion.deleted', id: exchange.id, deleted: true };
 }
 
 /** `GET /chat/completions/{id}/messages` */
-export async function listCompletionMessages(call: LocalCall): Promise<JsonObject> {
-  const { messages } = await find(call);
+export async function listCompletionMessages(exchange: Exchange): Promise<JsonObject> {
+  const { messages } = await findCompletion(exchange);
   const items = Array.isArray(messages) ? messages.filter(isJsonObject) : [];
-  return listPage(items, call.query, { defaultOrder: 'asc' });
+  return listPage(items, queryOf(exchange.request.url), { defaultOrder: 'asc' });
 }
 
-async function find({ exchange, config, id }: LocalCall): Promise<JsonObject> {
-  return (await checkOwned(config, { owner: ownerOf(exchange.key), kind: KIND, id })).body;
+async function findCompletion(exchange: Exchange): Promise<JsonObject> {
+  return (await checkOwned(exchange.state.config, nameIn(exchange))).body;
+}
+
+/** The completion that the path names. */
+function nameIn({ plan, id }: Exchange): ObjectName {
+  return { owner: plan.owner, kind: KIND, id };
 }

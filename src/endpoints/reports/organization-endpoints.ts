@@ -1,10 +1,9 @@
 import type { JsonObject } from '../../base/json.js';
 import type { UsageGroup, UsageSums } from '../../usage/usage-store.js';
 import type { Operation } from '../../wire/operations.js';
-import type { AdminAction } from '../routes.js';
 import { costUsd } from './usage-report.js';
 
-/** What results may be grouped by; in results that are not, it is `null`. */
+/** Labels that results may be grouped by; in results that are not, a label is `null`. */
 export type OrganizationLabel =
   | 'project_id'
   | 'user_id'
@@ -28,7 +27,7 @@ export interface BucketWidth {
 
 /** One of OpenAI's organisation reports. */
 export interface OrganizationEndpoint {
-  /** What its results are called. */
+  /** Name of its results. */
   readonly object: string;
   /** The calls it tells of. `all`: every one; empty: nothing of the kind is recorded. */
   readonly operations: readonly Operation[] | 'all';
@@ -38,7 +37,7 @@ export interface OrganizationEndpoint {
   readonly widths: Readonly<Record<string, BucketWidth>>;
   /** Whether it tells of calls of that model. @default true */
   readonly tellsOf?: (model: string) => boolean;
-  /** What a result says; `undefined`: there is nothing to say. */
+  /** The figures of a result; `undefined`: there are none. */
   readonly figures: (sums: UsageSums) => JsonObject | undefined;
 }
 
@@ -67,7 +66,7 @@ const unrecorded = (name: string, labels: readonly OrganizationLabel[]): Organiz
 const isSpeech = (model: string): boolean => /tts|speech/i.test(model);
 
 /** Each of OpenAI's reports, and which calls it tells of. What its description wants and nobody recorded is 0. */
-export const ORGANIZATION_ENDPOINTS: Readonly<Record<AdminAction, OrganizationEndpoint>> = {
+export const ORGANIZATION_ENDPOINTS = {
   completions: {
     object: 'organization.usage.completions.result',
     operations: ['chat.completions', 'completions', 'responses', 'batches'],
@@ -134,9 +133,9 @@ export const ORGANIZATION_ENDPOINTS: Readonly<Record<AdminAction, OrganizationEn
     widths: COST_WIDTHS,
     figures: costFigures,
   },
-};
+} satisfies Record<string, OrganizationEndpoint>;
 
-/** What a group of calls has in common, in OpenAI's words: a user is an owner, and a key that stands alone is nobody's. */
+/** The labels of a group of calls in OpenAI's words: a user is an owner, and a key that stands alone is nobody's. */
 export function labelsOf({ of }: UsageGroup): Readonly<Record<OrganizationLabel, string | boolean | null>> {
   const { owner = '', keyId = null, model = null, operation } = of;
   return {

@@ -19,7 +19,7 @@ export interface OrganizationAsked {
   readonly isFirstPage: boolean;
   /** Where the next page begins; `undefined`: there is none. */
   readonly nextStart: number | undefined;
-  /** What to ask the store; `undefined`: nothing of the kind is recorded. */
+  /** The question to the store; `undefined`: nothing of the kind is recorded. */
   readonly question: UsageQuery | undefined;
 }
 

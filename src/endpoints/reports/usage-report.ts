@@ -9,11 +9,11 @@ const DEFAULT_DAYS = 31;
 /** A report by the hour has so many rows for each of its groups. */
 const MAX_DAYS = 366;
 
-/** What `GET /v1/usage` can be grouped by. */
+/** Groups that `GET /v1/usage` knows. */
 const USAGE_LABELS = ['model', 'key', 'hour', 'day'] as const;
 type UsageLabel = (typeof USAGE_LABELS)[number];
 
-/** What a client of `GET /v1/usage` wants to know. */
+/** The question of a client of `GET /v1/usage`. */
 export interface UsageAsked {
   /** Unix time in seconds, half open. */
   readonly startTime: number;
@@ -42,7 +42,7 @@ export function checkOrder(startTime: number, endTime: number): void {
   if (endTime <= startTime) throw invalidRequest("Invalid 'end_time': it must be after 'start_time'.", 'end_time');
 }
 
-/** What a report without groups is made of. */
+/** The sums that a report without groups is made of. */
 export interface UsageTotals {
   readonly all: UsageSums;
   readonly byModel: ReadonlyMap<string, UsageSums>;

@@ -1,24 +1,25 @@
 import { guarded } from '../../base/awaitable.js';
 import { causeOf, GatewayError, unavailable, unknownUrl } from '../../base/errors.js';
 import type { JsonObject } from '../../base/json.js';
-import type { Config } from '../../config/options.js';
-import { ownerOf } from '../../keys/key-store.js';
+import type { Exchange } from '../../call/state.js';
+import type { Config } from '../../config/config.js';
+import { queryOf } from '../../http/url.js';
 import type { UsageDimension, UsageGroup, UsageQuery, UsageSums } from '../../usage/usage-store.js';
 import { addedSums, NO_USAGE } from '../../usage/usage-sums.js';
-import type { LocalCall } from '../local-routes.js';
-import type { AdminAction } from '../routes.js';
-import { ORGANIZATION_ENDPOINTS } from './organization-endpoints.js';
+
+import type { OrganizationEndpoint } from './organization-endpoints.js';
 import { type OrganizationResult, organizationPage, placeOf } from './organization-page.js';
 import { readOrganizationQuery } from './organization-query.js';
 import { readUsageQuery, type UsageAsked, type UsageTotals, usageList, usageReport } from './usage-report.js';
 
-/** `GET /usage`: what all keys of the caller's owner used, and nothing of anybody else. */
-export async function reportUsage({ exchange, config, query }: LocalCall): Promise<JsonObject> {
+/** `GET /usage`: usage of all keys of the caller's owner, and of nobody else. */
+export async function reportUsage({ plan, request, state }: Exchange): Promise<JsonObject> {
+  const { config } = state;
   if (config.usage.report === undefined) throw unknownUrl('GET', '/v1/usage');
-  const asked = readUsageQuery(query, config.clock.wallMs());
+  const asked = readUsageQuery(queryOf(request.url), config.clock.wallMs());
   const { startTime, endTime, groupBy } = asked;
   const period = { from: startTime * 1_000, to: endTime * 1_000 };
-  const only = { owner: [ownerOf(exchange.key)] };
+  const only = { owner: [plan.owner] };
   if (groupBy.length > 0) return usageList(asked, await report(config, { ...period, only, ...groupingOf(asked) }));
   // One question, so that its sums are those of one instant.
   return usageReport(totalsOf(await report(config, { ...period, only, by: ['model'], every: 'hour' })));
@@ -26,13 +27,12 @@ export async function reportUsage({ exchange, config, query }: LocalCall): Promi
 
 /** One of OpenAI's organisation reports, over all keys. */
 export async function reportOrganization(
-  action: AdminAction,
-  config: Config,
-  query: URLSearchParams,
+  { request, state }: Exchange,
+  endpoint: OrganizationEndpoint,
 ): Promise<JsonObject> {
+  const { config } = state;
   if (config.usage.report === undefined) throw unknownUrl('GET', '/v1/organization');
-  const endpoint = ORGANIZATION_ENDPOINTS[action];
-  const asked = readOrganizationQuery(query, endpoint, config.clock.wallMs());
+  const asked = readOrganizationQuery(queryOf(request.url), endpoint, config.clock.wallMs());
   const groups = asked.question === undefined ? [] : await report(config, asked.question);
   const results = new Map<string, OrganizationResult>();
   for (const group of groups) {
@@ -55,7 +55,7 @@ async function report({ usage }: Config, query: UsageQuery): Promise<readonly Us
   );
 }
 
-/** How the store is to group. An hour tells its day. */
+/** The grouping that the store is asked for. An hour tells its day. */
 function groupingOf({ groupBy }: UsageAsked): Pick<UsageQuery, 'by' | 'every'> {
   const by = groupBy.flatMap((label): UsageDimension[] =>
     label === 'model' ? [label] : label === 'key' ? ['keyId'] : [],

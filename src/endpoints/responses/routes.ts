@@ -1,10 +1,11 @@
+import { isPending } from '../../base/awaitable.js';
 import type { JsonObject } from '../../base/json.js';
-import type { KeyedExchange, Shared } from '../../call/open.js';
-import { findModel } from '../../config/find-model.js';
+import { Call } from '../../call/call.js';
+import type { Exchange } from '../../call/state.js';
+import { passesResponses } from '../../config/models.js';
 import type { GatewayResponse } from '../../http/exchange.js';
-import { readBody } from '../../http/read-body.js';
 import { respondJson } from '../../http/respond.js';
-import { ownerOf } from '../../keys/key-store.js';
+import { queryOf } from '../../http/url.js';
 import { disown } from '../../stores/ownership.js';
 import { listPage } from '../../wire/list-page.js';
 import { MODEL_ENDPOINTS } from '../../wire/model-endpoint.js';
@@ -14,92 +15,63 @@ import {
   responseWithdrawn,
   unsupportedParameter,
 } from '../../wire/request-errors.js';
-import { forwardCall } from '../forward/forward.js';
-import { checkOffered, passesResponses, prepareCall, readCall } from '../model/read-call.js';
-import type { ResponseAction } from '../routes.js';
-import { askAboutResponse } from './ask-upstream.js';
+import { forward } from '../forward/forward.js';
+import { prepare } from '../model/prepare.js';
+import { readCall } from '../model/read-call.js';
+import { askAboutResponse, type ResponseAction } from './ask-upstream.js';
 import { findResponse, type KeptResponse, keepResponse } from './stored.js';
 
-/** A request about responses: which one, and where it would be passed on to. */
-export interface ResponseCall {
-  readonly action: ResponseAction;
-  readonly id: string;
-  /** Below `/v1`, with its query. */
-  readonly path: string;
-  readonly query: URLSearchParams;
-}
-
-/** Answers about a response: what is kept here from here, what an upstream keeps by passing the request on. */
-export async function answerAboutResponse(
-  exchange: KeyedExchange,
-  shared: Shared,
-  call: ResponseCall,
-): Promise<GatewayResponse> {
-  const { config } = shared;
-  const known = await findResponse(config, ownerOf(exchange.key), call.id);
-  if (known === undefined) throw objectNotFound('response', call.id);
-  if (known.kind === 'passed') return askAboutResponse(exchange, shared, { ...call, modelName: known.model });
-  const body = await LOCAL[call.action]({ exchange, shared, call, known });
+/** Answers about a response: from here where it is kept here, else by passing the request on to the upstream that keeps it. */
+export async function answerAboutResponse(exchange: Exchange, action: ResponseAction): Promise<GatewayResponse> {
+  const known = await findResponse(exchange.state.config, exchange.plan.owner, exchange.id);
+  if (known === undefined) throw objectNotFound('response', exchange.id);
+  if (known.kind === 'passed') return askAboutResponse(exchange, action, known.model);
+  const body = await LOCAL[action](exchange, known);
   return respondJson(JSON.stringify(body), ['x-request-id', exchange.requestId]);
 }
 
-interface LocalCall {
-  readonly exchange: KeyedExchange;
-  readonly shared: Shared;
-  readonly call: ResponseCall;
-  readonly known: KeptResponse;
-}
-
-const LOCAL: Readonly<Record<ResponseAction, (call: LocalCall) => Promise<JsonObject>>> = {
-  async retrieve({ call, known }) {
-    if (call.query.get('stream') === 'true') {
+const LOCAL: Readonly<Record<ResponseAction, (exchange: Exchange, known: KeptResponse) => Promise<JsonObject>>> = {
+  async retrieve({ request }, known) {
+    if (queryOf(request.url).get('stream') === 'true') {
       throw unsupportedParameter("Unsupported parameter: 'stream' is not supported for this response.", 'stream');
     }
     return known.response;
   },
-  async delete({ exchange, shared, call: { id } }) {
-    const owner = ownerOf(exchange.key);
-    await shared.background.find(owner, id)?.drop(responseWithdrawn('deleted'));
-    await disown(shared.config, { owner, kind: 'response', id });
+  async delete({ state, plan, id }) {
+    const { owner } = plan;
+    await state.background.find(owner, id)?.drop(responseWithdrawn('deleted'));
+    await disown(state.config, { owner, kind: 'response', id });
     return { id, object: 'response.deleted', deleted: true };
   },
-  async cancel({ exchange, shared, call: { id }, known }) {
-    const owner = ownerOf(exchange.key);
+  async cancel({ state, plan, id }, known) {
+    const { owner } = plan;
     const { status, background } = known.response;
     if (status === 'cancelled') return known.response;
-    const running = shared.background.find(owner, id);
+    const running = state.background.find(owner, id);
     if (running === undefined) throw responseNotCancellable(background === true);
     await running.drop(responseWithdrawn('cancelled'));
     // It may have been completed just before.
-    const latest = await findResponse(shared.config, owner, id);
+    const latest = await findResponse(state.config, owner, id);
     const { response, input } = latest?.kind === 'kept' ? latest : known;
     if (response.status !== 'queued') throw responseNotCancellable(true);
     const cancelled = { ...response, status: 'cancelled' };
-    await keepResponse(shared.config, owner, { response: cancelled, input });
+    await keepResponse(state.config, owner, { response: cancelled, input });
     return cancelled;
   },
-  listInput: async ({ call, known }) => listPage(known.input, call.query, { defaultOrder: 'desc' }),
+  listInput: async ({ request }, known) => listPage(known.input, queryOf(request.url), { defaultOrder: 'desc' }),
 };
 
-/** `POST /v1/responses/input_tokens`: our estimate, or what the upstream says. */
-export async function countResponseInput(
-  exchange: KeyedExchange,
-  shared: Shared,
-  path: string,
-): Promise<GatewayResponse> {
-  const { config } = shared;
-  const bytes = await readBody(exchange.request, config);
-  const read = readCall(MODEL_ENDPOINTS.responses, bytes);
-  const model = findModel(config, exchange.key, read.asks.model);
-  const upstream = model.upstream ?? config.upstream;
-  checkOffered(MODEL_ENDPOINTS.responses, model, upstream);
-  // Whose the responses are that it goes on from is checked here, whoever counts.
-  const { inputTokens } = await prepareCall(read, exchange, config, { model, upstream });
-  if (passesResponses(model, upstream) && upstream.forward !== undefined) {
-    const request = { ...exchange.request, body: { parsed: Buffer.from(bytes) } };
-    const rule = { kind: 'forward', operation: 'responses', answer: 'bytes' } as const;
-    return forwardCall({ ...exchange, request }, shared, { rule, id: '', path, modelName: read.asks.model });
+/** `POST /v1/responses/input_tokens`: our estimate, or the upstream's word. */
+export async function countResponseInput(exchange: Exchange): Promise<GatewayResponse> {
+  const call = new Call(exchange, MODEL_ENDPOINTS.responses);
+  const body = exchange.body();
+  call.take(readCall(call.endpoint, isPending(body) ? await body : body));
+  call.choose();
+  // The owner of the responses that it goes on from is checked here, whoever counts.
+  await prepare(call);
+  if (passesResponses(call.model, call.upstream) && call.upstream.forward !== undefined) {
+    return forward(exchange, { operation: 'responses', answer: 'bytes' }, call.asks.model);
   }
-  const body = { object: 'response.input_tokens', input_tokens: inputTokens };
-  return respondJson(JSON.stringify(body), ['x-request-id', exchange.requestId]);
+  const counted = { object: 'response.input_tokens', input_tokens: call.inputTokens };
+  return respondJson(JSON.stringify(counted), ['x-request-id', exchange.requestId]);
 }

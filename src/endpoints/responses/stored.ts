@@ -1,6 +1,6 @@
 import { guarded } from '../../base/awaitable.js';
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
-import type { Config } from '../../config/options.js';
+import type { Config } from '../../config/config.js';
 import type { StoredObject } from '../../stores/object-store.js';
 import { findOwned, put, storeFailure } from '../../stores/ownership.js';
 import { previousResponseNotFound } from '../../wire/request-errors.js';
@@ -10,19 +10,19 @@ const KIND = 'response';
 /** A chain of responses longer than this is taken for a mistake. */
 const MAX_CHAIN = 1_000;
 
-/** A response that was made here, with what it answers. */
+/** A response that was made here, with its input. */
 export interface KeptResponse {
   readonly response: JsonObject;
   /** The items of its own input, the oldest first. */
   readonly input: readonly JsonObject[];
 }
 
-/** What is known of a response: all of it, or that an upstream has it. */
+/** Knowledge of a response: all of it, or that an upstream has it. */
 export type KnownResponse =
   | ({ readonly kind: 'kept' } & KeptResponse)
   | { readonly kind: 'passed'; readonly model: string; readonly items: readonly string[] };
 
-/** Keeps a response for its owner, in place of what was known of it before. */
+/** Keeps a response for its owner, in place of an earlier state of it. */
 export async function keepResponse(config: Config, owner: string, { response, input }: KeptResponse): Promise<void> {
   await put(config, { owner, kind: KIND, id: String(response.id) }, { response, input });
 }
@@ -42,7 +42,7 @@ export async function findResponse(config: Config, owner: string, id: string): P
 }
 
 /**
- * What was said up to and with this response, the oldest first.
+ * The conversation up to and with this response, the oldest item first.
  * @throws {GatewayError} 400 when this owner has no such response, or a part of what was said is gone.
  */
 export async function conversationUpTo(config: Config, owner: string, id: string): Promise<readonly JsonObject[]> {

@@ -1,78 +1,186 @@
-import { type Awaitable, guarded, whenReady } from '../../base/awaitable.js';
-import { errorBody } from '../../base/errors.js';
-import { type JsonObject, objectOf } from '../../base/json.js';
-import type { KeyedExchange } from '../../call/open.js';
-import type { Config } from '../../config/options.js';
-import { ownerOf } from '../../keys/key-store.js';
+import { type Awaitable, isPending } from '../../base/awaitable.js';
+import { errorBody, type GatewayError } from '../../base/errors.js';
+import type { JsonObject } from '../../base/json.js';
+import { type AnswerPiece, type AnswerView, chunksIn, objectIn, textOf } from '../../call/answer-view.js';
+import type { Call } from '../../call/call.js';
+import type { AnswerChunk } from '../../upstreams/answer.js';
+import type { RelayedStream } from '../../upstreams/begin-stream.js';
 import type { UsageRecord } from '../../usage/usage-store.js';
-import { failedResponse } from '../../wire/responses/errors.js';
+import { failedResponse, failureEvents } from '../../wire/responses/errors.js';
 import { completedResponse, inProgressResponse, type ResponseHead } from '../../wire/responses/object.js';
+import { ResponsesStream } from '../../wire/responses/passed-stream.js';
+import type { ResponsesRequest } from '../../wire/responses/request.js';
 import { ResponseEncoder } from '../../wire/responses/stream.js';
-import { eventObjects } from '../../wire/sse.js';
-import type { Presentation } from '../model/answer-view.js';
-import { keepResponse } from './stored.js';
+import { claimResponse, keepResponse } from './stored.js';
+
+/** Shows a response as the upstream made it. It is the caller's before the caller knows of it. */
+export function passedResponse(
+  call: Call,
+  request: Pick<ResponsesRequest, 'model' | 'store' | 'background' | 'stream'>,
+): AnswerView {
+  return new PassedResponse(call, request);
+}
+
+class PassedResponse implements AnswerView {
+  readonly takes = 'text';
+  private readonly call: Call;
+  private readonly request: Pick<ResponsesRequest, 'model' | 'store' | 'background' | 'stream'>;
+  private watched: ResponsesStream | undefined = undefined;
+  private isClaimed = false;
+
+  constructor(call: Call, request: Pick<ResponsesRequest, 'model' | 'store' | 'background' | 'stream'>) {
+    this.call = call;
+    this.request = request;
+  }
+
+  begin(stream: RelayedStream): void {
+    if (stream instanceof ResponsesStream) this.watched = stream;
+  }
+
+  async whole(body: AnswerChunk): Promise<AnswerPiece> {
+    await this.claim(objectIn(body));
+    return textOf(body);
+  }
+
+  piece(chunk: AnswerChunk): Awaitable<AnswerPiece> {
+    const piece = textOf(chunk);
+    const claiming = this.isClaimed ? undefined : this.claim(this.watched?.response);
+    return isPending(claiming) ? claiming.then(() => piece) : piece;
+  }
+
+  async end(_record: UsageRecord, comment: string): Promise<AnswerPiece> {
+    // Once more, now that its items are known.
+    await this.claim(this.watched?.response);
+    return comment;
+  }
+
+  error(error: GatewayError): AnswerPiece {
+    const next = (this.watched?.lastSequenceNumber ?? -1) + 1;
+    return failureEvents(next, this.watched?.response ?? {}, errorBody(error).error).text;
+  }
+
+  private claim(response: JsonObject | undefined): Awaitable<void> {
+    if (!this.request.store || typeof response?.id !== 'string') return;
+    this.isClaimed = true;
+    return this.claimNow(response);
+  }
+
+  private async claimNow(response: JsonObject): Promise<void> {
+    const { exchange, plan, requestId, keyId } = this.call;
+    const { model, background, stream } = this.request;
+    try {
+      await claimResponse(exchange.state.config, plan.owner, response, model);
+    } catch (error) {
+      // Only its owner could come back for it.
+      if (background && !stream) throw error;
+      exchange.state.config.hooks.onError(error, { requestId, keyId });
+    }
+  }
+}
 
 /** A response that a chat completion is to become. */
 export interface Translated {
   readonly head: ResponseHead;
   /** The items of its input, as they are kept with it. */
   readonly input: readonly JsonObject[];
+  /** The response before anybody works on it, where that is done in the background. */
+  readonly queued: JsonObject | undefined;
 }
 
-/** Presents a chat completion as a response, and keeps it for its owner before the client has the end of it. */
-export function translatedResponse(exchange: KeyedExchange, config: Config, { head, input }: Translated): Presentation {
-  const { requestId, key } = exchange;
-  const encoder = new ResponseEncoder(head);
-  let isStarted = false;
-  let isDropped = false;
-  let keeping: Awaitable<void>;
+/** Shows a chat completion as a response, and keeps it for its owner before the client has the end of it. */
+export function translatedResponse(call: Call, translated: Translated): AnswerView {
+  return new TranslatedResponse(call, translated);
+}
 
-  /** The answer is there and paid for: what goes wrong here costs the client only its being kept. */
-  function keep(response: JsonObject): Awaitable<void> {
-    if (!head.request.store || isDropped) return;
-    keeping = guarded(
-      () => keepResponse(config, ownerOf(key), { response, input }),
-      (error) => config.hooks.onError(error, { requestId, keyId: key.id }),
-    );
-    return keeping;
+class TranslatedResponse implements AnswerView {
+  readonly takes = 'objects';
+  readonly queued: JsonObject | undefined;
+  private readonly call: Call;
+  private readonly head: ResponseHead;
+  private readonly input: readonly JsonObject[];
+  private readonly encoder: ResponseEncoder;
+  private isStarted = false;
+  private isDropped = false;
+  private keeping: Promise<void> | undefined = undefined;
+
+  constructor(call: Call, { head, input, queued }: Translated) {
+    this.call = call;
+    this.head = head;
+    this.input = input;
+    this.queued = queued;
+    this.encoder = new ResponseEncoder(head);
   }
 
-  function start(): string {
-    const text = isStarted ? '' : encoder.encodeStart();
-    isStarted = true;
+  async whole(body: AnswerChunk): Promise<AnswerPiece> {
+    const response = completedResponse(this.head, objectIn(body), this.nowMs());
+    await this.keep(response);
+    return JSON.stringify(response);
+  }
+
+  piece(part: AnswerChunk): AnswerPiece | undefined {
+    let text = this.start();
+    for (const chunk of chunksIn(part)) text += this.encoder.encodeChunk(chunk);
+    return text === '' ? undefined : text;
+  }
+
+  async end(record: UsageRecord, comment: string): Promise<AnswerPiece> {
+    const begun = this.start();
+    const { text, response } = this.encoder.encodeEnd(usageOf(record), this.nowMs());
+    await this.keep(response);
+    return comment + begun + text;
+  }
+
+  async error(error: GatewayError): Promise<AnswerPiece> {
+    const begun = this.start();
+    const { text, response } = this.encoder.encodeFailure(errorBody(error).error);
+    await this.keep(response);
+    return begun + text;
+  }
+
+  keepQueued(): Promise<void> {
+    if (this.queued === undefined) return Promise.resolve();
+    const { exchange, plan } = this.call;
+    return keepResponse(exchange.state.config, plan.owner, { response: this.queued, input: this.input });
+  }
+
+  failed(error: GatewayError): Promise<void> {
+    return this.keep(failedResponse(inProgressResponse(this.head), errorBody(error).error));
+  }
+
+  async drop(): Promise<void> {
+    this.isDropped = true;
+    await this.keeping;
+  }
+
+  /** Keeps an answer that is there and paid for: an error here costs the client only its being kept. */
+  private keep(response: JsonObject): Promise<void> {
+    if (!this.head.request.store || this.isDropped) return Promise.resolve();
+    this.keeping = this.keepNow(response);
+    return this.keeping;
+  }
+
+  private async keepNow(response: JsonObject): Promise<void> {
+    const { exchange, plan, requestId, keyId } = this.call;
+    const { config } = exchange.state;
+    try {
+      await keepResponse(config, plan.owner, { response, input: this.input });
+    } catch (error) {
+      config.hooks.onError(error, { requestId, keyId });
+    }
+  }
+
+  private start(): string {
+    const text = this.isStarted ? '' : this.encoder.encodeStart();
+    this.isStarted = true;
     return text;
   }
 
-  return {
-    whole(body) {
-      const response = completedResponse(head, objectOf(body), config.clock.wallMs());
-      return whenReady(keep(response), () => JSON.stringify(response));
-    },
-    piece(piece) {
-      let text = start();
-      for (const chunk of eventObjects(Buffer.from(piece).toString('utf8'))) text += encoder.encodeChunk(chunk);
-      return text === '' ? undefined : text;
-    },
-    end(record) {
-      const begun = start();
-      const { text, response } = encoder.encodeEnd(usageOf(record), config.clock.wallMs());
-      return whenReady(keep(response), () => begun + text);
-    },
-    error(error) {
-      const begun = start();
-      const { text, response } = encoder.encodeFailure(errorBody(error).error);
-      return whenReady(keep(response), () => begun + text);
-    },
-    queued: (response) => keepResponse(config, ownerOf(key), { response, input }),
-    failed: (error) => keep(failedResponse(inProgressResponse(head), errorBody(error).error)),
-    drop() {
-      isDropped = true;
-      return keeping;
-    },
-  };
+  private nowMs(): number {
+    return this.call.exchange.state.config.clock.wallMs();
+  }
 }
 
-/** In the words of chat completions. */
+/** Usage in the words of chat completions. */
 function usageOf({
   inputTokens,
   cachedInputTokens,

@@ -2,11 +2,11 @@ import { isUtf8 } from 'node:buffer';
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { ANSWER_BOUNDS, type JsonDocument, memberValue, parseDocument } from '../../base/json-document.js';
 import { closingQuote } from '../../base/json-scan.js';
-import { estimateTokens } from '../estimate.js';
+import { answerTextBytes, estimateTokens } from '../estimate.js';
 import { EventBuffer } from '../event-buffer.js';
 import { BLANK_LINE, BYTE_ORDER_MARK, endOfEvent, eventData, sseEvent } from '../sse.js';
 import { readUsage, type TokenUsage } from '../usage.js';
-import type { StreamFailure, WatchedStream, WatchOptions } from '../watched-stream.js';
+import type { StreamChunk, StreamFailure, WatchedStream, WatchOptions } from '../watched-stream.js';
 import { ChunkTemplate, visibleEvent } from './visible-event.js';
 
 /** Openings of the members whose text the model wrote. */
@@ -41,11 +41,11 @@ export class ChatStream implements WatchedStream {
     this.options = options;
   }
 
-  watchPiece(piece: Uint8Array | JsonObject): string | Uint8Array | undefined {
+  watchPiece(piece: Uint8Array | JsonObject): StreamChunk | undefined {
     return piece instanceof Uint8Array ? this.watchBytes(piece) : this.watchChunk(piece);
   }
 
-  watchEnd(): Uint8Array | undefined {
+  watchEnd(): StreamChunk | undefined {
     return this.buffer.heldBytes === 0 ? undefined : this.watchBytes(BLANK_LINE);
   }
 
@@ -53,10 +53,27 @@ export class ChatStream implements WatchedStream {
     return Math.max(this.textEvents, estimateTokens(this.textBytes));
   }
 
-  private watchBytes(piece: Uint8Array): Uint8Array | undefined {
+  private watchBytes(piece: Uint8Array): StreamChunk | undefined {
     const complete = this.buffer.addBytes(piece);
     if (this.buffer.heldBytes > this.options.maxEventBytes) this.failure = { kind: 'malformed' };
-    return complete === undefined ? undefined : this.shownBytes(complete, this.buffer.text);
+    if (complete === undefined) return undefined;
+    const { text } = this.buffer;
+    return this.options.gives === 'objects' ? this.shownObjects(text) : this.shownBytes(complete, text);
+  }
+
+  /** The chunks of the events, each parsed once. */
+  private shownObjects(text: string): readonly JsonObject[] | undefined {
+    const chunks: JsonObject[] = [];
+    for (let at = 0; at < text.length && this.failure === undefined; ) {
+      const end = endOfEvent(text, at);
+      const data = this.dataOf(text.slice(at, end));
+      at = end;
+      if (data === undefined) continue;
+      const result = parseDocument(Buffer.from(data, 'latin1'), ANSWER_BOUNDS, 'decoded');
+      if (result.kind === 'refused') this.failure = { kind: 'malformed' };
+      else chunks.push(...(this.watchObject(result.outline.body) ?? []));
+    }
+    return chunks.length === 0 ? undefined : chunks;
   }
 
   /** The events as they are shown: the bytes themselves where nothing changes. */
@@ -109,13 +126,8 @@ export class ChatStream implements WatchedStream {
   /** Reads an event. Returns it as it is shown, in latin1; an empty text when it is hidden. */
   private inspectEvent(given: string): string {
     const event = given.startsWith(BYTE_ORDER_MARK) ? given.slice(BYTE_ORDER_MARK.length) : given;
-    const data = eventData(event);
-    // A comment may tell the upstream's name of the model; many, or one before an error, break go-openai (wire.md §2.2).
+    const data = this.dataOf(event);
     if (data === undefined) return '';
-    if (data === '[DONE]') {
-      this.done = true;
-      return '';
-    }
     const result = parseDocument(Buffer.from(data, 'latin1'), ANSWER_BOUNDS);
     if (result.kind === 'refused') {
       this.failure = { kind: 'malformed' };
@@ -130,7 +142,34 @@ export class ChatStream implements WatchedStream {
     return visible;
   }
 
-  private watchChunk(chunk: JsonObject): string | undefined {
+  /** The data of an event, in latin1; `undefined` where there is none to be read. */
+  private dataOf(given: string): string | undefined {
+    const event = given.startsWith(BYTE_ORDER_MARK) ? given.slice(BYTE_ORDER_MARK.length) : given;
+    const data = eventData(event);
+    // A comment may tell the upstream's name of the model; many, or one before an error, break go-openai (wire.md §2.2).
+    if (data !== '[DONE]') return data;
+    this.done = true;
+    return undefined;
+  }
+
+  private watchChunk(chunk: JsonObject): StreamChunk | undefined {
+    if (this.options.gives !== 'text') return this.watchObject(chunk);
+    const shown = this.visibleChunk(chunk);
+    if (shown === undefined) return undefined;
+    const event = sseEvent(shown);
+    this.countText(event);
+    return event;
+  }
+
+  private watchObject(chunk: JsonObject): readonly [JsonObject] | undefined {
+    const shown = this.visibleChunk(chunk);
+    if (shown === undefined) return undefined;
+    this.countEvent(answerTextBytes(shown.choices));
+    return [shown];
+  }
+
+  /** The chunk without the members that are not for the client's eyes; `undefined` when it is all hidden. */
+  private visibleChunk(chunk: JsonObject): JsonObject | undefined {
     if (this.noteChunk(chunk) === 'hidden') return undefined;
     const { hideUsage, showModel } = this.options;
     const isHidden = (name: string): boolean =>
@@ -139,9 +178,7 @@ export class ChatStream implements WatchedStream {
     const shown = isWhole ? chunk : Object.fromEntries(Object.entries(chunk).filter(([name]) => !isHidden(name)));
     const isRenamed = showModel !== undefined && 'model' in chunk;
     this.lastChunk = isRenamed ? { ...shown, model: showModel } : shown;
-    const event = sseEvent(this.lastChunk);
-    this.countText(event);
-    return event;
+    return this.lastChunk;
   }
 
   /** Notes what a chunk says. Returns whether it is nothing but text, something to act on, or not for the client's eyes. */

@@ -1,0 +1,70 @@
+import type { Awaitable } from '../base/awaitable.js';
+import { errorBody, type GatewayError } from '../base/errors.js';
+import { type JsonObject, objectOf } from '../base/json.js';
+import type { AnswerChunk, OutgoingCall } from '../upstreams/answer.js';
+import type { RelayedStream } from '../upstreams/begin-stream.js';
+import type { UsageRecord } from '../usage/usage-store.js';
+import { DONE_EVENT, eventObjects, sseEvent } from '../wire/sse.js';
+
+/** A part of an answer as it is written to the client. */
+export type AnswerPiece = string | Uint8Array;
+
+/** How the client sees an answer, where that is not the answer itself; made anew for each call. */
+export interface AnswerView {
+  /** Form in which the view takes chunks: as they go to the client, as they came, or parsed. */
+  readonly takes: OutgoingCall['view']['takes'];
+  /** The stream has begun: what is known of it grows as its chunks come. */
+  begin?(stream: RelayedStream): void;
+  /** Shows a whole answer. */
+  whole(body: AnswerChunk): Awaitable<AnswerPiece>;
+  /** Shows a part of a stream; `undefined` when the client sees nothing of it. */
+  piece(chunk: AnswerChunk): Awaitable<AnswerPiece | undefined>;
+  /** Ends a good stream. @param comment for whoever debugs, to come first; often empty. */
+  end(record: UsageRecord, comment: string): Awaitable<AnswerPiece>;
+  /** Ends any other; `undefined`: the stream breaks off, as nothing can tell. @param debug what `X-Debug` shows. */
+  error(error: GatewayError, debug: object | undefined): Awaitable<AnswerPiece | undefined>;
+  /** The response before anybody works on it, where the gateway makes it in the background. */
+  readonly queued?: JsonObject | undefined;
+  /** Keeps the queued response. @throws {GatewayError} 503 when the client could not come back for it. */
+  keepQueued?(): Awaitable<void>;
+  /** Tells that there is no answer, and that nobody waits for it: the call was made in the background. */
+  failed?(error: GatewayError): Awaitable<void>;
+  /** Keeps nothing more of the call; resolves when nothing is being kept. */
+  drop?(): Awaitable<void>;
+}
+
+/** Chat completions and their like as they are. */
+export const AS_IT_IS: AnswerView = {
+  takes: 'text',
+  whole: textOf,
+  piece: textOf,
+  end: (_record, comment) => comment + DONE_EVENT,
+  error(error, debug) {
+    const body = errorBody(error);
+    return sseEvent(debug === undefined ? body : { error: { ...body.error, debug } });
+  },
+};
+
+/** A chunk as it goes to the client: text and bytes as they are. */
+export function textOf(chunk: AnswerChunk): AnswerPiece {
+  if (typeof chunk === 'string' || chunk instanceof Uint8Array) return chunk;
+  return isChunkList(chunk) ? chunk.map(sseEvent).join('') : JSON.stringify(chunk);
+}
+
+/** A whole answer, or an answer's one object. */
+export function objectIn(chunk: AnswerChunk): JsonObject {
+  if (typeof chunk === 'string' || chunk instanceof Uint8Array) return objectOf(chunk);
+  return isChunkList(chunk) ? (chunk[0] ?? {}) : chunk;
+}
+
+/** The chunks of a part of a stream. */
+export function* chunksIn(chunk: AnswerChunk): Generator<JsonObject> {
+  if (typeof chunk === 'string') yield* eventObjects(chunk);
+  else if (chunk instanceof Uint8Array) yield* eventObjects(Buffer.from(chunk).toString('utf8'));
+  else if (isChunkList(chunk)) yield* chunk;
+  else yield chunk;
+}
+
+function isChunkList(chunk: JsonObject | readonly JsonObject[]): chunk is readonly JsonObject[] {
+  return Array.isArray(chunk);
+}

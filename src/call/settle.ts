@@ -1,0 +1,115 @@
+import { type Awaitable, guarded, isPending } from '../base/awaitable.js';
+import type { Clock } from '../base/clock.js';
+import type { Hooks } from '../config/hooks.js';
+import { amountOf } from '../limits/levels.js';
+import type { Admission, Amounts, LimiterStore, Reservation } from '../limits/limiter-store.js';
+import type { UsageRecord, UsageStore } from '../usage/usage-store.js';
+import type { Unsettled, Untold } from './unsettled.js';
+
+/** The stores that are told of the ends of calls. */
+export interface Books {
+  readonly config: {
+    readonly limiter: LimiterStore;
+    readonly usage: UsageStore;
+    readonly clock: Clock;
+    readonly hooks: Required<Hooks>;
+  };
+  readonly unsettled: Unsettled;
+}
+
+/** Names whose call it is, for hooks. */
+export type CallName = Pick<Untold, 'requestId' | 'keyId'>;
+
+/** Quantities truly used, in the order of the draws. */
+export function settledAmounts({ ceilings, amounts: reserved }: Admission, record: UsageRecord): number[] {
+  const { inputTokens, outputTokens, costNanoUsd: cost } = record;
+  const isUnused = inputTokens === undefined && outputTokens === undefined && cost === undefined;
+  const amounts: Amounts = {
+    requests: reserved.requests,
+    inputTokens: inputTokens ?? 0,
+    outputTokens: outputTokens ?? 0,
+    // Use at an unknown price must not be for nothing.
+    nanoUsd: cost ?? (isUnused ? 0 : reserved.nanoUsd),
+  };
+  return ceilings.map((ceiling) => amountOf(ceiling, amounts));
+}
+
+/** Tells both stores how a call ended. @param opened resolves when the ledger has the call's beginning. */
+export function settleCall(
+  books: Books,
+  { reservation }: Admission,
+  {
+    record,
+    used,
+    opened,
+  }: { readonly record: UsageRecord; readonly used: readonly number[]; readonly opened: PromiseLike<void> | undefined },
+): Awaitable<void> {
+  const { usage } = books.config;
+  const limits = settleReservation(books, record, { reservation, used });
+  const write = (): Awaitable<void> => tell(books, record, () => usage.settle(record));
+  const written = opened === undefined ? write() : opened.then(write);
+  if (isPending(limits) || isPending(written)) return both(limits, written);
+}
+
+async function both(one: Awaitable<void>, other: Awaitable<void>): Promise<void> {
+  await one;
+  await other;
+}
+
+/** Replaces the reserved amounts by those used. */
+export function settleReservation(
+  books: Books,
+  name: CallName,
+  { reservation, used }: { readonly reservation: Reservation; readonly used: readonly number[] },
+): Awaitable<void> {
+  const { limiter, clock } = books.config;
+  return tell(books, name, () => limiter.settle(reservation, used, clock.steadyMs()));
+}
+
+/** Gives back all that was reserved, for a call that used nothing. */
+export function giveBack(books: Books, name: CallName, reservation: Reservation): Awaitable<void> {
+  return settleReservation(books, name, { reservation, used: nothingOf(reservation) });
+}
+
+/** Gives back later what a store may have granted although it failed to answer. */
+export function giveBackLater(
+  { config, unsettled }: Books,
+  { requestId, keyId }: CallName,
+  reservation: Reservation,
+): void {
+  const { limiter, clock } = config;
+  const tell = (): Awaitable<void> => limiter.settle(reservation, nothingOf(reservation), clock.steadyMs());
+  unsettled.add({ requestId, keyId, tell });
+}
+
+/** Settles the limits in the shadow. A store that fails here costs only the report. @param record absent: nothing was used. */
+export function settleShadow(
+  { config }: Books,
+  name: CallName,
+  shadow: Admission,
+  record: UsageRecord | undefined,
+): void {
+  const { limiter, clock, hooks } = config;
+  const { reservation } = shadow;
+  const used = record === undefined ? nothingOf(reservation) : settledAmounts(shadow, record);
+  void guarded(
+    () => limiter.settle(reservation, used, clock.steadyMs()),
+    (error) => hooks.onError(error, { requestId: name.requestId, keyId: name.keyId }),
+  );
+}
+
+function nothingOf({ draws }: Reservation): number[] {
+  return Array<number>(draws.length).fill(0);
+}
+
+/** Tells a store of an end, and again later where the store does not take it: that costs the client nothing. */
+function tell(
+  { config, unsettled }: Books,
+  { requestId, keyId }: CallName,
+  run: () => Awaitable<void>,
+): Awaitable<void> {
+  return guarded(run, (error) => {
+    config.hooks.onError(error, { requestId, keyId });
+    unsettled.add({ requestId, keyId, tell: run });
+  });
+}

@@ -1,0 +1,175 @@
+import { randomBytes } from 'node:crypto';
+import { type Awaitable, isPending } from '../base/awaitable.js';
+import type { JsonObject } from '../base/json.js';
+import type { Config } from '../config/config.js';
+import type { GatewayRequest } from '../http/exchange.js';
+import { readBody } from '../http/read-body.js';
+import type { ApiKey } from '../keys/key-store.js';
+import { type FindPlan, type KeyPlan, keyPlans } from '../limits/key-plan.js';
+import type { LimiterAccess } from '../limits/limiter-store.js';
+import { type CallSender, callSender } from '../upstreams/send.js';
+import type { UsageRecord } from '../usage/usage-store.js';
+import type { TokenUsage } from '../wire/usage.js';
+import { limiterAccess } from './admit.js';
+import { NO_PHASES, type Phases, startPhases } from './debug.js';
+import { type Unsettled, unsettledCalls } from './unsettled.js';
+
+/** An admitted call as the rest of the gateway sees it. */
+export interface Running {
+  /** Ends the call with an error, even if nobody reads its answer any more. */
+  giveUp(reason: Error): void;
+  /** Calls `run` when the call is settled, at once if it is: with its record, or without one when it was withdrawn. */
+  onSettled(run: (record: UsageRecord | undefined) => void): void;
+}
+
+/** Work on a response that goes on when its client has left. */
+export interface BackgroundWork {
+  /** Ends the work, so that nothing more comes of it; resolves when nothing does. */
+  drop(reason: Error): Promise<void>;
+  /** Tells a snapshot of the response that passed by; work whose response the gateway makes itself knows better. */
+  saw(response: JsonObject): void;
+  /** Resolves when the work is done and all of it is kept. */
+  readonly over: Promise<void>;
+}
+
+/** All work in the background, by its owner and the id of the response. */
+export interface Background {
+  find(owner: string, id: string): BackgroundWork | undefined;
+  /** Takes note of the work until it is over. */
+  add(owner: string, id: string, work: BackgroundWork): void;
+  /** Lists the work that goes on now. */
+  all(): readonly BackgroundWork[];
+}
+
+/** Counts the usage of batches, each batch once. */
+export interface BatchMeter {
+  /**
+   * Usage of those of the owner's batches that have ended and were not counted before; `undefined` when there are none. A
+   * batch's output cannot be had before the batch was seen: then it is counted.
+   */
+  uncounted(owner: string, batches: readonly JsonObject[]): Promise<TokenUsage | undefined>;
+}
+
+/** The one state of a gateway, which its calls share. */
+export interface GatewayState {
+  readonly config: Config;
+  readonly access: LimiterAccess;
+  readonly planOf: FindPlan;
+  readonly send: CallSender;
+  /** Calls that are not settled yet. */
+  readonly running: Set<Running>;
+  /** Calls whose clients are gone and whose upstreams are still read. */
+  draining: number;
+  readonly unsettled: Unsettled;
+  readonly batches: BatchMeter;
+  readonly background: Background;
+  /** Resolves when the gateway is closed; `undefined` while it takes new calls. */
+  closed: Promise<void> | undefined;
+  /** Makes the id of a request: unlike that of any other gateway, in this process or another. */
+  nextRequestId(): string;
+}
+
+/** The state of a gateway that has not been asked anything yet. */
+export function gatewayState(config: Config, batches: BatchMeter): GatewayState {
+  return {
+    config,
+    access: limiterAccess(config),
+    planOf: keyPlans(config, config.findPeriod, () => config.clock.wallMs()),
+    send: callSender(),
+    running: new Set(),
+    draining: 0,
+    unsettled: unsettledCalls(config),
+    batches,
+    background: noBackground(),
+    closed: undefined,
+    nextRequestId: requestIds(),
+  };
+}
+
+/** Twenty digits of chance tell gateways apart, twelve count. */
+function requestIds(): () => string {
+  const prefix = `req_${randomBytes(10).toString('hex')}`;
+  let count = 0;
+  return () => {
+    count += 1;
+    return prefix + count.toString(16).padStart(12, '0');
+  };
+}
+
+function noBackground(): Background {
+  const works = new Map<string, BackgroundWork>();
+  // Ids are the upstream's where it answers itself: two owners may have the same.
+  const nameOf = (owner: string, id: string): string => JSON.stringify([owner, id]);
+  return {
+    find: (owner, id) => works.get(nameOf(owner, id)),
+    add(owner, id, work) {
+      const name = nameOf(owner, id);
+      works.set(name, work);
+      void work.over.then(() => {
+        if (works.get(name) === work) works.delete(name);
+      });
+    },
+    all: () => [...works.values()],
+  };
+}
+
+/** One request and its answer to be. */
+export class Exchange {
+  readonly request: GatewayRequest;
+  readonly state: GatewayState;
+  readonly requestId: string;
+  /** Path below `/v1`, with its query. */
+  readonly path: string;
+  readonly phases: Phases;
+  /** The key that opened the route; `undefined` before it is known, and where the admin's secret opens it. */
+  key: ApiKey | undefined = undefined;
+  /** The text in place of the `{id}` of the route's path, decoded. */
+  id = '';
+  /** The text in place of the `*` of the route's path, decoded. */
+  rest = '';
+  /** Told of the call as soon as it is admitted. */
+  onCall: ((call: Running) => void) | undefined = undefined;
+  private readonly asksDebug: boolean;
+  private bytes: Uint8Array | undefined = undefined;
+
+  constructor(request: GatewayRequest, path: string, state: GatewayState) {
+    this.request = request;
+    this.state = state;
+    this.path = path;
+    this.requestId = state.nextRequestId();
+    this.asksDebug = request.headers['x-debug']?.toString().toLowerCase() === 'true';
+    this.phases = this.asksDebug ? startPhases(state.config.clock) : NO_PHASES;
+  }
+
+  /** The key that opened the route. */
+  get caller(): ApiKey {
+    if (this.key === undefined) throw new Error('Expected the route to be opened by a key');
+    return this.key;
+  }
+
+  /** The caller's owner, tier and limits. */
+  get plan(): KeyPlan {
+    return this.state.planOf(this.caller);
+  }
+
+  /** Whether the caller sees the facts that `X-Debug: true` shows. */
+  get showsDebug(): boolean {
+    return this.asksDebug && (this.key?.debug ?? this.state.config.debug);
+  }
+
+  /** The body's bytes, read once however often they are asked for. @throws {GatewayError} as `readBody` does. */
+  body(): Awaitable<Uint8Array> {
+    if (this.bytes !== undefined) return this.bytes;
+    const read = readBody(this.request, this.state.config);
+    return isPending(read) ? this.readLater(read) : this.keep(read);
+  }
+
+  private async readLater(read: PromiseLike<Uint8Array>): Promise<Uint8Array> {
+    return this.keep(await read);
+  }
+
+  private keep(bytes: Uint8Array): Uint8Array {
+    this.bytes = bytes;
+    return bytes;
+  }
+}

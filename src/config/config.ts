@@ -1,0 +1,104 @@
+import type { Clock, StartDeadline } from '../base/clock.js';
+import type { CorsOptions } from '../http/cors.js';
+import type { Identify, KeyStore, Limits, TierLimits } from '../keys/key-store.js';
+import type { FindPeriod, LearnedOutput, LimiterStore } from '../limits/limiter-store.js';
+import type { IdempotencyStore } from '../stores/answer-store.js';
+import type { ObjectStore } from '../stores/object-store.js';
+import type { Upstream } from '../upstreams/upstream.js';
+import type { UsageReader, UsageStore } from '../usage/usage-store.js';
+import type { AdminOptions } from './admin-secret.js';
+import type { Hooks } from './hooks.js';
+import type { ModelOptions, ModelTable } from './models.js';
+
+/** Everything a host can say. Every field may be left out: `megallm()` works, and is never an open proxy. */
+export interface GatewayOptions {
+  /**
+   * The upstream of models that name none of their own.
+   * @default `http` to `OPENAI_BASE_URL` with `OPENAI_API_KEY` when the key is set; else `demo()`, in production a 503
+   */
+  readonly upstream?: Upstream;
+  /** The models on offer, by public id. @default `defaultModels()` */
+  readonly models?: Readonly<Record<string, ModelOptions>>;
+  /** A model name that is not in `models`: passed to `upstream` under that name, or refused with a 404. @default 'refuse' with `models`, else 'pass' */
+  readonly unlistedModels?: 'pass' | 'refuse';
+  /** Where API keys live. @default `MEGALLM_KEYS`; none set: one development key, printed once; in production none */
+  readonly keys?: KeyStore;
+  /** Maps the host's own user to a key; asked before `keys`. */
+  readonly identify?: Identify;
+  /** Opens the reports on all keys below `/v1/organization`. @default `MEGALLM_ADMIN_SECRET`; none set: they are not there */
+  readonly admin?: AdminOptions;
+  /** Limits by tier, beside and instead of the default tiers `basic`, `pro` and `enterprise`. */
+  readonly tiers?: Readonly<Record<string, TierLimits>>;
+  /** Limits of all calls together. @default none */
+  readonly globalLimits?: Limits;
+  /** Time zone of the days and months of budgets, such as `Europe/Berlin`. @default 'UTC' */
+  readonly budgetTimeZone?: string;
+  /** Where limit counters live. @default memoryLimiter() */
+  readonly limiter?: LimiterStore;
+  /** Where usage is kept. @default memoryUsage() */
+  readonly usage?: UsageStore & Partial<UsageReader>;
+  /** Records which owner each response, stored completion and file belongs to. @default memoryObjects() */
+  readonly objects?: ObjectStore;
+  /** Where answers are kept for requests with an `Idempotency-Key`, up to 1 MB each, for a day. @default memoryIdempotency() */
+  readonly idempotency?: IdempotencyStore;
+  readonly hooks?: Hooks;
+  /** Path below which `/v1` stands, where the host does not strip it, such as `/ai`. @default '' */
+  readonly basePath?: string;
+  /** Whether the same paths without `/v1`, such as `/chat/completions`, are ours too. @default false */
+  readonly unversionedPaths?: boolean;
+  /** Web pages of these origins, such as `https://app.example.com`, may call the gateway from browsers. @default none */
+  readonly cors?: CorsOptions;
+  /** Largest request body. @default 10_485_760 */
+  readonly maxBodyBytes?: number;
+  /** Largest multipart body, which passes on as it comes. @default 536_870_912 */
+  readonly maxUploadBytes?: number;
+  /** For a request body to arrive whole. @default 30_000 */
+  readonly bodyTimeoutMs?: number;
+  /**
+   * Output ceiling of a call whose tokens or money are limited and whose client named none, until 20 answers to that owner
+   * and model are known: from then on what 95 of the latest 100 did not exceed, and at least 1,024. @default 4_096
+   */
+  readonly defaultMaxOutputTokens?: number;
+  /** Longest call, from its admission to the end of its answer. @default 600_000 */
+  readonly timeoutMs?: number;
+  /** Largest answer of an upstream. @default 67_108_864 */
+  readonly maxResponseBytes?: number;
+  /** Most calls at once over all keys; more get a 503. @default 10_000 */
+  readonly maxConcurrentCalls?: number;
+  /** Whether keys that do not say so may see what `X-Debug: true` shows. @default false in production, true elsewhere */
+  readonly debug?: boolean;
+  /** @default the process's own */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** @default systemClock */
+  readonly clock?: Clock;
+}
+
+/** Options that the gateway keeps in another form than the host gave them in. */
+type Reshaped =
+  | 'models'
+  | 'unlistedModels'
+  | 'identify'
+  | 'admin'
+  | 'tiers'
+  | 'budgetTimeZone'
+  | 'hooks'
+  | 'cors'
+  | 'bodyTimeoutMs'
+  | 'environment';
+
+/** The options with nothing left open: every field that is not named here is as `GatewayOptions` says. */
+export interface Config extends Required<Omit<GatewayOptions, Reshaped>> {
+  readonly models: ModelTable;
+  readonly identify: Identify | undefined;
+  /** The SHA-256 of the admin's secret. */
+  readonly admin: Buffer | undefined;
+  readonly tiers: ReadonlyMap<string, TierLimits>;
+  readonly findPeriod: FindPeriod;
+  readonly learned: LearnedOutput;
+  readonly hooks: Required<Hooks>;
+  readonly cors: CorsOptions | undefined;
+  /** Starts the time in which a request body must arrive whole. */
+  readonly startBodyDeadline: StartDeadline;
+  /** Starts the `timeoutMs` of a call. */
+  readonly startCallDeadline: StartDeadline;
+}

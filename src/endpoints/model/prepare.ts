@@ -1,0 +1,89 @@
+import { objectOf } from '../../base/json.js';
+import { memberValue, writeDocument } from '../../base/json-document.js';
+import type { Call } from '../../call/call.js';
+import { passesResponses } from '../../config/models.js';
+import { checkReferences } from '../../stores/ownership.js';
+import { readMetadata } from '../../wire/members.js';
+import { MODEL_ENDPOINTS } from '../../wire/model-endpoint.js';
+import { previousResponseNotFound, unsupportedParameter } from '../../wire/request-errors.js';
+import { chatBodyOf } from '../../wire/responses/chat-body.js';
+import { itemNotFound } from '../../wire/responses/errors.js';
+import { inputItemsOf, itemReferences } from '../../wire/responses/items.js';
+import { queuedResponse, responseHead } from '../../wire/responses/object.js';
+import { type ResponsesRequest, readResponsesRequest } from '../../wire/responses/request.js';
+import { conversationUpTo, findResponse, itemsById } from '../responses/stored.js';
+import { passedResponse, translatedResponse } from '../responses/views.js';
+import { readObject } from './read-call.js';
+import { storedCompletion } from './stored-completions.js';
+
+/** Whether a call needs more than its bytes: an ordinary completion is made without waiting for anything. */
+export function needsPreparing({ endpoint, document, hasReferences, upstream }: Call): boolean {
+  if (endpoint.operation === 'responses' || document.members.has('store')) return true;
+  return upstream.forward !== undefined && hasReferences;
+}
+
+/**
+ * Turns the request that was read into the one to be sent, and sets how its answer is shown.
+ * @throws {GatewayError} 400 or 404 for objects that the call refers to and its owner does not have, 404 for an operation
+ * that the model does not offer.
+ */
+export async function prepare(call: Call): Promise<void> {
+  const { exchange, plan, upstream, endpoint } = call;
+  const { config } = exchange.state;
+  const body = call.body ?? objectOf(call.document.bytes);
+  call.body = undefined;
+  // An upstream keeps objects for all; here each is somebody's.
+  if (upstream.forward !== undefined && call.hasReferences) await checkReferences(config, plan.owner, body);
+  // Of members standing twice inside, the upstream gets the ones that were looked at.
+  if (call.hasReferences) call.document = writeDocument(body);
+  call.readsMore = call.hasReferences;
+  if (endpoint.operation !== 'responses') {
+    const isStored = endpoint.operation === 'chat.completions' && memberValue(call.document, 'store') === true;
+    if (!isStored) return;
+    readMetadata(body.metadata);
+    call.view = storedCompletion(call);
+    return;
+  }
+  const request = readResponsesRequest(body);
+  if (passesResponses(call.model, upstream)) await preparePassed(call, request);
+  else await prepareTranslated(call, request);
+  call.isBackground = request.background;
+}
+
+async function preparePassed(call: Call, request: ResponsesRequest): Promise<void> {
+  const { owner } = call.plan;
+  const { config } = call.exchange.state;
+  const { previousResponseId, body } = request;
+  if (body.conversation !== undefined && body.conversation !== null) {
+    throw unsupportedParameter("Unsupported parameter: 'conversation'. Use 'previous_response_id'.", 'conversation');
+  }
+  if (previousResponseId !== undefined) {
+    const previous = await findResponse(config, owner, previousResponseId);
+    // The upstream knows a response that was made here as little as another's.
+    if (previous?.kind !== 'passed') throw previousResponseNotFound(previousResponseId);
+  }
+  const referred = itemReferences(request);
+  const own = new Set((await itemsById(config, owner, referred)).map(({ id }) => id));
+  const foreign = referred.find((id) => !own.has(id));
+  if (foreign !== undefined) throw itemNotFound(foreign);
+  call.view = passedResponse(call, request);
+  call.readsMore ||= previousResponseId !== undefined || referred.length > 0;
+}
+
+async function prepareTranslated(call: Call, request: ResponsesRequest): Promise<void> {
+  const { exchange, plan } = call;
+  const { config } = exchange.state;
+  const { previousResponseId } = request;
+  const priorItems =
+    previousResponseId === undefined ? [] : await conversationUpTo(config, plan.owner, previousResponseId);
+  const known = { priorItems, referredItems: await itemsById(config, plan.owner, itemReferences(request)) };
+  // Usage is the gateway's to ask for, as with every stream.
+  const { stream_options: _, ...chatBody } = chatBodyOf(request, known);
+  call.endpoint = MODEL_ENDPOINTS['chat.completions'];
+  call.replaceRead(readObject(call.endpoint, chatBody));
+  call.readsMore = call.hasReferences;
+  const head = responseHead(exchange.requestId, request, config.clock.wallMs());
+  const input = inputItemsOf(request, head.id, known);
+  const queued = request.background ? queuedResponse(head) : undefined;
+  call.view = translatedResponse(call, { head, input, queued });
+}

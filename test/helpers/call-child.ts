@@ -1,0 +1,69 @@
+// A process of its own with V8's own functions: how a `Call` is held in memory, and the garbage that a warm call makes.
+import assert from 'node:assert/strict';
+import { createCancellation, createGateway, type GatewayRequest, memoryKeys, type Upstream } from 'megallm-middleware';
+import { Call } from '../../src/call/call.js';
+import { wholeChat } from './chat-answers.js';
+
+const SECRET = 'sk-path-0123456789abcdef0123456789abcdef';
+const CALLS = 500;
+const SPANS = 5;
+const WARM_UP = 3_000;
+
+const body = Buffer.from(
+  JSON.stringify({ model: 'gpt-4o', messages: [{ role: 'user', content: 'Say hello. '.repeat(80) }] }),
+);
+const answer = Buffer.from(
+  JSON.stringify(
+    wholeChat('Hello. '.repeat(120), { usage: { prompt_tokens: 300, completion_tokens: 240, total_tokens: 540 } }),
+  ),
+);
+const headers = { 'content-type': 'application/json', authorization: `Bearer ${SECRET}` };
+let latest: unknown;
+const upstream: Upstream = {
+  name: 'instant',
+  send(call) {
+    latest = call.cancellation;
+    return Promise.resolve({ kind: 'whole', body: answer });
+  },
+};
+const limits = { requestsPerMinute: 1e9, tokensPerMinute: 1e12, concurrency: 1e5 };
+const gateway = createGateway({
+  upstream,
+  keys: memoryKeys([{ secret: SECRET, id: 'path', limits }]),
+  environment: {},
+});
+
+async function callOnce(): Promise<void> {
+  const request: GatewayRequest = {
+    method: 'POST',
+    url: '/v1/chat/completions',
+    headers,
+    signal: createCancellation(),
+    body: { parsed: body },
+    native: undefined,
+  };
+  const response = await gateway.handle(request);
+  assert.ok(response?.status === 200 && response.body instanceof Uint8Array && response.body.length > 500);
+}
+
+function heldBytes(): number {
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+async function run(calls: number): Promise<void> {
+  for (let call = 0; call < calls; call += 1) await callOnce();
+}
+
+await run(WARM_UP);
+const readings: number[] = [];
+for (let span = 0; span < SPANS; span += 1) {
+  globalThis.gc?.();
+  const before = heldBytes();
+  await run(CALLS);
+  readings.push((heldBytes() - before) / CALLS);
+}
+readings.sort((one, other) => one - other);
+assert.ok(latest instanceof Call, 'a call is its own cancellation');
+const hasFastProperties: unknown = new Function('object', 'return %HasFastProperties(object)')(latest);
+console.log(JSON.stringify({ hasFastProperties, bytesPerCall: Math.round(readings[SPANS >> 1] ?? 0) }));
