@@ -1,3 +1,4 @@
+import { isPending } from './base/awaitable.js';
 import { holdProcess } from './base/clock.js';
 import { shuttingDown, unknownUrl } from './base/errors.js';
 import { respondFailure } from './call/failure.js';
@@ -9,7 +10,6 @@ import { findRoute, ownPath } from './endpoints/find-route.js';
 import { batchMeter } from './endpoints/forward/batches.js';
 import { replayed } from './endpoints/replay.js';
 import { checkAdmin } from './endpoints/reports/admin.js';
-import type { Route } from './endpoints/route.js';
 import { type CorsOptions, crossOrigin, preflight } from './http/cors.js';
 import type { GatewayRequest, GatewayResponse } from './http/exchange.js';
 import { respondError } from './http/respond.js';
@@ -55,7 +55,12 @@ export function createGateway(options?: GatewayOptions): Gateway {
     try {
       if (state.closed !== undefined) throw shuttingDown();
       const route = findRoute(exchange);
-      exchange.key = await callerOf(exchange, route);
+      if (route.opens === 'admin') checkAdmin(exchange);
+      else {
+        const authenticating = authenticate(request, config);
+        exchange.key = isPending(authenticating) ? await authenticating : authenticating;
+      }
+      if (exchange.key !== undefined) exchange.phases.mark('auth');
       return await replayed(exchange, route);
     } catch (error) {
       return respondFailure(error, exchange);
@@ -70,17 +75,6 @@ export function createGateway(options?: GatewayOptions): Gateway {
       return state.closed;
     },
   };
-}
-
-/** The key that opens a route, or `undefined` where the admin's secret does. @throws {GatewayError} 401 for any other. */
-async function callerOf(exchange: Exchange, { opens }: Route): Promise<ApiKey | undefined> {
-  if (opens === 'admin') {
-    checkAdmin(exchange);
-    return undefined;
-  }
-  const key = await authenticate(exchange.request, exchange.state.config);
-  exchange.phases.mark('auth');
-  return key;
 }
 
 /** The gateway itself, or a new one of these options: what adapters take. */

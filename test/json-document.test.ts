@@ -47,12 +47,26 @@ describe('parseDocument', () => {
         const { value, members, bytes } = document(text);
         assert.deepEqual(value, JSON.parse(text));
         assert.deepEqual([...members.keys()].sort(), Object.keys(object).sort());
-        for (const [name, { start, end }] of members) {
+        for (const name of members.keys()) {
+          const { start, end } = members.get(name) ?? { start: 0, end: 0 };
           assert.deepEqual(JSON.parse(bytes.toString('utf8', start, end)), value[name]);
         }
       }),
       runs(200),
     );
+  });
+
+  it('finds each of many members, whatever the length of their names, and notices every second one', () => {
+    for (const count of [1, 12, 15, 16, 17, 18, 40, 300]) {
+      const names = Array.from({ length: count }, (_, index) => `${index}${'n'.repeat(index % 30)}`);
+      const members = names.map((name, index) => `${JSON.stringify(name)}:${index}`);
+      const found = document(`{${members.join()}}`);
+      assert.deepEqual([...found.members.keys()], names);
+      assert.equal(found.members.size, count);
+      assert.equal(found.members.has('absent'), false);
+      for (const [index, name] of names.entries()) assert.equal(memberValue(found, name), index);
+      for (const again of members) assert.equal(reason(`{${members.join()},${again}}`), 'duplicate');
+    }
   });
 
   it('outlines the same shape, names the same texts and counts the same bytes, whatever they are written in', () => {
@@ -226,7 +240,9 @@ describe('replaceMembers', () => {
         const before = document(JSON.stringify(object, null, space));
         const after = document(replaceMembers(before, changes as JsonObject).toString());
         assert.deepEqual(after.value, JSON.parse(JSON.stringify({ ...object, ...changes })));
-        for (const [name, span] of before.members) {
+        for (const name of before.members.keys()) {
+          const span = before.members.get(name);
+          assert.ok(span);
           if (Object.hasOwn(changes, name)) continue;
           const kept = after.members.get(name);
           assert.ok(kept);

@@ -1,4 +1,5 @@
 // Compiles everything once and runs the test files given, or all of `test/`, in few processes: a group of files in each.
+// The environment variable `MEGALLM_DEPTH` says how far they go: see test/helpers/depth.ts.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';

@@ -10,11 +10,6 @@ export function isPending<T>(value: Awaitable<T>): value is PromiseLike<T> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
-/** Calls `next` with the value: now if it is there, else when it comes. */
-export function whenReady<T, R>(value: Awaitable<T>, next: (value: T) => Awaitable<R>): Awaitable<R> {
-  return isPending(value) ? value.then(next) : next(value);
-}
-
 /** The value of `call`; an error that it throws, now or later, goes to `failed`. */
 export function guarded<T>(call: () => Awaitable<T>, failed: (error: unknown) => T): Awaitable<T> {
   try {

@@ -21,25 +21,32 @@ export interface CancellationSource extends Cancellation {
 
 /** Makes a cancellation. Its listeners are called once, in the order in which they were added, and must not throw. */
 export function createCancellation(): CancellationSource {
-  const listeners: (() => void)[] = [];
-  const source = {
-    aborted: false,
-    reason: undefined as Error | undefined,
-    addEventListener(_type: 'abort', listener: () => void) {
-      listeners.push(listener);
-    },
-    removeEventListener(_type: 'abort', listener: () => void) {
-      const at = listeners.indexOf(listener);
-      if (at !== -1) listeners.splice(at, 1);
-    },
-    abort(reason: Error) {
-      if (source.aborted) return;
-      source.aborted = true;
-      source.reason = reason;
-      for (const listener of listeners.splice(0)) listener();
-    },
-  };
-  return source;
+  return new PlainCancellation();
+}
+
+class PlainCancellation implements CancellationSource {
+  aborted = false;
+  reason: Error | undefined = undefined;
+  private listeners: (() => void)[] | undefined = undefined;
+
+  addEventListener(_type: 'abort', listener: () => void): void {
+    if (this.listeners === undefined) this.listeners = [listener];
+    else this.listeners.push(listener);
+  }
+
+  removeEventListener(_type: 'abort', listener: () => void): void {
+    const at = this.listeners?.indexOf(listener) ?? -1;
+    if (at !== -1) this.listeners?.splice(at, 1);
+  }
+
+  abort(reason: Error): void {
+    if (this.aborted) return;
+    this.aborted = true;
+    this.reason = reason;
+    const { listeners } = this;
+    this.listeners = undefined;
+    if (listeners !== undefined) for (const listener of listeners) listener();
+  }
 }
 
 /** The reason of a cancellation, as an `Error` even where a host's own signal gives none. */
@@ -102,15 +109,14 @@ export function orAborted<T>(promise: Promise<T>, signal: Cancellation): Promise
   return new Promise((resolve, reject) => {
     const onAbort = (): void => reject(signal.reason);
     if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort);
-    const release = (): void => signal.removeEventListener('abort', onAbort);
+    else signal.addEventListener('abort', onAbort);
     promise.then(
       (value) => {
-        release();
+        signal.removeEventListener('abort', onAbort);
         resolve(value);
       },
       (error) => {
-        release();
+        signal.removeEventListener('abort', onAbort);
         reject(error);
       },
     );

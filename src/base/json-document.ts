@@ -1,12 +1,21 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { isJsonObject, type Json, type JsonObject } from './json.js';
-import { hasGoodStrings, type JsonBounds, type JsonRefusal, refused, type Span, scanTopLevel } from './json-scan.js';
+import {
+  hasGoodStrings,
+  type JsonBounds,
+  type JsonMembers,
+  type JsonRefusal,
+  Members,
+  refused,
+  type Span,
+  scanTopLevel,
+} from './json-scan.js';
 
 /** A JSON object in the bytes in which it arrived, so that a change of one member need not rebuild the rest. */
 export interface JsonDocument {
   readonly bytes: Buffer;
   /** The place of each top-level member's value in `bytes`. */
-  readonly members: ReadonlyMap<string, Span>;
+  readonly members: JsonMembers;
   /** The object that the bytes were written from; `undefined` for bytes that came from elsewhere. */
   readonly object?: JsonObject;
 }
@@ -34,6 +43,8 @@ export const ANSWER_BOUNDS: JsonBounds = { maxDepth: 128, maxKeys: 5_000_000, ma
 
 /** Part of every name that leads to a prototype, unless it is spelt with escapes. */
 const PROTO = 'proto';
+const ESCAPE = /\\u/;
+const OPENING_BRACE = 0x7b;
 
 /**
  * Parses one JSON object: UTF-8 strictly, a byte order mark skipped, within bounds, no member twice at the top level,
@@ -48,11 +59,11 @@ export function parseDocument(
   const bytes = withoutByteOrderMark(input);
   const text = bytes.toString('latin1');
   const members = scanTopLevel(text, bounds);
-  if (!(members instanceof Map))
-    return isTolerable(members, bounds) ? parseDocument(withLast(bytes), bounds, texts) : members;
+  if (!(members instanceof Members))
+    return isTolerable(members, bounds) ? parseDocument(withLast(bytes), bounds) : members;
   if (!isUtf8(bytes)) return refused('syntax');
   // Not `includes`, which takes four times as long where there are many backslashes.
-  const hasEscapes = /\\u/.test(text);
+  const hasEscapes = ESCAPE.test(text);
   // Outside ASCII, JSON has nothing but text: the grammar of the bytes is that of the characters.
   const isDecoded = hasEscapes || texts === 'decoded' || isAscii(bytes);
   let parsed: unknown;
@@ -73,7 +84,7 @@ export function parseDocument(
 
 /** The document of an object of our own, written once: its members' places are noted as they are written. */
 export function writeDocument(object: JsonObject): JsonDocument {
-  const members = new Map<string, Span>();
+  const members = new Members();
   const written: string[] = [];
   let at = 1;
   for (const [name, value] of Object.entries(object)) {
@@ -82,18 +93,26 @@ export function writeDocument(object: JsonObject): JsonDocument {
     const text = JSON.stringify(value);
     const start = at + Buffer.byteLength(before);
     at = start + Buffer.byteLength(text);
-    members.set(name, { start, end: at });
+    members.add({ name, start, end: at });
     written.push(before + text);
   }
   return { bytes: Buffer.from(`{${written.join('')}}`), members, object };
 }
 
-/** Finds the top-level members of one JSON object without parsing it, for a reader of only a few of them. */
-export function scanDocument(input: Uint8Array, bounds: JsonBounds): JsonDocument | JsonRefusal {
+/**
+ * Finds the top-level members of one JSON object without parsing it, for a reader of only a few of them.
+ * @param wanted their names; all by default.
+ */
+export function scanDocument(
+  input: Uint8Array,
+  bounds: JsonBounds,
+  wanted?: ReadonlySet<string>,
+): JsonDocument | JsonRefusal {
   const bytes = withoutByteOrderMark(input);
   const text = bytes.toString('latin1');
-  const members = scanTopLevel(text, bounds);
-  if (!(members instanceof Map)) return isTolerable(members, bounds) ? scanDocument(withLast(bytes), bounds) : members;
+  const members = scanTopLevel(text, bounds, wanted);
+  if (!(members instanceof Members))
+    return isTolerable(members, bounds) ? scanDocument(withLast(bytes), bounds) : members;
   return isUtf8(bytes) && hasGoodStrings(text) ? { bytes, members } : refused('syntax');
 }
 
@@ -132,33 +151,45 @@ export function outlinedByteLength({ isDecoded }: JsonOutline, text: string): nu
   return isDecoded ? Buffer.byteLength(text) : text.length;
 }
 
-/**
- * The document with `changes` set and the member `leftOut` removed. All else keeps its bytes; new members come first.
- */
-export function replaceMembers(document: JsonDocument, changes: JsonObject, leftOut?: string): Buffer {
-  const edits: { readonly span: Span; readonly text: string }[] = [];
+/** A text in place of some bytes. */
+interface Edit extends Span {
+  readonly text: string;
+}
+
+/** The document with `changes` set and the member `leftOut` removed. All else keeps its bytes; new members come first. */
+export function replaceMembers({ bytes, members }: JsonDocument, changes: JsonObject, leftOut?: string): Buffer {
+  const edits: Edit[] = [];
   let added = '';
-  for (const [name, value] of Object.entries(changes)) {
-    const span = document.members.get(name);
-    if (span !== undefined) edits.push({ span, text: JSON.stringify(value) });
-    else added += `${JSON.stringify(name)}:${JSON.stringify(value)},`;
+  for (const name of Object.keys(changes)) {
+    const span = members.get(name);
+    const text = JSON.stringify(changes[name]);
+    if (span === undefined) added += `${JSON.stringify(name)}:${text},`;
+    else edits.push({ start: span.start, end: span.end, text });
   }
-  const gone = leftOut === undefined ? undefined : document.members.get(leftOut);
-  if (gone !== undefined) edits.push({ span: wholeMember(document.bytes, gone), text: '' });
-  edits.sort((a, b) => a.span.start - b.span.start);
-  const pieces: Buffer[] = [];
-  let from = 0;
   if (added !== '') {
-    from = document.bytes.indexOf(0x7b) + 1;
-    const inside = document.members.size === 0 ? added.slice(0, -1) : added;
-    pieces.push(document.bytes.subarray(0, from), Buffer.from(inside));
+    const start = bytes.indexOf(OPENING_BRACE) + 1;
+    edits.push({ start, end: start, text: members.size === 0 ? added.slice(0, -1) : added });
   }
-  for (const { span, text } of edits) {
-    pieces.push(document.bytes.subarray(from, span.start), Buffer.from(text));
-    from = span.end;
+  const gone = leftOut === undefined ? undefined : members.get(leftOut);
+  if (gone !== undefined) edits.push({ ...wholeMember(bytes, gone), text: '' });
+  return editedBytes(bytes, edits);
+}
+
+/** One copy, of the right size from the beginning. */
+function editedBytes(bytes: Buffer, edits: Edit[]): Buffer {
+  edits.sort((one, other) => one.start - other.start);
+  let size = bytes.length;
+  for (const { start, end, text } of edits) size += Buffer.byteLength(text) - (end - start);
+  const edited = Buffer.allocUnsafe(size);
+  let from = 0;
+  let at = 0;
+  for (const { start, end, text } of edits) {
+    at += bytes.copy(edited, at, from, start);
+    at += edited.write(text, at);
+    from = end;
   }
-  pieces.push(document.bytes.subarray(from));
-  return Buffer.concat(pieces);
+  bytes.copy(edited, at, from);
+  return edited;
 }
 
 /** The span of a whole member with one comma: from the comma before its name, or else to the comma after its value. */

@@ -1,3 +1,4 @@
+import { type Awaitable, isPending } from '../base/awaitable.js';
 import { causeOf, GatewayError, unavailable } from '../base/errors.js';
 import type { Config } from '../config/config.js';
 import { admit, look } from '../limits/admit.js';
@@ -37,13 +38,18 @@ export function usualOutputTokens(
  * Reserves everything that a call may use.
  * @throws {GatewayError} 503 when the limiter fails.
  */
-export async function reserveCall(access: LimiterAccess, demand: Demand): Promise<AdmitResult> {
+export function reserveCall(access: LimiterAccess, demand: Demand): Awaitable<AdmitResult> {
   try {
-    return await admit(access, demand);
+    const result = admit(access, demand);
+    return isPending(result) ? result.then(undefined, limiterFailure) : result;
   } catch (error) {
-    if (error instanceof GatewayError) throw error;
-    throw unavailable('limiter_unavailable', 'Limits cannot be checked right now. Please retry.', causeOf(error));
+    return limiterFailure(error);
   }
+}
+
+function limiterFailure(error: unknown): never {
+  if (error instanceof GatewayError) throw error;
+  throw unavailable('limiter_unavailable', 'Limits cannot be checked right now. Please retry.', causeOf(error));
 }
 
 /** Contents of the buckets, for the headers of an error; a store that fails here costs only the headers. */

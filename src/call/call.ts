@@ -7,7 +7,7 @@ import { checkOffered, findModel, type Model } from '../config/models.js';
 import type { GatewayResponse } from '../http/exchange.js';
 import { remainingBefore } from '../limits/admit.js';
 import type { KeyPlan } from '../limits/key-plan.js';
-import type { Admission, Ceiling, Demand, Reservation, Slot } from '../limits/limiter-store.js';
+import type { Admission, AdmitResult, Ceiling, Demand, Reservation, Slot } from '../limits/limiter-store.js';
 import { worstCostNanoUsd } from '../models/pricing.js';
 import type { OutgoingCall } from '../upstreams/answer.js';
 import { type DrainBounds, drainBounds, type Upstream } from '../upstreams/upstream.js';
@@ -178,7 +178,7 @@ export class Call implements OutgoingCall, Demand, Running {
   private startDrain: (() => void) | undefined = undefined;
 
   // Settled.
-  private ended: Promise<UsageRecord> | undefined = undefined;
+  private ended: Awaitable<UsageRecord> | undefined = undefined;
   private stopping: CallEnd | undefined = undefined;
   private isWithdrawn = false;
   private isSettled = false;
@@ -310,33 +310,10 @@ export class Call implements OutgoingCall, Demand, Running {
    * Reserves what the call may use and writes down that it begins. No upstream is asked before that.
    * @throws {GatewayError} 403, 429 or 503, or what ended the call meanwhile.
    */
-  async admit(): Promise<void> {
-    const { state, phases } = this.exchange;
+  admit(): Awaitable<void> {
     this.weigh();
-    const result = await reserveCall(state.access, this);
-    if (result.kind === 'refused') {
-      this.remaining = result.refusal.refused.verdict.remaining;
-      throw result.refusal.error;
-    }
-    const { admission } = result;
-    this.remaining = admission.verdict.remaining;
-    // A limiter may have taken its time.
-    if (state.closed !== undefined || this.client.aborted) {
-      await giveBack(state, this, admission.reservation);
-      throw shuttingDown();
-    }
-    phases.mark('admit');
-    const start = this.open(admission);
-    this.exchange.onCall?.(this);
-    if (this.plan.shadows.length > 0) void this.holdShadow(start, admission);
-    const written = recordStart(state.config, start);
-    if (isPending(written)) {
-      // A failure is told where it is awaited.
-      this.opened = written.then(undefined, () => {});
-      await written;
-    }
-    this.isRecorded = true;
-    if (this.aborted) throw this.reason;
+    const result = reserveCall(this.exchange.state.access, this);
+    return isPending(result) ? result.then((answer) => this.takeVerdict(answer)) : this.takeVerdict(result);
   }
 
   /** From now on tokens are being used: a client that leaves pays for what it asked. */
@@ -397,21 +374,19 @@ export class Call implements OutgoingCall, Demand, Running {
    * Ends the call: limits and usage become what they truly were. Once; later ends change nothing. The one way in which a
    * call is settled.
    */
-  end(how: CallEnd): Promise<UsageRecord> {
+  end(how: CallEnd): Awaitable<UsageRecord> {
     this.ended ??= this.settle(this.stopping ?? how);
     return this.ended;
   }
 
   /** Ends a call whose whole answer is there. @returns the headers of the answer. */
-  async complete(): Promise<string[]> {
+  complete(): Awaitable<string[]> {
     const ended = this.end('ok');
-    const record = await ended;
-    this.exchange.phases.mark('settle');
-    return this.headers(record);
+    return isPending(ended) ? ended.then((record) => this.completed(record)) : this.completed(ended);
   }
 
   /** Ends a call whose answer did not begin. */
-  endFailed(error: unknown): Promise<UsageRecord> {
+  endFailed(error: unknown): Awaitable<UsageRecord> {
     const how = this.aborted ? 'failed' : 'refused';
     // An answer that was refused half read would hold its connection, and the upstream its work.
     this.abort(toGatewayError(error));
@@ -476,8 +451,8 @@ export class Call implements OutgoingCall, Demand, Running {
   }
 
   addEventListener(_type: 'abort', listener: () => void): void {
-    this.listeners ??= [];
-    this.listeners.push(listener);
+    if (this.listeners === undefined) this.listeners = [listener];
+    else this.listeners.push(listener);
   }
 
   removeEventListener(_type: 'abort', listener: () => void): void {
@@ -513,6 +488,37 @@ export class Call implements OutgoingCall, Demand, Running {
     const isNext = to === 'settled' ? this.start !== undefined : NEXT[state] === to;
     if (!isNext) throw new Error(`Expected a call that is ${state} to become ${NEXT[state]}, not ${to}`);
     this.state = to;
+  }
+
+  private takeVerdict(result: AdmitResult): Awaitable<void> {
+    const { state, phases } = this.exchange;
+    if (result.kind === 'refused') {
+      this.remaining = result.refusal.refused.verdict.remaining;
+      throw result.refusal.error;
+    }
+    const { admission } = result;
+    this.remaining = admission.verdict.remaining;
+    // A limiter may have taken its time.
+    if (state.closed !== undefined || this.client.aborted) return this.turnAway(admission);
+    phases.mark('admit');
+    const start = this.open(admission);
+    this.exchange.onCall?.(this);
+    if (this.plan.shadows.length > 0) void this.holdShadow(start, admission);
+    const written = recordStart(state.config, start);
+    if (!isPending(written)) return this.startRecorded();
+    // A failure is told where it is awaited.
+    this.opened = written.then(undefined, () => {});
+    return written.then(() => this.startRecorded());
+  }
+
+  private async turnAway({ reservation }: Admission): Promise<never> {
+    await giveBack(this.exchange.state, this, reservation);
+    throw shuttingDown();
+  }
+
+  private startRecorded(): void {
+    this.isRecorded = true;
+    if (this.aborted) throw this.reason;
   }
 
   /** Takes charge of the reservation. */
@@ -572,7 +578,12 @@ export class Call implements OutgoingCall, Demand, Running {
     return true;
   }
 
-  private async settle(how: CallEnd): Promise<UsageRecord> {
+  private completed(record: UsageRecord): string[] {
+    this.exchange.phases.mark('settle');
+    return this.headers(record);
+  }
+
+  private settle(how: CallEnd): Awaitable<UsageRecord> {
     const { start, admission, exchange } = this;
     if (start === undefined || admission === undefined) throw new Error('Expected a call that ends to be admitted');
     this.advance('settled');
@@ -583,9 +594,13 @@ export class Call implements OutgoingCall, Demand, Running {
     this.used = used;
     this.learn(record, admission);
     const told = settleCall(exchange.state, admission, { record, used, opened: this.opened });
-    if (isPending(told)) await told;
-    exchange.state.running.delete(this);
-    exchange.state.config.hooks.onFinish(record);
+    return isPending(told) ? told.then(() => this.settled(record)) : this.settled(record);
+  }
+
+  private settled(record: UsageRecord): UsageRecord {
+    const { running, config } = this.exchange.state;
+    running.delete(this);
+    config.hooks.onFinish(record);
     this.tellSettled(record);
     return record;
   }

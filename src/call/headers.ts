@@ -6,6 +6,14 @@ import type { Exchange } from './state.js';
 const MAX_HEADER_INTEGER = 2_147_483_647;
 const MINUTE_MS = 60_000;
 
+/** Measures that are shown, with the names of their headers. */
+const SHOWN = (['requests', 'tokens'] as const).map((measure) => ({
+  measure,
+  limit: `x-ratelimit-limit-${measure}`,
+  left: `x-ratelimit-remaining-${measure}`,
+  reset: `x-ratelimit-reset-${measure}`,
+}));
+
 /** The ceilings in force and the contents of their buckets. */
 export interface LimitState {
   readonly ceilings: readonly Ceiling[];
@@ -19,17 +27,17 @@ export interface LimitState {
  */
 export function limitHeaders({ ceilings, remaining }: LimitState): string[] {
   const headers: string[] = [];
-  for (const measure of ['requests', 'tokens'] as const) {
-    let least: { readonly capacity: number; readonly left: number } | undefined;
-    for (const [index, ceiling] of ceilings.entries()) {
-      if (ceiling.measure !== measure) continue;
-      const left = remaining[index] ?? 0;
-      if (least === undefined || left < least.left) least = { capacity: ceiling.capacity, left };
+  for (const { measure, limit, left, reset } of SHOWN) {
+    let capacity: number | undefined;
+    let least = Number.POSITIVE_INFINITY;
+    for (let index = 0; index < ceilings.length; index += 1) {
+      const held = remaining[index] ?? 0;
+      if (ceilings[index]?.measure !== measure || held >= least) continue;
+      least = held;
+      capacity = ceilings[index]?.capacity;
     }
-    if (least === undefined) continue;
-    headers.push(`x-ratelimit-limit-${measure}`, integer(least.capacity));
-    headers.push(`x-ratelimit-remaining-${measure}`, integer(least.left));
-    headers.push(`x-ratelimit-reset-${measure}`, untilFull(least.capacity, least.left));
+    if (capacity === undefined) continue;
+    headers.push(limit, integer(capacity), left, integer(least), reset, untilFull(capacity, least));
   }
   return headers;
 }

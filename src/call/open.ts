@@ -1,4 +1,4 @@
-import { type Awaitable, guarded, isPending } from '../base/awaitable.js';
+import { type Awaitable, isPending } from '../base/awaitable.js';
 import { causeOf, unavailable } from '../base/errors.js';
 import type { Config } from '../config/config.js';
 import { reserve } from '../limits/admit.js';
@@ -20,12 +20,16 @@ export function checkRoom({ config, running }: Pick<GatewayState, 'config' | 'ru
  * @throws {GatewayError} 503 when the ledger fails.
  */
 export function recordStart({ usage }: { readonly usage: UsageStore }, start: UsageStart): Awaitable<void> {
-  return guarded(
-    () => usage.open(start),
-    (error) => {
-      throw unavailable('ledger_unavailable', 'Usage cannot be recorded right now. Please retry.', causeOf(error));
-    },
-  );
+  try {
+    const written = usage.open(start);
+    return isPending(written) ? written.then(undefined, ledgerFailure) : written;
+  } catch (error) {
+    return ledgerFailure(error);
+  }
+}
+
+function ledgerFailure(error: unknown): never {
+  throw unavailable('ledger_unavailable', 'Usage cannot be recorded right now. Please retry.', causeOf(error));
 }
 
 /**

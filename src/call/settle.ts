@@ -103,13 +103,31 @@ function nothingOf({ draws }: Reservation): number[] {
 }
 
 /** Tells a store of an end, and again later where the store does not take it: that costs the client nothing. */
-function tell(
-  { config, unsettled }: Books,
-  { requestId, keyId }: CallName,
-  run: () => Awaitable<void>,
-): Awaitable<void> {
-  return guarded(run, (error) => {
-    config.hooks.onError(error, { requestId, keyId });
-    unsettled.add({ requestId, keyId, tell: run });
-  });
+function tell(books: Books, name: CallName, run: () => Awaitable<void>): Awaitable<void> {
+  try {
+    const told = run();
+    return isPending(told) ? orTellLater(told, books, { name, run }) : told;
+  } catch (error) {
+    return tellLater(error, books, { name, run });
+  }
+}
+
+async function orTellLater(told: PromiseLike<void>, books: Books, untaken: Untaken): Promise<void> {
+  try {
+    await told;
+  } catch (error) {
+    tellLater(error, books, untaken);
+  }
+}
+
+/** An end that a store did not take. */
+interface Untaken {
+  readonly name: CallName;
+  readonly run: () => Awaitable<void>;
+}
+
+function tellLater(error: unknown, { config, unsettled }: Books, { name, run }: Untaken): void {
+  const { requestId, keyId } = name;
+  config.hooks.onError(error, { requestId, keyId });
+  unsettled.add({ requestId, keyId, tell: run });
 }

@@ -89,10 +89,11 @@ export function gatewayState(config: Config, batches: BatchMeter): GatewayState 
 /** Twenty digits of chance tell gateways apart, twelve count. */
 function requestIds(): () => string {
   const prefix = `req_${randomBytes(10).toString('hex')}`;
-  let count = 0;
+  // Always of twelve digits.
+  let count = 0x100000000000;
   return () => {
     count += 1;
-    return prefix + count.toString(16).padStart(12, '0');
+    return prefix + count.toString(16);
   };
 }
 

@@ -18,7 +18,7 @@ const DESCRIBING = ['content-type', 'content-disposition', 'content-length'];
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 /** Names and values in turn. A list that is passed to a `respond…` function belongs to the answer from then on. */
-export type HeaderList = string[];
+type HeaderList = string[];
 
 /** A whole JSON answer. */
 export function respondJson(body: string | Uint8Array, headers: HeaderList): GatewayResponse {

@@ -1,4 +1,4 @@
-import { guarded, isPending } from '../base/awaitable.js';
+import { type Awaitable, guarded, isPending } from '../base/awaitable.js';
 import type { Clock } from '../base/clock.js';
 import { causeOf, GatewayError, unavailable } from '../base/errors.js';
 import type { GatewayRequest } from '../http/exchange.js';
@@ -6,6 +6,7 @@ import { invalidRequest } from '../wire/request-errors.js';
 import type { ApiKey, Identify, KeyStore } from './key-store.js';
 import { hashSecret, isWellFormedSecret } from './secret.js';
 
+const BEARER = /^bearer +/i;
 const AUTHENTICATE = { 'www-authenticate': 'Bearer realm="OpenAI API"' };
 
 export interface AuthenticateOptions {
@@ -19,17 +20,34 @@ export interface AuthenticateOptions {
  * @throws {GatewayError} 401; the same for malformed, unknown, expired and revoked keys. 400 for two different secrets.
  * 503 when the store fails.
  */
-export async function authenticate(request: GatewayRequest, options: AuthenticateOptions): Promise<ApiKey> {
-  const { identify, keys, clock } = options;
-  const identifying = identify?.(request);
+export function authenticate(request: GatewayRequest, options: AuthenticateOptions): Awaitable<ApiKey> {
+  return options.identify === undefined ? bySecret(request, options) : byHost(options.identify, request, options);
+}
+
+/** Asks the host first, and the key store about whom the host does not know. */
+async function byHost(identify: Identify, request: GatewayRequest, options: AuthenticateOptions): Promise<ApiKey> {
+  const identifying = identify(request);
   const identified = isPending(identifying) ? await identifying : identifying;
   // Hosts without types say `null` for nobody.
-  if (identified !== undefined && identified !== null && !isExpired(identified, clock)) return identified;
-  const secret = presentedSecret(request.headers);
+  if (identified !== undefined && identified !== null && !isExpired(identified, options.clock)) return identified;
+  return bySecret(request, options);
+}
+
+/** Finds the key of the presented secret, without a promise where the store knows it at once. */
+function bySecret({ headers }: GatewayRequest, { keys, clock }: AuthenticateOptions): Awaitable<ApiKey> {
+  const secret = presentedSecret(headers);
   if (secret === undefined) throw missingKey();
   if (!isWellFormedSecret(secret)) throw wrongKey(secret);
   const finding = guarded(() => keys.find(hashSecret(secret)), storeFailure);
-  const key = isPending(finding) ? await finding : finding;
+  return isPending(finding) ? later(finding, secret, clock) : checked(finding, secret, clock);
+}
+
+async function later(finding: PromiseLike<ApiKey | undefined>, secret: string, clock: Clock): Promise<ApiKey> {
+  return checked(await finding, secret, clock);
+}
+
+function checked(key: ApiKey | undefined, secret: string, clock: Clock): ApiKey {
+  // Stores without types say `null` for none.
   if (key === undefined || key === null || isExpired(key, clock)) throw wrongKey(secret);
   return key;
 }
@@ -46,7 +64,7 @@ function presentedSecret(headers: GatewayRequest['headers']): string | undefined
 
 function bearerSecret(authorization: string | undefined): string | undefined {
   if (authorization === undefined) return undefined;
-  const secret = /^bearer +/i.test(authorization) ? authorization.slice('bearer '.length).trim() : '';
+  const secret = BEARER.test(authorization) ? authorization.slice('bearer '.length).trim() : '';
   return secret === '' ? undefined : secret;
 }
 

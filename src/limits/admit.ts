@@ -1,4 +1,4 @@
-import { type Awaitable, guarded, isPending } from '../base/awaitable.js';
+import { type Awaitable, isPending } from '../base/awaitable.js';
 import { drawOf } from './levels.js';
 import type {
   Admission,
@@ -22,32 +22,50 @@ const LEAST_OUTPUT_TOKENS = 16;
  * output ceiling, the reservation shrinks to the room that is left rather than being refused: a small limit must not
  * make a key useless.
  */
-export async function admit(access: LimiterAccess, demand: Demand): Promise<AdmitResult> {
-  const { ceilings } = demand;
-  const { maxOutputTokens, n, model } = demand.asks;
-  const isLimited = ceilings.some(({ measure }) => measure !== 'requests' && measure !== 'inputTokens');
-  let outputTokens = maxOutputTokens ?? defaultCeiling(demand);
+export function admit(access: LimiterAccess, demand: Demand): Awaitable<AdmitResult> {
+  return reserveWith(access, demand, demand.asks.maxOutputTokens ?? defaultCeiling(demand));
+}
 
-  for (;;) {
-    const amounts = amountsOf(demand, outputTokens);
-    const reservation = reservationOf(demand, amounts, access.ttlMs);
-    const reserving = reserve(access, reservation, ceilings, demand);
-    const verdict = isPending(reserving) ? await reserving : reserving;
-    if (verdict.granted) {
-      const outputCeiling = isLimited ? outputTokens : undefined;
-      const answersToLearnFrom = maxOutputTokens === undefined && demand.learnsLength ? n : 0;
-      const admission = { reservation, ceilings, verdict, amounts, outputCeiling, answersToLearnFrom };
-      return { kind: 'admitted', admission };
-    }
-    // Down to the least: a client that would take any answer at all is told the wait for that.
-    const smaller = Math.max(LEAST_OUTPUT_TOKENS, roomIn(demand, verdict.remaining));
-    if (maxOutputTokens !== undefined || !isLimited || smaller >= outputTokens) {
-      const { subject } = demand;
-      const refused = { reservation, verdict, ceilings, model, subject, wallMs: access.wallMs() };
-      return { kind: 'refused', refusal: { error: refusalError(refused), refused } };
-    }
-    outputTokens = smaller;
+/** Reserves with an output ceiling, or a lower one. */
+function reserveWith(access: LimiterAccess, demand: Demand, outputTokens: number): Awaitable<AdmitResult> {
+  const amounts = amountsOf(demand, outputTokens);
+  const reservation = reservationOf(demand, amounts, access.ttlMs);
+  const verdict = reserve(access, reservation, demand.ceilings, demand);
+  const tried = { reservation, amounts, outputTokens };
+  return isPending(verdict)
+    ? verdict.then((answer) => resultOf(access, demand, tried, answer))
+    : resultOf(access, demand, tried, verdict);
+}
+
+/** A reservation that the store was asked for. */
+interface Tried {
+  readonly reservation: Reservation;
+  readonly amounts: Amounts;
+  readonly outputTokens: number;
+}
+
+function resultOf(
+  access: LimiterAccess,
+  demand: Demand,
+  { reservation, amounts, outputTokens }: Tried,
+  verdict: Verdict,
+): Awaitable<AdmitResult> {
+  const { ceilings, asks, subject } = demand;
+  const isOpen = asks.maxOutputTokens === undefined;
+  const isLimited = ceilings.some(({ measure }) => measure !== 'requests' && measure !== 'inputTokens');
+  if (verdict.granted) {
+    const outputCeiling = isLimited ? outputTokens : undefined;
+    const answersToLearnFrom = isOpen && demand.learnsLength ? asks.n : 0;
+    return {
+      kind: 'admitted',
+      admission: { reservation, ceilings, verdict, amounts, outputCeiling, answersToLearnFrom },
+    };
   }
+  // Down to the least: a client that would take any answer at all is told the wait for that.
+  const smaller = Math.max(LEAST_OUTPUT_TOKENS, roomIn(demand, verdict.remaining));
+  if (isOpen && isLimited && smaller < outputTokens) return reserveWith(access, demand, smaller);
+  const refused = { reservation, verdict, ceilings, model: asks.model, subject, wallMs: access.wallMs() };
+  return { kind: 'refused', refusal: { error: refusalError(refused), refused } };
 }
 
 /** Amounts that the buckets hold, taking nothing: for the headers of answers that were never admitted. */
@@ -85,13 +103,26 @@ function ask(
   reservation: Reservation,
   doubted?: Pick<Demand, 'doubt'>,
 ): Awaitable<Verdict> {
-  return guarded(
-    () => store.reserve(reservation, steadyMs()),
-    (error) => {
-      doubted?.doubt(reservation);
-      throw error;
-    },
-  );
+  try {
+    const verdict = store.reserve(reservation, steadyMs());
+    return isPending(verdict) && doubted !== undefined ? orDoubted(verdict, reservation, doubted) : verdict;
+  } catch (error) {
+    doubted?.doubt(reservation);
+    throw error;
+  }
+}
+
+async function orDoubted(
+  asked: PromiseLike<Verdict>,
+  reservation: Reservation,
+  doubted: Pick<Demand, 'doubt'>,
+): Promise<Verdict> {
+  try {
+    return await asked;
+  } catch (error) {
+    doubted.doubt(reservation);
+    throw error;
+  }
 }
 
 /** Reserves again with the ledger's sums, should the store have found a budget that it does not know. */

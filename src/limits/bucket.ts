@@ -103,7 +103,11 @@ export function waitMsOf(
 ): number {
   let drawsMs = 0;
   let slotsMs = 0;
-  for (const [index, draw] of draws.entries()) drawsMs = Math.max(drawsMs, drawWaitMs(draw, draws, found[index], at));
+  let index = 0;
+  for (const draw of draws) {
+    drawsMs = Math.max(drawsMs, drawWaitMs(draw, draws, found[index], at));
+    index += 1;
+  }
   for (const slot of slots) slotsMs = Math.max(slotsMs, slotWaitMs(slot, slots, slotsTaken(slot.name)));
   return drawsMs === 0 || slotsMs === Number.POSITIVE_INFINITY ? slotsMs : drawsMs;
 }

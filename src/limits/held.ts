@@ -13,6 +13,9 @@ interface Line {
   newest: Waiting | undefined;
 }
 
+/** Lines up to which none is removed when it is empty. */
+const MAX_EMPTY_LINES = 8;
+
 /** Granted reservations that nobody settled yet. Every step is O(1) in their number. */
 export interface HeldTable {
   has(id: string): boolean;
@@ -40,11 +43,18 @@ export function heldTable(): HeldTable {
     else if (line !== undefined) line.oldest = newer;
     if (newer !== undefined) newer.older = older;
     else if (line !== undefined) line.newest = older;
-    if (line?.oldest === undefined) lines.delete(reservation.ttlMs);
+    // Most gateways have one line: a map that is emptied and filled again makes a new table each time, 170 bytes.
+    if (line?.oldest === undefined && lines.size > MAX_EMPTY_LINES) lines.delete(reservation.ttlMs);
     // Once one of them is old, the garbage collector takes all that hang on it for alive until its next full run.
     one.older = undefined;
     one.newer = undefined;
     return reservation;
+  }
+
+  function newLine(ttlMs: number): Line {
+    const line = { oldest: undefined, newest: undefined };
+    lines.set(ttlMs, line);
+    return line;
   }
 
   return {
@@ -52,12 +62,10 @@ export function heldTable(): HeldTable {
     take,
     add(reservation, at) {
       const expiresAt = at + reservation.ttlMs;
-      const line = lines.get(reservation.ttlMs) ?? { oldest: undefined, newest: undefined };
+      const line = lines.get(reservation.ttlMs) ?? newLine(reservation.ttlMs);
       const one: Waiting = { reservation, expiresAt, older: line.newest, newer: undefined };
-      if (line.newest === undefined) {
-        line.oldest = one;
-        lines.set(reservation.ttlMs, line);
-      } else line.newest.newer = one;
+      if (line.newest === undefined) line.oldest = one;
+      else line.newest.newer = one;
       line.newest = one;
       byId.set(reservation.id, one);
       if (expiresAt < quietUntil) quietUntil = expiresAt;

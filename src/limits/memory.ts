@@ -24,6 +24,8 @@ interface KeptBudget extends Bucket {
 
 /** Most buckets examined in search of one that may go. Examining all would stop the process for 40 ms. */
 const MAX_EXAMINED = 8;
+/** Names of slots that are remembered although nobody holds one. */
+const MAX_FREE_SLOTS = 1_000;
 
 /**
  * Limit counters in this process's memory: for one process, and gone with it. Each call is one synchronous turn and so
@@ -37,8 +39,7 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
   // A full bucket is as good as none; an unknown budget is not.
   const buckets = bucketTable<Bucket>(maxBuckets, (bucket, at) => usedOf(bucket, at) === 0);
   const budgets = bucketTable<KeptBudget>(maxBudgets, ({ endsAt }, at) => endsAt + BUDGET_KEPT_MS <= at);
-  const slots = new Map<string, number>();
-  const slotsTaken = (name: string): number => slots.get(name) ?? 0;
+  const slots = slotTable();
   const held = heldTable();
   let latest = 0;
 
@@ -59,14 +60,14 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
   /** The bucket of every draw; a `dryRun` gets copies, which are not kept. */
   function findBuckets({ draws, dryRun = false }: Reservation): (Bucket | undefined)[] {
     const found = draws.map(findBucket);
-    return dryRun ? found.map((bucket) => bucket && { ...bucket }) : found;
+    return dryRun ? found.map(copyOf) : found;
   }
 
   /** Opens unknown budgets at the ledger's sums. @returns `false` when the ledger was not asked about one of them. */
   function openBudgets({ draws, dryRun = false }: Reservation, found: (Bucket | undefined)[]): boolean {
-    const isUnknown = ({ budget }: Draw, index: number): boolean => budget !== undefined && found[index] === undefined;
-    if (!draws.some(isUnknown)) return true;
-    if (draws.some((draw, index) => isUnknown(draw, index) && draw.budget?.spent === undefined)) return false;
+    const unknown = unknownBudgets(draws, found);
+    if (unknown === 'none') return true;
+    if (unknown === 'unasked') return false;
     for (const [index, { bucket: name, budget, refillPerMs }] of draws.entries()) {
       if (budget?.spent === undefined || found[index] !== undefined) continue;
       const opened = { drawn: budget.spent, since: latest, refillPerMs, endsAt: budget.endsAt };
@@ -83,19 +84,17 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
 
   function takeReservation(reservation: Reservation, found: (Bucket | undefined)[]): void {
     const { draws, slots: wanted } = reservation;
-    if (wanted.length === 0 && draws.every(({ amount }) => amount === 0)) return;
+    if (wanted.length === 0 && draws.every(takesNothing)) return;
     held.add(reservation, latest);
-    for (const [index, draw] of draws.entries()) {
+    let index = -1;
+    for (const draw of draws) {
+      index += 1;
       if (draw.amount === 0) continue;
       const bucket = found[index] ?? openBucket(draw);
       found[index] = bucket;
       drawFrom(bucket, draw.amount, latest);
     }
-    for (const { name } of wanted) slots.set(name, slotsTaken(name) + 1);
-  }
-
-  function drawMore(bucket: Bucket | undefined, amount: number): void {
-    if (bucket !== undefined) drawFrom(bucket, amount, latest);
+    for (const { name } of wanted) slots.take(name);
   }
 
   /**
@@ -103,21 +102,33 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
    * unused.
    */
   function giveBack({ draws, slots: freed }: Reservation, amounts: readonly number[] | undefined): void {
-    const refunds: (() => void)[] = [];
-    for (const [index, draw] of draws.entries()) {
+    // Further draws come first: of two draws on one bucket, a refund must not be cut off at the brim.
+    correctDraws(draws, amounts, 'further');
+    correctDraws(draws, amounts, 'refunds');
+    for (const { name } of freed) slots.free(name);
+  }
+
+  /** Makes those corrections of the draws that take more, or those that give back. */
+  function correctDraws(
+    draws: readonly Draw[],
+    amounts: readonly number[] | undefined,
+    which: 'further' | 'refunds',
+  ): void {
+    let index = -1;
+    for (const draw of draws) {
+      index += 1;
       const used = amounts === undefined && draw.budget === undefined ? 0 : trueAmount(draw.amount, amounts?.[index]);
       const more = used - draw.amount;
-      // Further draws come first: of two draws on one bucket, a refund must not be cut off at the brim.
-      if (more < 0) refunds.push(() => drawMore(findBucket(draw), more));
-      // The ledger will tell of a budget that was forgotten.
-      if (more > 0) drawMore(draw.budget === undefined ? openBucket(draw) : findBucket(draw), more);
+      if (which === 'further' ? !(more > 0) : !(more < 0)) continue;
+      // The ledger will tell of a budget that was forgotten; a refund to a bucket that was forgotten changes nothing.
+      const isOpened = which === 'further' && draw.budget === undefined;
+      const bucket = isOpened ? openBucket(draw) : findBucket(draw);
+      if (bucket !== undefined) drawFrom(bucket, more, latest);
     }
-    for (const refund of refunds) refund();
-    for (const { name } of freed) {
-      const left = slotsTaken(name) - 1;
-      if (left > 0) slots.set(name, left);
-      else slots.delete(name);
-    }
+  }
+
+  function remainingIn(draws: readonly Draw[], found: readonly (Bucket | undefined)[]): number[] {
+    return draws.map((draw, index) => remainingOf(found[index] ?? findBucket(draw), draw.capacity, latest));
   }
 
   return {
@@ -127,21 +138,63 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
       const { draws, dryRun = false } = reservation;
       const found = findBuckets(reservation);
       const isKnown = openBudgets(reservation, found);
-      const waitMs = isKnown ? waitMsOf(reservation, found, slotsTaken, at) : 0;
-      const granted = isKnown && waitMs === 0;
+      if (!isKnown) {
+        return { granted: false, retryAfterMs: 0, remaining: remainingIn(draws, found), unknownBudgets: true };
+      }
+      const waitMs = waitMsOf(reservation, found, slots.taken, at);
+      const granted = waitMs === 0;
       if (granted && !dryRun) takeReservation(reservation, found);
-      return {
-        granted,
-        // From the caller's instant, which may lie before ours.
-        retryAfterMs: waitMs === 0 ? 0 : waitMs + (at - Math.floor(now)),
-        remaining: draws.map((draw, index) => remainingOf(found[index] ?? findBucket(draw), draw.capacity, at)),
-        ...(isKnown ? {} : { unknownBudgets: true }),
-      };
+      // From the caller's instant, which may lie before ours.
+      const retryAfterMs = granted ? 0 : waitMs + (at - Math.floor(now));
+      return { granted, retryAfterMs, remaining: remainingIn(draws, found) };
     },
     settle({ id }, amounts, now) {
       advanceTo(now);
       const reservation = held.take(id);
       if (reservation !== undefined) giveBack(reservation, amounts);
+    },
+  };
+}
+
+function takesNothing({ amount }: Draw): boolean {
+  return amount === 0;
+}
+
+function copyOf(bucket: Bucket | undefined): Bucket | undefined {
+  return bucket && { ...bucket };
+}
+
+/** Whether a budget was not found: `unasked` where the ledger was not asked about one of them. */
+function unknownBudgets(draws: readonly Draw[], found: readonly (Bucket | undefined)[]): 'none' | 'asked' | 'unasked' {
+  let unknown: 'none' | 'asked' = 'none';
+  let index = -1;
+  for (const { budget } of draws) {
+    index += 1;
+    if (budget === undefined || found[index] !== undefined) continue;
+    if (budget.spent === undefined) return 'unasked';
+    unknown = 'asked';
+  }
+  return unknown;
+}
+
+interface SlotTable {
+  /** Number of reservations that hold a slot of that name. */
+  taken(name: string): number;
+  take(name: string): void;
+  free(name: string): void;
+}
+
+function slotTable(): SlotTable {
+  const counts = new Map<string, number>();
+  const taken = (name: string): number => counts.get(name) ?? 0;
+  return {
+    taken,
+    take: (name) => void counts.set(name, taken(name) + 1),
+    free(name) {
+      const left = taken(name) - 1;
+      // The same names come again, and a map that is emptied and filled makes a new table each time: 170 bytes.
+      if (left > 0 || counts.size <= MAX_FREE_SLOTS) counts.set(name, Math.max(0, left));
+      else counts.delete(name);
     },
   };
 }

@@ -39,9 +39,7 @@ export interface PricedTokens {
   readonly outputAudioTokens: number | undefined;
 }
 
-const MILLION = 1_000_000n;
-/** Below this a double division by a million never rounds up to a whole number. */
-const MAX_EXACT = 2 ** 52;
+const MILLION = 1_000_000;
 /** A billion tokens of input and as many of output still cost a safe integer of billionths. */
 const MAX_USD_PER_MILLION = 4_500;
 
@@ -71,10 +69,8 @@ export function toPrice(pricing: Pricing, name = 'pricing'): Price {
 }
 
 /**
- * The cost of tokens in billionths of a US dollar, rounded half up once. Exact: where the sum overflows a double,
- * BigInts make it. Parts may overlap, and no token is paid for twice: of the input, cached tokens count first, then
- * audio, then images; of the output, reasoning and then audio. Each is at most the rest of the whole, and the remainder
- * is text.
+ * The cost of tokens in billionths of a US dollar, exact and rounded half up once. Parts may overlap, and no token is paid for twice: of the input, cached tokens count first, then audio, then images; of
+ * the output, reasoning and then audio. Each is at most the rest of the whole, and the remainder is text.
  */
 export function costNanoUsd(price: Price, tokens: PricedTokens): number {
   const { inputTokens, outputTokens } = tokens;
@@ -83,15 +79,15 @@ export function costNanoUsd(price: Price, tokens: PricedTokens): number {
   const images = Math.min(tokens.inputImageTokens ?? 0, inputTokens - cached - audio);
   const reasoning = Math.min(tokens.reasoningTokens ?? 0, outputTokens);
   const spoken = Math.min(tokens.outputAudioTokens ?? 0, outputTokens - reasoning);
-  return roundedNanoUsd([
-    [inputTokens - cached - audio - images, price.inputNanoUsdPerMillion],
-    [cached, price.cachedInputNanoUsdPerMillion],
-    [audio, price.inputAudioNanoUsdPerMillion],
-    [images, price.inputImageNanoUsdPerMillion],
-    [outputTokens - reasoning - spoken, price.outputNanoUsdPerMillion],
-    [reasoning, price.reasoningNanoUsdPerMillion],
-    [spoken, price.outputAudioNanoUsdPerMillion],
-  ]);
+  const cost = new Cost();
+  cost.add(inputTokens - cached - audio - images, price.inputNanoUsdPerMillion);
+  cost.add(cached, price.cachedInputNanoUsdPerMillion);
+  cost.add(audio, price.inputAudioNanoUsdPerMillion);
+  cost.add(images, price.inputImageNanoUsdPerMillion);
+  cost.add(outputTokens - reasoning - spoken, price.outputNanoUsdPerMillion);
+  cost.add(reasoning, price.reasoningNanoUsdPerMillion);
+  cost.add(spoken, price.outputAudioNanoUsdPerMillion);
+  return cost.rounded();
 }
 
 /** The highest possible cost of so many tokens: all of them at the dearest price of any part. */
@@ -110,18 +106,46 @@ export function worstCostNanoUsd(
     price.reasoningNanoUsdPerMillion,
     price.outputAudioNanoUsdPerMillion,
   );
-  return roundedNanoUsd([
-    [inputTokens, input],
-    [outputTokens, output],
-  ]);
+  const cost = new Cost();
+  cost.add(inputTokens, input);
+  cost.add(outputTokens, output);
+  return cost.rounded();
 }
 
-function roundedNanoUsd(parts: readonly (readonly [tokens: number, nanoUsdPerMillion: number])[]): number {
-  let sum = 0;
-  for (const [tokens, price] of parts) sum += tokens * price;
-  // No term is below 0: where the sum is small, so is each of them, and doubles are exact.
-  if (sum < MAX_EXACT) return Math.floor((sum + 500_000) / 1_000_000);
-  let total = MILLION / 2n;
-  for (const [tokens, price] of parts) total += BigInt(tokens) * BigInt(price);
-  return Number(total / MILLION);
+/** Prices tokens at the price of now: a change in the middle of a call is for the next. `undefined` without a price. */
+export function priced({ price }: MaybePriced): ((tokens: PricedTokens) => number) | undefined {
+  return price && ((tokens) => costNanoUsd(price, tokens));
+}
+
+/** Finds the highest possible cost of output tokens together with so many of input. `undefined` without a price. */
+export function worstPriced(
+  { price }: MaybePriced,
+  inputTokens: number,
+): ((outputTokens: number) => number) | undefined {
+  return price && ((outputTokens) => worstCostNanoUsd(price, { inputTokens, outputTokens }));
+}
+
+/** A model, or anything else with a price or none. */
+interface MaybePriced {
+  readonly price: Price | undefined;
+}
+
+/**
+ * A sum of costs that stays exact in doubles: whole billionths of a dollar are added up apart from the millionths of them.
+ * Two billion tokens at the dearest price make 9e15 of the one, and 2e15 of the other.
+ */
+class Cost {
+  private nanoUsd = 0;
+  private millionths = 0;
+
+  add(tokens: number, nanoUsdPerMillion: number): void {
+    const rest = nanoUsdPerMillion % MILLION;
+    this.nanoUsd += tokens * ((nanoUsdPerMillion - rest) / MILLION);
+    this.millionths += tokens * rest;
+  }
+
+  /** The sum, rounded half up. Below 2 ** 52 a division by a million never rounds up to a whole number. */
+  rounded(): number {
+    return this.nanoUsd + Math.floor((this.millionths + MILLION / 2) / MILLION);
+  }
 }

@@ -9,7 +9,7 @@ import { retryAfterMsOf, upstreamFailure } from './upstream-failure.js';
 export type HttpDispatcher = Dispatcher;
 
 /** Bounds of the connections to one server. */
-export interface PoolBounds {
+interface PoolBounds {
   readonly connections: number;
   readonly connectTimeoutMs: number;
   readonly headersTimeoutMs: number;
@@ -38,7 +38,7 @@ export interface HttpRequest {
 }
 
 /** The ways in which a request ends, once. */
-export interface HttpOutcome {
+interface HttpOutcome {
   /** A good answer was read to its end. */
   onWhole(bytes: Buffer): void;
   /** A good answer has begun, and is to be read as it comes. */
@@ -48,14 +48,14 @@ export interface HttpOutcome {
 }
 
 /** The head of a good answer, and its body as it comes. */
-export interface HttpReply {
+interface HttpReply {
   readonly status: number;
   readonly headers: HttpHeaders;
   readonly body: ResponseBody;
 }
 
 /** The way in which an answer is to be read. */
-export interface HttpReading {
+interface HttpReading {
   /** Largest answer, in bytes, that is read to its end as JSON; `undefined` to read the answer as it comes. */
   readonly maxWholeBytes: number | undefined;
   readonly cancellation: Cancellation;
@@ -74,7 +74,7 @@ export function callOverHttp(
 }
 
 /** Headers in undici's own form, looked up one by one without making an object of all. */
-export class HttpHeaders {
+class HttpHeaders {
   readonly #raw: readonly Buffer[];
 
   constructor(raw: readonly Buffer[]) {
@@ -237,7 +237,7 @@ interface BodyConnection {
  * An answer's body between the parser that pushes and the reader that pulls. One read of the socket comes in many pushes
  * in one turn; a waiting reader gets all of it in one piece.
  */
-export class ResponseBody implements StepSource<Uint8Array>, AsyncIterable<Uint8Array> {
+class ResponseBody implements StepSource<Uint8Array>, AsyncIterable<Uint8Array> {
   readonly #connection: BodyConnection;
   #waiting: Buffer[] = [];
   #waitingBytes = 0;

@@ -24,6 +24,9 @@ import type { UpstreamReply } from './upstream.js';
 
 const OPENING_BRACKET = 0x5b;
 
+/** Members of an answer that are looked at, or replaced. */
+const WANTED: ReadonlySet<string> = new Set('error usage model choices output data results'.split(' '));
+
 /** An answer that is there in full. */
 export class WholeAnswer {
   readonly kind = 'whole';
@@ -92,7 +95,7 @@ function wholeBytes(call: OutgoingCall, bytes: Uint8Array): WholeAnswer {
 
 /** The bytes of an answer, once it is sure that they are JSON and no error. */
 function scannedAnswer(call: OutgoingCall, bytes: Uint8Array): JsonDocument {
-  const document = scanDocument(bytes, ANSWER_BOUNDS);
+  const document = scanDocument(bytes, ANSWER_BOUNDS, WANTED);
   const error = 'kind' in document ? undefined : memberValue(document, 'error');
   if ('kind' in document || (error === undefined && document.members.has('error'))) {
     throw upstreamBadResponse('The upstream answered with JSON that cannot be read.');

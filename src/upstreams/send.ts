@@ -45,14 +45,22 @@ export function callSender(): CallSender {
     let blamed: Set<string> | undefined;
     let ceiling = call.outputCeiling;
     for (;;) {
-      const added = additions(call, ceiling, [refused, blamed ?? NONE]);
+      const added = additions(call, ceiling, { refused, blamed });
       call.attempts += 1;
       if (lacksCeiling(call, added)) throw ceilingNotTaken(call.asks.model);
+      let hasReplied = false;
       try {
-        const answer = await tryOnce(call, ceiling, added);
+        const request = requestOf(call, changesOf(call, ceiling, added));
+        const reply = checkedReply(await orAborted(call.upstream.send(request), call));
+        hasReplied = true;
+        const begun = call.asks.stream
+          ? beginStream(call, reply, added.includes(STREAM_OPTIONS))
+          : readWhole(call, reply);
+        const answer = isPending(begun) ? await begun : begun;
         remember(call.upstream, blamed ?? NONE);
         return answer;
-      } catch (error) {
+      } catch (thrown) {
+        const error = hasReplied ? thrown : failureOf(call, thrown);
         if (ceiling !== undefined && exceedsContext(error) && call.asks.maxOutputTokens === undefined) {
           // Prompt and our ceiling together were too much; the prompt alone may fit, or with a lower one.
           if (!call.requiresCeiling) ceiling = undefined;
@@ -73,20 +81,34 @@ export function callSender(): CallSender {
  * The fields to add: `include_usage` to know what a stream cost, and the reserved ceiling, in its new or its old name.
  * Without them the upstream's answer is estimated, and bounded by the upstream alone.
  */
-function additions(
-  call: OutgoingCall,
-  ceiling: number | undefined,
-  refusals: readonly ReadonlySet<string>[],
-): readonly string[] {
+function additions(call: OutgoingCall, ceiling: number | undefined, refusals: Refusals): readonly string[] {
   const { endpoint, asks } = call;
-  const accepts = (name: string): boolean =>
-    refusals.every((refused) => refused.size === 0 || !refused.has(refusalOf(call, name)));
+  const asksUsage = endpoint.asksUsage && asks.stream && !asks.includeUsage;
+  const addsCeiling = ceiling !== undefined && asks.maxOutputTokens === undefined;
+  if (!asksUsage && !addsCeiling) return NOTHING;
   const added: string[] = [];
-  if (endpoint.asksUsage && asks.stream && !asks.includeUsage && accepts(STREAM_OPTIONS)) added.push(STREAM_OPTIONS);
-  if (ceiling === undefined || asks.maxOutputTokens !== undefined) return added;
-  const name = endpoint.ceilings.find(accepts);
-  if (name !== undefined) added.push(name);
+  if (asksUsage && isTaken(call, STREAM_OPTIONS, refusals)) added.push(STREAM_OPTIONS);
+  if (!addsCeiling) return added;
+  for (const name of endpoint.ceilings) {
+    if (!isTaken(call, name, refusals)) continue;
+    added.push(name);
+    break;
+  }
   return added;
+}
+
+/** Fields that the upstream refused, in earlier calls and in this one. */
+interface Refusals {
+  readonly refused: ReadonlySet<string>;
+  readonly blamed: ReadonlySet<string> | undefined;
+}
+
+const NOTHING: readonly string[] = [];
+
+function isTaken(call: OutgoingCall, name: string, { refused, blamed }: Refusals): boolean {
+  if (refused.size === 0 && blamed === undefined) return true;
+  const refusal = refusalOf(call, name);
+  return !refused.has(refusal) && blamed?.has(refusal) !== true;
 }
 
 /** Whether the upstream does not know any name of the ceiling without which the call must not be made. */
@@ -108,22 +130,6 @@ function blamedAddition(error: unknown, added: readonly string[]): string | unde
     if (param === null) return message.includes(name);
     return param === name || (name === STREAM_OPTIONS && param === 'stream_options.include_usage');
   });
-}
-
-async function tryOnce(
-  call: OutgoingCall,
-  ceiling: number | undefined,
-  added: readonly string[],
-): Promise<BegunAnswer> {
-  let reply: UpstreamReply;
-  try {
-    reply = await orAborted(call.upstream.send(requestOf(call, changesOf(call, ceiling, added))), call);
-    if (!isReply(reply)) throw new TypeError('Expected the reply of an upstream to be an object with a `kind`');
-  } catch (error) {
-    throw failureOf(call, error);
-  }
-  const begun = call.asks.stream ? beginStream(call, reply, added.includes(STREAM_OPTIONS)) : readWhole(call, reply);
-  return isPending(begun) ? await begun : begun;
 }
 
 /** The words for an upstream that did not reply. */
@@ -152,9 +158,10 @@ function includingUsage(document: JsonDocument): JsonObject {
   return { ...(isJsonObject(options) ? options : {}), include_usage: true };
 }
 
-/** Upstreams without types answer anything. */
-function isReply(reply: unknown): boolean {
-  return typeof reply === 'object' && reply !== null && 'kind' in reply;
+/** The reply, once it looks like one: upstreams without types answer anything. */
+function checkedReply(reply: UpstreamReply): UpstreamReply {
+  if (typeof reply === 'object' && reply !== null && 'kind' in reply) return reply;
+  throw new TypeError('Expected the reply of an upstream to be an object with a `kind`');
 }
 
 function requestOf(call: OutgoingCall, changes: JsonObject | undefined): UpstreamCall {

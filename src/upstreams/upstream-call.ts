@@ -4,7 +4,7 @@ import type { ModelOperation } from '../wire/operations.js';
 import type { UpstreamCall } from './upstream.js';
 
 /** Facts of which a call is made. */
-export interface UpstreamCallFields {
+interface UpstreamCallFields {
   readonly keyId: string;
   readonly tier: string;
   readonly requestId: string;

@@ -54,8 +54,13 @@ export function estimateTokens(bytes: number): number {
 /** Number of images that a request shows. @param value its `messages` or its `input`. */
 export function imagesIn(value: Json | undefined): number {
   if (typeof value !== 'object' || value === null) return 0;
-  const own = isJsonObject(value) && IMAGE_PARTS.has(value.type) ? 1 : 0;
-  return Object.values(value).reduce((images: number, part) => images + imagesIn(part), own);
+  let images = 0;
+  if (!isJsonObject(value)) for (const part of value) images += imagesIn(part);
+  else {
+    if (IMAGE_PARTS.has(value.type)) images += 1;
+    for (const name in value) images += imagesIn(value[name]);
+  }
+  return images;
 }
 
 /** Most input tokens of a request, given its estimated tokens and the number of images among them. */
@@ -67,32 +72,40 @@ export function mostInputTokens(estimatedTokens: number, images: number): number
 
 /** Input tokens of a chat request: messages, tools and schemas. Costs about a microsecond for each KB. */
 export function estimateChatInput(outline: JsonOutline, { members }: JsonDocument): number {
-  const textBytes = (value: Json | undefined): number =>
-    typeof value === 'string' ? outlinedByteLength(outline, value) : 0;
-  const jsonBytes = (value: Json): number => outlinedByteLength(outline, JSON.stringify(value));
   let bytes = 0;
   let tokens = TOKENS_PER_REPLY;
   for (const message of Array.isArray(outline.body.messages) ? outline.body.messages : []) {
     tokens += TOKENS_PER_MESSAGE;
     if (!isJsonObject(message)) continue;
-    bytes += textBytes(message.name) + textBytes(message.refusal);
-    if (message.tool_calls !== undefined) bytes += jsonBytes(message.tool_calls);
-    if (message.function_call !== undefined) bytes += jsonBytes(message.function_call);
+    bytes += textBytes(outline, message.name) + textBytes(outline, message.refusal);
+    if (message.tool_calls !== undefined) bytes += jsonBytes(outline, message.tool_calls);
+    if (message.function_call !== undefined) bytes += jsonBytes(outline, message.function_call);
     if (!Array.isArray(message.content)) {
-      bytes += textBytes(message.content);
+      bytes += textBytes(outline, message.content);
       continue;
     }
     for (const part of message.content) {
       if (!isJsonObject(part)) continue;
       if (part.type === 'image_url') tokens += TOKENS_PER_IMAGE;
-      else bytes += typeof part.text === 'string' ? textBytes(part.text) : jsonBytes(part);
+      else bytes += typeof part.text === 'string' ? textBytes(outline, part.text) : jsonBytes(outline, part);
     }
   }
-  for (const name of ['tools', 'functions', 'response_format']) {
+  for (const name of SCHEMAS) {
     const span = members.get(name);
     if (span !== undefined) bytes += span.end - span.start;
   }
   return tokens + estimateTokens(bytes);
+}
+
+/** Members of a chat request that the model reads as they are written. */
+const SCHEMAS = ['tools', 'functions', 'response_format'] as const;
+
+function textBytes(outline: JsonOutline, value: Json | undefined): number {
+  return typeof value === 'string' ? outlinedByteLength(outline, value) : 0;
+}
+
+function jsonBytes(outline: JsonOutline, value: Json): number {
+  return outlinedByteLength(outline, JSON.stringify(value));
 }
 
 /** Makes an estimate of input tokens, on the safe side, for a request of texts and token arrays. */

@@ -60,10 +60,19 @@ export function hasReferences(body: Json): boolean {
   if (!isJsonObject(body)) return false;
   for (const name in body) {
     if (OPAQUE.has(name)) continue;
-    // An outline writes names beyond ASCII byte by byte: nobody can tell what they are.
-    if (kindOf(name) !== undefined || name.toLowerCase() === 'container' || /[^ -~]/.test(name)) return true;
+    if (mayRefer(name)) return true;
     const member = body[name];
     if (typeof member === 'object' && member !== null && hasReferences(member)) return true;
   }
   return false;
 }
+
+/** Whether a member of that name may bear an id. */
+function mayRefer(name: string): boolean {
+  // First, as `toLowerCase` copies each name that needs no change.
+  if (PLAIN_NAME.test(name)) return KINDS.has(name) || name === 'container';
+  // An outline writes names beyond ASCII byte by byte: nobody can tell what they are.
+  return kindOf(name) !== undefined || name.toLowerCase() === 'container' || BEYOND_ASCII.test(name);
+}
+
+const BEYOND_ASCII = /[^ -~]/;

@@ -196,7 +196,7 @@ describe('what the demo answers has the shape that was recorded', { skip: record
     const upstream: Upstream = {
       ...rest,
       async send(call) {
-        if (JSON.stringify(call.body).includes(SLOWLY)) await wait(10_000, undefined, { signal: call.signal });
+        if (JSON.stringify(call.body()).includes(SLOWLY)) await wait(10_000, undefined, { signal: call.signal });
         return send(call);
       },
     };

@@ -95,7 +95,7 @@ async function exchange(
 }
 
 for (const host of ['node', 'express']) {
-  describe(`${mb(SIZE)} through ${host === 'express' ? 'Express behind json()' : 'node:http'}`, () => {
+  describe(`bodies of ${mb(SIZE)} through ${host === 'express' ? 'Express behind json()' : 'node:http'}`, () => {
     for (const path of ['/v1/files', '/v1/audio/transcriptions', '/v1/audio/speech']) {
       for (const slow of [false, true]) {
         it(`${path}, ${slow ? 'a slow reader' : 'as fast as it goes'}`, { timeout: 110_000 }, async (context) => {

@@ -7,8 +7,9 @@ import {
   unframedStreamBytes,
   wholeChat,
 } from '../helpers/chat-answers.js';
+import { offsets } from '../helpers/depth.js';
 import { SECRET } from '../helpers/gateway-options.js';
-import { inParallel, range } from '../helpers/in-parallel.js';
+import { inParallel } from '../helpers/in-parallel.js';
 import { type RawResponse, rawChat, rawExchange } from '../helpers/raw-client.js';
 import { CALL, onBareHost, type Scene } from '../helpers/scene.js';
 import type { SeenRequest, Step } from '../helpers/scripted-upstream.js';
@@ -50,12 +51,13 @@ function judgeStream(response: RawResponse, offset: number, visible: readonly st
 
 async function cutEverywhere({ host }: Scene, bytes: Buffer, events: readonly string[]): Promise<string[]> {
   const visible = withoutUsage(eventsOf(events.join('')));
-  const outcomes: string[] = [];
-  await inParallel(range(bytes.length + 1), 16, async (offset) => {
+  const outcomes = new Map<number, string>();
+  const places = offsets(bytes.length);
+  await inParallel(places, 16, async (offset) => {
     const body = { ...CALL, stream: true, seed: offset };
-    outcomes[offset] = judgeStream(await rawExchange(host.origin, rawChat(SECRET, body)), offset, visible);
+    outcomes.set(offset, judgeStream(await rawExchange(host.origin, rawChat(SECRET, body)), offset, visible));
   });
-  return outcomes;
+  return places.map((offset) => outcomes.get(offset) ?? '');
 }
 
 /** The kinds in the order in which they first occur: with more bytes the answer never gets worse. */
@@ -66,16 +68,16 @@ function phases(outcomes: readonly string[]): string[] {
 const framed = streamReplyBytes(EVENTS);
 const short = streamReplyBytes(SHORT);
 onBareHost(
-  `a stream reset at each of its ${framed.length} bytes is a full answer or an explicit error, never a silent cut`,
+  `a stream reset at any of its ${framed.length} bytes is a full answer or an explicit error, never a silent cut`,
   () => ({ broken: true, script: cutAtSeed(framed, 'reset') }),
   async (scene) => {
     assert.deepEqual(phases(await cutEverywhere(scene, framed, EVENTS)), ['refused', 'cut', 'full']);
-    assert.equal(scene.setup.usage.opened.length, framed.length + 1);
+    assert.equal(scene.setup.usage.opened.length, offsets(framed.length).length);
   },
 );
 
 onBareHost(
-  'so is a stream whose connection is closed politely at each of its bytes',
+  'so is a stream whose connection is closed politely at any of its bytes',
   () => ({ broken: true, script: cutAtSeed(short, 'end') }),
   async (scene) => {
     assert.deepEqual(phases(await cutEverywhere(scene, short, SHORT)), ['refused', 'cut', 'full']);
@@ -91,7 +93,8 @@ onBareHost(
     assert.deepEqual([outcomes[0], outcomes.at(-1)], ['refused', 'full']);
     // Up to the event with the finish reason nothing may pass for a full answer.
     const finish = unframed.indexOf('"finish_reason":"stop"');
-    assert.deepEqual(phases(outcomes.slice(0, finish)), ['refused', 'cut']);
+    const before = offsets(unframed.length).filter((offset) => offset < finish).length;
+    assert.deepEqual(phases(outcomes.slice(0, before)), ['refused', 'cut']);
     for (const { outcome } of scene.setup.records) assert.notEqual(outcome, 'aborted');
   },
 );
@@ -100,10 +103,10 @@ const SHORT_WHOLE = { choices: wholeChat('Once üpon 漢').choices };
 const whole = replyBytes(SHORT_WHOLE);
 for (const then of ['reset', 'end'] as const) {
   onBareHost(
-    `a whole answer cut at each of its ${whole.length} bytes (${then}) is a 502, and only at its end a full answer`,
+    `a whole answer cut at any of its ${whole.length} bytes (${then}) is a 502, and only at its end a full answer`,
     () => ({ broken: true, script: cutAtSeed(whole, then) }),
     async ({ host, setup }) => {
-      await inParallel(range(whole.length + 1), 16, async (offset) => {
+      await inParallel(offsets(whole.length), 16, async (offset) => {
         const response = await rawExchange(host.origin, rawChat(SECRET, { ...CALL, seed: offset }));
         assert.equal(response.status, offset === whole.length ? 200 : 502, `cut at ${offset}: ${response.body}`);
         const body = JSON.parse(response.body);
@@ -123,7 +126,7 @@ onBareHost(
   'a whole answer without HTTP framing is never half an answer',
   () => ({ broken: true, script: cutAtSeed(unframedWhole, 'end') }),
   async ({ host }) => {
-    await inParallel(range(unframedWhole.length + 1), 16, async (offset) => {
+    await inParallel(offsets(unframedWhole.length), 16, async (offset) => {
       const response = await rawExchange(host.origin, rawChat(SECRET, { ...CALL, seed: offset }));
       assert.equal(response.status, offset === unframedWhole.length ? 200 : 502, `cut at ${offset}: ${response.body}`);
     });

@@ -10,11 +10,11 @@ const SPANS = 5;
 const WARM_UP = 3_000;
 
 const body = Buffer.from(
-  JSON.stringify({ model: 'gpt-4o', messages: [{ role: 'user', content: 'Say hello. '.repeat(80) }] }),
+  JSON.stringify({ model: 'gpt-4o', messages: [{ role: 'user', content: 'Say hello. '.repeat(40) }] }),
 );
 const answer = Buffer.from(
   JSON.stringify(
-    wholeChat('Hello. '.repeat(120), { usage: { prompt_tokens: 300, completion_tokens: 240, total_tokens: 540 } }),
+    wholeChat('Hello. '.repeat(60), { usage: { prompt_tokens: 300, completion_tokens: 240, total_tokens: 540 } }),
   ),
 );
 const headers = { 'content-type': 'application/json', authorization: `Bearer ${SECRET}` };
@@ -33,15 +33,16 @@ const gateway = createGateway({
   environment: {},
 });
 
+const request: GatewayRequest = {
+  method: 'POST',
+  url: '/v1/chat/completions',
+  headers,
+  signal: createCancellation(),
+  body: { parsed: body },
+  native: undefined,
+};
+
 async function callOnce(): Promise<void> {
-  const request: GatewayRequest = {
-    method: 'POST',
-    url: '/v1/chat/completions',
-    headers,
-    signal: createCancellation(),
-    body: { parsed: body },
-    native: undefined,
-  };
   const response = await gateway.handle(request);
   assert.ok(response?.status === 200 && response.body instanceof Uint8Array && response.body.length > 500);
 }

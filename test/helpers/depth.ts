@@ -21,6 +21,12 @@ export function runs(atDepthOne: number): { readonly numRuns: number } {
   return { numRuns: atDepthOne * DEPTH };
 }
 
+/** Where something of that length is cut or split: everywhere from a depth of ten on, else at each seventh byte and at the end. */
+export function offsets(length: number): number[] {
+  const all = Array.from({ length: length + 1 }, (_, offset) => offset);
+  return DEPTH < 10 ? all.filter((offset) => offset % 7 === 0 || offset >= length - 1) : all;
+}
+
 /** How long a test may take that may take so long at depth 1. */
 export function patience(atDepthOneMs: number): number {
   return atDepthOneMs * DEPTH;

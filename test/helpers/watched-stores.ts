@@ -8,8 +8,9 @@ import {
   type UsageRecord,
   type UsageStart,
   type UsageStore,
+  type Verdict,
 } from 'megallm-middleware';
-import { whenReady } from '../../src/base/awaitable.js';
+import { isPending } from '../../src/base/awaitable.js';
 import { eventually } from './deadline.js';
 
 /** A limiter that keeps its own book of what is reserved, to compare with what the gateway gives back. */
@@ -30,20 +31,24 @@ export function watchedLimiter(store: LimiterStore = memoryLimiter()): WatchedLi
   const settled: { reservation: Reservation; amounts: readonly number[] }[] = [];
   let most = 0;
   let granted = 0;
+  function note(reservation: Reservation, verdict: Verdict): Verdict {
+    // A look takes nothing and is settled by nobody.
+    const isLook =
+      reservation.dryRun === true ||
+      (reservation.slots.length === 0 && reservation.draws.every((draw) => draw.amount === 0));
+    if (!verdict.granted || isLook) return verdict;
+    granted += 1;
+    open.add(reservation.id);
+    most = Math.max(most, open.size);
+    return verdict;
+  }
+
   return {
     // Without promises where the store has none: so is the gateway used most.
-    reserve: (reservation, now) =>
-      whenReady(store.reserve(reservation, now), (verdict) => {
-        // A look takes nothing and is settled by nobody.
-        const isLook =
-          reservation.dryRun === true ||
-          (reservation.slots.length === 0 && reservation.draws.every((draw) => draw.amount === 0));
-        if (!verdict.granted || isLook) return verdict;
-        granted += 1;
-        open.add(reservation.id);
-        most = Math.max(most, open.size);
-        return verdict;
-      }),
+    reserve(reservation, now) {
+      const verdict = store.reserve(reservation, now);
+      return isPending(verdict) ? verdict.then((given) => note(reservation, given)) : note(reservation, verdict);
+    },
     settle: (reservation, amounts, now) => {
       settled.push({ reservation, amounts });
       open.delete(reservation.id);

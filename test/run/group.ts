@@ -22,6 +22,8 @@ beforeEach((context) => {
     process.stderr.write(`${name} did not end within ${TEST_TIMEOUT_MS} ms\n`);
     process.exit(1);
   }, TEST_TIMEOUT_MS);
+  // Where a test skips itself there is no `afterEach`.
+  limit.unref();
 });
 afterEach(() => clearTimeout(limit));
 after(noteAnswers);

@@ -8,7 +8,7 @@ import { costNanoUsd } from '../../src/models/pricing.js';
 import type { UsageRecord } from '../../src/usage/usage-store.js';
 import { recordUsage, startOf, sumsOf, usageRecordOf } from '../contracts/usage-store.js';
 import { eventually, within } from '../helpers/deadline.js';
-import { DEPTH, TOO_SHALLOW } from '../helpers/depth.js';
+import { DEPTH, patience, TOO_SHALLOW } from '../helpers/depth.js';
 import { range } from '../helpers/in-parallel.js';
 import { noPostgres, type PostgresServer, postgresServer } from '../helpers/postgres-server.js';
 
@@ -221,7 +221,7 @@ describe('postgresStore among faults', { skip: noPostgres }, () => {
 
       it('F12: keep their sums right while everybody takes everybody for dead', async () => {
         const schema = newSchema();
-        const all = [await open(schema, 200), await open(schema, 200), await open(schema, 200)];
+        const all = [await open(schema, 400), await open(schema, 400), await open(schema, 400)];
         const records: UsageRecord[] = [];
         let isOver = false;
         let recoveries = 0;
@@ -229,7 +229,7 @@ describe('postgresStore among faults', { skip: noPostgres }, () => {
           while (!isOver) await pool.query(`UPDATE ${schema}.instances SET renewed_at = 0`);
         };
         const work = range(12).map(async (worker) => {
-          for (let turn = 0; turn < (DEPTH < 10 ? 10 : 40); turn += 1) {
+          for (let turn = 0; turn < 4 * DEPTH || (recoveries === 0 && turn < 400); turn += 1) {
             const usage = all[worker % 3]?.usage;
             const record = usageRecordOf({ keyId: `k${turn % 2}`, outputTokens: turn + 5, costNanoUsd: turn });
             records.push(record);
@@ -242,7 +242,7 @@ describe('postgresStore among faults', { skip: noPostgres }, () => {
         });
         const expiring = expire();
         try {
-          await within(Promise.all(work), 'all are settled', 60_000);
+          await within(Promise.all(work), 'all are settled', patience(60_000));
         } finally {
           isOver = true;
           await expiring;

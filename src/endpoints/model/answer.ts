@@ -19,7 +19,8 @@ export async function answerModel(call: Call): Promise<GatewayResponse> {
   call.begin(answer);
   call.firstByte();
   const followed = call.isBackground ? followedResponse(call, answer) : undefined;
-  const headers = followed === undefined ? await call.complete() : call.headers();
+  const completing = followed === undefined ? call.complete() : call.headers();
+  const headers = isPending(completing) ? await completing : completing;
   const shown = view.whole(answer.body);
   const body = isPending(shown) ? await shown : shown;
   followed?.begin();

@@ -23,7 +23,8 @@ export async function callModel(exchange: Exchange, endpoint: ModelEndpoint): Pr
     if (exchange.state.closed !== undefined) throw shuttingDown();
     exchange.phases.mark('parse');
     if (call.isBackground) call.detach();
-    await call.admit();
+    const admitting = call.admit();
+    if (isPending(admitting)) await admitting;
     return await (call.isBackground ? answerInBackground(call) : answerModel(call));
   } catch (error) {
     return call.fail(error);

@@ -159,7 +159,7 @@ class Relay implements AnswerStream {
   }
 
   /** The one end of the stream, and of its call. */
-  private end(how: CallEnd): Promise<UsageRecord> {
+  private end(how: CallEnd): Awaitable<UsageRecord> {
     this.isOver = true;
     this.answer.leave();
     return this.call.end(how);
@@ -175,7 +175,7 @@ class Relay implements AnswerStream {
       this.onStep(undefined);
       return;
     }
-    const record = await settling;
+    const record = isPending(settling) ? await settling : settling;
     if (error === undefined) this.onStep(await this.goodEnd(last, record));
     else await this.badEnd(last, record, error);
   }

@@ -45,7 +45,7 @@ class Poll implements FollowedResponse, BackgroundWork {
     // Should time be up, nobody knows how much was used.
     this.tell(undefined);
     if (call.upstream.forward === undefined) {
-      void this.end('ok');
+      this.end('ok');
       return;
     }
     call.exchange.state.background.add(call.plan.owner, this.id, this);
@@ -60,7 +60,7 @@ class Poll implements FollowedResponse, BackgroundWork {
     if (!isEnded(response) || this.call.aborted) return;
     void this.claim(response);
     this.tell(readUsage(response.usage));
-    void this.end(endOf(response));
+    this.end(endOf(response));
   }
 
   async drop(reason: Error): Promise<void> {
@@ -69,8 +69,8 @@ class Poll implements FollowedResponse, BackgroundWork {
   }
 
   /** The one end of the call. */
-  private end(how: CallEnd): Promise<unknown> {
-    return this.call.end(how);
+  private end(how: CallEnd): void {
+    void this.call.end(how);
   }
 
   private tell(usage: TokenUsage | undefined): void {
@@ -99,7 +99,7 @@ class Poll implements FollowedResponse, BackgroundWork {
       this.saw(await this.snapshot());
     } catch (error) {
       // It may be there again the next time, unless it is gone.
-      if (error instanceof GatewayError && error.status === 404) void this.end('refused');
+      if (error instanceof GatewayError && error.status === 404) this.end('refused');
     }
     this.schedule();
   }

@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { createCancellation, type UsageRecord } from 'megallm-middleware';
+import { Call, NOTHING_READ } from '../../src/call/call.js';
+import { Exchange, type GatewayState, gatewayState } from '../../src/call/state.js';
+import { resolveOptions } from '../../src/config/options.js';
+import { MODEL_ENDPOINTS } from '../../src/wire/model-endpoint.js';
+
+const READ = { ...NOTHING_READ, asks: { ...NOTHING_READ.asks, model: 'gpt-4o' }, inputTokens: 10 };
+const PROGRESS = { usage: undefined, deliveredTokens: () => 7 };
+
+function world() {
+  const records: UsageRecord[] = [];
+  const hooks = { onNotice: () => {}, onFinish: (record: UsageRecord) => void records.push(record) };
+  const config = resolveOptions({ environment: { NODE_ENV: 'test' }, hooks });
+  const state = gatewayState(config, { uncounted: () => Promise.resolve(undefined) });
+  return { records, state };
+}
+
+/** A call of nobody in particular, and the client that may leave it. */
+function newCall(state: GatewayState) {
+  const client = createCancellation();
+  const request = { method: 'POST', url: '', headers: {}, signal: client, body: { parsed: {} }, native: undefined };
+  const exchange = new Exchange(request, '/chat/completions', state);
+  exchange.key = { id: 'k' };
+  return { call: new Call(exchange, MODEL_ENDPOINTS['chat.completions']), client };
+}
+
+async function admitted(state: GatewayState) {
+  const made = newCall(state);
+  made.call.take(READ);
+  made.call.choose();
+  await made.call.admit();
+  return made;
+}
+
+describe('the steps of a call', () => {
+  it('come in their order, or not at all', async () => {
+    const { state, records } = world();
+    const { call } = newCall(state);
+    assert.throws(() => call.choose(), /Expected a call that is new to become taken, not chosen/);
+    assert.throws(() => call.ask(), /become taken, not asked/);
+    call.take(READ);
+    assert.throws(() => call.take(READ), /Expected a call that is taken to become chosen, not taken/);
+    call.choose();
+    await assert.rejects(async () => call.end('ok'), /to be admitted/);
+    await call.admit();
+    assert.throws(() => call.begin(PROGRESS), /Expected a call that is admitted to become asked, not begun/);
+    call.ask();
+    call.begin(PROGRESS);
+    assert.equal(call.state, 'begun');
+    await call.complete();
+    assert.equal(call.state, 'settled');
+    assert.deepEqual(
+      records.map(({ outcome, outputTokens }) => [outcome, outputTokens]),
+      [['ok', 7]],
+    );
+    assert.equal(state.running.size, 0);
+  });
+
+  it('may end with its client at any of them once it is admitted, and end once', async () => {
+    const { state, records } = world();
+    for (const steps of [0, 1, 2]) {
+      const { call, client } = await admitted(state);
+      if (steps > 0) call.ask();
+      if (steps > 1) call.begin(PROGRESS);
+      client.abort(new Error('gone'));
+      // An answer that comes all the same changes nothing.
+      if (steps === 0) call.ask();
+      if (steps < 2) call.begin(PROGRESS);
+      await call.complete();
+      assert.deepEqual([call.state, call.aborted], ['settled', true]);
+    }
+    assert.deepEqual(
+      records.map(({ outcome, outputTokens }) => [outcome, outputTokens]),
+      [
+        ['aborted', undefined],
+        ['aborted', 0],
+        ['aborted', 7],
+      ],
+    );
+    assert.equal(state.running.size, 0);
+  });
+
+  it('are all given up when the gateway says so, told to whoever waits', async () => {
+    const { state, records } = world();
+    const { call } = await admitted(state);
+    call.ask();
+    const told: unknown[] = [];
+    call.onSettled((record) => told.push(record?.outcome));
+    for (const running of state.running) running.giveUp(new Error('closing'));
+    call.onSettled((record) => told.push(record?.requestId));
+    assert.deepEqual(told, ['error', call.requestId]);
+    assert.equal(records.length, 1);
+  });
+});
