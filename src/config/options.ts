@@ -1,5 +1,5 @@
 import { positiveInteger, unexpected, withMethod } from '../base/checks.js';
-import { deadlines, systemClock } from '../base/clock.js';
+import { type Clock, deadlines, systemClock } from '../base/clock.js';
 import { checkedCors } from '../http/cors.js';
 import type { KeyStore } from '../keys/key-store.js';
 import { checkedLimits, checkedTiers, DEFAULT_TIERS } from '../keys/limits.js';
@@ -64,7 +64,7 @@ export function resolveOptions(given: GatewayOptions = {}): Config {
   const allTiers = new Map(Object.entries({ ...DEFAULT_TIERS, ...checkedTiers(tiers) }));
   checkTiersOfKeys(environment, allTiers);
   return Object.freeze({
-    upstream: withMethod('upstream', upstream, 'send') ?? defaultUpstream(environment, hooks),
+    upstream: withMethod('upstream', upstream, 'send') ?? defaultUpstream(environment, { hooks, clock }),
     models: modelTable(models ?? defaultModels(), passesUnlisted(unlistedModels, models), clock.wallMs()),
     keys: withMethod('keys', keys, 'find') ?? defaultKeys(environment, identify !== undefined, hooks),
     identify,
@@ -130,11 +130,14 @@ function checkedBasePath(path: string): string {
   throw unexpected('basePath', "to be '' or a path such as '/ai'", path);
 }
 
-function defaultUpstream(environment: Environment, hooks: Required<Hooks>): Upstream {
+function defaultUpstream(
+  environment: Environment,
+  { hooks, clock }: { readonly hooks: Required<Hooks>; readonly clock: Clock },
+): Upstream {
   if (environment.openaiApiKey !== undefined) {
     return http({ baseUrl: environment.openaiBaseUrl, apiKey: environment.openaiApiKey, name: 'openai' });
   }
-  if (!environment.production) return demo();
+  if (!environment.production) return demo({ clock });
   hooks.onNotice('No upstream: set OPENAI_API_KEY or the `upstream` option. Until then calls are answered with 503.');
   return unconfigured();
 }

@@ -162,7 +162,7 @@ interface Parametrised {
 const PARAMETER = /[ \t]*;[ \t]*([\w-]+\*?)=(?:"((?:[^"\\\r\n]|\\[^"\r\n])*)"|([^\s;"\\]*))/y;
 
 /** Reads a value with parameters; `undefined` where parsers disagree: doubled, continued or badly quoted parameters. */
-function parametersOf(header: string): Parametrised | undefined {
+export function parametersOf(header: string): Parametrised | undefined {
   const value = /^[\w./+-]+/.exec(header)?.[0];
   if (value === undefined) return undefined;
   const parameters = new Map<string, string>();

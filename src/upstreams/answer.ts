@@ -17,6 +17,8 @@ export interface OutgoingCall extends Cancellation {
   readonly tier: string;
   readonly endpoint: ModelEndpoint;
   readonly upstream: Upstream;
+  /** Whether the answer is for a response in the background. */
+  readonly isBackground: boolean;
   readonly model: {
     /** The upstream's own id of the model. */
     readonly upstreamModel: string;

@@ -172,6 +172,7 @@ function requestOf(call: OutgoingCall, changes: JsonObject | undefined): Upstrea
     requestId: call.requestId,
     operation: call.endpoint.operation,
     bytes: changes === undefined ? document.bytes : replaceMembers(document, changes),
+    isBackground: call.isBackground,
     stream: asks.stream,
     maxResponseBytes: call.maxResponseBytes,
     cancellation: call,

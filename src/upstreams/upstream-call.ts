@@ -12,6 +12,8 @@ interface UpstreamCallFields {
   readonly bytes: Uint8Array;
   readonly stream: boolean;
   readonly maxResponseBytes: number;
+  /** @default false */
+  readonly isBackground?: boolean;
   readonly cancellation: Cancellation;
   /** The object that the bytes are, where it is known already. */
   readonly object?: JsonObject | undefined;
@@ -24,11 +26,12 @@ export function upstreamCall(fields: UpstreamCallFields): UpstreamCall {
 
 /** Makes the call that a wrapper passes on in place of `call`, with another body. Does not keep or change `body`. */
 export function withBody(call: UpstreamCall, body: JsonObject): UpstreamCall {
-  const { keyId, tier, requestId, operation, maxResponseBytes } = call;
+  const { keyId, tier, requestId, operation, maxResponseBytes, isBackground = false } = call;
   const bytes = Buffer.from(JSON.stringify(body));
   const stream = body.stream === true;
   const cancellation = cancellationOf(call);
-  return new LazyCall({ keyId, tier, requestId, operation, bytes, stream, maxResponseBytes, cancellation });
+  const fields = { keyId, tier, requestId, operation, bytes, stream, maxResponseBytes, isBackground, cancellation };
+  return new LazyCall(fields);
 }
 
 /** The cheapest sign of a call's end: its cancellation, or the signal that somebody put in its place. */
@@ -49,6 +52,7 @@ class LazyCall implements UpstreamCall {
   readonly bytes: Uint8Array;
   readonly stream: boolean;
   readonly maxResponseBytes: number;
+  readonly isBackground: boolean;
   readonly body: () => JsonObject;
   declare readonly signal: AbortSignal;
   readonly #cancellation: Cancellation;
@@ -71,6 +75,7 @@ class LazyCall implements UpstreamCall {
     this.bytes = fields.bytes;
     this.stream = fields.stream;
     this.maxResponseBytes = fields.maxResponseBytes;
+    this.isBackground = fields.isBackground ?? false;
     this.body = () => {
       this.#parsed ??= deeplyFrozen(fields.object ?? objectOf(this.bytes));
       return this.#parsed;

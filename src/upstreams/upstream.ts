@@ -93,6 +93,8 @@ export interface UpstreamCall extends CallContext {
   readonly stream: boolean;
   /** Largest whole answer that the gateway takes. */
   readonly maxResponseBytes: number;
+  /** Whether the answer is for a response in the background, whose client comes back for it. @default false */
+  readonly isBackground?: boolean;
 }
 
 /**

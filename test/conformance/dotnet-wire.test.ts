@@ -52,7 +52,7 @@ onBareHost(
 
 onBareHost('official: finish reasons, roles and kinds of tools are only the known ones', DEMO, async (scene) => {
   const tools = [{ type: 'function', function: { name: 'f', parameters: { type: 'object', properties: {} } } }];
-  for (const body of [{ ...CALL }, { ...CALL, tools }, { ...CALL, max_tokens: 1 }]) {
+  for (const body of [{ ...CALL }, { ...CALL, tools, tool_choice: 'required' }, { ...CALL, max_tokens: 1 }]) {
     const whole = JSON.parse(await (await post(scene, '/chat/completions', body)).text());
     assert.ok(['stop', 'length', 'tool_calls'].includes(whole.choices[0].finish_reason));
     assert.equal(whole.choices[0].message.role, 'assistant');

@@ -42,10 +42,13 @@ const RESPONSE_TOOLS = TOOLS.map(({ type, function: { name, parameters } }) => (
 const STREAMS: readonly (readonly [path: string, body: JsonObject])[] = [
   ['/chat/completions', { ...CALL, stream: true }],
   ['/chat/completions', { ...CALL, stream: true, stream_options: { include_usage: true }, n: 2, logprobs: true }],
-  ['/chat/completions', { ...CALL, stream: true, tools: TOOLS }],
+  ['/chat/completions', { ...CALL, stream: true, tools: TOOLS, tool_choice: 'required' }],
   ['/completions', { model: 'gpt-3.5-turbo-instruct', prompt: 'Hello', stream: true }],
   ['/responses', { model: CALL.model, input: 'Say hello', stream: true }],
-  ['/responses', { model: CALL.model, input: 'Say hello', stream: true, tools: RESPONSE_TOOLS }],
+  [
+    '/responses',
+    { model: CALL.model, input: 'Say hello', stream: true, tools: RESPONSE_TOOLS, tool_choice: 'required' },
+  ],
 ];
 
 /** Requests whose answers are whole. */
@@ -179,7 +182,12 @@ describe('wire.md §2.2, the hard rules', () => {
   );
 
   ofDemo('rule 4: every tool delta has an integer `index`', async (scene) => {
-    const { body } = await post(scene, '/chat/completions', { ...CALL, stream: true, tools: TOOLS });
+    const { body } = await post(scene, '/chat/completions', {
+      ...CALL,
+      stream: true,
+      tools: TOOLS,
+      tool_choice: 'required',
+    });
     const calls = dataIn(body)
       .flatMap(deltasOf)
       .flatMap((delta) => objects(delta.tool_calls));

@@ -4,11 +4,12 @@ import { upstreamCall } from '../../src/upstreams/upstream-call.js';
 import type { ModelOperation } from '../../src/wire/operations.js';
 
 /** What a test wants of a call besides its body. */
-interface CallWishes {
+export interface CallWishes {
   readonly signal?: AbortSignal;
   readonly operation?: ModelOperation;
   readonly tier?: string;
   readonly requestId?: string;
+  readonly isBackground?: boolean;
 }
 
 /** One call as an upstream gets it. */

@@ -107,10 +107,11 @@ onBareHost(
       { type: 'function' as const, function: { name: 'ping' } },
       { type: 'custom' as const, custom: { name: 'note' } },
     ];
-    const made = await completions.create({ ...CALL, tools, n: 2 });
+    const asked = { ...CALL, tools, tool_choice: 'required' as const, n: 2 };
+    const made = await completions.create(asked);
     const calls = made.choices.map(({ message }) => (message.tool_calls ?? []).map(({ type }) => type));
     assert.deepEqual(calls, Array(2).fill(['custom', 'function', 'custom']));
-    await (await ask(scene, '/chat/completions', { body: { ...CALL, tools, n: 2, stream: true } })).text();
+    await (await ask(scene, '/chat/completions', { body: { ...asked, stream: true } })).text();
     const [whole, streamed] = (await completions.list()).data;
     const withoutIds = (stored: unknown): unknown =>
       JSON.parse(JSON.stringify(stored), (name, value) => (name === 'id' ? typeof value : value));

@@ -48,6 +48,7 @@ function ask(
     keyId: 'k',
     tier: 'basic',
     requestId: 'r',
+    isBackground: false,
     document: result.document,
     asks: readChatRequest(result.outline),
     model: { upstreamModel: 'm' },

@@ -101,6 +101,8 @@ describe('UpstreamCall', () => {
     assert.ok(changed.signal.aborted);
     const mine = new AbortController();
     assert.equal(withBody({ ...call, signal: mine.signal }, body).signal, mine.signal);
+    assert.equal(changed.isBackground, false);
+    assert.equal(withBody({ ...call, isBackground: true }, body).isBackground, true);
   });
 });
 

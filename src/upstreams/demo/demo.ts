@@ -1,63 +1,33 @@
-import { setTimeout as wait } from 'node:timers/promises';
-import type { JsonObject } from '../../base/json.js';
+import type { Clock } from '../../base/clock.js';
 import type { ModelOperation } from '../../wire/operations.js';
-import type { Upstream, UpstreamCall, UpstreamReply } from '../upstream.js';
-import { composeChat } from './compose-chat.js';
-import { composeCompletion } from './compose-completion.js';
-import { composeEmbeddings } from './compose-embeddings.js';
-import { composeModeration } from './compose-moderation.js';
-import { tokenDecoder } from './decode-tokens.js';
-import type { DemoContext, DemoReply } from './demo-context.js';
-import { demoForward } from './forward/demo-forward.js';
-import { tokenizers } from './tokenizer.js';
-import { nextTurn } from './turns.js';
+import type { Upstream } from '../upstream.js';
 
 export interface DemoOptions {
   /** Milliseconds before each chunk of a stream. @default 0 */
   readonly chunkDelayMs?: number;
+  /** Tells the time of answers and of stored objects, and waits for delays. @default the machine's own */
+  readonly clock?: Clock;
 }
 
-/** Chunks after which other work gets its turn, a sign of abort among it. */
-const CHUNKS_PER_TURN = 64;
-
-/** Who answers what. Responses are translated to chat completions before they get here. */
-const COMPOSERS: ReadonlyMap<ModelOperation, (body: JsonObject, context: DemoContext) => Promise<DemoReply>> = new Map([
-  ['chat.completions', composeChat],
-  ['completions', composeCompletion],
-  ['embeddings', composeEmbeddings],
-  ['moderations', composeModeration],
-]);
+const OPERATIONS: readonly ModelOperation[] = ['chat.completions', 'completions', 'embeddings', 'moderations'];
 
 /**
- * An upstream that needs no network and no key: it plays any well-known model, refuses what OpenAI refuses, streams,
- * calls every tool it is offered, and keeps to JSON schemas; it embeds, moderates, paints, speaks and listens, and keeps
- * files in memory. The same body always gets the same answer, which says that it is a demo. For a first try, for tests and
- * for development without cost.
+ * An upstream that needs no network and no key. It answers in place of any well-known model, streams, keeps to JSON
+ * schemas, and calls tools where it is told to; it embeds, moderates, paints, speaks and listens, and keeps files in
+ * memory. The same request always gets the same answer, which says that it is a demo. For a first try, for tests and for
+ * development without cost.
  */
 export function demo(options: DemoOptions = {}): Upstream {
-  const { chunkDelayMs = 0 } = options;
-  const tokenizerOf = tokenizers();
-
-  async function send({ operation, body, requestId, signal }: UpstreamCall): Promise<UpstreamReply> {
-    signal.throwIfAborted();
-    const compose = COMPOSERS.get(operation) ?? composeChat;
-    const reply = await compose(body(), { requestId, signal, tokenizerOf, decoder: tokenDecoder });
-    return reply.kind === 'whole' ? reply : { kind: 'chunks', chunks: paced(reply.chunks, signal, chunkDelayMs) };
-  }
-  return { name: 'demo', operations: [...COMPOSERS.keys()], send, forward: demoForward(send) };
-}
-
-async function* paced(
-  chunks: Iterable<JsonObject>,
-  signal: AbortSignal,
-  delayMs: number,
-): AsyncGenerator<JsonObject, void, undefined> {
-  let sent = 0;
-  for (const chunk of chunks) {
-    if (delayMs > 0) await wait(delayMs, undefined, { signal }).catch(() => {});
-    else if (sent % CHUNKS_PER_TURN === CHUNKS_PER_TURN - 1) await nextTurn(signal);
-    signal.throwIfAborted();
-    yield chunk;
-    sent += 1;
-  }
+  let offline: Promise<Required<Pick<Upstream, 'send' | 'forward'>>> | undefined;
+  /** All but this file is loaded when first asked, so that production never loads it. */
+  const load = () => {
+    offline ??= import('./offline.js').then(({ offlineOpenAI }) => offlineOpenAI(options));
+    return offline;
+  };
+  return {
+    name: 'demo',
+    operations: OPERATIONS,
+    send: async (call) => (await load()).send(call),
+    forward: async (call) => (await load()).forward(call),
+  };
 }

@@ -1,4 +1,4 @@
-import type { DemoModel } from './demo-models.js';
+import type { Encoding } from './context.js';
 
 /** Text that streams as one, and how many tokens it is: more than one where a character is. */
 export interface TextPiece {
@@ -13,18 +13,16 @@ export interface Tokenizer {
   pieces(text: string): readonly TextPiece[];
 }
 
-type Encoding = DemoModel['encoding'];
-
-/** What is used of `gpt-tokenizer`. */
+/** Members of `gpt-tokenizer` that are used. */
 interface Codec {
   encode(text: string, options: { disallowedSpecial: Set<string> }): number[];
   decodeGenerator(tokens: Iterable<number>): Iterable<string>;
 }
 
-/** Longest text that is taken apart exactly; what is beyond is estimated. */
+/** Longest text that is taken apart exactly; anything beyond is estimated. */
 const MAX_EXACT_CHARS = 200_000;
 /** Longest run without a change between space and no space: the time of one run grows with its square (47 s for 200 kB). */
-const LONG_RUN = /\S{128}|\s{128}/gu;
+const MAX_RUN = 128;
 /** Special tokens in what a user writes are text like any other. */
 const NO_SPECIAL = { disallowedSpecial: new Set<string>() };
 
@@ -39,6 +37,30 @@ export function tokenizers(): (encoding: Encoding) => Promise<Tokenizer> {
     loaded.set(encoding, tokenizer);
     return tokenizer;
   };
+}
+
+/** As many of the pieces as the ceiling allows. */
+export function upTo(all: readonly TextPiece[], ceiling: number): { pieces: string[]; tokens: number; cut: boolean } {
+  const pieces: string[] = [];
+  let tokens = 0;
+  for (const piece of all) {
+    if (tokens + piece.tokens > ceiling) return { pieces, tokens, cut: true };
+    tokens += piece.tokens;
+    pieces.push(piece.text);
+  }
+  return { pieces, tokens, cut: false };
+}
+
+/**
+ * Takes words apart every eight letters, numbers every three digits, other characters one by one, each piece a token:
+ * for English a tenth above what OpenAI counts.
+ */
+export function estimatingTokenizer(): Tokenizer {
+  const pieces = (text: string): readonly TextPiece[] =>
+    (
+      text.toWellFormed().match(/ \p{L}{1,8}|\p{L}{1,8}|\p{N}{1,3}| [^\s\p{L}\p{N}]|\s{1,16}|[^\s\p{L}\p{N}]/gu) ?? []
+    ).map((piece) => ({ text: piece, tokens: 1 }));
+  return { pieces, count: (texts) => texts.reduce((sum, text) => sum + pieces(text).length, 0) };
 }
 
 async function load(encoding: Encoding): Promise<Codec> {
@@ -88,26 +110,22 @@ function exactTokenizer(codec: Codec): Tokenizer {
   };
 }
 
-/**
- * Takes words apart every eight letters, numbers every three digits, other characters one by one, each piece a token:
- * for English a tenth above what OpenAI counts.
- */
-export function estimatingTokenizer(): Tokenizer {
-  const pieces = (text: string): readonly TextPiece[] =>
-    (text.toWellFormed().match(/ ?\p{L}{1,8}|\p{N}{1,3}|\s{1,16}| ?[^\s\p{L}\p{N}]/gu) ?? []).map((piece) => ({
-      text: piece,
-      tokens: 1,
-    }));
-  return { pieces, count: (texts) => texts.reduce((sum, text) => sum + pieces(text).length, 0) };
-}
-
+/** The parts of a text, cut where a run has lasted too long. */
 function shortRuns(text: string): readonly string[] {
   const parts: string[] = [];
   let from = 0;
-  for (const run of text.matchAll(LONG_RUN)) {
-    const end = run.index + run[0].length;
-    parts.push(text.slice(from, end));
-    from = end;
+  let run = 0;
+  let wasSpace = false;
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    const isSpace = code <= 0x20 || code === 0xa0 || (code >= 0x2000 && code <= 0x200b) || code === 0x3000;
+    run = isSpace === wasSpace ? run + 1 : 1;
+    wasSpace = isSpace;
+    // Not in the middle of a surrogate pair.
+    if (run < MAX_RUN || (code >= 0xd800 && code <= 0xdbff)) continue;
+    parts.push(text.slice(from, at + 1));
+    from = at + 1;
+    run = 0;
   }
   if (from < text.length) parts.push(text.slice(from));
   return parts;

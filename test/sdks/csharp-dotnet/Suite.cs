@@ -71,7 +71,7 @@ public sealed class Suite
     [Fact]
     public Task Tools() => Scenario.Run("tools", async () =>
     {
-        List<Message> messages = [new Message(Role.User, "Should I fly to Lisbon this week?")];
+        List<Message> messages = [new Message(Role.User, "Should I fly to Lisbon this week? Use get_weather and find_flights.")];
         List<string[]> called = [];
         for (var round = 0; round < 5; round++)
         {

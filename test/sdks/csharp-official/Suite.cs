@@ -75,7 +75,7 @@ public sealed class Suite
     [Fact]
     public Task Tools() => Scenario.Run("tools", async () =>
     {
-        List<ChatMessage> messages = [new UserChatMessage("Should I fly to Lisbon this week?")];
+        List<ChatMessage> messages = [new UserChatMessage("Should I fly to Lisbon this week? Use get_weather and find_flights.")];
         ChatCompletionOptions options = new() { Tools = { GetWeather, FindFlights } };
         List<string[]> called = [];
         for (var round = 0; round < 5; round++)

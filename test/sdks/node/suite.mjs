@@ -76,7 +76,7 @@ async function tools() {
     find_flights: z.object({ destination: z.string(), passengers: z.int(), direct: z.boolean() }),
   };
   /** @type {Message[]} */
-  const messages = [user('Should I fly to Lisbon this week?')];
+  const messages = [user('Should I fly to Lisbon this week? Use get_weather and find_flights.')];
   const called = [];
   for (let round = 0; round < 5; round += 1) {
     const completion = await client.chat.completions

@@ -128,7 +128,7 @@ class FindFlights(BaseModel):
 @scenario("tools")
 def tools() -> None:
     offered = {kind.__name__: kind for kind in (GetWeather, FindFlights)}
-    messages = [user("Should I fly to Lisbon this week?")]
+    messages = [user("Should I fly to Lisbon this week? Use GetWeather and FindFlights.")]
     called: list[set[str]] = []
     for _ in range(5):
         with strict.chat.completions.stream(

@@ -141,13 +141,16 @@ fn tool<Arguments: JsonSchema>(name: &str) -> Outcome<ChatCompletionTools> {
 
 /// Goes on until the model has nothing more to call.
 pub async fn tools() -> Outcome {
-    let mut request = request(CHAT_MODEL, "How warm is it in Paris, and what time is it there?")
-        .tools(vec![
-            tool::<WeatherArguments>("get_weather")?,
-            tool::<TimeArguments>("get_time")?,
-        ])
-        .stream_options(with_usage())
-        .build()?;
+    let mut request = request(
+        CHAT_MODEL,
+        "How warm is it in Paris, and what time is it there? Use get_weather and get_time.",
+    )
+    .tools(vec![
+        tool::<WeatherArguments>("get_weather")?,
+        tool::<TimeArguments>("get_time")?,
+    ])
+    .stream_options(with_usage())
+    .build()?;
     let mut called = Vec::new();
     for turn in 1..=3 {
         let answer = streamed_answer(request.clone()).await?;

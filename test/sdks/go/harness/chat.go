@@ -70,7 +70,7 @@ type timeArguments struct {
 
 // tools goes on until the model has nothing more to call.
 func (s suite) tools(ctx context.Context) error {
-	conversation, err := s.Converse("How warm is it in Paris, and what time is it there?", []Tool{
+	conversation, err := s.Converse("How warm is it in Paris, and what time is it there? Use get_weather and get_time.", []Tool{
 		{"get_weather", weatherArguments{}},
 		{"get_time", timeArguments{}},
 	})

@@ -169,7 +169,7 @@ public final class Suite {
     }
 
     private static void tools() {
-        ChatCompletionCreateParams.Builder params = chatWith(MODEL, "Should I fly to Lisbon this week?")
+        ChatCompletionCreateParams.Builder params = chatWith(MODEL, "Should I fly to Lisbon this week? Use GetWeather and FindFlights.")
                 .addTool(GetWeather.class)
                 .addTool(FindFlights.class);
         List<Set<String>> called = new ArrayList<>();

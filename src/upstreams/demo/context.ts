@@ -1,0 +1,69 @@
+import { setImmediate as immediate } from 'node:timers/promises';
+import type { Clock } from '../../base/clock.js';
+import type { JsonObject } from '../../base/json.js';
+import type { CallContext } from '../upstream.js';
+import type { Tokenizer } from './tokenizer.js';
+
+/** Needs of an answer beside the body of its call. */
+export interface DemoContext extends Pick<CallContext, 'requestId' | 'signal'> {
+  readonly clock: Clock;
+  readonly tokenizerOf: (encoding: Encoding) => Promise<Tokenizer>;
+}
+
+/** Tokenizers of OpenAI's models. */
+export type Encoding = 'o200k_base' | 'cl100k_base';
+
+/** An answer, whole or in chunks that are yet to be paced. */
+export type DemoReply =
+  | { readonly kind: 'whole'; readonly body: JsonObject }
+  | { readonly kind: 'chunks'; readonly chunks: Iterable<JsonObject> };
+
+/** Characters that are looked at, in some ten milliseconds, before other work gets its turn. */
+const WORK_PER_TURN = 64_000;
+
+/** Lets other work have its turn, a sign of abort among it. @throws the signal's reason once it is aborted */
+export async function nextTurn(signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  await immediate();
+  signal.throwIfAborted();
+}
+
+/**
+ * Splits long work: awaited after each part with the part's size, in characters, it gives `nextTurn` now and then.
+ * @throws the signal's reason once it is aborted
+ */
+export function fairTurns(signal: AbortSignal): (work: number) => Promise<void> {
+  let since = 0;
+  return async (work) => {
+    since += work;
+    if (since < WORK_PER_TURN) return;
+    since = 0;
+    await nextTurn(signal);
+  };
+}
+
+/** Waits without keeping the process alive. @throws the signal's reason once it is aborted */
+export function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const onAbort = (): void => {
+      cancel();
+      reject(signal.reason);
+    };
+    const cancel = clock.setTimer(() => {
+      signal.removeEventListener('abort', onAbort);
+      resolve();
+    }, delayMs);
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+}
+
+/** A number of 32 bits, always the same for the same part of a text (FNV-1a, then mixed). Not for secrets. */
+export function hashText(text: string, seed = 0, from = 0, to = text.length): number {
+  let hash = 0x811c9dc5 ^ seed;
+  for (let at = from; at < to; at += 1) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+  // FNV leaves the high bits of short texts alike.
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}
