@@ -1,5 +1,5 @@
 import type { NextFunction, Request, Response } from 'express';
-import { type Gateway, type GatewayOptions, gatewayOf } from '../src/index.js';
+import { type Gateway, type GatewayOptions, gatewayOf } from '../src/adapter.js';
 import { readRequest, writeResponse } from './node-io.js';
 
 /** Express middleware, for Express 4 and 5, at any mount point. */

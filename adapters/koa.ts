@@ -1,5 +1,5 @@
 import type { Context, Next } from 'koa';
-import { type Gateway, type GatewayOptions, gatewayOf } from '../src/index.js';
+import { type Gateway, type GatewayOptions, gatewayOf } from '../src/adapter.js';
 import { readRequest, writeResponse } from './node-io.js';
 
 /** Koa middleware, at the root or below `koa-mount`. */

@@ -6,7 +6,7 @@ import {
   type GatewayResponse,
   iterableOf,
   type StepSource,
-} from '../src/index.js';
+} from '../src/adapter.js';
 
 /** Facts that only the adapter knows about a request. */
 export interface RequestContext {

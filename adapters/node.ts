@@ -1,6 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Gateway, type GatewayOptions, gatewayOf, respondNotFound } from '../src/index.js';
+import { type Gateway, type GatewayOptions, gatewayOf, respondNotFound } from '../src/adapter.js';
 import { readRequest, writeResponse } from './node-io.js';
+
+export { type RequestContext, readRequest, writeResponse } from './node-io.js';
 
 /** A request listener. With `next`, paths that are not ours go there; without, they are a 404. */
 export interface NodeHandler {

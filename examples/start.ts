@@ -1,4 +1,4 @@
-// A gateway on its own: `npm start`. Inside your application it is one line, see express.ts.
+// A gateway on its own: `npm start`. Inside an application it is one line: see express.ts.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { resolve } from 'node:path';
@@ -34,12 +34,24 @@ server.on('error', (error) => {
 });
 server.keepAliveTimeout = 65_000;
 server.listen(environment.port);
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop());
 
+/** A terminal signals the server, and `npm` passes the signal on: what follows so soon is the same wish. */
+const ECHO_MS = 1_000;
+let stoppedAt: number | undefined;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    const now = performance.now();
+    if (stoppedAt === undefined) void stop();
+    else if (now - stoppedAt > ECHO_MS) process.exit(1);
+    stoppedAt ??= now;
+  });
+}
+
+/** Lets running calls end, for half a minute at most, and keeps what they used. Asked twice, the server ends at once. */
 async function stop(): Promise<void> {
   const closed = once(server, 'close');
   server.close();
-  await llm.gateway.close();
+  await llm.gateway.close({ graceMs: 30_000 });
   // The last answers may still be on their way out, and connections that are kept alive end with nobody's help.
   const sweep = setInterval(() => server.closeIdleConnections(), 50);
   setTimeout(() => server.closeAllConnections(), 5_000).unref();
@@ -48,13 +60,13 @@ async function stop(): Promise<void> {
   await store.close();
 }
 
-/** @returns its secret at the first start with this file: of later starts only the hash is known. */
-/** What production prints stands in its logs. */
+/** The key's secret where it may be shown: what production prints stands in its logs. */
 async function secretToShow(): Promise<string | undefined> {
   if (isOwn) return makeDevelopmentKey();
   return environment.production ? undefined : given?.secret;
 }
 
+/** @returns its secret at the first start with this file: of later starts only the hash is known. */
 async function makeDevelopmentKey(): Promise<string | undefined> {
   if ((await keys.get(DEVELOPMENT_KEY)) !== undefined) return undefined;
   try {

@@ -1,33 +1,23 @@
-export { type Cancellation, type CancellationSource, createCancellation } from './base/cancellation.js';
-export type { Clock } from './base/clock.js';
-export { systemClock } from './base/clock.js';
+// For the host: a gateway, its options and what they are made of.
+
+export type { Awaitable } from './base/awaitable.js';
+export { type Clock, systemClock } from './base/clock.js';
 export { type ErrorBody, GatewayError, type GatewayErrorFields } from './base/errors.js';
 export type { Json, JsonObject } from './base/json.js';
-export { iterableOf, type Pieces, type StepSource } from './base/steps.js';
 export type { AdminOptions } from './config/admin-secret.js';
 export type { GatewayOptions } from './config/config.js';
 export { type Environment, readEnvironment } from './config/environment.js';
 export type { ErrorContext, Hooks, ShadowRefusal } from './config/hooks.js';
 export { type Capabilities, defaultModels, type ModelOptions } from './config/models.js';
 export type { ExplainedRequest, Explanation } from './endpoints/explain.js';
-export { createGateway, type Gateway, gatewayOf, respondNotFound } from './gateway.js';
-export type { AnswerStream, GatewayRequest, GatewayResponse } from './http/exchange.js';
-export { cachedKeys } from './keys/cached.js';
-export type {
-  ApiKey,
-  Identify,
-  KeyAudit,
-  KeyQuery,
-  KeyRecord,
-  KeyRecords,
-  KeySecret,
-  KeySnapshot,
-  KeyStore,
-  Limits,
-  TierLimits,
-} from './keys/key-store.js';
-export { memoryKeys } from './keys/memory.js';
-export { memoryKeyRecords } from './keys/memory-records.js';
+export { createGateway, type Gateway } from './gateway.js';
+export type { CorsOptions } from './http/cors.js';
+export type { GatewayRequest, GatewayResponse } from './http/exchange.js';
+export { type CachedKeys, type CachedKeysOptions, cachedKeys } from './keys/cached.js';
+export type { KeyChanges } from './keys/key-fields.js';
+export type { ApiKey, Identify, Limits, TierLimits } from './keys/key-store.js';
+export { type MemoryKey, type MemoryKeys, memoryKeys } from './keys/memory.js';
+export { type MemoryKeyRecordsOptions, memoryKeyRecords } from './keys/memory-records.js';
 export {
   type ChangedBy,
   type IssuedKey,
@@ -36,38 +26,26 @@ export {
   keyRegistry,
   type Rotation,
 } from './keys/registry.js';
-export { createKey, hashSecret } from './keys/secret.js';
-export type {
-  Amounts,
-  Budget,
-  Draw,
-  LimiterStore,
-  LimitLevel,
-  Measure,
-  Reservation,
-  Slot,
-  Verdict,
-} from './limits/limiter-store.js';
-export { memoryLimiter } from './limits/memory.js';
+export { type CreatedKey, createKey, hashSecret, type NewKeyFields } from './keys/secret.js';
+export { type MemoryLimiterOptions, memoryLimiter } from './limits/memory.js';
+export type { ListedOperation } from './models/known-models.js';
 export type { Price, Pricing } from './models/pricing.js';
-export type {
-  IdempotencyClaim,
-  IdempotencyStore,
-  IdempotentRequest,
-  KeptAnswer,
-} from './stores/answer-store.js';
 export {
   type MemoryIdempotencyOptions,
   type MemoryObjectsOptions,
   memoryIdempotency,
   memoryObjects,
 } from './stores/memory.js';
-export type { ObjectStore, StoredObject } from './stores/object-store.js';
 export { type DemoOptions, demo } from './upstreams/demo/demo.js';
 export { type FunctionAnswer, type FunctionContext, fromFunction } from './upstreams/function.js';
 export { type HttpOptions, http } from './upstreams/http.js';
-export { type OpenAIClient, openaiClient } from './upstreams/openai-client.js';
+export { type OpenAIClient, type OpenAIResource, openaiClient } from './upstreams/openai-client.js';
 export { type QueuedOptions, queued } from './upstreams/queued.js';
+export { type MemoryUsageOptions, memoryUsage } from './usage/memory.js';
+
+// For the author of an upstream.
+
+export { iterableOf, type Pieces, type StepSource, type StepStream } from './base/steps.js';
 export type {
   AbortPolicy,
   CallContext,
@@ -79,7 +57,24 @@ export type {
   UpstreamReply,
 } from './upstreams/upstream.js';
 export { withBody } from './upstreams/upstream-call.js';
-export { memoryUsage } from './usage/memory.js';
+export type { ForwardOperation, ModelOperation, Operation } from './wire/operations.js';
+
+// For the author of a store.
+
+export type { KeyAudit, KeyQuery, KeyRecord, KeyRecords, KeySecret, KeySnapshot, KeyStore } from './keys/key-store.js';
+export type {
+  Amounts,
+  Budget,
+  Draw,
+  LimiterStore,
+  LimitLevel,
+  Measure,
+  Reservation,
+  Slot,
+  Verdict,
+} from './limits/limiter-store.js';
+export type { IdempotencyClaim, IdempotencyStore, IdempotentRequest, KeptAnswer } from './stores/answer-store.js';
+export type { ObjectStore, StoredObject } from './stores/object-store.js';
 export type {
   BudgetScope,
   Period,
@@ -94,4 +89,5 @@ export type {
   UsageSums,
   UsageTokens,
 } from './usage/usage-store.js';
-export type { ForwardOperation, ModelOperation, ObjectKind, Operation } from './wire/operations.js';
+export type { ObjectKind } from './wire/operations.js';
+export type { TokenUsage } from './wire/usage.js';

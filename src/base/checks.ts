@@ -11,6 +11,11 @@ export function withMethod<T>(name: string, value: T | undefined, method: keyof 
   throw unexpected(name, `to have a method \`${String(method)}\``, value);
 }
 
+/** A member of something thrown. Under Jest, Node's own errors are of another realm, and no `instanceof Error`. */
+export function memberOf(thrown: unknown, name: string | symbol): unknown {
+  return typeof thrown === 'object' && thrown !== null ? Reflect.get(thrown, name) : undefined;
+}
+
 /** Makes the error for a bad option: its name, the expected form, the given value. */
 export function unexpected(name: string, expectation: string, value: unknown): TypeError {
   const shown = typeof value === 'object' || typeof value === 'function' ? '' : ` ${JSON.stringify(value)}`;

@@ -22,6 +22,12 @@ export interface GatewayErrorFields {
 
 /** An answer to the client in OpenAI's error shape. Throw it anywhere in the pipeline, upstreams included. */
 export class GatewayError extends Error {
+  /** Told by shape: the package may be loaded twice, as an ES module and as CommonJS, and has then two of this class. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    // biome-ignore lint/complexity/noThisInStatic: a subclass inherits this, and its instances are told as usual.
+    return this === GatewayError ? hasErrorShape(value) : super[Symbol.hasInstance](value);
+  }
+
   readonly status: number;
   readonly type: string;
   readonly code: string | null;
@@ -41,6 +47,18 @@ export class GatewayError extends Error {
     this.shouldRetry = fields.shouldRetry;
     this.headers = fields.headers ?? {};
   }
+}
+
+function hasErrorShape(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { name, message, status, type, headers } = value as Partial<Record<string, unknown>>;
+  return (
+    name === 'GatewayError' &&
+    typeof message === 'string' &&
+    typeof status === 'number' &&
+    typeof type === 'string' &&
+    typeof headers === 'object'
+  );
 }
 
 /** OpenAI's error envelope: always these four keys, nulls explicit. */

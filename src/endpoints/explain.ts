@@ -8,7 +8,7 @@ import type { GatewayRequest } from '../http/exchange.js';
 import { checkExpiry } from '../keys/authenticate.js';
 import type { ApiKey } from '../keys/key-store.js';
 import { admit } from '../limits/admit.js';
-import type { Amounts, Ceiling, LimiterStore, Measure } from '../limits/limiter-store.js';
+import type { Amounts, LimiterStore, LimitLevel, Measure } from '../limits/limiter-store.js';
 import { refusalReasonOf } from '../limits/refusal.js';
 import { MODEL_ENDPOINTS } from '../wire/model-endpoint.js';
 import type { ModelOperation } from '../wire/operations.js';
@@ -39,7 +39,7 @@ export type Explanation =
       /** The measure that is short; `undefined`: it is no limit that refuses the call. */
       readonly limit: Measure | 'concurrency' | undefined;
       /** The level of the ceiling; `undefined` for concurrency and where no limit refuses. */
-      readonly level: Ceiling['level']['kind'] | undefined;
+      readonly level: LimitLevel['kind'] | undefined;
       /** Milliseconds until the same call could be admitted; `Infinity`: never, as things are. */
       readonly retryAfterMs: number;
     };

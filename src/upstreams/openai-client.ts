@@ -6,7 +6,7 @@ import { type AbortPolicy, abortPolicy, type Upstream, type UpstreamCall, type U
 import { retryAfterMsOf, upstreamFailure } from './upstream-failure.js';
 
 /** The part of a resource of OpenAI's SDK that is used here. */
-interface OpenAIResource {
+export interface OpenAIResource {
   create(
     body: object,
     options: {

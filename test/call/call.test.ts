@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createCancellation, type UsageRecord } from 'megallm-middleware';
+import type { UsageRecord } from 'megallm-middleware';
+import { createCancellation } from 'megallm-middleware/adapter';
 import { Call, NOTHING_READ } from '../../src/call/call.js';
 import { Exchange, type GatewayState, gatewayState } from '../../src/call/state.js';
 import { resolveOptions } from '../../src/config/options.js';

@@ -62,7 +62,7 @@ export function launch(command: string, args: readonly string[], env: NodeJS.Pro
 
 /** `npm start` in that folder, once it has printed all. */
 export async function npmStart(cwd: string, env: NodeJS.ProcessEnv = {}): Promise<Started> {
-  const script = /"start": "tsx (--\S+) (\S+)"/.exec(readFileSync('package.json', 'utf8'));
+  const script = /"start": "exec node --import tsx (--\S+) (\S+) \|\|/.exec(readFileSync('package.json', 'utf8'));
   const [, condition, program] = script ?? [];
   assert.ok(condition !== undefined && program !== undefined, 'package.json starts something with tsx');
   const args = ['--import', import.meta.resolve('tsx'), condition, resolve(program)];

@@ -1,13 +1,8 @@
 import assert from 'node:assert/strict';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { it } from 'node:test';
-import {
-  createCancellation,
-  createGateway,
-  fromFunction,
-  type GatewayRequest,
-  memoryLimiter,
-} from 'megallm-middleware';
+import { createGateway, fromFunction, type GatewayRequest, memoryLimiter } from 'megallm-middleware';
+import { createCancellation } from 'megallm-middleware/adapter';
 import { megallm } from 'megallm-middleware/node';
 import { everyAnswer } from '../conformance/every-answer.js';
 import { gate, within } from '../helpers/deadline.js';

@@ -1,6 +1,7 @@
 // A process of its own with V8's own functions: how a `Call` is held in memory, and the garbage that a warm call makes.
 import assert from 'node:assert/strict';
-import { createCancellation, createGateway, type GatewayRequest, memoryKeys, type Upstream } from 'megallm-middleware';
+import { createGateway, type GatewayRequest, memoryKeys, type Upstream } from 'megallm-middleware';
+import { createCancellation } from 'megallm-middleware/adapter';
 import { Call } from '../../src/call/call.js';
 import { wholeChat } from './chat-answers.js';
 

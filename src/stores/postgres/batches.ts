@@ -1,3 +1,5 @@
+import { memberOf } from '../../base/checks.js';
+
 /** Does jobs of many callers together. */
 export interface Batches<Job, Result> {
   add(job: Job): Promise<Result>;
@@ -62,5 +64,5 @@ export function batches<Job, Result>(
  * with another transaction (40), a name that is too long for an index (54).
  */
 function isDueToOne(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && /^(?:22|23|40|54)...$/.test(String(error.code));
+  return /^(?:22|23|40|54)...$/.test(String(memberOf(error, 'code')));
 }

@@ -10,7 +10,7 @@ export interface PostgresPool {
 
 /** A connection that is lent by the pool. */
 export interface PostgresClient {
-  query(text: string, values?: unknown[]): Promise<{ readonly rows: readonly Row[] }>;
+  query(text: string, values?: unknown[]): Promise<{ readonly rows: readonly Readonly<Record<string, unknown>>[] }>;
   /** @param isBroken the pool must not lend it again. */
   release(isBroken?: boolean): void;
   on(event: 'error', listener: (error: Error) => void): unknown;

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { unexpected } from '../../base/checks.js';
+import { memberOf, unexpected } from '../../base/checks.js';
 import type { Clock } from '../../base/clock.js';
 import { LIMITER_SCRIPT } from './script.js';
 
@@ -77,5 +77,5 @@ export function redisScript(send: SendCommand, { clock, timeoutMs }: { clock: Cl
 }
 
 function isUnknownScript(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith('NOSCRIPT');
+  return String(memberOf(error, 'message')).startsWith('NOSCRIPT');
 }

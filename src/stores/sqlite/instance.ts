@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { performance } from 'node:perf_hooks';
+import { memberOf } from '../../base/checks.js';
 import type { Clock } from '../../base/clock.js';
 import { type Database, numberOf, type Row, textOf } from './driver.js';
 
@@ -115,6 +116,6 @@ function isRunning(pid: number): boolean {
     return process.kill(pid, 0);
   } catch (error) {
     // The process is there, but is not ours to signal.
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+    return memberOf(error, 'code') === 'EPERM';
   }
 }

@@ -1,4 +1,5 @@
 import { closeSync, openSync } from 'node:fs';
+import { memberOf } from '../../base/checks.js';
 import type { Connect, Database } from './driver.js';
 import { assertOurs, migrate } from './schema.js';
 
@@ -142,14 +143,15 @@ function made(file: string): boolean {
     closeSync(openSync(file, 'wx', 0o600));
     return true;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    if (memberOf(error, 'code') === 'EEXIST') return false;
     throw error;
   }
 }
 
 /** SQLite's result code; `undefined` for errors of other sorts. */
 function resultOf(error: unknown): number | undefined {
-  return error instanceof Error && 'errcode' in error ? Number(error.errcode) % 256 : undefined;
+  const code = memberOf(error, 'errcode');
+  return code === undefined ? undefined : Number(code) % 256;
 }
 
 function damaged(file: string, cause: unknown): Error {
