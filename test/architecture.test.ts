@@ -25,6 +25,14 @@ const ORDER = [
   'adapters',
 ];
 
+/** Types in which other rooms speak to a room stand in these files, and nowhere else. */
+const FACES: Readonly<Record<string, string>> = {
+  'src/keys': 'src/keys/key-store.ts',
+  'src/limits': 'src/limits/limiter-store.ts',
+  'src/usage': 'src/usage/usage-store.ts',
+  'src/upstreams': 'src/upstreams/upstream.ts',
+};
+
 /** Packages and built-in modules, each with the files that may import it as a value. */
 const PLACES: Readonly<Record<string, RegExp>> = {
   openai: /^$/,
@@ -99,6 +107,20 @@ function sourcesWith(pattern: RegExp, allowed: readonly string[]): string[] {
   return SOURCES.filter(({ path, text }) => pattern.test(text) && !allowed.includes(path)).map(({ path }) => path);
 }
 
+/** Every circle of a graph, told once from where it was entered. */
+function cyclesOf(graph: ReadonlyMap<string, readonly string[]>): string[] {
+  const done = new Set<string>();
+  const cycles: string[] = [];
+  const visit = (node: string, trail: readonly string[]): void => {
+    if (trail.includes(node)) cycles.push([...trail.slice(trail.indexOf(node)), node].join(' → '));
+    if (done.has(node) || trail.includes(node)) return;
+    for (const next of graph.get(node) ?? []) visit(next, [...trail, node]);
+    done.add(node);
+  };
+  for (const node of graph.keys()) visit(node, []);
+  return cycles;
+}
+
 describe('a line of code knows its room by what it may know', () => {
   it('every file stands in a room, and three are loose in src', () => {
     assertNone(SOURCES.filter(({ path }) => roomOf(path) === undefined).map(({ path }) => path));
@@ -117,6 +139,38 @@ describe('a line of code knows its room by what it may know', () => {
     );
   });
 
+  it('has no cycles between rooms, types included', () => {
+    const graph = new Map(ORDER.map((room) => [room, new Set<string>()]));
+    for (const { path, imports } of SOURCES) {
+      const own = roomOf(path);
+      for (const { from } of imports) {
+        const other = roomOf(from);
+        if (own !== undefined && other !== undefined && own !== other) graph.get(own)?.add(other);
+      }
+    }
+    assertNone(cyclesOf(new Map([...graph].map(([room, others]) => [room, [...others]]))));
+  });
+
+  it('has no cycles between files, types included', () => {
+    assertNone(cyclesOf(new Map(SOURCES.map(({ path, imports }) => [path, imports.map(({ from }) => from)]))));
+  });
+
+  it('takes the interfaces of a room from its face', () => {
+    const others = Object.values(FACES).flatMap((face) => {
+      const declared = [...readFileSync(face, 'utf8').matchAll(/^export (?:interface|type) (\w+)/gm)];
+      return declared.map(([, name = '']) => ({ face, name }));
+    });
+    assertNone(
+      SOURCES.flatMap(({ path, text }) =>
+        others
+          .filter(
+            ({ face, name }) => path !== face && new RegExp(`^export (?:interface|type) ${name}\\b`, 'm').test(text),
+          )
+          .map(({ face, name }) => `${path} declares ${name} of ${face} again`),
+      ),
+    );
+  });
+
   it('an adapter could be written by a stranger: public names, node-io, and frameworks as types', () => {
     const ours = ['src/index.ts', 'src/adapter.ts', 'adapters/node-io.ts'];
     assertNone(
@@ -124,6 +178,19 @@ describe('a line of code knows its room by what it may know', () => {
         if (!path.startsWith('adapters/') || ours.includes(from) || from.startsWith('node:')) return false;
         return !(typesOnly && (from === 'express' || from === 'koa'));
       }),
+    );
+  });
+
+  it('the makers of the defaults are known to the options alone', () => {
+    const makers = /^src\/(?:keys|limits|usage|stores)\/memory|^src\/upstreams\/(?:http|demo)/;
+    assertNone(
+      importsWhere(
+        ({ path }, { from, typesOnly }) =>
+          /^src\/(?:config|call|endpoints)\/|^src\/gateway/.test(path) &&
+          path !== 'src/config/options.ts' &&
+          !typesOnly &&
+          makers.test(from),
+      ),
     );
   });
 });
@@ -162,6 +229,16 @@ describe('the code is written one way', () => {
   it('inherits only in errors, and has no default exports and no `export *`', () => {
     assertNone(sourcesWith(/^(?:export )?(?:abstract )?class \w+(?:<[^{]*>)? extends /m, ['src/base/errors.ts']));
     assertNone(sourcesWith(/^export (?:default|\*)/m, []));
+  });
+
+  it('begins a doc comment with a noun or a verb', () => {
+    assertNone(
+      SOURCES.flatMap(({ path, text }) =>
+        [...text.matchAll(/\/\*\*\s*(?:\*\s*)?(?:What|Who|Whose|Of|So)\b[^\n]*/g)].map(
+          ([line]) => `${path}: ${line.replace(/\s+/g, ' ')}`,
+        ),
+      ),
+    );
   });
 
   it('names no package registry', () => {

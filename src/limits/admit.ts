@@ -52,7 +52,7 @@ function resultOf(
 ): Awaitable<AdmitResult> {
   const { ceilings, asks, subject } = demand;
   const isOpen = asks.maxOutputTokens === undefined;
-  const isLimited = ceilings.some(({ measure }) => measure !== 'requests' && measure !== 'inputTokens');
+  const isLimited = ceilings.some(limitsOutput);
   if (verdict.granted) {
     const outputCeiling = isLimited ? outputTokens : undefined;
     const answersToLearnFrom = isOpen && demand.learnsLength ? asks.n : 0;
@@ -151,6 +151,11 @@ async function reserveAsLedgered(
 
 function reservationOf({ requestId, ceilings, slots }: Demand, amounts: Amounts, ttlMs: number): Reservation {
   return { id: requestId, draws: ceilings.map((ceiling) => drawOf(ceiling, amounts)), slots, ttlMs };
+}
+
+/** Whether the length of an answer counts against a ceiling. */
+function limitsOutput({ measure }: Ceiling): boolean {
+  return measure !== 'requests' && measure !== 'inputTokens';
 }
 
 function amountsOf(demand: Demand, ceiling: number): Amounts {

@@ -1,5 +1,5 @@
-import { type ApiKey, ownerOf } from '../keys/key-store.js';
-import { ceilingsOf, type LimitRules, levelsOf, shadowsOf, slotsOf, tierOf } from './levels.js';
+import { type ApiKey, type Limits, ownerOf } from '../keys/key-store.js';
+import { ceilingsOf, LIMIT_FIELDS, type LimitRules, levelsOf, shadowsOf, slotsOf, tierOf } from './levels.js';
 import type { Ceiling, FindPeriod, LimitLevel, Slot } from './limiter-store.js';
 
 /** A key's owner, tier and limits, worked out once and kept for as long as the key is the same. */
@@ -17,6 +17,8 @@ export class KeyPlan {
   readonly shadows: readonly LimitLevel[];
   private readonly levels: readonly LimitLevel[];
   private readonly key: ApiKey;
+  private readonly limits: Limits | undefined;
+  private readonly ownLimits: Limits | undefined;
   private readonly findPeriod: FindPeriod;
   private ceilings: readonly Ceiling[];
   /** When the ceilings are in force: those of a budget are new in each of its periods. */
@@ -24,8 +26,10 @@ export class KeyPlan {
   private to = Number.POSITIVE_INFINITY;
 
   constructor(key: ApiKey, rules: LimitRules, findPeriod: FindPeriod, wallMs: number) {
-    // A copy: a host may change the key that it gave.
+    // Copies: a host may change the key that it gave, and its limits.
     this.key = { ...key };
+    this.limits = copyOf(key.limits);
+    this.ownLimits = copyOf(key.ownLimits);
     this.findPeriod = findPeriod;
     this.owner = ownerOf(key);
     this.subject = key.owner ?? key.id;
@@ -46,9 +50,8 @@ export class KeyPlan {
   /** Whether the key is still as it was. */
   isOf({ id, owner, tier, limits, ownLimits }: ApiKey): boolean {
     const { key } = this;
-    return (
-      key.id === id && key.owner === owner && key.tier === tier && key.limits === limits && key.ownLimits === ownLimits
-    );
+    if (key.id !== id || key.owner !== owner || key.tier !== tier) return false;
+    return isSame(this.limits, limits) && isSame(this.ownLimits, ownLimits);
   }
 
   private ceilingsIn(wallMs: number): readonly Ceiling[] {
@@ -62,6 +65,17 @@ export class KeyPlan {
     }
     return ceilings;
   }
+}
+
+/** Stores without types say `null` for limits that are not there. */
+function copyOf(limits: Limits | undefined): Limits | undefined {
+  return limits === undefined || limits === null ? undefined : { ...limits };
+}
+
+function isSame(kept: Limits | undefined, given: Limits | undefined): boolean {
+  if (kept === undefined || given === undefined || given === null) return kept === (given ?? undefined);
+  for (const field of LIMIT_FIELDS) if (kept[field] !== given[field]) return false;
+  return true;
 }
 
 /** Finds the plan of a key. Keys that a store gives again are found without work. */

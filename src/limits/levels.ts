@@ -19,7 +19,8 @@ const MEASURES: readonly (readonly [Measure, Exclude<keyof Limits, 'concurrency'
   ['usdPerDay', 'usdPerDay'],
   ['usdPerMonth', 'usdPerMonth'],
 ];
-const FIELDS = [...MEASURES.map(([, field]) => field), 'concurrency', 'shadow'] as const;
+/** Every field of limits. */
+export const LIMIT_FIELDS = [...MEASURES.map(([, field]) => field), 'concurrency', 'shadow'] as const;
 
 /** The limits of a key's owner: the tier's, overridden field by field by the key's. */
 export function limitsOf(key: ApiKey, tiers: ReadonlyMap<string, TierLimits>): Limits {
@@ -132,7 +133,7 @@ function nameOf({ kind, id, isShadow }: Pick<LimitLevel, 'kind' | 'id' | 'isShad
 
 function withoutAbsent(limits: Limits): Limits {
   const given: { -readonly [Field in keyof Limits]: Limits[Field] } = {};
-  for (const field of FIELDS)
+  for (const field of LIMIT_FIELDS)
     if (limits[field] !== undefined && limits[field] !== null) Object.assign(given, { [field]: limits[field] });
   return given;
 }

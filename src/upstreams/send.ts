@@ -85,16 +85,10 @@ function additions(call: OutgoingCall, ceiling: number | undefined, refusals: Re
   const { endpoint, asks } = call;
   const asksUsage = endpoint.asksUsage && asks.stream && !asks.includeUsage;
   const addsCeiling = ceiling !== undefined && asks.maxOutputTokens === undefined;
-  if (!asksUsage && !addsCeiling) return NOTHING;
-  const added: string[] = [];
-  if (asksUsage && isTaken(call, STREAM_OPTIONS, refusals)) added.push(STREAM_OPTIONS);
-  if (!addsCeiling) return added;
-  for (const name of endpoint.ceilings) {
-    if (!isTaken(call, name, refusals)) continue;
-    added.push(name);
-    break;
-  }
-  return added;
+  const options = asksUsage && isTaken(call, STREAM_OPTIONS, refusals) ? STREAM_OPTIONS : undefined;
+  const name = addsCeiling ? endpoint.ceilings.find((one) => isTaken(call, one, refusals)) : undefined;
+  if (options === undefined) return name === undefined ? NOTHING : [name];
+  return name === undefined ? [options] : [options, name];
 }
 
 /** Fields that the upstream refused, in earlier calls and in this one. */

@@ -65,7 +65,7 @@ const OUT_OF_QUOTA_CODES: ReadonlySet<unknown> = new Set([
 ]);
 
 /**
- * What the client is told when the upstream refused or failed. Its message, type, code and param are kept where they are
+ * Makes the error that tells the client why the upstream refused or failed. Its message, type, code and param are kept where they are
  * about the client's request, less anything that looks like an address or a key. A 401 or 403 is about the gateway's own
  * key and an `insufficient_quota` about the operator's account: those become a 502 and a 503 that say nothing more. The
  * error has a `cause` where the client is not told all.

@@ -8,7 +8,7 @@ import { wholeChat } from './chat-answers.js';
 const SECRET = 'sk-path-0123456789abcdef0123456789abcdef';
 const CALLS = 500;
 const SPANS = 5;
-const WARM_UP = 3_000;
+const WARM_UP = 10_000;
 
 const body = Buffer.from(
   JSON.stringify({ model: 'gpt-4o', messages: [{ role: 'user', content: 'Say hello. '.repeat(40) }] }),

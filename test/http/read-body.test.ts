@@ -51,7 +51,7 @@ function reading(body: Body, headers: GatewayRequest['headers'] = {}) {
   const request: GatewayRequest = { method: 'POST', url: '/', headers, signal, body, native: undefined };
   const bytes = Promise.resolve(readBody(request, bounds)).then((read) => Buffer.from(read).toString());
   bytes.catch(() => {});
-  return { bytes, abort: signal.abort, ring: () => ring(), isTicking: () => isTicking };
+  return { bytes, abort: (reason: Error) => signal.abort(reason), ring: () => ring(), isTicking: () => isTicking };
 }
 
 const statusIs = (status: number) => (error: unknown) => error instanceof GatewayError && error.status === status;

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 
-/** Files that need a process of their own or take so long that others should not wait for them, those first that take longest. */
+/** Files that need a process of their own, or take so long that others should not wait for them. */
 const APART = [
   ['hosts/forward', /^test\/hosts\/forward-/],
   ['hosts/responses', /^test\/hosts\/(responses|stored)-/],
@@ -17,14 +17,16 @@ const APART = [
   ['cli', /^test\/cli\./],
 ];
 
+/** Begun before the others, as they take longest. */
+const LONGEST = ['faults', 'hosts', 'stores/postgres', 'examples', 'upstreams/demo', 'faults/forward', 'kill/kill'];
+
 /** The groups of those files, each for one process: those of `APART`, and a group for each folder. */
 export function groupsOf(files) {
-  const groups = new Map(APART.map(([name]) => [name, []]));
+  const groups = new Map(LONGEST.map((name) => [name, []]));
   for (const file of files) {
-    const name = APART.find(([, pattern]) => pattern.test(file))?.[0] ?? dirname(file).replace(/^test\/?/, '');
+    const apart = APART.find(([, pattern]) => pattern.test(file))?.[0];
+    const name = apart ?? (dirname(file).replace(/^test\/?/, '') || 'test');
     groups.set(name, [...(groups.get(name) ?? []), file]);
   }
-  return [...groups].flatMap(([name, members]) =>
-    members.length === 0 ? [] : [{ name: name || 'test', files: members }],
-  );
+  return [...groups].flatMap(([name, members]) => (members.length === 0 ? [] : [{ name, files: members }]));
 }

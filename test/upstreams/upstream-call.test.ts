@@ -28,9 +28,9 @@ function countedCancellation() {
       listeners += 1;
       source.addEventListener(type, listener);
     },
-    removeEventListener: source.removeEventListener,
+    removeEventListener: (type, listener) => source.removeEventListener(type, listener),
   };
-  return { cancellation, abort: source.abort, listeners: () => listeners };
+  return { cancellation, abort: (reason: Error) => source.abort(reason), listeners: () => listeners };
 }
 
 function lazyCall(bytes = JSON.stringify(BODY)) {
