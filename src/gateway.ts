@@ -27,7 +27,7 @@ export interface Gateway {
    * Refuses new calls with 503, lets running ones end, and resolves when all are recorded. `graceMs`: after this,
    * running calls are ended with an error. @default 30_000
    */
-  close(options?: { readonly graceMs?: number }): Promise<void>;
+  close(options?: { readonly graceMs?: number | undefined }): Promise<void>;
 }
 
 const DEFAULT_GRACE_MS = 30_000;

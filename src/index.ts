@@ -7,7 +7,7 @@ export type { Json, JsonObject } from './base/json.js';
 export type { AdminOptions } from './config/admin-secret.js';
 export type { GatewayOptions } from './config/config.js';
 export { type Environment, readEnvironment } from './config/environment.js';
-export type { ErrorContext, Hooks, ShadowRefusal } from './config/hooks.js';
+export type { AllHooks, ErrorContext, Hooks, ShadowRefusal } from './config/hooks.js';
 export { type Capabilities, defaultModels, type ModelOptions } from './config/models.js';
 export type { ExplainedRequest, Explanation } from './endpoints/explain.js';
 export { createGateway, type Gateway } from './gateway.js';
@@ -36,7 +36,8 @@ export {
   memoryIdempotency,
   memoryObjects,
 } from './stores/memory.js';
-export { type DemoOptions, demo } from './upstreams/demo/demo.js';
+export type { DemoOptions } from './upstreams/demo/context.js';
+export { demo } from './upstreams/demo/demo.js';
 export { type FunctionAnswer, type FunctionContext, fromFunction } from './upstreams/function.js';
 export { type HttpOptions, http } from './upstreams/http.js';
 export { type OpenAIClient, type OpenAIResource, openaiClient } from './upstreams/openai-client.js';

@@ -1,15 +1,28 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import {
+  cachedKeys,
   createGateway,
+  createKey,
+  demo,
   fromFunction,
   type Gateway,
+  GatewayError,
   type GatewayOptions,
   http,
+  keyRegistry,
+  memoryIdempotency,
+  memoryKeyRecords,
+  memoryKeys,
+  memoryLimiter,
+  memoryObjects,
+  memoryUsage,
   openaiClient,
   queued,
   readEnvironment,
 } from 'megallm-middleware';
+import { redisLimiter } from 'megallm-middleware/redis';
 import OpenAI from 'openai';
 
 const SECRET = 'sk-host-secret-0123456789';
@@ -178,5 +191,97 @@ describe('what an upstream or a key is told wrongly', () => {
       (error) => error instanceof TypeError && /bob.*nosuch/.test(error.message) && !error.message.includes('canary'),
     );
     createGateway({ environment, tiers: { nosuch: {} } });
+  });
+});
+
+describe('a field that is there and `undefined` is as good as absent', () => {
+  const declarations = readFileSync('test/package/public-api.txt', 'utf8');
+
+  /** All optional fields of a public interface, as `undefined`. */
+  function absent(name: string): Record<string, undefined> {
+    const [, fields = ''] =
+      new RegExp(`^export interface ${name}(?: extends \\w+)? {\\n(.*?)\\n}`, 'ms').exec(declarations) ?? [];
+    const names = [...fields.matchAll(/^ {4}readonly (\w+)\?:/gm)].map(([, field = '']) => field);
+    assert.ok(names.length > 0, name);
+    return Object.fromEntries(names.map((field) => [field, undefined]));
+  }
+  const secret = SECRET;
+
+  async function get(gateway: Gateway, url: string) {
+    const response = await gateway.handle({
+      method: 'GET',
+      url,
+      headers: { authorization: `Bearer ${secret}` },
+      signal: new AbortController().signal,
+      body: { parsed: undefined },
+      native: undefined,
+    });
+    assert.ok(response !== undefined && typeof response.body === 'string');
+    return response.body;
+  }
+
+  it('in the options of a gateway, its tiers, keys and models', async () => {
+    const { hooks: _, ...options } = absent('GatewayOptions');
+    const hooks = { onNotice: () => {}, onError: undefined, onFinish: undefined, onShadowLimit: undefined };
+    assert.equal((await call(createGateway({ ...options, hooks }))).status, 401);
+
+    const clock = { wallMs: () => 1_800_000_000_000, steadyMs: () => 0, setTimer: () => () => {} };
+    const capabilities = {
+      functionCalling: undefined,
+      vision: undefined,
+      streaming: undefined,
+      structuredOutput: undefined,
+    };
+    const limits = absent('Limits');
+    const of = (given: Pick<GatewayOptions, 'models' | 'tiers' | 'globalLimits'>, key: object) =>
+      createGateway({
+        ...{ environment: {}, hooks, clock },
+        ...given,
+        keys: memoryKeys([{ secret, id: 'key', ...key }]),
+      });
+    const models = { 'gpt-4o': { ...absent('ModelOptions'), capabilities } };
+    const blank = of(
+      { models, tiers: { basic: { requestsPerMinute: 7, shared: undefined } }, globalLimits: limits },
+      { ...absent('ApiKey'), limits },
+    );
+    const plain = of({ models: { 'gpt-4o': {} }, tiers: { basic: { requestsPerMinute: 7 } } }, {});
+    assert.equal(await get(blank, '/v1/models'), await get(plain, '/v1/models'));
+    const explained = { body: { model: 'gpt-4o', messages: [], max_tokens: 1 } };
+    const key = { id: 'key', limits };
+    for (let calls = 0; calls < 7; calls += 1) assert.equal((await call(blank, secret)).status, 200);
+    const refusal = await blank.explain(key, explained);
+    assert.equal(refusal.isAdmitted, false);
+    await blank.close();
+  });
+
+  it('in what upstreams, stores, keys and errors are made of', async () => {
+    const upstream = http({ baseUrl: 'http://localhost:1/v1', ...absent('HttpOptions') });
+    assert.equal(upstream.name, 'http');
+    assert.equal(queued(upstream, { concurrency: 1, ...absent('QueuedOptions') }).name, 'http');
+    assert.equal(demo(absent('DemoOptions')).name, 'demo');
+    const unnamed = { name: undefined, onAbort: undefined };
+    assert.equal(fromFunction(() => 'x', unnamed).name, fromFunction(() => 'x').name);
+    assert.equal(openaiClient(new OpenAI({ apiKey: 'x' }), unnamed).name, 'openai');
+    assert.equal(
+      http({ baseUrl: 'http://localhost:1/v1', onAbort: { maxMs: undefined, maxBytes: undefined } }).name,
+      'http',
+    );
+
+    memoryLimiter(absent('MemoryLimiterOptions'));
+    memoryUsage(absent('MemoryUsageOptions'));
+    memoryObjects(absent('MemoryObjectsOptions'));
+    memoryIdempotency(absent('MemoryIdempotencyOptions'));
+    await redisLimiter({ client: async () => '', ...absent('RedisLimiterOptions') }).close();
+    const records = memoryKeyRecords(absent('MemoryKeyRecordsOptions'));
+    const registry = keyRegistry(records, absent('KeyRegistryOptions'));
+    const { secret } = await registry.create({ ...absent('ApiKey'), id: undefined }, { by: 'test' });
+    assert.equal((await registry.list({ after: undefined, limit: undefined })).length, 1);
+    const made = createKey({ ...absent('ApiKey'), id: undefined });
+    const keys = cachedKeys(memoryKeys([{ hash: made.hash, ...made.key }]), absent('CachedKeysOptions'));
+    assert.equal((await keys.find(made.hash))?.id, made.key.id);
+    assert.match(secret, /^sk-/);
+
+    const error = new GatewayError({ status: 400, message: 'No.', ...absent('GatewayErrorFields') });
+    assert.deepEqual(error, new GatewayError({ status: 400, message: 'No.' }));
   });
 });

@@ -13,7 +13,13 @@ export function withMethod<T>(name: string, value: T | undefined, method: keyof 
 
 /** A member of something thrown. Under Jest, Node's own errors are of another realm, and no `instanceof Error`. */
 export function memberOf(thrown: unknown, name: string | symbol): unknown {
-  return typeof thrown === 'object' && thrown !== null ? Reflect.get(thrown, name) : undefined;
+  if (typeof thrown !== 'object' || thrown === null) return undefined;
+  try {
+    return Reflect.get(thrown, name);
+  } catch {
+    // An object that cannot be read has no members.
+    return undefined;
+  }
 }
 
 /** Makes the error for a bad option: its name, the expected form, the given value. */

@@ -1,3 +1,5 @@
+import { memberOf } from './checks.js';
+
 /** Fields of a `GatewayError`; all but `status` and `message` have OpenAI's usual value by default. */
 export interface GatewayErrorFields {
   /** HTTP status, 400 to 599. */
@@ -5,17 +7,17 @@ export interface GatewayErrorFields {
   /** One sentence for the person behind the client. Never a secret, address or stack. */
   readonly message: string;
   /** @default 'invalid_request_error' below 500, 'server_error' from 500 */
-  readonly type?: string;
+  readonly type?: string | undefined;
   /** Machine-readable reason. @default null */
-  readonly code?: string | null;
+  readonly code?: string | null | undefined;
   /** Path of the offending field, such as `messages[0].content`. @default null */
-  readonly param?: string | null;
+  readonly param?: string | null | undefined;
   /** Sent as `retry-after` (whole seconds, at least 1) and `retry-after-ms`. Absent: neither is sent. */
-  readonly retryAfterMs?: number;
+  readonly retryAfterMs?: number | undefined;
   /** Sent as `x-should-retry`, which OpenAI's SDKs obey over their own rules. Absent: not sent. */
-  readonly shouldRetry?: boolean;
+  readonly shouldRetry?: boolean | undefined;
   /** Further response headers, such as `allow`. */
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   /** The underlying error, for `hooks.onError` only. */
   readonly cause?: unknown;
 }
@@ -50,14 +52,16 @@ export class GatewayError extends Error {
 }
 
 function hasErrorShape(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  const { name, message, status, type, headers } = value as Partial<Record<string, unknown>>;
+  const status = memberOf(value, 'status');
   return (
-    name === 'GatewayError' &&
-    typeof message === 'string' &&
+    memberOf(value, 'name') === 'GatewayError' &&
     typeof status === 'number' &&
-    typeof type === 'string' &&
-    typeof headers === 'object'
+    status >= 400 &&
+    status <= 599 &&
+    typeof memberOf(value, 'message') === 'string' &&
+    typeof memberOf(value, 'type') === 'string' &&
+    typeof memberOf(value, 'headers') === 'object' &&
+    memberOf(value, 'headers') !== null
   );
 }
 

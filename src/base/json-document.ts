@@ -93,7 +93,7 @@ export function writeDocument(object: JsonObject): JsonDocument {
     const text = JSON.stringify(value);
     const start = at + Buffer.byteLength(before);
     at = start + Buffer.byteLength(text);
-    members.add({ name, start, end: at });
+    members.add(name, { start, end: at });
     written.push(before + text);
   }
   return { bytes: Buffer.from(`{${written.join('')}}`), members, object };

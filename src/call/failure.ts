@@ -1,5 +1,5 @@
 import { GatewayError, toGatewayError, upstreamInterrupted, upstreamStalled } from '../base/errors.js';
-import type { Hooks } from '../config/hooks.js';
+import type { AllHooks } from '../config/hooks.js';
 import type { GatewayResponse } from '../http/exchange.js';
 import { respondError } from '../http/respond.js';
 import { type DebugFacts, debugReport } from './debug.js';
@@ -24,7 +24,7 @@ export function respondFailure(
 /** Reports the cause of an error, which is the operator's to know. */
 export function reportCause(
   error: GatewayError,
-  hooks: Required<Hooks>,
+  hooks: AllHooks,
   { requestId, keyId }: Pick<DebugFacts, 'requestId' | 'keyId'>,
 ): void {
   if (error.cause === undefined) return;

@@ -1,6 +1,6 @@
 import { type Awaitable, guarded, isPending } from '../base/awaitable.js';
 import type { Clock } from '../base/clock.js';
-import type { Hooks } from '../config/hooks.js';
+import type { AllHooks } from '../config/hooks.js';
 import { amountOf } from '../limits/levels.js';
 import type { Admission, Amounts, LimiterStore, Reservation } from '../limits/limiter-store.js';
 import type { UsageRecord, UsageStore } from '../usage/usage-store.js';
@@ -12,7 +12,7 @@ export interface Books {
     readonly limiter: LimiterStore;
     readonly usage: UsageStore;
     readonly clock: Clock;
-    readonly hooks: Required<Hooks>;
+    readonly hooks: AllHooks;
   };
   readonly unsettled: Unsettled;
 }

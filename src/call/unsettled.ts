@@ -1,6 +1,6 @@
 import type { Awaitable } from '../base/awaitable.js';
 import type { Clock } from '../base/clock.js';
-import type { Hooks } from '../config/hooks.js';
+import type { AllHooks } from '../config/hooks.js';
 
 /** An end that a store did not take, to be told again. To tell it twice must do no harm. */
 export interface Untold {
@@ -23,13 +23,7 @@ const RETRY_MS = 500;
 /** After so many failures, a store is left alone until the next time. One that is always refused must not hold up the others. */
 const MAX_FAILURES = 8;
 
-export function unsettledCalls({
-  clock,
-  hooks,
-}: {
-  readonly clock: Clock;
-  readonly hooks: Required<Hooks>;
-}): Unsettled {
+export function unsettledCalls({ clock, hooks }: { readonly clock: Clock; readonly hooks: AllHooks }): Unsettled {
   const all = new Set<Untold>();
   const waiting: (() => void)[] = [];
   let isTrying = false;

@@ -7,7 +7,7 @@ import type { ObjectStore } from '../stores/object-store.js';
 import type { Upstream } from '../upstreams/upstream.js';
 import type { UsageReader, UsageStore } from '../usage/usage-store.js';
 import type { AdminOptions } from './admin-secret.js';
-import type { Hooks } from './hooks.js';
+import type { AllHooks, Hooks } from './hooks.js';
 import type { ModelOptions, ModelTable } from './models.js';
 
 /** Everything a host can say. Every field may be left out: `megallm()` works, and is never an open proxy. */
@@ -16,61 +16,61 @@ export interface GatewayOptions {
    * The upstream of models that name none of their own.
    * @default `http` to `OPENAI_BASE_URL` with `OPENAI_API_KEY` when the key is set; else `demo()`, in production a 503
    */
-  readonly upstream?: Upstream;
+  readonly upstream?: Upstream | undefined;
   /** The models on offer, by public id. @default `defaultModels()` */
-  readonly models?: Readonly<Record<string, ModelOptions>>;
+  readonly models?: Readonly<Record<string, ModelOptions>> | undefined;
   /** A model name that is not in `models`: passed to `upstream` under that name, or refused with a 404. @default 'refuse' with `models`, else 'pass' */
-  readonly unlistedModels?: 'pass' | 'refuse';
+  readonly unlistedModels?: 'pass' | 'refuse' | undefined;
   /** Where API keys live. @default `MEGALLM_KEYS`; none set: one development key, printed once; in production none */
-  readonly keys?: KeyStore;
+  readonly keys?: KeyStore | undefined;
   /** Maps the host's own user to a key; asked before `keys`. */
-  readonly identify?: Identify;
+  readonly identify?: Identify | undefined;
   /** Opens the reports on all keys below `/v1/organization`. @default `MEGALLM_ADMIN_SECRET`; none set: they are not there */
-  readonly admin?: AdminOptions;
+  readonly admin?: AdminOptions | undefined;
   /** Limits by tier, beside and instead of the default tiers `basic`, `pro` and `enterprise`. */
-  readonly tiers?: Readonly<Record<string, TierLimits>>;
+  readonly tiers?: Readonly<Record<string, TierLimits>> | undefined;
   /** Limits of all calls together. @default none */
-  readonly globalLimits?: Limits;
+  readonly globalLimits?: Limits | undefined;
   /** Time zone of the days and months of budgets, such as `Europe/Berlin`. @default 'UTC' */
-  readonly budgetTimeZone?: string;
+  readonly budgetTimeZone?: string | undefined;
   /** Where limit counters live. @default memoryLimiter() */
-  readonly limiter?: LimiterStore;
+  readonly limiter?: LimiterStore | undefined;
   /** Where usage is kept. @default memoryUsage() */
-  readonly usage?: UsageStore & Partial<UsageReader>;
+  readonly usage?: (UsageStore & Partial<UsageReader>) | undefined;
   /** Records which owner each response, stored completion and file belongs to. @default memoryObjects() */
-  readonly objects?: ObjectStore;
+  readonly objects?: ObjectStore | undefined;
   /** Where answers are kept for requests with an `Idempotency-Key`, up to 1 MB each, for a day. @default memoryIdempotency() */
-  readonly idempotency?: IdempotencyStore;
-  readonly hooks?: Hooks;
+  readonly idempotency?: IdempotencyStore | undefined;
+  readonly hooks?: Hooks | undefined;
   /** Path below which `/v1` stands, where the host does not strip it, such as `/ai`. @default '' */
-  readonly basePath?: string;
+  readonly basePath?: string | undefined;
   /** Whether the same paths without `/v1`, such as `/chat/completions`, are ours too. @default false */
-  readonly unversionedPaths?: boolean;
+  readonly unversionedPaths?: boolean | undefined;
   /** Web pages of these origins, such as `https://app.example.com`, may call the gateway from browsers. @default none */
-  readonly cors?: CorsOptions;
+  readonly cors?: CorsOptions | undefined;
   /** Largest request body. @default 10_485_760 */
-  readonly maxBodyBytes?: number;
+  readonly maxBodyBytes?: number | undefined;
   /** Largest multipart body, which passes on as it comes. @default 536_870_912 */
-  readonly maxUploadBytes?: number;
+  readonly maxUploadBytes?: number | undefined;
   /** For a request body to arrive whole. @default 30_000 */
-  readonly bodyTimeoutMs?: number;
+  readonly bodyTimeoutMs?: number | undefined;
   /**
    * Output ceiling of a call whose tokens or money are limited and whose client named none, until 20 answers to that owner
    * and model are known: from then on what 95 of the latest 100 did not exceed, and at least 1,024. @default 4_096
    */
-  readonly defaultMaxOutputTokens?: number;
+  readonly defaultMaxOutputTokens?: number | undefined;
   /** Longest call, from its admission to the end of its answer. @default 600_000 */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /** Largest answer of an upstream. @default 67_108_864 */
-  readonly maxResponseBytes?: number;
+  readonly maxResponseBytes?: number | undefined;
   /** Most calls at once over all keys; more get a 503. @default 10_000 */
-  readonly maxConcurrentCalls?: number;
+  readonly maxConcurrentCalls?: number | undefined;
   /** Whether keys that do not say so may see what `X-Debug: true` shows. @default false in production, true elsewhere */
-  readonly debug?: boolean;
+  readonly debug?: boolean | undefined;
   /** @default the process's own */
-  readonly environment?: Readonly<Record<string, string | undefined>>;
+  readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
   /** @default systemClock */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
 }
 
 /** Options that the gateway keeps in another form than the host gave them in. */
@@ -86,8 +86,10 @@ type Reshaped =
   | 'bodyTimeoutMs'
   | 'environment';
 
+type Complete<Options> = { readonly [Name in keyof Options]-?: Exclude<Options[Name], undefined> };
+
 /** The options with nothing left open: every field that is not named here is as `GatewayOptions` says. */
-export interface Config extends Required<Omit<GatewayOptions, Reshaped>> {
+export interface Config extends Complete<Omit<GatewayOptions, Reshaped>> {
   readonly models: ModelTable;
   readonly identify: Identify | undefined;
   /** The SHA-256 of the admin's secret. */
@@ -95,7 +97,7 @@ export interface Config extends Required<Omit<GatewayOptions, Reshaped>> {
   readonly tiers: ReadonlyMap<string, TierLimits>;
   readonly findPeriod: FindPeriod;
   readonly learned: LearnedOutput;
-  readonly hooks: Required<Hooks>;
+  readonly hooks: AllHooks;
   readonly cors: CorsOptions | undefined;
   /** Starts the time in which a request body must arrive whole. */
   readonly startBodyDeadline: StartDeadline;

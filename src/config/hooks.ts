@@ -1,15 +1,18 @@
 import type { UsageRecord } from '../usage/usage-store.js';
 
 /** Watchers. They see everything that happens and can change nothing: their errors are swallowed, their results ignored. */
-export interface Hooks {
+export type Hooks = { readonly [Name in keyof AllHooks]?: AllHooks[Name] | undefined };
+
+/** The functions that may be given as hooks. */
+export interface AllHooks {
   /** Called once for each admitted call, when its usage is settled. */
-  onFinish?(record: UsageRecord): void;
+  onFinish(record: UsageRecord): void;
   /** Called for errors that the client is not told of: bugs, failing stores, broken upstreams. @default prints to stderr */
-  onError?(error: unknown, context: ErrorContext): void;
+  onError(error: unknown, context: ErrorContext): void;
   /** Called for each call that a shadow limit would have refused. It was made all the same. */
-  onShadowLimit?(refusal: ShadowRefusal): void;
+  onShadowLimit(refusal: ShadowRefusal): void;
   /** Called with advice for the operator when the gateway is made. @default prints to stderr */
-  onNotice?(text: string): void;
+  onNotice(text: string): void;
 }
 
 /** A limit in the shadow that was too small for a call. */
@@ -34,7 +37,7 @@ export interface ErrorContext {
 }
 
 /** The hooks, all there, none able to hurt a request. */
-export function guardedHooks(hooks: Hooks): Required<Hooks> {
+export function guardedHooks(hooks: Hooks): AllHooks {
   return {
     onFinish: (record) => guard(() => hooks.onFinish?.(record)),
     onError: (error, context) =>

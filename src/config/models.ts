@@ -8,31 +8,31 @@ import { modelNotAllowed, modelNotFound, unsupportedOperation } from '../wire/re
 /** One model as the host offers it. What a field leaves out is taken from what is publicly known of the upstream's model. */
 export interface ModelOptions {
   /** The upstream that answers. @default the gateway's `upstream` */
-  readonly upstream?: Upstream;
+  readonly upstream?: Upstream | undefined;
   /** The upstream's own id for it. The client never sees it. @default the public id */
-  readonly upstreamModel?: string;
+  readonly upstreamModel?: string | undefined;
   /** Further public ids of the same model. */
-  readonly aliases?: readonly string[];
+  readonly aliases?: readonly string[] | undefined;
   /** Tokens of input and output together. */
-  readonly contextLength?: number;
-  readonly maxOutputTokens?: number;
+  readonly contextLength?: number | undefined;
+  readonly maxOutputTokens?: number | undefined;
   /** Absent and not known: cost is unknown, never 0. */
-  readonly pricing?: Pricing;
+  readonly pricing?: Pricing | undefined;
   /** @default the public id */
-  readonly displayName?: string;
+  readonly displayName?: string | undefined;
   /** @default 'openai' for known models, else 'system' */
-  readonly ownedBy?: string;
+  readonly ownedBy?: string | undefined;
   /** @default what is known of the model, else true for function calling and streaming only */
-  readonly capabilities?: Partial<Capabilities>;
+  readonly capabilities?: { readonly [Name in keyof Capabilities]?: Capabilities[Name] | undefined } | undefined;
   /** The operation it is there for. @default what is known of the model, else 'chat.completions' */
-  readonly operation?: ListedOperation;
+  readonly operation?: ListedOperation | undefined;
   /**
    * Whether calls to `/v1/responses` are passed on to the upstream, or translated to chat completions.
    * @default 'pass' where the upstream says that it has `responses`
    */
-  readonly responses?: 'pass' | 'translate';
+  readonly responses?: 'pass' | 'translate' | undefined;
   /** Unix time in milliseconds. @default what is known of the model, else when the gateway was made */
-  readonly createdAt?: number;
+  readonly createdAt?: number | undefined;
 }
 
 export interface Capabilities {
@@ -106,6 +106,7 @@ function resolveModel(id: string, options: ModelOptions, nowMs: number): Model {
   const known = findKnownModel(options.upstreamModel ?? id) ?? findKnownModel(id);
   const pricing = options.pricing ?? known?.pricing;
   const operation = options.operation ?? known?.operation ?? 'chat.completions';
+  const { functionCalling, vision, streaming, structuredOutput } = options.capabilities ?? {};
   return {
     id,
     aliases: options.aliases ?? [],
@@ -118,11 +119,10 @@ function resolveModel(id: string, options: ModelOptions, nowMs: number): Model {
     displayName: options.displayName ?? id,
     ownedBy: options.ownedBy ?? (known === undefined ? 'system' : 'openai'),
     capabilities: {
-      functionCalling: operation === 'chat.completions',
-      streaming: operation !== 'embeddings' && operation !== 'moderations',
-      vision: known?.vision ?? false,
-      structuredOutput: known?.structuredOutput ?? false,
-      ...options.capabilities,
+      functionCalling: functionCalling ?? operation === 'chat.completions',
+      streaming: streaming ?? (operation !== 'embeddings' && operation !== 'moderations'),
+      vision: vision ?? known?.vision ?? false,
+      structuredOutput: structuredOutput ?? known?.structuredOutput ?? false,
     },
     operation,
     responses: options.responses,

@@ -19,7 +19,7 @@ import { memoryUsage } from '../usage/memory.js';
 import { checkedAdmin } from './admin-secret.js';
 import type { Config, GatewayOptions } from './config.js';
 import { type Environment, readEnvironment } from './environment.js';
-import { guardedHooks, type Hooks } from './hooks.js';
+import { type AllHooks, guardedHooks } from './hooks.js';
 import { defaultModels, modelTable } from './models.js';
 
 /**
@@ -132,7 +132,7 @@ function checkedBasePath(path: string): string {
 
 function defaultUpstream(
   environment: Environment,
-  { hooks, clock }: { readonly hooks: Required<Hooks>; readonly clock: Clock },
+  { hooks, clock }: { readonly hooks: AllHooks; readonly clock: Clock },
 ): Upstream {
   if (environment.openaiApiKey !== undefined) {
     return http({ baseUrl: environment.openaiBaseUrl, apiKey: environment.openaiApiKey, name: 'openai' });
@@ -142,7 +142,7 @@ function defaultUpstream(
   return unconfigured();
 }
 
-function defaultLimiter({ clusterWorker }: Environment, hooks: Required<Hooks>): LimiterStore {
+function defaultLimiter({ clusterWorker }: Environment, hooks: AllHooks): LimiterStore {
   if (clusterWorker) {
     hooks.onNotice(
       'Each worker of this cluster has limits of its own: set the `limiter` option to a store they share.',
@@ -151,7 +151,7 @@ function defaultLimiter({ clusterWorker }: Environment, hooks: Required<Hooks>):
   return memoryLimiter();
 }
 
-function defaultKeys({ keys, production }: Environment, identifies: boolean, hooks: Required<Hooks>): KeyStore {
+function defaultKeys({ keys, production }: Environment, identifies: boolean, hooks: AllHooks): KeyStore {
   if (keys.length > 0 || identifies) return memoryKeys(keys);
   if (production) {
     hooks.onNotice('No API keys: set MEGALLM_KEYS or the `keys` option. Until then calls are answered with 401.');

@@ -18,7 +18,7 @@ import { readCall } from './model/read-call.js';
 /** A call that nobody has made yet. */
 export interface ExplainedRequest {
   /** @default 'chat.completions' */
-  readonly operation?: ModelOperation;
+  readonly operation?: ModelOperation | undefined;
   /** As it would be sent. */
   readonly body: JsonObject;
 }

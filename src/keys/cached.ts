@@ -5,17 +5,17 @@ import type { ApiKey, KeyStore } from './key-store.js';
 
 export interface CachedKeysOptions {
   /** Milliseconds a key is remembered. A revoked key may go on working for so long. @default 5_000 */
-  readonly ttlMs?: number;
+  readonly ttlMs?: number | undefined;
   /** Milliseconds it is remembered that there is no such key. A new key may be refused for so long. @default 10_000 */
-  readonly unknownTtlMs?: number;
+  readonly unknownTtlMs?: number | undefined;
   /** Most keys remembered. @default 10_000 */
-  readonly maxKeys?: number;
+  readonly maxKeys?: number | undefined;
   /**
    * Most unknown hashes remembered, apart from the keys: a flood of guesses must not crowd them out. @default 10_000
    */
-  readonly maxUnknown?: number;
+  readonly maxUnknown?: number | undefined;
   /** @default the machine's */
-  readonly clock?: Pick<Clock, 'steadyMs'>;
+  readonly clock?: Pick<Clock, 'steadyMs'> | undefined;
 }
 
 /** A key store with a memory. */

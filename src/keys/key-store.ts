@@ -3,28 +3,28 @@ import type { GatewayRequest } from '../http/exchange.js';
 
 /** Ceilings. An absent field means no ceiling. */
 export interface Limits {
-  readonly requestsPerMinute?: number;
+  readonly requestsPerMinute?: number | undefined;
   /** Input plus output tokens: reserved on admission, settled when the call ends. */
-  readonly tokensPerMinute?: number;
-  readonly inputTokensPerMinute?: number;
-  readonly outputTokensPerMinute?: number;
+  readonly tokensPerMinute?: number | undefined;
+  readonly inputTokensPerMinute?: number | undefined;
+  readonly outputTokensPerMinute?: number | undefined;
   /** Calls running at once. */
-  readonly concurrency?: number;
+  readonly concurrency?: number | undefined;
   /**
    * US dollars on one day of the `budgetTimeZone`. The highest possible cost of a call is reserved, its true cost
    * settled. A key with such a budget can call priced models only. At most 9,000,000.
    */
-  readonly usdPerDay?: number;
+  readonly usdPerDay?: number | undefined;
   /** US dollars in one month, counted like `usdPerDay`. */
-  readonly usdPerMonth?: number;
+  readonly usdPerMonth?: number | undefined;
   /** Ceilings that are counted and reported to `hooks.onShadowLimit`, but refuse nothing. */
-  readonly shadow?: Omit<Limits, 'shadow'>;
+  readonly shadow?: Omit<Limits, 'shadow'> | undefined;
 }
 
 /** The limits of one tier. */
 export interface TierLimits extends Limits {
   /** Ceilings over all owners of the tier together. The other fields are each owner's own. */
-  readonly shared?: Limits;
+  readonly shared?: Limits | undefined;
 }
 
 /** Facts about one API key. The secret itself is never here. */
@@ -35,22 +35,22 @@ export interface ApiKey {
    * The user or organisation that owns the key; keys of one owner share the owner's limits. Absent: the key stands
    * alone.
    */
-  readonly owner?: string;
+  readonly owner?: string | undefined;
   /** Name of a tier in `tiers`. @default 'basic' */
-  readonly tier?: string;
+  readonly tier?: string | undefined;
   /** Overrides of the tier's limits, field by field. An absent field stays the tier's; `Infinity` is no ceiling. */
-  readonly limits?: Limits;
+  readonly limits?: Limits | undefined;
   /**
    * Ceilings of this key alone, beside those that it shares with its owner's other keys: each call is held against
    * both. A key's own budget is `ownLimits.usdPerDay` or `.usdPerMonth`. Absent: none.
    */
-  readonly ownLimits?: Limits;
+  readonly ownLimits?: Limits | undefined;
   /** Unix time in milliseconds from which the key is refused. Absent: never. */
-  readonly expiresAt?: number;
+  readonly expiresAt?: number | undefined;
   /** Public model ids this key may call. Absent: all. */
-  readonly models?: readonly string[];
+  readonly models?: readonly string[] | undefined;
   /** Whether `X-Debug: true` shows this key its debug headers. @default false in production, true elsewhere */
-  readonly debug?: boolean;
+  readonly debug?: boolean | undefined;
 }
 
 /** Where API keys live. */
@@ -80,7 +80,7 @@ export interface KeySecret {
    * Unix time in milliseconds from which it is refused: the end of a rotation's overlap. Absent: as long as the key
    * lives.
    */
-  readonly expiresAt?: number;
+  readonly expiresAt?: number | undefined;
 }
 
 /** A key in the form in which a store keeps it. */
@@ -91,7 +91,7 @@ export interface KeyRecord {
   /** Unix time in milliseconds. */
   readonly createdAt: number;
   /** Unix time in milliseconds; absent: it was not revoked. */
-  readonly revokedAt?: number;
+  readonly revokedAt?: number | undefined;
   /** 1 when it was made, and one more with every change. */
   readonly version: number;
 }
@@ -105,7 +105,7 @@ export interface KeyAudit {
   readonly by: string;
   readonly action: 'create' | 'update' | 'rotate' | 'revoke';
   /** The record before the change, without hashes. Absent where there was none. */
-  readonly before?: KeySnapshot;
+  readonly before?: KeySnapshot | undefined;
   /** The record after the change, without hashes. */
   readonly after: KeySnapshot;
 }
@@ -115,13 +115,13 @@ export type KeySnapshot = Omit<KeyRecord, 'secrets'> & { readonly secrets: reado
 
 /** A choice of records to read. */
 export interface KeyQuery {
-  readonly id?: string;
-  /** The key's `owner`, without prefix. */
+  readonly id?: string | undefined;
+  /** The key's `owner`, without prefix. Not `undefined`: an owner that got lost on the way must not show everybody's keys. */
   readonly owner?: string;
   /** Only records after the record of this key id, in order of `createdAt` and then of id. */
-  readonly after?: string;
+  readonly after?: string | undefined;
   /** @default 100 */
-  readonly limit?: number;
+  readonly limit?: number | undefined;
 }
 
 /** A key store whose keys can be made and changed while the gateway runs. */

@@ -4,7 +4,7 @@ import type { ApiKey, KeyAudit, KeyQuery, KeyRecord, KeyRecords } from './key-st
 
 export interface MemoryKeyRecordsOptions {
   /** Most audit rows remembered, of all keys together; above it the oldest go. @default 10_000 */
-  readonly maxAudits?: number;
+  readonly maxAudits?: number | undefined;
 }
 
 /**

@@ -8,11 +8,11 @@ import { hashSecret, type NewKeyFields, newSecret } from './secret.js';
 
 export interface KeyRegistryOptions {
   /** Milliseconds a key is remembered here. A key that another process revoked may work for so long. @default 5_000 */
-  readonly cacheTtlMs?: number;
+  readonly cacheTtlMs?: number | undefined;
   /** Most secrets of one key that work at one time. @default 10 */
-  readonly maxSecrets?: number;
+  readonly maxSecrets?: number | undefined;
   /** @default the machine's */
-  readonly clock?: Pick<Clock, 'steadyMs' | 'wallMs'>;
+  readonly clock?: Pick<Clock, 'steadyMs' | 'wallMs'> | undefined;
 }
 
 /** The author of a change, for its audit row: 1 to 256 characters in the host's words. */

@@ -5,7 +5,7 @@ import type { ApiKey } from './key-store.js';
 /** Fields of a new key. @see ApiKey */
 export type NewKeyFields = Omit<ApiKey, 'id'> & {
   /** @default `key_` and 17 random characters */
-  readonly id?: string;
+  readonly id?: string | undefined;
 };
 
 /** A key that was just made. */

@@ -103,10 +103,10 @@ export function waitMsOf(
 ): number {
   let drawsMs = 0;
   let slotsMs = 0;
-  let index = 0;
-  for (const draw of draws) {
-    drawsMs = Math.max(drawsMs, drawWaitMs(draw, draws, found[index], at));
-    index += 1;
+  // Not by `entries`, which makes an object and a pair for each step.
+  for (let index = 0; index < draws.length; index += 1) {
+    const draw = draws[index];
+    if (draw !== undefined) drawsMs = Math.max(drawsMs, drawWaitMs(draw, draws, found[index], at));
   }
   for (const slot of slots) slotsMs = Math.max(slotsMs, slotWaitMs(slot, slots, slotsTaken(slot.name)));
   return drawsMs === 0 || slotsMs === Number.POSITIVE_INFINITY ? slotsMs : drawsMs;
@@ -122,7 +122,10 @@ function drawWaitMs(draw: Draw, draws: readonly Draw[], bucket: Bucket | undefin
   // Credit is given by `settle` alone.
   if (draw.amount < 0) return Number.POSITIVE_INFINITY;
   let amount = 0;
-  for (const other of draws) if (other.bucket === draw.bucket) amount += other.amount;
+  for (let index = 0; index < draws.length; index += 1) {
+    const other = draws[index];
+    if (other?.bucket === draw.bucket) amount += other.amount;
+  }
   const wanted = { amount, capacity: draw.capacity };
   if (bucket === undefined) return waitMsFor(fullBucket(draw.refillPerMs, at), wanted, at);
   setRefill(bucket, draw.refillPerMs, at);

@@ -14,7 +14,7 @@ export interface Reservation {
    */
   readonly ttlMs: number;
   /** Whether the store decides as it would now, but takes nothing. @default false */
-  readonly dryRun?: boolean;
+  readonly dryRun?: boolean | undefined;
 }
 
 /** A token bucket and the amount to take. The rule travels with the call, so one store serves all rules. */
@@ -27,7 +27,7 @@ export interface Draw {
   /** 0 takes nothing and is always granted: a look at the bucket. */
   readonly amount: number;
   /** Present: the bucket is a budget, which must not be taken for untouched because a store has lost it. */
-  readonly budget?: Budget;
+  readonly budget?: Budget | undefined;
 }
 
 /** Facts that set a budget apart from other buckets. Its amounts and capacity are whole numbers. */
@@ -39,7 +39,7 @@ export interface Budget {
    * nobody has asked the ledger yet, and a reservation with an unknown budget is refused with `unknownBudgets`, taking
    * nothing.
    */
-  readonly spent?: number;
+  readonly spent?: number | undefined;
 }
 
 /** One of `capacity` places that are held until the call is settled. */
@@ -62,7 +62,7 @@ export interface Verdict {
    * Whether a budget is not known here and its draw names no `spent`: ask the ledger, and reserve again with it. A
    * store that takes every unknown bucket for full may leave this out.
    */
-  readonly unknownBudgets?: boolean;
+  readonly unknownBudgets?: boolean | undefined;
 }
 
 /** Where limit counters live. A store in this process's memory may answer without promises. */
@@ -87,7 +87,7 @@ export interface LimitLevel {
   readonly id: string;
   readonly limits: Limits;
   /** Whether its ceilings are counted apart and refuse nothing. @default false */
-  readonly isShadow?: boolean;
+  readonly isShadow?: boolean | undefined;
 }
 
 /** A quantity of a call that a ceiling bounds. */

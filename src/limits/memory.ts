@@ -9,12 +9,12 @@ export interface MemoryLimiterOptions {
    * Most buckets remembered. Above it a bucket unused for long is forgotten: a full one, which changes nothing, or else
    * the oldest of all, which then counts as full. @default 100_000
    */
-  readonly maxBuckets?: number;
+  readonly maxBuckets?: number | undefined;
   /**
    * Most budgets remembered, apart from other buckets. Above it a budget is forgotten whose period ended a day ago, or
    * else the budget unused for longest, about which the ledger is then asked anew. @default 100_000
    */
-  readonly maxBudgets?: number;
+  readonly maxBudgets?: number | undefined;
 }
 
 /** A budget and the end of its period. */
@@ -86,10 +86,9 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
     const { draws, slots: wanted } = reservation;
     if (wanted.length === 0 && draws.every(takesNothing)) return;
     held.add(reservation, latest);
-    let index = -1;
-    for (const draw of draws) {
-      index += 1;
-      if (draw.amount === 0) continue;
+    for (let index = 0; index < draws.length; index += 1) {
+      const draw = draws[index];
+      if (draw === undefined || draw.amount === 0) continue;
       const bucket = found[index] ?? openBucket(draw);
       found[index] = bucket;
       drawFrom(bucket, draw.amount, latest);
@@ -114,9 +113,9 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
     amounts: readonly number[] | undefined,
     which: 'further' | 'refunds',
   ): void {
-    let index = -1;
-    for (const draw of draws) {
-      index += 1;
+    for (let index = 0; index < draws.length; index += 1) {
+      const draw = draws[index];
+      if (draw === undefined) continue;
       const used = amounts === undefined && draw.budget === undefined ? 0 : trueAmount(draw.amount, amounts?.[index]);
       const more = used - draw.amount;
       if (which === 'further' ? !(more > 0) : !(more < 0)) continue;
@@ -167,9 +166,8 @@ function copyOf(bucket: Bucket | undefined): Bucket | undefined {
 /** Whether a budget was not found: `unasked` where the ledger was not asked about one of them. */
 function unknownBudgets(draws: readonly Draw[], found: readonly (Bucket | undefined)[]): 'none' | 'asked' | 'unasked' {
   let unknown: 'none' | 'asked' = 'none';
-  let index = -1;
-  for (const { budget } of draws) {
-    index += 1;
+  for (let index = 0; index < draws.length; index += 1) {
+    const budget = draws[index]?.budget;
     if (budget === undefined || found[index] !== undefined) continue;
     if (budget.spent === undefined) return 'unasked';
     unknown = 'asked';

@@ -16,16 +16,16 @@ export interface Price {
 export interface Pricing {
   readonly inputUsdPerMillion: number;
   /** @default inputUsdPerMillion */
-  readonly cachedInputUsdPerMillion?: number;
+  readonly cachedInputUsdPerMillion?: number | undefined;
   /** @default inputUsdPerMillion */
-  readonly inputAudioUsdPerMillion?: number;
+  readonly inputAudioUsdPerMillion?: number | undefined;
   /** @default inputUsdPerMillion */
-  readonly inputImageUsdPerMillion?: number;
+  readonly inputImageUsdPerMillion?: number | undefined;
   readonly outputUsdPerMillion: number;
   /** @default outputUsdPerMillion */
-  readonly reasoningUsdPerMillion?: number;
+  readonly reasoningUsdPerMillion?: number | undefined;
   /** @default outputUsdPerMillion */
-  readonly outputAudioUsdPerMillion?: number;
+  readonly outputAudioUsdPerMillion?: number | undefined;
 }
 
 /** Tokens to be priced: at most a billion of input and of output. A part that is `undefined` counts as none. */

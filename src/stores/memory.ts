@@ -6,11 +6,11 @@ import type { ObjectStore, StoredObject } from './object-store.js';
 
 export interface MemoryObjectsOptions {
   /** Most objects of one owner; above it, the owner's object unused for longest goes. @default 1_000 */
-  readonly maxObjectsPerOwner?: number;
+  readonly maxObjectsPerOwner?: number | undefined;
   /**
    * Largest sum of all objects as JSON; above it, the objects of any owner unused for longest go. @default 134_217_728
    */
-  readonly maxBytes?: number;
+  readonly maxBytes?: number | undefined;
 }
 
 /** Bytes taken by an object besides its body. */
@@ -90,9 +90,9 @@ function nameOf(owner: string, kind: ObjectKind, id: string): string {
 
 export interface MemoryIdempotencyOptions {
   /** Most answers; above it, the answer asked for least recently goes. @default 10_000 */
-  readonly maxAnswers?: number;
+  readonly maxAnswers?: number | undefined;
   /** Largest sum of all answers in bytes; above it, the answers asked for least recently go. @default 67_108_864 */
-  readonly maxBytes?: number;
+  readonly maxBytes?: number | undefined;
 }
 
 interface Entry {

@@ -40,7 +40,7 @@ const MAX_ANSWER_CHARS = 16_777_216;
  */
 export function fromFunction(
   fn: (body: JsonObject, context: FunctionContext) => FunctionAnswer | Promise<FunctionAnswer>,
-  options: { readonly name?: string; readonly onAbort?: AbortPolicy } = {},
+  options: { readonly name?: string | undefined; readonly onAbort?: AbortPolicy | undefined } = {},
 ): Upstream {
   if (typeof fn !== 'function') throw unexpected('fn', 'to be a function', fn);
   return {

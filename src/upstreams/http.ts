@@ -16,21 +16,21 @@ export interface HttpOptions {
   /** Address up to and with the version, such as `https://api.openai.com/v1`. */
   readonly baseUrl: string;
   /** Key, sent as `authorization: Bearer`. Without it there is no such header. */
-  readonly apiKey?: string;
+  readonly apiKey?: string | undefined;
   /** Further request headers. */
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Name in logs, usage records and X-Debug, so no address. @default 'http' */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** Most connections, and so most calls at once: HTTP/1.1 has one call on a connection. Further calls wait. @default 4_096 */
-  readonly connections?: number;
+  readonly connections?: number | undefined;
   /** Longest time to connect. @default 5_000 */
-  readonly connectTimeoutMs?: number;
+  readonly connectTimeoutMs?: number | undefined;
   /** Longest time from the request to the head of the answer; OpenAI's SDKs wait as long. @default 600_000 */
-  readonly headersTimeoutMs?: number;
+  readonly headersTimeoutMs?: number | undefined;
   /** Treatment of a call whose client leaves: see `Upstream`. @default 'cancel' */
-  readonly onAbort?: AbortPolicy;
+  readonly onAbort?: AbortPolicy | undefined;
   /** Longest silence inside an answer. Time in which the client does not read is not counted. @default 120_000 */
-  readonly bodyTimeoutMs?: number;
+  readonly bodyTimeoutMs?: number | undefined;
 }
 
 const JSON_HEADERS = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' };

@@ -20,10 +20,10 @@ export interface OpenAIResource {
 /** The part of an `OpenAI` or `AzureOpenAI` instance that is used here, of the package `openai` 6 or 7. */
 export interface OpenAIClient {
   readonly chat: { readonly completions: OpenAIResource };
-  readonly completions?: OpenAIResource;
-  readonly embeddings?: OpenAIResource;
-  readonly moderations?: OpenAIResource;
-  readonly responses?: OpenAIResource;
+  readonly completions?: OpenAIResource | undefined;
+  readonly embeddings?: OpenAIResource | undefined;
+  readonly moderations?: OpenAIResource | undefined;
+  readonly responses?: OpenAIResource | undefined;
 }
 
 /**
@@ -35,7 +35,7 @@ export interface OpenAIClient {
  */
 export function openaiClient(
   client: OpenAIClient,
-  options: { readonly name?: string; readonly onAbort?: AbortPolicy } = {},
+  options: { readonly name?: string | undefined; readonly onAbort?: AbortPolicy | undefined } = {},
 ): Upstream {
   if (typeof client?.chat?.completions?.create !== 'function') {
     throw unexpected('client', 'to be an instance of OpenAI or AzureOpenAI', client);

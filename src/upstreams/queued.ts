@@ -11,16 +11,16 @@ export interface QueuedOptions {
   /** Most calls at once. A stream counts until it has ended. */
   readonly concurrency: number;
   /** Most calls that wait; one more gets a 503 at once. With 0 nobody waits. @default 100 */
-  readonly maxQueue?: number;
+  readonly maxQueue?: number | undefined;
   /** Longest wait; a call that waited so long gets a 503. @default 30_000 */
-  readonly maxWaitMs?: number;
+  readonly maxWaitMs?: number | undefined;
   /**
    * Order of the waiting calls, by tier: a higher number goes before all lower ones, however long those have waited; among
    * equals the first to come goes first. A tier that is not named has 0. @default everyone in turn
    */
-  readonly priority?: Readonly<Record<string, number>>;
+  readonly priority?: Readonly<Record<string, number>> | undefined;
   /** Clock of the waits. @default the machine's */
-  readonly clock?: Pick<Clock, 'setTimer'>;
+  readonly clock?: Pick<Clock, 'setTimer'> | undefined;
 }
 
 /** Gives the place back. Does nothing from the second time on. */

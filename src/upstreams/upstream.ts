@@ -16,9 +16,9 @@ export interface Upstream {
    * have made until then. `drain`: the answer is read to its end, for its usage, by upstreams that charge all of it anyhow;
    * with bounds, no longer than that. @default 'cancel'
    */
-  readonly onAbort?: AbortPolicy;
+  readonly onAbort?: AbortPolicy | undefined;
   /** Operations that `send` takes; any other is refused before it gets here. @default ['chat.completions'] */
-  readonly operations?: readonly ModelOperation[];
+  readonly operations?: readonly ModelOperation[] | undefined;
   /**
    * Makes one call and does not retry. Resolves once the answer has begun well: after this the gateway can no longer
    * go to another upstream.
@@ -34,7 +34,10 @@ export interface Upstream {
 }
 
 /** Treatment of a call whose client leaves. */
-export type AbortPolicy = 'cancel' | 'drain' | Partial<DrainBounds>;
+export type AbortPolicy =
+  | 'cancel'
+  | 'drain'
+  | { readonly [Bound in keyof DrainBounds]?: DrainBounds[Bound] | undefined };
 
 /** Bounds of reading an answer that nobody waits for. */
 export interface DrainBounds {
@@ -76,7 +79,7 @@ export interface CallContext {
   /** Aborts when the client goes away or time is up; the upstream must stop its work then. Made when first asked for. */
   readonly signal: AbortSignal;
   /** A cheaper form of the signal, for code that only listens. Absent where a wrapper put its own signal into the call. */
-  readonly cancellation?: Cancellation;
+  readonly cancellation?: Cancellation | undefined;
 }
 
 /** One call as an upstream gets it. */
@@ -94,7 +97,7 @@ export interface UpstreamCall extends CallContext {
   /** Largest whole answer that the gateway takes. */
   readonly maxResponseBytes: number;
   /** Whether the answer is for a response in the background, whose client comes back for it. @default false */
-  readonly isBackground?: boolean;
+  readonly isBackground?: boolean | undefined;
 }
 
 /**

@@ -8,16 +8,16 @@ export interface MemoryUsageOptions {
    * Most keys remembered; above it, the key unused for longest is forgotten. A key counts once for each of its owners.
    * @default 10_000
    */
-  readonly maxKeys?: number;
+  readonly maxKeys?: number | undefined;
   /**
    * Most hours remembered for each key, back from its latest; each takes about 200 bytes for a model and operation.
    * @default 744, 31 days
    */
-  readonly maxHours?: number;
+  readonly maxHours?: number | undefined;
   /** Most models told apart for each key; calls of any further model count as those of a model `*`. @default 200 */
-  readonly maxModels?: number;
+  readonly maxModels?: number | undefined;
   /** Most calls under way; above it, the call opened first is forgotten and will not count. @default 100_000 */
-  readonly maxOpen?: number;
+  readonly maxOpen?: number | undefined;
 }
 
 const HOUR_MS = 3_600_000;

@@ -90,11 +90,11 @@ export type UsageDimension = 'keyId' | 'owner' | 'model' | 'operation';
 /** A choice of calls to add up, and the way to group them. */
 export interface UsageQuery extends Period {
   /** Only calls with one of these values in that dimension. Absent: all. */
-  readonly only?: { readonly [Dimension in UsageDimension]?: readonly string[] };
+  readonly only?: { readonly [Dimension in UsageDimension]?: readonly string[] | undefined } | undefined;
   /** Dimensions to tell apart. */
   readonly by: readonly UsageDimension[];
   /** Length of the spans into which time is cut, in UTC; the first and last may be shorter. Absent: time is not cut. */
-  readonly every?: 'minute' | 'hour' | 'day';
+  readonly every?: 'minute' | 'hour' | 'day' | undefined;
 }
 
 /** The sums of one group of calls. */
@@ -102,7 +102,7 @@ export interface UsageGroup {
   /** Unix time in milliseconds of the group's beginning; the query's `from` where time is not cut. */
   readonly startsAt: number;
   /** Values that the calls have in common. */
-  readonly of: { readonly [Dimension in UsageDimension]?: string };
+  readonly of: { readonly [Dimension in UsageDimension]?: string | undefined };
   readonly sums: UsageSums;
 }
 

@@ -71,10 +71,12 @@ export function mostInputTokens(estimatedTokens: number, images: number): number
 }
 
 /** Input tokens of a chat request: messages, tools and schemas. Costs about a microsecond for each KB. */
-export function estimateChatInput(outline: JsonOutline, { members }: JsonDocument): number {
+export function estimateChatInput(outline: JsonOutline, document: JsonDocument): number {
   let bytes = 0;
   let tokens = TOKENS_PER_REPLY;
-  for (const message of Array.isArray(outline.body.messages) ? outline.body.messages : []) {
+  const messages: readonly Json[] = Array.isArray(outline.body.messages) ? outline.body.messages : [];
+  for (let at = 0; at < messages.length; at += 1) {
+    const message = messages[at];
     tokens += TOKENS_PER_MESSAGE;
     if (!isJsonObject(message)) continue;
     bytes += textBytes(outline, message.name) + textBytes(outline, message.refusal);
@@ -90,15 +92,15 @@ export function estimateChatInput(outline: JsonOutline, { members }: JsonDocumen
       else bytes += typeof part.text === 'string' ? textBytes(outline, part.text) : jsonBytes(outline, part);
     }
   }
-  for (const name of SCHEMAS) {
-    const span = members.get(name);
-    if (span !== undefined) bytes += span.end - span.start;
-  }
-  return tokens + estimateTokens(bytes);
+  const schemas = lengthIn(document, 'tools') + lengthIn(document, 'functions') + lengthIn(document, 'response_format');
+  return tokens + estimateTokens(bytes + schemas);
 }
 
-/** Members of a chat request that the model reads as they are written. */
-const SCHEMAS = ['tools', 'functions', 'response_format'] as const;
+/** Length of a member as it is written. */
+function lengthIn({ members }: JsonDocument, name: string): number {
+  const span = members.get(name);
+  return span === undefined ? 0 : span.end - span.start;
+}
 
 function textBytes(outline: JsonOutline, value: Json | undefined): number {
   return typeof value === 'string' ? outlinedByteLength(outline, value) : 0;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { GatewayError } from '../../src/base/errors.js';
 import { isJsonObject, type JsonObject } from '../../src/base/json.js';
-import type { DemoOptions } from '../../src/upstreams/demo/demo.js';
+import type { DemoOptions } from '../../src/upstreams/demo/context.js';
 import { offlineOpenAI } from '../../src/upstreams/demo/offline.js';
 import type { DemoBounds } from '../../src/upstreams/demo/store.js';
 import type { ModelOperation } from '../../src/wire/operations.js';

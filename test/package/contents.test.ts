@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { before, describe, it } from 'node:test';
-import { application } from './packed.js';
+import { unpackedPackage } from './packed.js';
 
 describe('the packed package', () => {
   let folder = '';
   let files: readonly string[] = [];
 
   before(async () => {
-    folder = join(await application('require-all.cjs'), 'node_modules', 'megallm-middleware');
+    folder = await unpackedPackage();
     files = readdirSync(folder, { recursive: true, encoding: 'utf8' });
   });
 

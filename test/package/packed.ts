@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
-/** What is packed, and what packing it needs. */
+/** The contents of the package, and what packing it needs. */
 const NEEDED = [
   'src',
   'adapters',
@@ -20,11 +20,15 @@ const NEEDED = [
   'SECURITY.md',
   'LICENSE',
 ];
-const RUN_MS = 60_000;
 
-const folder = mkdtempSync(join(tmpdir(), 'megallm-package-'));
+/** What stands beside the unpacked package: its dependencies, and types; none of its optional packages. */
+const BESIDE = ['lru-cache', 'p-queue', 'undici', '@types/express', '@types/koa', '@types/node'];
+const RUN_MS = 120_000;
+
+const folder = realpathSync(mkdtempSync(join(tmpdir(), 'megallm-package-')));
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
 let tarball: Promise<string> | undefined;
+let unpacked: Promise<string> | undefined;
 
 /** The package as `npm pack` makes it, once for all tests of a process; the checkout's own `dist` is left alone. */
 export function packed(): Promise<string> {
@@ -42,22 +46,35 @@ async function pack(): Promise<string> {
   return join(folder, name);
 }
 
-/**
- * A folder with one file of `apps` and the unpacked package, the package's dependencies, and no other packages than those
- * named: none of the optional ones, for example.
- */
-export async function application(app: string, others: readonly string[] = []): Promise<string> {
+/** The folder of the unpacked package. */
+export function unpackedPackage(): Promise<string> {
+  unpacked ??= unpack();
+  return unpacked;
+}
+
+async function unpack(): Promise<string> {
+  const root = join(folder, 'unpacked');
+  const place = join(root, 'node_modules', 'megallm-middleware');
+  mkdirSync(place, { recursive: true });
+  await run('tar', ['-xzf', await packed(), '--strip-components=1', '-C', place], root);
+  for (const name of BESIDE) link(resolve('node_modules', name), root, name);
+  return place;
+}
+
+/** A folder with one file of `apps`, in which the package is found, and the types of Node. */
+export async function application(app: string): Promise<string> {
   const root = mkdtempSync(join(folder, 'app-'));
-  const installed = join(root, 'node_modules', 'megallm-middleware');
-  mkdirSync(installed, { recursive: true });
-  await run('tar', ['-xzf', await packed(), '--strip-components=1', '-C', installed], root);
-  for (const other of ['lru-cache', 'p-queue', 'undici', ...others]) {
-    const place = join(root, 'node_modules', other);
-    mkdirSync(dirname(place), { recursive: true });
-    symlinkSync(resolve('node_modules', other), place, 'junction');
-  }
+  link(await unpackedPackage(), root, 'megallm-middleware');
+  link(resolve('node_modules/@types/node'), root, '@types/node');
   cpSync(join('test/package/apps', app), join(root, app));
   return root;
+}
+
+/** Makes a package known to the application in that folder. */
+export function link(target: string, root: string, name: string): void {
+  const place = join(root, 'node_modules', name);
+  mkdirSync(dirname(place), { recursive: true });
+  symlinkSync(target, place, 'junction');
 }
 
 /** Everything a program prints. @throws {Error} with it, when the program fails or takes too long. */

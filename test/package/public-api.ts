@@ -50,6 +50,13 @@ export function publicApi(folder: string): PublicApi {
   }
   return { text: text.trimStart(), unexported: [...unexported].sort(), exact: [...exact].sort() };
 
+  /** Whether a type's argument has more than methods. */
+  function hasFields(node: ts.Node): boolean {
+    const [argument] = ts.isTypeReferenceNode(node) ? (node.typeArguments ?? []) : [];
+    const properties = argument === undefined ? [] : checker.getTypeAtLocation(argument).getProperties();
+    return properties.some(({ flags }) => !(flags & ts.SymbolFlags.Method));
+  }
+
   function exportsOf(file: string): ts.Symbol[] {
     const source = program.getSourceFile(file);
     const module = source === undefined ? undefined : checker.getSymbolAtLocation(source);
@@ -67,7 +74,7 @@ export function publicApi(folder: string): PublicApi {
       );
       const isType = (symbol.flags & ts.SymbolFlags.Type & ~ts.SymbolFlags.TypeParameter) !== 0;
       if (isOurs && isType && !homes.has(symbol)) unexported.add(`${symbol.name}, in ${owner}`);
-      if (symbol.name === 'Partial' && !isOurs) exact.add(`${node.getText()}, in ${owner}`);
+      if (symbol.name === 'Partial' && !isOurs && hasFields(node)) exact.add(`${node.getText()}, in ${owner}`);
     }
     if (ts.isPropertySignature(node) && node.questionToken !== undefined && !takesUndefined(node.type)) {
       exact.add(`${owner}.${node.name.getText()}`);

@@ -28,20 +28,20 @@ export interface PostgresStoreOptions {
    */
   readonly pool: PostgresPool;
   /** Name of the schema that holds the tables; made when it is not there. @default 'megallm' */
-  readonly schema?: string;
+  readonly schema?: string | undefined;
   /** Most milliseconds of one step, waiting for a connection included; a slower one is refused. @default 5_000 */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /**
    * Milliseconds, by the database's time, for which a process that is not heard of may still be alive. After that its
    * open calls are settled as `interrupted`. Each process tells three times in this time that it lives. @default 15_000
    */
-  readonly leaseMs?: number;
+  readonly leaseMs?: number | undefined;
   /** Most objects of one owner; above it, the owner's object unused for longest goes. @default 10_000 */
-  readonly maxObjectsPerOwner?: number;
+  readonly maxObjectsPerOwner?: number | undefined;
   /** Clock of the limits: the database's, which all machines share, or each caller's, for tests. @default 'server' */
-  readonly time?: 'server' | 'caller';
+  readonly time?: 'server' | 'caller' | undefined;
   /** @default the machine's own */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
 }
 
 /** All stores of a gateway, in one database. */

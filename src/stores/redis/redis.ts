@@ -18,31 +18,31 @@ export interface RedisLimiterOptions {
    * Beginning of all keys, in braces. Limits of one prefix are one atomic step, also in a cluster, where they lie on
    * one node. Gateways that share limits have the same prefix. @default 'megallm'
    */
-  readonly prefix?: string;
+  readonly prefix?: string | undefined;
   /** Most milliseconds of an answer; a slower one is a failure. @default 50 */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /**
    * Policy while Redis is lost. `local`: each process grants its share of every limit, which is the limit divided by
    * the number of processes last heard of, and at least 1 for each process. `deny`: `reserve` rejects. `allow`: all is
    * granted. Under each policy, `reserve` rejects draws on budgets. @default 'local'
    */
-  readonly onStoreError?: OnStoreError;
+  readonly onStoreError?: OnStoreError | undefined;
   /**
    * Milliseconds after a loss of Redis's memory for which `reserve` rejects draws on budgets: a call that was granted
    * before may not stand in the ledger yet. Longer than the ledger's own timeout, which is 5 seconds in SQLite and
    * Postgres. @default 6_000
    */
-  readonly settleMs?: number;
+  readonly settleMs?: number | undefined;
   /** Most reservations, and most buckets, remembered while Redis is lost. @default 10_000 */
-  readonly maxRemembered?: number;
+  readonly maxRemembered?: number | undefined;
   /**
    * Clock that decides: that of Redis, or, for tests, the instants given to `reserve` and `settle`. @default 'server'
    */
-  readonly time?: 'server' | 'caller';
+  readonly time?: 'server' | 'caller' | undefined;
   /** Called when Redis is lost, when it is back, and when it may throw limits away. */
-  readonly onNotice?: (notice: RedisNotice) => void;
+  readonly onNotice?: ((notice: RedisNotice) => void) | undefined;
   /** The gateway's clock, where it has one of its own. @default the machine's own */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
 }
 
 /** Limits in Redis. */

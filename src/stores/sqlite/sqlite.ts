@@ -28,11 +28,11 @@ export interface SqliteStoreOptions {
    * Whether the ledger's records must survive a power failure, `full`, or only the death of the process, `normal`, for
    * which no write waits for the disk. @default 'full'
    */
-  readonly synchronous?: 'full' | 'normal';
+  readonly synchronous?: 'full' | 'normal' | undefined;
   /** Most objects of one owner; above it, the owner's object unused for longest goes. @default 10_000 */
-  readonly maxObjectsPerOwner?: number;
+  readonly maxObjectsPerOwner?: number | undefined;
   /** @default the machine's own */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
 }
 
 /** All stores of a gateway, in one file. */

@@ -2,16 +2,20 @@ import { setImmediate as immediate } from 'node:timers/promises';
 import type { Clock } from '../../base/clock.js';
 import type { JsonObject } from '../../base/json.js';
 import type { CallContext } from '../upstream.js';
-import type { Tokenizer } from './tokenizer.js';
+import type { Encoding, Tokenizer } from './tokenizer.js';
+
+export interface DemoOptions {
+  /** Milliseconds before each chunk of a stream. @default 0 */
+  readonly chunkDelayMs?: number | undefined;
+  /** Tells the time of answers and of stored objects, and waits for delays. @default the machine's own */
+  readonly clock?: Clock | undefined;
+}
 
 /** Needs of an answer beside the body of its call. */
 export interface DemoContext extends Pick<CallContext, 'requestId' | 'signal'> {
   readonly clock: Clock;
   readonly tokenizerOf: (encoding: Encoding) => Promise<Tokenizer>;
 }
-
-/** Tokenizers of OpenAI's models. */
-export type Encoding = 'o200k_base' | 'cl100k_base';
 
 /** An answer, whole or in chunks that are yet to be paced. */
 export type DemoReply =

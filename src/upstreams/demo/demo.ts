@@ -1,13 +1,6 @@
-import type { Clock } from '../../base/clock.js';
 import type { ModelOperation } from '../../wire/operations.js';
 import type { Upstream } from '../upstream.js';
-
-export interface DemoOptions {
-  /** Milliseconds before each chunk of a stream. @default 0 */
-  readonly chunkDelayMs?: number;
-  /** Tells the time of answers and of stored objects, and waits for delays. @default the machine's own */
-  readonly clock?: Clock;
-}
+import type { DemoOptions } from './context.js';
 
 const OPERATIONS: readonly ModelOperation[] = ['chat.completions', 'completions', 'embeddings', 'moderations'];
 

@@ -1,6 +1,6 @@
 import { findKnownModel, type ListedOperation } from '../../models/known-models.js';
 import { invalidRequest, modelNotFound } from '../../wire/request-errors.js';
-import type { Encoding } from './context.js';
+import type { Encoding } from './tokenizer.js';
 
 /** A model as the demo plays it. */
 export interface DemoModel {

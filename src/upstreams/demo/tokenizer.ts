@@ -1,4 +1,5 @@
-import type { Encoding } from './context.js';
+/** Tokenizers of OpenAI's models. */
+export type Encoding = 'o200k_base' | 'cl100k_base';
 
 /** Text that streams as one, and how many tokens it is: more than one where a character is. */
 export interface TextPiece {

@@ -1,7 +1,7 @@
 // An application of TypeScript 5, strict in every way, compiled to CommonJS with its oldest resolution and as an ES module.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { fromFunction, GatewayError, type GatewayOptions, memoryKeys, queued } from 'megallm-middleware';
+import { fromFunction, GatewayError, type GatewayOptions, type Limits, memoryKeys, queued } from 'megallm-middleware';
 import { createGateway } from 'megallm-middleware/adapter';
 import { type ExpressMiddleware, megallm as forExpress } from 'megallm-middleware/express';
 import { megallm, type NodeHandler } from 'megallm-middleware/node';
@@ -10,14 +10,16 @@ import type { RedisClient } from 'megallm-middleware/redis';
 import type { SqliteStore } from 'megallm-middleware/sqlite';
 
 const secret = 'test-secret-0123456789';
+const limits: Limits | undefined = process.argv.length > 2 ? { requestsPerMinute: 1 } : undefined;
 const echo = fromFunction(({ messages }) => {
   if (!Array.isArray(messages)) throw new GatewayError({ status: 400, message: 'No messages.' });
   return `${messages.length} message`;
 });
 const options: GatewayOptions = {
-  upstream: queued(echo, { concurrency: 2 }),
-  keys: memoryKeys([{ secret, id: 'key' }]),
-  hooks: { onError: (error: unknown) => console.error(error) },
+  upstream: queued(echo, { concurrency: 2, maxQueue: undefined }),
+  keys: memoryKeys([{ secret, id: 'key', limits }]),
+  hooks: { onError: (error: unknown) => console.error(error), onFinish: undefined },
+  globalLimits: limits,
   environment: {},
 };
 const gateway = createGateway(options);
