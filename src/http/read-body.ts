@@ -7,7 +7,7 @@ import {
   requestTimeout,
   unsupportedContentEncoding,
 } from '../base/errors.js';
-import { isJsonObject, type JsonObject, objectOf } from '../base/json.js';
+import { isJsonObject } from '../base/json.js';
 import { type JsonResult, parseDocument, REQUEST_BOUNDS } from '../base/json-document.js';
 import type { JsonRefusal } from '../base/json-scan.js';
 import { type Pieces, type StepSource, stepsOf } from '../base/steps.js';
@@ -42,15 +42,6 @@ export function readBody(request: GatewayRequest, bounds: BodyBounds): Awaitable
   const bytes = parsedBytes(request.body.parsed);
   if (bytes.byteLength > bounds.maxBodyBytes) throw bodyTooLarge(bounds.maxBodyBytes);
   return bytes;
-}
-
-/**
- * Reads a request's JSON object.
- * @throws {GatewayError} as `readBody` and `parseBody` do.
- */
-export async function readJsonBody(request: GatewayRequest, bounds: BodyBounds): Promise<JsonObject> {
-  const { document } = parseBody(await readBody(request, bounds));
-  return objectOf(document.bytes);
 }
 
 /**

@@ -119,11 +119,6 @@ export function slotsOf(levels: readonly LimitLevel[]): Slot[] {
   return slots;
 }
 
-/** Whether any ceiling limits money. */
-export function hasBudget(ceilings: readonly Ceiling[]): boolean {
-  return ceilings.some(({ period }) => period !== undefined);
-}
-
 /** Name of a level's buckets. `ownerOf` has a prefix already, which is `key:` for keys that stand alone. */
 function nameOf({ kind, id, isShadow }: Pick<LimitLevel, 'kind' | 'id' | 'isShadow'>): string {
   if (isShadow === true) return `shadow:${nameOf({ kind, id })}`;

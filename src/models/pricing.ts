@@ -112,24 +112,6 @@ export function worstCostNanoUsd(
   return cost.rounded();
 }
 
-/** Prices tokens at the price of now: a change in the middle of a call is for the next. `undefined` without a price. */
-export function priced({ price }: MaybePriced): ((tokens: PricedTokens) => number) | undefined {
-  return price && ((tokens) => costNanoUsd(price, tokens));
-}
-
-/** Finds the highest possible cost of output tokens together with so many of input. `undefined` without a price. */
-export function worstPriced(
-  { price }: MaybePriced,
-  inputTokens: number,
-): ((outputTokens: number) => number) | undefined {
-  return price && ((outputTokens) => worstCostNanoUsd(price, { inputTokens, outputTokens }));
-}
-
-/** A model, or anything else with a price or none. */
-interface MaybePriced {
-  readonly price: Price | undefined;
-}
-
 /**
  * A sum of costs that stays exact in doubles: whole billionths of a dollar are added up apart from the millionths of them.
  * Two billion tokens at the dearest price make 9e15 of the one, and 2e15 of the other.

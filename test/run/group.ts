@@ -22,10 +22,9 @@ beforeEach((context) => {
     process.stderr.write(`${name} did not end within ${TEST_TIMEOUT_MS} ms\n`);
     process.exit(1);
   }, TEST_TIMEOUT_MS);
-  // Where a test skips itself there is no `afterEach`.
-  limit.unref();
 });
-afterEach(() => clearTimeout(limit));
+const lift = (): void => clearTimeout(limit);
+afterEach(lift);
 after(noteAnswers);
 
 // Loaded in one go, within its suite: what a module says at its top to Node's runner is said of this file, not of the process.
@@ -35,5 +34,7 @@ for (const file of process.argv.slice(2)) {
     load(join(import.meta.dirname, '../..', relative('.', file).replace(/\.ts$/, '.js')));
     // Judged when its tests are over, so that their own time is not taken by reading three megabytes of description.
     after(judgeAnswers);
+    // Where a test skips itself there is no `afterEach`.
+    after(lift);
   });
 }

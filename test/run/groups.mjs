@@ -13,7 +13,7 @@ const APART = [
   ['faults/forward', /^test\/faults\/forward-/],
   ['faults/cluster', /^test\/faults\/cluster\./],
   ['faults/clocks', /^test\/faults\/clocks\./],
-  ['upstreams/demo', /^test\/upstreams\/(demo|schema)/],
+  ['upstreams/demo', /^test\/upstreams\/demo/],
   ['cli', /^test\/cli\./],
 ];
 

@@ -12,6 +12,7 @@ import { specChecker, specIsMissing } from '../conformance/description.js';
 import { recordingsAreMissing } from '../conformance/recordings.js';
 import { eventually } from '../helpers/deadline.js';
 import { demoClient, growsWithItsInput, hasTheRecordedMembers, refuses } from '../helpers/demo-client.js';
+import { runs } from '../helpers/depth.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
 import { joinedChunks } from '../helpers/openai-shapes.js';
 import { onBareHost } from '../helpers/scene.js';
@@ -310,7 +311,7 @@ describe('token counts of the demo', () => {
           if (text.isWellFormed()) assert.equal(sum, tokenizer.count([text]));
         }
       }),
-      { numRuns: 200 },
+      runs(20),
     );
   });
 
@@ -370,7 +371,7 @@ describe('hostile input to the demo', () => {
           assert.ok(error instanceof GatewayError && error.status < 500, String(error));
         });
       }),
-      { numRuns: 300 },
+      runs(30),
     );
   });
 });

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { isJsonObject, type Json, type JsonObject } from '../../src/base/json.js';
 import { sampleSchema, schemaBudget } from '../../src/upstreams/demo/schema.js';
 import { demoClient, growsWithItsInput, refuses } from '../helpers/demo-client.js';
+import { runs } from '../helpers/depth.js';
 import { joinedChunks } from '../helpers/openai-shapes.js';
 
 interface Call {
@@ -208,7 +209,7 @@ describe('values that the demo makes', () => {
         assert.ok(ajv.validate(schema, value), `${JSON.stringify(schema)}: ${JSON.stringify(value)}`);
         assert.deepEqual(made(schema), value);
       }),
-      { numRuns: 300 },
+      runs(30),
     );
   });
 
