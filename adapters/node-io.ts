@@ -83,8 +83,9 @@ export async function writeResponse(
   if (req.complete) {
     writeHead(res, status, headers);
     // As a text, a small body leaves in one write together with the head; latin1 keeps its bytes.
-    if (typeof body !== 'string' && body.byteLength <= SMALL_BYTES) res.end(latin1(body), 'latin1');
-    else res.end(body);
+    if (typeof body !== 'string' && body.byteLength <= SMALL_BYTES) {
+      res.end(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('latin1'), 'latin1');
+    } else res.end(body);
     return;
   }
   writeHead(res, status, [...headers, 'connection', 'close']);
@@ -117,58 +118,54 @@ function byName(headers: readonly string[]): Record<string, string | string[]> {
   return named;
 }
 
-function latin1(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
-}
-
 /** An answer in pieces on its way out, no faster than its client takes it. */
 class StreamWriter {
-  readonly #res: ServerResponse;
-  readonly #pieces: AnswerStream;
-  readonly #onOver: () => void;
-  #stallTimer: NodeJS.Timeout | undefined;
+  private readonly res: ServerResponse;
+  private readonly pieces: AnswerStream;
+  private readonly onOver: () => void;
+  private stallTimer: NodeJS.Timeout | undefined = undefined;
 
   constructor(res: ServerResponse, pieces: AnswerStream, onOver: () => void) {
-    this.#res = res;
-    this.#pieces = pieces;
-    this.#onOver = onOver;
+    this.res = res;
+    this.pieces = pieces;
+    this.onOver = onOver;
   }
 
-  readonly writeNext = (): void => this.#pieces.read(this.#write, this.#fail);
+  readonly writeNext = (): void => this.pieces.read(this.write, this.fail);
 
-  readonly #write = (piece: string | Uint8Array | undefined): void => {
-    if (piece === undefined || this.#res.destroyed) {
-      if (piece === undefined) this.#res.end();
-      else this.#pieces.leave();
-      this.#onOver();
-    } else if (this.#res.write(piece)) this.writeNext();
-    else this.#awaitDrain();
+  private readonly write = (piece: string | Uint8Array | undefined): void => {
+    if (piece === undefined || this.res.destroyed) {
+      if (piece === undefined) this.res.end();
+      else this.pieces.leave();
+      this.onOver();
+    } else if (this.res.write(piece)) this.writeNext();
+    else this.awaitDrain();
   };
 
-  readonly #fail = (): void => {
-    this.#res.destroy();
-    this.#onOver();
+  private readonly fail = (): void => {
+    this.res.destroy();
+    this.onOver();
   };
 
   /** Waits for `drain` or for the end of the connection, whichever comes. */
-  #awaitDrain(): void {
-    if (this.#res.destroyed) {
+  private awaitDrain(): void {
+    if (this.res.destroyed) {
       setImmediate(this.writeNext);
       return;
     }
-    this.#res.on('drain', this.#onDrained);
-    this.#res.on('close', this.#onDrained);
+    this.res.on('drain', this.onDrained);
+    this.res.on('close', this.onDrained);
     // An answer that waits behind another one on its connection never closes: its wait ends here.
-    this.#stallTimer = setTimeout(() => {
-      this.#res.destroy();
-      this.#onDrained();
+    this.stallTimer = setTimeout(() => {
+      this.res.destroy();
+      this.onDrained();
     }, STALLED_CLIENT_MS);
   }
 
-  readonly #onDrained = (): void => {
-    clearTimeout(this.#stallTimer);
-    this.#res.off('drain', this.#onDrained);
-    this.#res.off('close', this.#onDrained);
+  private readonly onDrained = (): void => {
+    clearTimeout(this.stallTimer);
+    this.res.off('drain', this.onDrained);
+    this.res.off('close', this.onDrained);
     // Not in this turn: a source that never waits would hold back everybody else.
     setImmediate(this.writeNext);
   };
@@ -202,81 +199,79 @@ function uploadStops(req: IncomingMessage): Promise<void> {
  * when it is left early. Nothing is read before the first `read`.
  */
 class IncomingBody implements StepSource<Uint8Array>, AsyncIterable<Uint8Array> {
-  readonly #req: IncomingMessage;
-  #waiting: Uint8Array[] = [];
-  #waitingBytes = 0;
-  #state: 'unread' | 'open' | 'ended' | 'failed' | 'left' = 'unread';
-  #onStep: ((piece: Uint8Array | undefined) => void) | undefined;
-  #onFailure: ((reason: unknown) => void) | undefined;
+  private readonly req: IncomingMessage;
+  private waiting: Uint8Array[] = [];
+  private waitingBytes = 0;
+  private state: 'unread' | 'open' | 'ended' | 'failed' | 'left' = 'unread';
+  private onStep: ((piece: Uint8Array | undefined) => void) | undefined = undefined;
+  private onFailure: ((reason: unknown) => void) | undefined = undefined;
 
   constructor(req: IncomingMessage) {
-    this.#req = req;
+    this.req = req;
   }
 
   read(onStep: (piece: Uint8Array | undefined) => void, onFailure: (reason: unknown) => void): void {
-    this.#onStep = onStep;
-    this.#onFailure = onFailure;
-    if (this.#state === 'unread') this.#begin();
-    this.#tell();
-    if (this.#onStep !== undefined && !this.#req.readableFlowing) this.#req.resume();
+    this.onStep = onStep;
+    this.onFailure = onFailure;
+    if (this.state === 'unread') {
+      this.state = 'open';
+      this.req.on('data', this.onData).on('end', this.onEnd).on('close', this.onClose).on('error', this.onClose);
+    }
+    this.tell();
+    if (this.onStep !== undefined && !this.req.readableFlowing) this.req.resume();
   }
 
   leave(): void {
-    const wasOpen = this.#state === 'open';
-    this.#state = 'left';
-    this.#onStep = undefined;
-    this.#waiting = [];
+    const wasOpen = this.state === 'open';
+    this.state = 'left';
+    this.onStep = undefined;
+    this.waiting = [];
     if (!wasOpen) return;
-    this.#req.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose);
-    this.#req.pause();
+    this.req.off('data', this.onData).off('end', this.onEnd).off('close', this.onClose);
+    this.req.pause();
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
     return iterableOf(this)[Symbol.asyncIterator]();
   }
 
-  #begin(): void {
-    this.#state = 'open';
-    this.#req.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClose).on('error', this.#onClose);
-  }
-
   /** Hands a waiting reader the bytes or the end that have arrived. */
-  #tell(): void {
-    const onStep = this.#onStep;
+  private tell(): void {
+    const onStep = this.onStep;
     if (onStep === undefined) return;
-    const [first] = this.#waiting;
+    const [first] = this.waiting;
     if (first === undefined) {
-      if (this.#state === 'open') return;
-      this.#onStep = undefined;
-      if (this.#state === 'failed') this.#onFailure?.(clientGone());
+      if (this.state === 'open') return;
+      this.onStep = undefined;
+      if (this.state === 'failed') this.onFailure?.(clientGone());
       else onStep(undefined);
       return;
     }
     // A body that is there in full goes in one piece: its end is an event of this very turn.
-    if (this.#req.complete && this.#state === 'open') return;
-    const piece = this.#waiting.length === 1 ? first : Buffer.concat(this.#waiting);
-    this.#waiting = [];
-    this.#waitingBytes = 0;
-    this.#onStep = undefined;
+    if (this.req.complete && this.state === 'open') return;
+    const piece = this.waiting.length === 1 ? first : Buffer.concat(this.waiting);
+    this.waiting = [];
+    this.waitingBytes = 0;
+    this.onStep = undefined;
     onStep(piece);
   }
 
-  readonly #onData = (given: Uint8Array | string): void => {
+  private readonly onData = (given: Uint8Array | string): void => {
     // Strings, where the host has set an encoding.
-    const piece = typeof given === 'string' ? Buffer.from(given, this.#req.readableEncoding ?? 'utf8') : given;
-    this.#waiting.push(piece);
-    this.#waitingBytes += piece.byteLength;
-    if (this.#waitingBytes > MAX_WAITING_BYTES && this.#onStep === undefined) this.#req.pause();
-    this.#tell();
+    const piece = typeof given === 'string' ? Buffer.from(given, this.req.readableEncoding ?? 'utf8') : given;
+    this.waiting.push(piece);
+    this.waitingBytes += piece.byteLength;
+    if (this.waitingBytes > MAX_WAITING_BYTES && this.onStep === undefined) this.req.pause();
+    this.tell();
   };
 
-  readonly #onEnd = (): void => {
-    if (this.#state === 'open') this.#state = 'ended';
-    this.#tell();
+  private readonly onEnd = (): void => {
+    if (this.state === 'open') this.state = 'ended';
+    this.tell();
   };
 
-  readonly #onClose = (): void => {
-    if (this.#state === 'open') this.#state = 'failed';
-    this.#tell();
+  private readonly onClose = (): void => {
+    if (this.state === 'open') this.state = 'failed';
+    this.tell();
   };
 }

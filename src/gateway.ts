@@ -6,14 +6,14 @@ import { Exchange, type GatewayState, gatewayState } from './call/state.js';
 import type { GatewayOptions } from './config/config.js';
 import { resolveOptions } from './config/options.js';
 import { type ExplainedRequest, type Explanation, explain } from './endpoints/explain.js';
-import { findRoute, ownPath } from './endpoints/find-route.js';
 import { batchMeter } from './endpoints/forward/batches.js';
 import { replayed } from './endpoints/replay.js';
 import { checkAdmin } from './endpoints/reports/admin.js';
+import { findRoute, ownPath } from './endpoints/routes.js';
 import { type CorsOptions, crossOrigin, preflight } from './http/cors.js';
 import type { GatewayRequest, GatewayResponse } from './http/exchange.js';
 import { respondError } from './http/respond.js';
-import { pathOf, searchOf } from './http/url.js';
+import { pathOf } from './http/url.js';
 import { authenticate } from './keys/authenticate.js';
 import type { ApiKey } from './keys/key-store.js';
 
@@ -51,7 +51,7 @@ export function createGateway(options?: GatewayOptions): Gateway {
   }
 
   async function answer(request: GatewayRequest, path: string): Promise<GatewayResponse> {
-    const exchange = new Exchange(request, path + searchOf(request.url), state);
+    const exchange = new Exchange(request, path, state);
     try {
       if (state.closed !== undefined) throw shuttingDown();
       const route = findRoute(exchange);
@@ -60,7 +60,7 @@ export function createGateway(options?: GatewayOptions): Gateway {
         const authenticating = authenticate(request, config);
         exchange.key = isPending(authenticating) ? await authenticating : authenticating;
       }
-      if (exchange.key !== undefined) exchange.phases.mark('auth');
+      if (exchange.key !== undefined) exchange.phases?.mark('auth');
       return await replayed(exchange, route);
     } catch (error) {
       return respondFailure(error, exchange);

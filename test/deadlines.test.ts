@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type Clock, deadlines } from '../src/base/clock.js';
+import { type Clock, deadlines, type Timed } from '../src/base/clock.js';
 import { runs } from './helpers/depth.js';
 
 /** A clock that stands still until it is told to go on. */
@@ -31,6 +31,16 @@ function virtualClock() {
   return { clock, goOn, timers };
 }
 
+/** Starts timers of 100 ms, each with a function that cancels it. */
+function starter(clock: Clock) {
+  const running = deadlines(clock, 100);
+  return (ring: () => void) => {
+    const one: Timed = { dueAt: 0, older: undefined, newer: undefined, ring };
+    running.start(one);
+    return () => running.cancel(one);
+  };
+}
+
 describe('deadlines', () => {
   it('rings for each that was not cancelled, exactly when its time is up, in their order', () => {
     const steps = fc.array(
@@ -44,7 +54,7 @@ describe('deadlines', () => {
     fc.assert(
       fc.property(steps, (list) => {
         const { clock, goOn } = virtualClock();
-        const start = deadlines(clock, 100);
+        const start = starter(clock);
         const rung: string[] = [];
         const expected = new Map<number, number>();
         const cancels: (() => void)[] = [];
@@ -75,7 +85,7 @@ describe('deadlines', () => {
 
   it('holds one timer for all', () => {
     const { clock, goOn, timers } = virtualClock();
-    const start = deadlines(clock, 100);
+    const start = starter(clock);
     const cancels = Array.from({ length: 1_000 }, () => start(() => assert.fail('was cancelled')));
     assert.equal(timers.size, 1);
     for (const cancel of cancels) cancel();
@@ -85,7 +95,7 @@ describe('deadlines', () => {
 
   it('goes on when what it calls starts another or cancels its neighbour', () => {
     const { clock, goOn } = virtualClock();
-    const start = deadlines(clock, 100);
+    const start = starter(clock);
     const rung: string[] = [];
     start(() => {
       rung.push('first');

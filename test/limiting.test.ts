@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { GatewayError } from '../src/base/errors.js';
-import { Call, type ChosenTerms, NOTHING_READ } from '../src/call/call.js';
+import { Call } from '../src/call/call.js';
 import { Exchange, gatewayState } from '../src/call/state.js';
+import { type ChosenTerms, NOTHING_READ } from '../src/call/terms.js';
 import type { Config, GatewayOptions } from '../src/config/config.js';
 import { resolveOptions } from '../src/config/options.js';
 import type { ApiKey } from '../src/keys/key-store.js';

@@ -97,6 +97,8 @@ describe('createGateway', () => {
     });
     for (const value of [Number.NaN, -1, 0, '', 1.5]) assert.throws(make({ maxBodyBytes: value }), TypeError);
     assert.throws(make({ maxBody: 1 }), /Unknown option `maxBody`/);
+    const middleware: object = Object.assign(() => {}, { gateway: {} });
+    assert.throws(() => createGateway(middleware), /write `megallm\(other\.gateway\)`/);
     assert.throws(make({ upstream: {} }), /`upstream` to have a method `send`/);
     assert.throws(make({ basePath: 'ai' }), /`basePath`/);
     assert.throws(make({ models: { a: { aliases: ['b'] }, b: {} } }), /got "b" twice/);

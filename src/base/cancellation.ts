@@ -35,8 +35,10 @@ class PlainCancellation implements CancellationSource {
   }
 
   removeEventListener(_type: 'abort', listener: () => void): void {
-    const at = this.listeners?.indexOf(listener) ?? -1;
-    if (at !== -1) this.listeners?.splice(at, 1);
+    const { listeners } = this;
+    // As a rule the latest goes first, and `splice` makes an array of what it removes.
+    if (listeners?.at(-1) === listener) listeners.pop();
+    else if (listeners?.includes(listener)) listeners.splice(listeners.indexOf(listener), 1);
   }
 
   abort(reason: Error): void {

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 
-/** Node computes it anew whenever it is asked. */
+/** Read once: each access to `timeOrigin` computes it. */
 const STARTED_AT = performance.timeOrigin;
 
 /** Time as the gateway sees it, injectable so that tests need not wait. */
@@ -32,50 +32,57 @@ export const systemClock: Clock = {
   wallMs: () => Date.now(),
   steadyMs: () => STARTED_AT + performance.now(),
   setTimer: (run, delayMs) => {
-    // Node takes a longer time for none.
+    // Node would fire at once after a delay above 2³¹ - 1 ms.
     const timer = setTimeout(run, Math.min(delayMs, MAX_TIMER_MS));
     timer.unref();
     return () => clearTimeout(timer);
   },
 };
 
-/** Starts a timer: `run` is called when its time is up, unless the function that is returned is called before. */
-export type StartDeadline = (run: () => void) => () => void;
+/** Something whose time is up at some moment, and its place among others. Both are kept by `Deadlines`. */
+export interface Timed {
+  dueAt: number;
+  older: Timed | undefined;
+  newer: Timed | undefined;
+  /** Called when its time is up. */
+  ring(): void;
+}
 
-interface Deadline {
-  readonly run: () => void;
-  readonly at: number;
-  older: Deadline | undefined;
-  newer: Deadline | undefined;
+/** Timers that all take the same time. */
+export interface Deadlines {
+  /** Starts the time of one that is not running. It rings when the time is up, unless it is cancelled before. */
+  start(one: Timed): void;
+  /** Does nothing for one that is not running. */
+  cancel(one: Timed): void;
 }
 
 /**
  * Makes timers that all take the same time and that hardly ever ring: one real timer, set to the oldest, stands for all
  * of them. Starting and cancelling a real timer for each call costs several µs; these cost the links of a list.
  */
-export function deadlines(clock: Clock, afterMs: number): StartDeadline {
-  let oldest: Deadline | undefined;
-  let newest: Deadline | undefined;
+export function deadlines(clock: Clock, afterMs: number): Deadlines {
+  let oldest: Timed | undefined;
+  let newest: Timed | undefined;
   let isTicking = false;
 
   function tick(from: number): void {
     if (oldest === undefined || isTicking) return;
     isTicking = true;
-    clock.setTimer(ring, Math.max(0, oldest.at - from));
+    clock.setTimer(ring, Math.max(0, oldest.dueAt - from));
   }
 
   function ring(): void {
     isTicking = false;
     const now = clock.steadyMs();
-    while (oldest !== undefined && oldest.at <= now) {
+    while (oldest !== undefined && oldest.dueAt <= now) {
       const due = oldest;
-      remove(due);
-      due.run();
+      cancel(due);
+      due.ring();
     }
     tick(now);
   }
 
-  function remove(one: Deadline): void {
+  function cancel(one: Timed): void {
     if (one.older === undefined && oldest !== one) return;
     if (one.older === undefined) oldest = one.newer;
     else one.older.newer = one.newer;
@@ -86,13 +93,16 @@ export function deadlines(clock: Clock, afterMs: number): StartDeadline {
     one.newer = undefined;
   }
 
-  return (run) => {
-    const now = clock.steadyMs();
-    const one: Deadline = { run, at: now + afterMs, older: newest, newer: undefined };
-    if (newest === undefined) oldest = one;
-    else newest.newer = one;
-    newest = one;
-    tick(now);
-    return () => remove(one);
+  return {
+    start(one) {
+      const now = clock.steadyMs();
+      one.dueAt = now + afterMs;
+      one.older = newest;
+      if (newest === undefined) oldest = one;
+      else newest.newer = one;
+      newest = one;
+      if (!isTicking) tick(now);
+    },
+    cancel,
   };
 }

@@ -3,7 +3,6 @@ import { isJsonObject, type Json, type JsonObject } from './json.js';
 import {
   hasGoodStrings,
   type JsonBounds,
-  type JsonMembers,
   type JsonRefusal,
   Members,
   refused,
@@ -15,7 +14,7 @@ import {
 export interface JsonDocument {
   readonly bytes: Buffer;
   /** The place of each top-level member's value in `bytes`. */
-  readonly members: JsonMembers;
+  readonly members: Members;
   /** The object that the bytes were written from; `undefined` for bytes that came from elsewhere. */
   readonly object?: JsonObject;
 }
@@ -93,7 +92,7 @@ export function writeDocument(object: JsonObject): JsonDocument {
     const text = JSON.stringify(value);
     const start = at + Buffer.byteLength(before);
     at = start + Buffer.byteLength(text);
-    members.add(name, { start, end: at });
+    members.add(name, start, at);
     written.push(before + text);
   }
   return { bytes: Buffer.from(`{${written.join('')}}`), members, object };
@@ -177,7 +176,7 @@ export function replaceMembers({ bytes, members }: JsonDocument, changes: JsonOb
 
 /** One copy, of the right size from the beginning. */
 function editedBytes(bytes: Buffer, edits: Edit[]): Buffer {
-  edits.sort((one, other) => one.start - other.start);
+  if (edits.length > 1) edits.sort((one, other) => one.start - other.start);
   let size = bytes.length;
   for (const { start, end, text } of edits) size += Buffer.byteLength(text) - (end - start);
   const edited = Buffer.allocUnsafe(size);

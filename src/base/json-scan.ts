@@ -4,16 +4,7 @@ export interface Span {
   readonly end: number;
 }
 
-/** Top-level members of an object by name. */
-export interface JsonMembers {
-  readonly size: number;
-  /** The place of that member's value. */
-  get(name: string): Span | undefined;
-  has(name: string): boolean;
-  keys(): Iterable<string>;
-}
-
-/** One top-level member: its name, and the place of its value. */
+/** One top-level member: its name, the place of its value, and the member after it. */
 interface Member extends Span {
   readonly name: string;
   next: Member | undefined;
@@ -22,13 +13,14 @@ interface Member extends Span {
 /** Above this number members are found by a `Map`. */
 const FEW = 16;
 
-/** Members in a row, each with the next: nine of them take 550 bytes, and 1,300 in a `Map`. */
-export class Members implements JsonMembers {
+/** Top-level members of an object in a row, each with the next: nine of them take 550 bytes, and 1,300 in a `Map`. */
+export class Members {
   size = 0;
-  private first: Member | undefined = undefined;
+  first: Member | undefined = undefined;
   private last: Member | undefined = undefined;
   private index: Map<string, Member> | undefined = undefined;
 
+  /** The place of that member's value. */
   get(name: string): Span | undefined {
     if (this.index !== undefined) return this.index.get(name);
     let member = this.first;
@@ -40,14 +32,8 @@ export class Members implements JsonMembers {
     return this.get(name) !== undefined;
   }
 
-  keys(): string[] {
-    const names: string[] = [];
-    for (let member = this.first; member !== undefined; member = member.next) names.push(member.name);
-    return names;
-  }
-
   /** @returns whether it is the first of its name; another one is not kept. */
-  add(name: string, { start, end }: Span): boolean {
+  add(name: string, start: number, end: number): boolean {
     if (this.has(name)) return false;
     const member: Member = { name, start, end, next: undefined };
     if (this.last === undefined) this.first = member;
@@ -170,7 +156,7 @@ export function scanTopLevel(text: string, bounds: JsonBounds, wanted?: Readonly
       }
     }
     if (next === COMMA_OR_CLOSE && open.length === 1 && isObject && (wanted === undefined || wanted.has(name))) {
-      if (!members.add(name, { start: valueStart, end: at + 1 })) {
+      if (!members.add(name, valueStart, at + 1)) {
         twice = { kind: 'refused', reason: 'duplicate', name };
         if (bounds.strict) return twice;
       }
@@ -186,11 +172,10 @@ function scalarEnd(text: string, start: number): number {
   // In its place: to cut out each of an answer's numbers takes 400 bytes.
   SCALAR.lastIndex = start;
   if (!SCALAR.test(text)) return -1;
-  const end = SCALAR.lastIndex;
-  return end < text.length && isScalarCode(text.charCodeAt(end)) ? -1 : end;
+  return SCALAR.lastIndex;
 }
 
-const SCALAR = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
+const SCALAR = /(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)(?![\da-zE.+-])/y;
 
 /** Whether the insides of all strings are valid JSON, too, in a text that `scanTopLevel` accepted. */
 export function hasGoodStrings(text: string): boolean {
@@ -220,12 +205,6 @@ function parses(text: string): boolean {
 /** Whether a character may follow a backslash; `u` has its own rule. */
 export function isSimpleEscape(character: string | undefined): boolean {
   return character !== undefined && '"\\/bfnrt'.includes(character);
-}
-
-/** Digits, lower-case letters, and `+ - . E`. */
-function isScalarCode(code: number): boolean {
-  if (code >= 0x30 && code <= 0x39) return true;
-  return (code >= 0x61 && code <= 0x7a) || code === 0x2e || code === 0x2d || code === 0x2b || code === 0x45;
 }
 
 /** Offset of the quote that ends the string begun before `from`; -1 when there is none. */

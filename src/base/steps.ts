@@ -76,7 +76,7 @@ export function iterableOf<T>(source: StepSource<T>): AsyncIterable<T> {
 
 /**
  * Wraps a stream so that it is read to its end even when its reader leaves; nobody sees the rest then.
- * @returns the stream, and `over`, which resolves at its end.
+ * @returns the stream, and `over`, which resolves when it has ended or broken off.
  */
 export function readToEnd<T>(given: StepSource<T>): { readonly stream: StepStream<T>; readonly over: Promise<void> } {
   let isLeft = false;
@@ -87,19 +87,30 @@ export function readToEnd<T>(given: StepSource<T>): { readonly stream: StepStrea
   });
 
   async function readRest(): Promise<void> {
-    while ((await nextOf(given)) !== undefined);
+    try {
+      while ((await nextOf(given)) !== undefined);
+    } catch {
+      // It broke off, with nobody left to be told.
+    }
     onOver();
   }
 
   const source: StepSource<T> = {
     read(onStep, onFailure) {
       isReading = true;
-      given.read((step) => {
-        isReading = false;
-        if (step === undefined) onOver();
-        else if (isLeft) void readRest();
-        onStep(isLeft ? undefined : step);
-      }, onFailure);
+      given.read(
+        (step) => {
+          isReading = false;
+          if (step === undefined) onOver();
+          else if (isLeft) void readRest();
+          onStep(isLeft ? undefined : step);
+        },
+        (reason) => {
+          isReading = false;
+          onOver();
+          onFailure(reason);
+        },
+      );
     },
     leave() {
       if (isLeft) return;

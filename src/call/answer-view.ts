@@ -21,7 +21,10 @@ export interface AnswerView {
   piece(chunk: AnswerChunk): Awaitable<AnswerPiece | undefined>;
   /** Ends a good stream. @param comment for whoever debugs, to come first; often empty. */
   end(record: UsageRecord, comment: string): Awaitable<AnswerPiece>;
-  /** Ends any other; `undefined`: the stream breaks off, as nothing can tell. @param debug what `X-Debug` shows. */
+  /**
+   * Ends a stream that failed; `undefined`: this format cannot say so, and the connection is cut.
+   * @param debug what `X-Debug` shows.
+   */
   error(error: GatewayError, debug: object | undefined): Awaitable<AnswerPiece | undefined>;
   /** The response before anybody works on it, where the gateway makes it in the background. */
   readonly queued?: JsonObject | undefined;
@@ -36,8 +39,8 @@ export interface AnswerView {
 /** Chat completions and their like as they are. */
 export const AS_IT_IS: AnswerView = {
   takes: 'text',
-  whole: textOf,
-  piece: textOf,
+  whole: asWritten,
+  piece: asWritten,
   end: (_record, comment) => comment + DONE_EVENT,
   error(error, debug) {
     const body = errorBody(error);
@@ -46,7 +49,7 @@ export const AS_IT_IS: AnswerView = {
 };
 
 /** A chunk as it goes to the client: text and bytes as they are. */
-export function textOf(chunk: AnswerChunk): AnswerPiece {
+export function asWritten(chunk: AnswerChunk): AnswerPiece {
   if (typeof chunk === 'string' || chunk instanceof Uint8Array) return chunk;
   return isChunkList(chunk) ? chunk.map(sseEvent).join('') : JSON.stringify(chunk);
 }

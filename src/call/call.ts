@@ -1,12 +1,11 @@
 import { type Awaitable, guarded, isPending } from '../base/awaitable.js';
 import { type Cancellation, reasonOf } from '../base/cancellation.js';
+import type { Timed } from '../base/clock.js';
 import { shuttingDown, toGatewayError, upstreamTimeout } from '../base/errors.js';
 import type { JsonObject } from '../base/json.js';
 import type { JsonDocument } from '../base/json-document.js';
-import { checkOffered, findModel, type Model } from '../config/models.js';
-import type { GatewayResponse } from '../http/exchange.js';
-import { remainingBefore } from '../limits/admit.js';
-import type { KeyPlan } from '../limits/key-plan.js';
+import { checkOffered, findModel } from '../config/models.js';
+import type { KeyPlan } from '../limits/levels.js';
 import type { Admission, AdmitResult, Ceiling, Demand, Reservation, Slot } from '../limits/limiter-store.js';
 import { worstCostNanoUsd } from '../models/pricing.js';
 import type { OutgoingCall } from '../upstreams/answer.js';
@@ -19,14 +18,11 @@ import type { ModelRequest } from '../wire/model-request.js';
 import type { Operation } from '../wire/operations.js';
 import { notPriced } from '../wire/request-errors.js';
 import type { TokenUsage } from '../wire/usage.js';
-import { lookQuietly, reserveCall, usualOutputTokens } from './admit.js';
+import { recordStart, reserveCall, reserveShadow, usualOutputTokens } from './admit.js';
 import { type AnswerView, AS_IT_IS } from './answer-view.js';
-import type { DebugFacts } from './debug.js';
-import { respondFailure } from './failure.js';
-import { answerHeaders, limitHeaders } from './headers.js';
-import { recordStart, reserveShadow } from './open.js';
-import { giveBack, giveBackLater, settleCall, settledAmounts, settleShadow } from './settle.js';
+import { giveBack, giveBackLater, learnLength, settleCall, settledAmounts, settleShadow } from './settle.js';
 import type { Exchange, Running } from './state.js';
+import { type CalledModel, type ChosenTerms, NO_MODEL, NOTHING_READ, type ReadCall } from './terms.js';
 
 /** A call's place in its life. Settling may come at any time once the call is admitted; every other step comes in turn. */
 export type CallState = 'new' | 'taken' | 'chosen' | 'admitted' | 'asked' | 'begun' | 'settled';
@@ -49,39 +45,8 @@ export type CallEnd = 'ok' | 'failed' | 'refused' | 'given-up' | 'left';
 /** How far an answer has come. */
 export interface Progress {
   readonly usage: TokenUsage | undefined;
-  /** Output that the client got; `undefined`: nobody counts it. */
+  /** Output that the client got; `undefined`: unknown, as nobody counted it or nothing came. */
   deliveredTokens(): number | undefined;
-}
-
-/** The request of a call, once it was read. */
-export interface ReadCall {
-  readonly document: JsonDocument;
-  readonly asks: ModelRequest;
-  readonly inputTokens: number;
-  /** Images that the model is shown. */
-  readonly images: number;
-  /** Whether the body speaks of files or other objects that somebody owns. */
-  readonly hasReferences: boolean;
-  /** The body as an object, where it is parsed in full: for preparing the call alone. */
-  readonly body?: JsonObject | undefined;
-}
-
-/** The parts of a model that its calls are metered by. */
-export type CalledModel = Pick<
-  Model,
-  'id' | 'price' | 'maxOutputTokens' | 'contextLength' | 'upstreamModel' | 'responses'
->;
-
-/** The model and upstream of a call that is no ordinary call to a model, and how it is metered. */
-export interface ChosenTerms {
-  readonly model: CalledModel;
-  readonly upstream: Upstream;
-  /** Whether tokens of the model are used at all, and so have to be paid for. */
-  readonly asksModel: boolean;
-  /** Most input tokens, for money. @default as many as the bytes that they were estimated from */
-  readonly worstInputTokens?: number | undefined;
-  /** Output tokens to reserve where the client named no ceiling. @default a learned number */
-  readonly usualOutputTokens?: number | undefined;
 }
 
 /** Most calls at once whose clients are gone and whose upstreams are read on; more are cancelled. */
@@ -89,23 +54,6 @@ const MAX_DRAINS = 50;
 /** Output tokens between two notes in the ledger of how much was delivered. */
 const TOKENS_PER_CHECKPOINT = 256;
 
-const NO_DOCUMENT: JsonDocument = { bytes: Buffer.alloc(0), members: new Map() };
-/** The request of a call without a body that is read. */
-export const NOTHING_READ: ReadCall = {
-  document: NO_DOCUMENT,
-  asks: { model: '', stream: false, includeUsage: false, maxOutputTokens: undefined, n: 1 },
-  inputTokens: 0,
-  images: 0,
-  hasReferences: false,
-};
-const NO_MODEL: CalledModel = {
-  id: '',
-  price: undefined,
-  maxOutputTokens: undefined,
-  contextLength: undefined,
-  upstreamModel: '',
-  responses: undefined,
-};
 const NOTHING_YET: Progress = { usage: undefined, deliveredTokens: () => 0 };
 const NO_SLOTS: readonly Slot[] = [];
 /** The client of a call that does not end with it. */
@@ -120,10 +68,18 @@ const NOBODY: Cancellation = {
  * One metered call, from its request to its settlement. Its methods come in the order of `CallState`. It is its own
  * cancellation: it aborts when the client goes away, time is up, or the gateway closes.
  */
-export class Call implements OutgoingCall, Demand, Running {
+export class Call implements OutgoingCall, Demand, Running, Timed {
   readonly exchange: Exchange;
-  readonly operation: Operation;
+  readonly requestId: string;
+  readonly keyId: string;
   readonly plan: KeyPlan;
+  readonly tier: string;
+  /** The owner's or the key's name, for messages. */
+  readonly subject: string;
+  /** Whether the upstream must be held to the ceiling: money depends on it. */
+  readonly requiresCeiling: boolean;
+  readonly maxResponseBytes: number;
+  readonly operation: Operation;
   state: CallState = 'new';
   /** Ends the call when it aborts. */
   client: Cancellation;
@@ -149,6 +105,8 @@ export class Call implements OutgoingCall, Demand, Running {
   asksModel = true;
   /** Whether the call only asks about work that was paid for. */
   isFree = false;
+  /** Whether this answer's length should be learned from. */
+  learnsLength = true;
   private worstInputTokens: number | undefined = undefined;
   private usualOutputTokens: number | undefined = undefined;
 
@@ -157,17 +115,23 @@ export class Call implements OutgoingCall, Demand, Running {
   slots: readonly Slot[];
   defaultOutputTokens = 0;
   admission: Admission | undefined = undefined;
+  /** Most output tokens of one answer, as they were reserved; `undefined`: nothing limits them. */
+  outputCeiling: number | undefined = undefined;
   start: UsageStart | undefined = undefined;
   aborted = false;
   reason: Error | undefined = undefined;
   /** Contents of the buckets, as the limiter last told them for this call. */
-  private remaining: readonly number[] | undefined = undefined;
-  private isRecorded = false;
+  remaining: readonly number[] | undefined = undefined;
+  /** Whether the ledger has the call's beginning. */
+  isRecorded = false;
   private opened: PromiseLike<void> | undefined = undefined;
-  private cancelDeadline: (() => void) | undefined = undefined;
   private onClientGone: (() => void) | undefined = undefined;
   private listeners: (() => void)[] | undefined = undefined;
   private startedSteadyMs = 0;
+  // Its place among the calls whose time is running.
+  dueAt = 0;
+  older: Timed | undefined = undefined;
+  newer: Timed | undefined = undefined;
 
   // Asked, begun.
   attempts = 0;
@@ -188,46 +152,21 @@ export class Call implements OutgoingCall, Demand, Running {
 
   /** @param operation is metered; the endpoint's own, but for requests that are passed on. */
   constructor(exchange: Exchange, endpoint: ModelEndpoint, operation: Operation = endpoint.operation) {
+    const { caller, plan } = exchange;
+    const { config } = exchange.state;
     this.exchange = exchange;
-    this.endpoint = endpoint;
+    this.requestId = exchange.requestId;
+    this.keyId = caller.id;
+    this.plan = plan;
+    this.tier = plan.tier;
+    this.subject = plan.subject;
+    this.requiresCeiling = plan.isBudgeted;
+    this.maxResponseBytes = config.maxResponseBytes;
     this.operation = operation;
-    this.plan = exchange.plan;
     this.client = exchange.request.signal;
-    this.upstream = exchange.state.config.upstream;
-    this.slots = this.plan.slots;
-  }
-
-  get requestId(): string {
-    return this.exchange.requestId;
-  }
-
-  get keyId(): string {
-    return this.exchange.caller.id;
-  }
-
-  get tier(): string {
-    return this.plan.tier;
-  }
-
-  get subject(): string {
-    return this.plan.subject;
-  }
-
-  get learnsLength(): boolean {
-    return this.usualOutputTokens === undefined;
-  }
-
-  get outputCeiling(): number | undefined {
-    return this.admission?.outputCeiling;
-  }
-
-  /** Whether the upstream must be held to the ceiling: money depends on it. */
-  get requiresCeiling(): boolean {
-    return this.plan.isBudgeted;
-  }
-
-  get maxResponseBytes(): number {
-    return this.exchange.state.config.maxResponseBytes;
+    this.endpoint = endpoint;
+    this.upstream = config.upstream;
+    this.slots = plan.slots;
   }
 
   /** Takes what was read of the request. */
@@ -263,6 +202,7 @@ export class Call implements OutgoingCall, Demand, Running {
     this.asksModel = asksModel;
     this.worstInputTokens = worstInputTokens;
     this.usualOutputTokens = usualOutputTokens;
+    this.learnsLength = usualOutputTokens === undefined;
   }
 
   /** Makes the call one about work that was counted before: it holds no place, so that whoever has all places taken may ask. */
@@ -284,7 +224,9 @@ export class Call implements OutgoingCall, Demand, Running {
     const { config } = this.exchange.state;
     // Anew, as the body may have been on its way while a budget's day ended.
     this.ceilings = this.plan.ceilingsAt(config.clock.wallMs());
-    this.defaultOutputTokens = this.usualOutputTokens ?? usualOutputTokens(config, this.plan.owner, this.model);
+    if (this.asks.maxOutputTokens === undefined) {
+      this.defaultOutputTokens = this.usualOutputTokens ?? usualOutputTokens(config, this.plan.owner, this.model);
+    }
     this.worstInputTokens ??= this.readsMore
       ? this.model.contextLength
       : mostInputTokens(this.inputTokens, this.images);
@@ -301,7 +243,7 @@ export class Call implements OutgoingCall, Demand, Running {
     return price && worstCostNanoUsd(price, { inputTokens, outputTokens });
   }
 
-  /** Sees to it that a reservation of which the limiter said nothing is given back. */
+  /** Gives back later what the limiter may have granted before it failed. */
   doubt(reservation: Reservation): void {
     giveBackLater(this.exchange.state, this, reservation);
   }
@@ -325,7 +267,7 @@ export class Call implements OutgoingCall, Demand, Running {
   /** The answer has begun: a client that leaves now has got what `progress` tells. */
   begin(progress: Progress): void {
     this.advance('begun');
-    this.follow(progress);
+    if (!this.isFree) this.progress = progress;
   }
 
   /** The answer goes on as another `progress` tells. */
@@ -345,8 +287,8 @@ export class Call implements OutgoingCall, Demand, Running {
   }
 
   /**
-   * Notes in the ledger how much output the client may have been given; to be awaited before it gets more than ever. A
-   * store that fails here costs the client nothing.
+   * Tells the ledger, 256 tokens ahead, how much output the client may have; to be awaited before it gets more. A store that
+   * fails here costs the client nothing.
    */
   deliver(outputTokens: number | undefined): Awaitable<void> {
     const { usage, hooks } = this.exchange.state.config;
@@ -358,7 +300,7 @@ export class Call implements OutgoingCall, Demand, Running {
     );
   }
 
-  /** How much longer the upstream is read for its usage now that the client is gone; `undefined`: it is cancelled. */
+  /** Bounds of reading on for the usage now that the client is gone; `undefined`: nobody reads on. */
   get drain(): DrainBounds | undefined {
     return this.isDraining ? drainBounds(this.upstream.onAbort) : undefined;
   }
@@ -379,65 +321,12 @@ export class Call implements OutgoingCall, Demand, Running {
     return this.ended;
   }
 
-  /** Ends a call whose whole answer is there. @returns the headers of the answer. */
-  complete(): Awaitable<string[]> {
-    const ended = this.end('ok');
-    return isPending(ended) ? ended.then((record) => this.completed(record)) : this.completed(ended);
-  }
-
   /** Ends a call whose answer did not begin. */
   endFailed(error: unknown): Awaitable<UsageRecord> {
     const how = this.aborted ? 'failed' : 'refused';
     // An answer that was refused half read would hold its connection, and the upstream its work.
     this.abort(toGatewayError(error));
     return this.end(how);
-  }
-
-  /** Makes the client's answer of a call that failed, settled and with the limits as they are then. */
-  async fail(error: unknown): Promise<GatewayResponse> {
-    const { exchange } = this;
-    const { access, config } = exchange.state;
-    let { remaining } = this;
-    let record: UsageRecord | undefined;
-    const facts = this.facts();
-    if (this.isRecorded) {
-      record = await this.endFailed(error);
-      remaining = this.remainingAfter();
-    } else if (this.start !== undefined) {
-      await this.withdraw();
-      remaining = undefined;
-    }
-    const ceilings = this.ceilings.length > 0 ? this.ceilings : this.plan.ceilingsAt(config.clock.wallMs());
-    remaining ??= await lookQuietly(access, ceilings);
-    const headers = remaining === undefined ? [] : limitHeaders({ ceilings, remaining });
-    return respondFailure(error, exchange, { facts: record === undefined ? facts : this.facts(record), headers });
-  }
-
-  /** Headers of the answer. @param record of a call that is settled already. */
-  headers(record?: UsageRecord): string[] {
-    const { exchange, ceilings } = this;
-    const remaining = (record === undefined ? this.remaining : this.remainingAfter()) ?? [];
-    const facts = exchange.showsDebug ? this.facts(record) : undefined;
-    return answerHeaders(exchange, { ceilings, remaining }, facts);
-  }
-
-  /** Facts for whoever debugs. @param record of a call that is settled already. */
-  facts(record?: UsageRecord): DebugFacts {
-    const { admission, remaining, requestId, keyId, tier } = this;
-    if (remaining === undefined) return { requestId, keyId, tier };
-    return {
-      requestId,
-      keyId,
-      tier,
-      model: this.asks.model,
-      upstream: admission && this.upstream.name,
-      attempts: this.attempts === 0 ? undefined : this.attempts,
-      estimatedInputTokens: this.inputTokens,
-      reservedTokens: admission && reservedTokens(admission),
-      limitsBefore: admission === undefined ? remaining : remainingBefore(admission),
-      limitsAfter: record === undefined ? remaining : this.remainingAfter(),
-      record,
-    };
   }
 
   /** Ends the upstream's work; the call then fails with `reason`. */
@@ -456,12 +345,19 @@ export class Call implements OutgoingCall, Demand, Running {
   }
 
   removeEventListener(_type: 'abort', listener: () => void): void {
-    const at = this.listeners?.indexOf(listener) ?? -1;
-    if (at !== -1) this.listeners?.splice(at, 1);
+    const { listeners } = this;
+    // As a rule the latest goes first, and `splice` makes an array of what it removes.
+    if (listeners?.at(-1) === listener) listeners.pop();
+    else if (listeners?.includes(listener)) listeners.splice(listeners.indexOf(listener), 1);
   }
 
   giveUp(reason: Error): void {
     this.stop(reason, 'given-up');
+  }
+
+  /** Gives the call up, as its time is over. */
+  ring(): void {
+    this.giveUp(upstreamTimeout());
   }
 
   onSettled(run: (record: UsageRecord | undefined) => void): void {
@@ -491,7 +387,8 @@ export class Call implements OutgoingCall, Demand, Running {
   }
 
   private takeVerdict(result: AdmitResult): Awaitable<void> {
-    const { state, phases } = this.exchange;
+    const { exchange } = this;
+    const { state } = exchange;
     if (result.kind === 'refused') {
       this.remaining = result.refusal.refused.verdict.remaining;
       throw result.refusal.error;
@@ -500,9 +397,9 @@ export class Call implements OutgoingCall, Demand, Running {
     this.remaining = admission.verdict.remaining;
     // A limiter may have taken its time.
     if (state.closed !== undefined || this.client.aborted) return this.turnAway(admission);
-    phases.mark('admit');
+    exchange.phases?.mark('admit');
     const start = this.open(admission);
-    this.exchange.onCall?.(this);
+    exchange.onCall?.(this);
     if (this.plan.shadows.length > 0) void this.holdShadow(start, admission);
     const written = recordStart(state.config, start);
     if (!isPending(written)) return this.startRecorded();
@@ -528,6 +425,7 @@ export class Call implements OutgoingCall, Demand, Running {
     const { outputCeiling, amounts } = admission;
     const { model, client } = this;
     this.admission = admission;
+    this.outputCeiling = outputCeiling;
     this.start = {
       requestId: this.requestId,
       keyId: this.keyId,
@@ -544,7 +442,7 @@ export class Call implements OutgoingCall, Demand, Running {
     };
     this.advance('admitted');
     this.startedSteadyMs = config.clock.steadyMs();
-    this.cancelDeadline = config.startCallDeadline(() => this.giveUp(upstreamTimeout()));
+    config.callDeadlines.start(this);
     state.running.add(this);
     // Not by a generator's `finally`, which runs late or never: this hangs on the client's signal.
     this.onClientGone = () => this.clientGone();
@@ -569,18 +467,13 @@ export class Call implements OutgoingCall, Demand, Running {
     if (bounds === undefined || this.startDrain === undefined || state.draining >= MAX_DRAINS) return false;
     this.isDraining = true;
     state.draining += 1;
-    const cancel = state.config.clock.setTimer(() => this.giveUp(upstreamTimeout()), bounds.maxMs);
+    const cancel = state.config.clock.setTimer(() => this.ring(), bounds.maxMs);
     this.onSettled(() => {
       state.draining -= 1;
       cancel();
     });
     this.startDrain();
     return true;
-  }
-
-  private completed(record: UsageRecord): string[] {
-    this.exchange.phases.mark('settle');
-    return this.headers(record);
   }
 
   private settle(how: CallEnd): Awaitable<UsageRecord> {
@@ -592,16 +485,14 @@ export class Call implements OutgoingCall, Demand, Running {
     const used = settledAmounts(admission, record);
     this.record = record;
     this.used = used;
-    this.learn(record, admission);
+    if (admission.answersToLearnFrom > 0) learnLength(exchange.state.config.learned, admission, record);
     const told = settleCall(exchange.state, admission, { record, used, opened: this.opened });
     return isPending(told) ? told.then(() => this.settled(record)) : this.settled(record);
   }
 
   private settled(record: UsageRecord): UsageRecord {
-    const { running, config } = this.exchange.state;
-    running.delete(this);
-    config.hooks.onFinish(record);
-    this.tellSettled(record);
+    this.exchange.state.config.hooks.onFinish(record);
+    this.leaveRunning(record);
     return record;
   }
 
@@ -621,16 +512,8 @@ export class Call implements OutgoingCall, Demand, Running {
     return this.isDraining ? { ...record, outcome: 'aborted' } : record;
   }
 
-  /** Learns how long answers are where the client names no ceiling. */
-  private learn({ outcome, counted, outputTokens }: UsageRecord, admission: Admission): void {
-    const { answersToLearnFrom, outputCeiling } = admission;
-    if (answersToLearnFrom === 0 || outcome !== 'ok' || counted !== 'exact' || outputTokens === undefined) return;
-    const { learned } = this.exchange.state.config;
-    learned.observe(this.plan.owner, this.model.id, Math.ceil(outputTokens / answersToLearnFrom), outputCeiling);
-  }
-
   /** Gives back all that was reserved, for a call that was never written down: it leaves no record. */
-  private async withdraw(): Promise<void> {
+  async withdraw(): Promise<void> {
     if (this.ended !== undefined) {
       await this.ended;
       return;
@@ -639,16 +522,16 @@ export class Call implements OutgoingCall, Demand, Running {
     this.release();
     const { state } = this.exchange;
     if (this.admission !== undefined) await giveBack(state, this, this.admission.reservation);
-    state.running.delete(this);
-    this.tellSettled(undefined);
+    this.leaveRunning(undefined);
   }
 
   private release(): void {
-    this.cancelDeadline?.();
+    this.exchange.state.config.callDeadlines.cancel(this);
     if (this.onClientGone !== undefined) this.client.removeEventListener('abort', this.onClientGone);
   }
 
-  private tellSettled(record: UsageRecord | undefined): void {
+  private leaveRunning(record: UsageRecord | undefined): void {
+    this.exchange.state.running.delete(this);
     this.isSettled = true;
     this.record = record;
     const { waiting } = this;
@@ -657,16 +540,10 @@ export class Call implements OutgoingCall, Demand, Running {
   }
 
   /** Contents of the buckets once the call is settled, less what others did meanwhile. */
-  private remainingAfter(): readonly number[] | undefined {
+  remainingAfter(): readonly number[] | undefined {
     const { admission, used } = this;
     if (admission === undefined || used === undefined) return this.remaining;
     const { draws } = admission.reservation;
     return admission.verdict.remaining.map((left, index) => left + (draws[index]?.amount ?? 0) - (used[index] ?? 0));
   }
-}
-
-/** Tokens set aside for a call; `undefined` when tokens are not limited. */
-function reservedTokens({ ceilings, amounts }: Admission): number | undefined {
-  const isLimited = ceilings.some(({ measure }) => measure !== 'requests' && measure !== 'inputTokens');
-  return isLimited ? amounts.inputTokens + amounts.outputTokens : undefined;
 }

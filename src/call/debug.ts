@@ -1,28 +1,8 @@
-import type { Clock } from '../base/clock.js';
+import { remainingBefore } from '../limits/admit.js';
+import type { Admission } from '../limits/limiter-store.js';
 import type { UsageRecord } from '../usage/usage-store.js';
-
-/** Milliseconds each phase of a request took, in order. */
-export interface Phases {
-  /** Ends the phase that runs; the next begins. */
-  mark(phase: string): void;
-  readonly done: readonly (readonly [phase: string, durationMs: number])[];
-}
-
-export function startPhases(clock: Clock): Phases {
-  let since = clock.steadyMs();
-  const done: [string, number][] = [];
-  return {
-    mark(phase) {
-      const now = clock.steadyMs();
-      done.push([phase, now - since]);
-      since = now;
-    },
-    done,
-  };
-}
-
-/** For requests whose phases nobody will see. */
-export const NO_PHASES: Phases = { mark: () => {}, done: [] };
+import type { Call } from './call.js';
+import type { Phases } from './state.js';
 
 /** Facts of a call for whoever debugs, as far as they are known. Nothing here is secret. */
 export interface DebugFacts {
@@ -43,8 +23,32 @@ export interface DebugFacts {
   readonly record?: UsageRecord | undefined;
 }
 
+/** The facts of a call as far as it has come. @param record of a call that is settled already. */
+export function debugFacts(call: Call, record?: UsageRecord): DebugFacts {
+  const { admission, remaining, requestId, keyId, tier } = call;
+  if (remaining === undefined) return { requestId, keyId, tier };
+  return {
+    requestId,
+    keyId,
+    tier,
+    model: call.asks.model,
+    upstream: admission && call.upstream.name,
+    attempts: call.attempts === 0 ? undefined : call.attempts,
+    estimatedInputTokens: call.inputTokens,
+    reservedTokens: admission && reservedTokens(admission),
+    limitsBefore: admission === undefined ? remaining : remainingBefore(admission),
+    limitsAfter: record === undefined ? remaining : call.remainingAfter(),
+    record,
+  };
+}
+
+/** Tokens set aside for a call; `undefined` when tokens are not limited. */
+function reservedTokens({ outputCeiling, amounts }: Admission): number | undefined {
+  return outputCeiling === undefined ? undefined : amounts.inputTokens + amounts.outputTokens;
+}
+
 /** The facts that `X-Debug: true` shows, as plain data: names as on the wire. */
-export function debugReport(facts: DebugFacts, phases: Phases): Record<string, unknown> {
+export function debugReport(facts: DebugFacts, phases: Phases | undefined): Record<string, unknown> {
   const { record } = facts;
   return withoutAbsent({
     request_id: facts.requestId,
@@ -63,14 +67,14 @@ export function debugReport(facts: DebugFacts, phases: Phases): Record<string, u
     reasoning_tokens: record?.reasoningTokens,
     counted: record?.counted,
     cost_usd: record?.costNanoUsd === undefined ? undefined : record.costNanoUsd / 1e9,
-    timings_ms: Object.fromEntries(phases.done.map(([phase, durationMs]) => [phase, rounded(durationMs)])),
+    timings_ms: Object.fromEntries((phases?.done ?? []).map(([phase, durationMs]) => [phase, rounded(durationMs)])),
   });
 }
 
 /** The same as headers: `server-timing` for the phases, `x-debug-*` for the rest. */
-export function debugHeaders(facts: DebugFacts, phases: Phases): string[] {
+export function debugHeaders(facts: DebugFacts, phases: Phases | undefined): string[] {
   const { timings_ms: _, ...report } = debugReport(facts, phases);
-  const timing = phases.done.map(([phase, durationMs]) => `${phase};dur=${rounded(durationMs)}`).join(', ');
+  const timing = (phases?.done ?? []).map(([phase, durationMs]) => `${phase};dur=${rounded(durationMs)}`).join(', ');
   const headers = ['server-timing', timing];
   for (const [name, value] of Object.entries(report)) {
     headers.push(`x-debug-${name.replaceAll('_', '-')}`, headerText(String(value)));
@@ -79,7 +83,7 @@ export function debugHeaders(facts: DebugFacts, phases: Phases): string[] {
 }
 
 /** An SSE comment, which every client skips. */
-export function debugComment(facts: DebugFacts, phases: Phases): string {
+export function debugComment(facts: DebugFacts, phases: Phases | undefined): string {
   return `: x-debug ${JSON.stringify(debugReport(facts, phases))}\n\n`;
 }
 

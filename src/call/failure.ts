@@ -2,7 +2,10 @@ import { GatewayError, toGatewayError, upstreamInterrupted, upstreamStalled } fr
 import type { AllHooks } from '../config/hooks.js';
 import type { GatewayResponse } from '../http/exchange.js';
 import { respondError } from '../http/respond.js';
-import { type DebugFacts, debugReport } from './debug.js';
+import { lookQuietly } from './admit.js';
+import type { Call } from './call.js';
+import { type DebugFacts, debugFacts, debugReport } from './debug.js';
+import { limitHeaders } from './headers.js';
 import type { Exchange } from './state.js';
 
 /** Turns anything thrown into the client's answer; the part that is not for the client goes to `hooks.onError`. */
@@ -19,6 +22,25 @@ export function respondFailure(
   reportCause(error, state.config.hooks, facts);
   const debug = showsDebug ? debugReport(facts, phases) : undefined;
   return respondError(error, ['x-request-id', requestId, ...headers], debug);
+}
+
+/** Makes the client's answer of a call that failed, settled and with the limits as they are then. */
+export async function failCall(call: Call, error: unknown): Promise<GatewayResponse> {
+  const { exchange, plan } = call;
+  const { access, config } = exchange.state;
+  let { remaining } = call;
+  let facts = debugFacts(call);
+  if (call.isRecorded) {
+    facts = debugFacts(call, await call.endFailed(error));
+    remaining = call.remainingAfter();
+  } else if (call.start !== undefined) {
+    await call.withdraw();
+    remaining = undefined;
+  }
+  const ceilings = call.ceilings.length > 0 ? call.ceilings : plan.ceilingsAt(config.clock.wallMs());
+  remaining ??= await lookQuietly(access, ceilings);
+  const headers = remaining === undefined ? [] : limitHeaders({ ceilings, remaining });
+  return respondFailure(error, exchange, { facts, headers });
 }
 
 /** Reports the cause of an error, which is the operator's to know. */

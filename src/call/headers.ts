@@ -1,8 +1,9 @@
 import type { Ceiling, Verdict } from '../limits/limiter-store.js';
-import { type DebugFacts, debugHeaders } from './debug.js';
-import type { Exchange } from './state.js';
+import type { UsageRecord } from '../usage/usage-store.js';
+import type { Call } from './call.js';
+import { debugFacts, debugHeaders } from './debug.js';
 
-/** SDKs parse these into 32-bit integers (wire.md §1.3). */
+/** Some SDKs parse these headers into integers of 32 bits. */
 const MAX_HEADER_INTEGER = 2_147_483_647;
 const MINUTE_MS = 60_000;
 
@@ -37,13 +38,10 @@ export function limitHeaders({ ceilings, remaining }: LimitState): string[] {
       capacity = ceilings[index]?.capacity;
     }
     if (capacity === undefined) continue;
-    headers.push(limit, integer(capacity), left, integer(least), reset, untilFull(capacity, least));
+    const fullInMs = capacity === 0 ? 0 : ((capacity - least) / capacity) * MINUTE_MS;
+    headers.push(limit, integer(capacity), left, integer(least), reset, formatDuration(fullInMs));
   }
   return headers;
-}
-
-function untilFull(limit: number, left: number): string {
-  return formatDuration(limit === 0 ? 0 : ((limit - left) / limit) * MINUTE_MS);
 }
 
 /**
@@ -65,10 +63,12 @@ function integer(value: number): string {
   return String(Math.min(MAX_HEADER_INTEGER, Math.max(0, Math.floor(value))));
 }
 
-/** The gateway's own headers of an answer. @param facts for a caller who debugs. */
-export function answerHeaders(exchange: Exchange, limits: LimitState, facts: DebugFacts | undefined): string[] {
-  const headers = limitHeaders(limits);
+/** The gateway's own headers of an answer. @param record of a call that is settled already. */
+export function answerHeaders(call: Call, record?: UsageRecord): string[] {
+  const { exchange, ceilings } = call;
+  const remaining = (record === undefined ? call.remaining : call.remainingAfter()) ?? [];
+  const headers = limitHeaders({ ceilings, remaining });
   headers.push('x-request-id', exchange.requestId);
-  if (facts !== undefined) headers.push(...debugHeaders(facts, exchange.phases));
+  if (exchange.showsDebug) headers.push(...debugHeaders(debugFacts(call, record), exchange.phases));
   return headers;
 }

@@ -2,7 +2,7 @@ import { type Awaitable, guarded, isPending } from '../base/awaitable.js';
 import type { Clock } from '../base/clock.js';
 import type { AllHooks } from '../config/hooks.js';
 import { amountOf } from '../limits/levels.js';
-import type { Admission, Amounts, LimiterStore, Reservation } from '../limits/limiter-store.js';
+import type { Admission, Amounts, LearnedOutput, LimiterStore, Reservation } from '../limits/limiter-store.js';
 import type { UsageRecord, UsageStore } from '../usage/usage-store.js';
 import type { Unsettled, Untold } from './unsettled.js';
 
@@ -34,7 +34,7 @@ export function settledAmounts({ ceilings, amounts: reserved }: Admission, recor
   return ceilings.map((ceiling) => amountOf(ceiling, amounts));
 }
 
-/** Tells both stores how a call ended. @param opened resolves when the ledger has the call's beginning. */
+/** Tells both stores how a call ended. @param opened settles when the ledger's `open` has, well or not; never rejects. */
 export function settleCall(
   books: Books,
   { reservation }: Admission,
@@ -46,8 +46,8 @@ export function settleCall(
 ): Awaitable<void> {
   const { usage } = books.config;
   const limits = settleReservation(books, record, { reservation, used });
-  const write = (): Awaitable<void> => tell(books, record, () => usage.settle(record));
-  const written = opened === undefined ? write() : opened.then(write);
+  const write = (): Awaitable<void> => usage.settle(record);
+  const written = opened === undefined ? tell(books, record, write) : opened.then(() => tell(books, record, write));
   if (isPending(limits) || isPending(written)) return both(limits, written);
 }
 
@@ -82,7 +82,18 @@ export function giveBackLater(
   unsettled.add({ requestId, keyId, tell });
 }
 
-/** Settles the limits in the shadow. A store that fails here costs only the report. @param record absent: nothing was used. */
+/** Learns how long answers are where the client names no ceiling. */
+export function learnLength(learned: LearnedOutput, admission: Admission, record: UsageRecord): void {
+  const { answersToLearnFrom, outputCeiling } = admission;
+  const { outcome, counted, outputTokens, owner, model } = record;
+  if (outcome !== 'ok' || counted !== 'exact' || outputTokens === undefined) return;
+  learned.observe(owner, model, Math.ceil(outputTokens / answersToLearnFrom), outputCeiling);
+}
+
+/**
+ * Settles the reservation of a shadow, which refuses nothing. A store that fails here costs only the report.
+ * @param record absent: nothing was used.
+ */
 export function settleShadow(
   { config }: Books,
   name: CallName,
@@ -106,28 +117,25 @@ function nothingOf({ draws }: Reservation): number[] {
 function tell(books: Books, name: CallName, run: () => Awaitable<void>): Awaitable<void> {
   try {
     const told = run();
-    return isPending(told) ? orTellLater(told, books, { name, run }) : told;
+    return isPending(told) ? orTellLater(told, books, untold(name, run)) : told;
   } catch (error) {
-    return tellLater(error, books, { name, run });
+    return tellLater(error, books, untold(name, run));
   }
 }
 
-async function orTellLater(told: PromiseLike<void>, books: Books, untaken: Untaken): Promise<void> {
+async function orTellLater(told: PromiseLike<void>, books: Books, end: Untold): Promise<void> {
   try {
     await told;
   } catch (error) {
-    tellLater(error, books, untaken);
+    tellLater(error, books, end);
   }
 }
 
-/** An end that a store did not take. */
-interface Untaken {
-  readonly name: CallName;
-  readonly run: () => Awaitable<void>;
+function untold({ requestId, keyId }: CallName, run: () => Awaitable<void>): Untold {
+  return { requestId, keyId, tell: run };
 }
 
-function tellLater(error: unknown, { config, unsettled }: Books, { name, run }: Untaken): void {
-  const { requestId, keyId } = name;
-  config.hooks.onError(error, { requestId, keyId });
-  unsettled.add({ requestId, keyId, tell: run });
+function tellLater(error: unknown, { config, unsettled }: Books, end: Untold): void {
+  config.hooks.onError(error, { requestId: end.requestId, keyId: end.keyId });
+  unsettled.add(end);
 }

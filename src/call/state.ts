@@ -1,17 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { type Awaitable, isPending } from '../base/awaitable.js';
+import type { Awaitable } from '../base/awaitable.js';
+import type { Clock } from '../base/clock.js';
 import type { JsonObject } from '../base/json.js';
 import type { Config } from '../config/config.js';
 import type { GatewayRequest } from '../http/exchange.js';
 import { readBody } from '../http/read-body.js';
 import type { ApiKey } from '../keys/key-store.js';
-import { type FindPlan, type KeyPlan, keyPlans } from '../limits/key-plan.js';
+import { type FindPlan, type KeyPlan, keyPlans } from '../limits/levels.js';
 import type { LimiterAccess } from '../limits/limiter-store.js';
 import { type CallSender, callSender } from '../upstreams/send.js';
 import type { UsageRecord } from '../usage/usage-store.js';
 import type { TokenUsage } from '../wire/usage.js';
 import { limiterAccess } from './admit.js';
-import { NO_PHASES, type Phases, startPhases } from './debug.js';
 import { type Unsettled, unsettledCalls } from './unsettled.js';
 
 /** An admitted call as the rest of the gateway sees it. */
@@ -114,6 +114,26 @@ function noBackground(): Background {
   };
 }
 
+/** Milliseconds each phase of a request took, in order. */
+export interface Phases {
+  /** Ends the phase that runs; the next begins. */
+  mark(phase: string): void;
+  readonly done: readonly (readonly [phase: string, durationMs: number])[];
+}
+
+function startPhases(clock: Clock): Phases {
+  let since = clock.steadyMs();
+  const done: [string, number][] = [];
+  return {
+    mark(phase) {
+      const now = clock.steadyMs();
+      done.push([phase, now - since]);
+      since = now;
+    },
+    done,
+  };
+}
+
 /** One request and its answer to be. */
 export class Exchange {
   readonly request: GatewayRequest;
@@ -121,7 +141,8 @@ export class Exchange {
   readonly requestId: string;
   /** Path below `/v1`, with its query. */
   readonly path: string;
-  readonly phases: Phases;
+  /** Told to a caller who debugs; `undefined` where nobody asked for them. */
+  readonly phases: Phases | undefined;
   /** The key that opened the route; `undefined` before it is known, and where the admin's secret opens it. */
   key: ApiKey | undefined = undefined;
   /** The text in place of the `{id}` of the route's path, decoded. */
@@ -131,7 +152,7 @@ export class Exchange {
   /** Told of the call as soon as it is admitted. */
   onCall: ((call: Running) => void) | undefined = undefined;
   private readonly asksDebug: boolean;
-  private bytes: Uint8Array | undefined = undefined;
+  private bytes: Awaitable<Uint8Array> | undefined = undefined;
 
   constructor(request: GatewayRequest, path: string, state: GatewayState) {
     this.request = request;
@@ -139,7 +160,7 @@ export class Exchange {
     this.path = path;
     this.requestId = state.nextRequestId();
     this.asksDebug = request.headers['x-debug']?.toString().toLowerCase() === 'true';
-    this.phases = this.asksDebug ? startPhases(state.config.clock) : NO_PHASES;
+    this.phases = this.asksDebug ? startPhases(state.config.clock) : undefined;
   }
 
   /** The key that opened the route. */
@@ -160,17 +181,7 @@ export class Exchange {
 
   /** The body's bytes, read once however often they are asked for. @throws {GatewayError} as `readBody` does. */
   body(): Awaitable<Uint8Array> {
-    if (this.bytes !== undefined) return this.bytes;
-    const read = readBody(this.request, this.state.config);
-    return isPending(read) ? this.readLater(read) : this.keep(read);
-  }
-
-  private async readLater(read: PromiseLike<Uint8Array>): Promise<Uint8Array> {
-    return this.keep(await read);
-  }
-
-  private keep(bytes: Uint8Array): Uint8Array {
-    this.bytes = bytes;
-    return bytes;
+    this.bytes ??= readBody(this.request, this.state.config);
+    return this.bytes;
   }
 }

@@ -20,7 +20,7 @@ export interface Unsettled {
 /** Most ends that are remembered; above it, the oldest are lost to the store, though not to `hooks.onFinish`. */
 const MAX_UNTOLD = 10_000;
 const RETRY_MS = 500;
-/** After so many failures, a store is left alone until the next time. One that is always refused must not hold up the others. */
+/** Failures that end a round. An end that is always refused goes to the back of the line. */
 const MAX_FAILURES = 8;
 
 export function unsettledCalls({ clock, hooks }: { readonly clock: Clock; readonly hooks: AllHooks }): Unsettled {

@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
 
 const USAGE = `Usage: megallm verify <file | postgres://…> [--schema <name>] [--json]
+       megallm --version
 
 Recomputes every hourly sum of a ledger from its rows and prints those that differ.
 
@@ -23,8 +25,8 @@ process.exitCode = await run(process.argv.slice(2));
 async function run(args: readonly string[]): Promise<number> {
   try {
     const command = commandOf(args);
-    if (command === undefined) {
-      console.log(USAGE);
+    if (typeof command === 'string') {
+      console.log(command);
       return 0;
     }
     return report(await verify(command), command.asJson);
@@ -41,14 +43,26 @@ interface VerifyCommand {
   readonly asJson: boolean;
 }
 
-/** @returns `undefined` when help is asked for. @throws {Error} with the usage for arguments that make no command. */
-function commandOf(args: readonly string[]): VerifyCommand | undefined {
-  const options = { schema: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean' } } as const;
+/** @returns the text that was asked for, in place of a command. @throws {Error} with the usage for arguments that make no command. */
+function commandOf(args: readonly string[]): VerifyCommand | string {
+  const options = {
+    schema: { type: 'string' },
+    json: { type: 'boolean' },
+    help: { type: 'boolean' },
+    version: { type: 'boolean' },
+  } as const;
   const { values, positionals } = parsed(() => parseArgs({ args: [...args], options, allowPositionals: true }));
-  if (values.help === true) return undefined;
+  if (values.help === true) return USAGE;
+  if (values.version === true) return versionOf();
   const [name, ledger, ...rest] = positionals;
   if (name !== 'verify' || ledger === undefined || rest.length > 0) throw new Error(USAGE);
   return { ledger, schema: values.schema, asJson: values.json === true };
+}
+
+/** Reads the version of this package. */
+function versionOf(): string {
+  const { version } = createRequire(import.meta.url)('megallm-middleware/package.json') as { readonly version: string };
+  return version;
 }
 
 function parsed<T>(parse: () => T): T {

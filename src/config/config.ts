@@ -1,4 +1,4 @@
-import type { Clock, StartDeadline } from '../base/clock.js';
+import type { Clock, Deadlines } from '../base/clock.js';
 import type { CorsOptions } from '../http/cors.js';
 import type { Identify, KeyStore, Limits, TierLimits } from '../keys/key-store.js';
 import type { FindPeriod, LearnedOutput, LimiterStore } from '../limits/limiter-store.js';
@@ -99,8 +99,8 @@ export interface Config extends Complete<Omit<GatewayOptions, Reshaped>> {
   readonly learned: LearnedOutput;
   readonly hooks: AllHooks;
   readonly cors: CorsOptions | undefined;
-  /** Starts the time in which a request body must arrive whole. */
-  readonly startBodyDeadline: StartDeadline;
-  /** Starts the `timeoutMs` of a call. */
-  readonly startCallDeadline: StartDeadline;
+  /** The time in which each request body must arrive whole. */
+  readonly bodyDeadlines: Deadlines;
+  /** The `timeoutMs` of each call. */
+  readonly callDeadlines: Deadlines;
 }

@@ -39,7 +39,9 @@ export interface ErrorContext {
 /** The hooks, all there, none able to hurt a request. */
 export function guardedHooks(hooks: Hooks): AllHooks {
   return {
-    onFinish: (record) => guard(() => hooks.onFinish?.(record)),
+    onFinish(record) {
+      if (hooks.onFinish !== undefined) guard(() => hooks.onFinish?.(record));
+    },
     onError: (error, context) =>
       guard(() => (hooks.onError === undefined ? printError(error, context) : hooks.onError(error, context))),
     onShadowLimit: (refusal) => guard(() => hooks.onShadowLimit?.(refusal)),

@@ -1,5 +1,6 @@
 import { positiveInteger, unexpected, withMethod } from '../base/checks.js';
 import { type Clock, deadlines, systemClock } from '../base/clock.js';
+import { unavailable } from '../base/errors.js';
 import { checkedCors } from '../http/cors.js';
 import type { KeyStore } from '../keys/key-store.js';
 import { checkedLimits, checkedTiers, DEFAULT_TIERS } from '../keys/limits.js';
@@ -13,7 +14,6 @@ import { periodsOf } from '../limits/periods.js';
 import { memoryIdempotency, memoryObjects } from '../stores/memory.js';
 import { demo } from '../upstreams/demo/demo.js';
 import { http } from '../upstreams/http.js';
-import { unconfigured } from '../upstreams/unconfigured.js';
 import type { Upstream } from '../upstreams/upstream.js';
 import { memoryUsage } from '../usage/memory.js';
 import { checkedAdmin } from './admin-secret.js';
@@ -83,10 +83,10 @@ export function resolveOptions(given: GatewayOptions = {}): Config {
     cors: checkedCors(cors),
     maxBodyBytes: positiveInteger('maxBodyBytes', maxBodyBytes),
     maxUploadBytes: positiveInteger('maxUploadBytes', maxUploadBytes),
-    startBodyDeadline: deadlines(clock, positiveInteger('bodyTimeoutMs', bodyTimeoutMs)),
+    bodyDeadlines: deadlines(clock, positiveInteger('bodyTimeoutMs', bodyTimeoutMs)),
     defaultMaxOutputTokens: positiveInteger('defaultMaxOutputTokens', defaultMaxOutputTokens),
     timeoutMs: positiveInteger('timeoutMs', timeoutMs),
-    startCallDeadline: deadlines(clock, timeoutMs),
+    callDeadlines: deadlines(clock, timeoutMs),
     maxResponseBytes: positiveInteger('maxResponseBytes', maxResponseBytes),
     maxConcurrentCalls: positiveInteger('maxConcurrentCalls', maxConcurrentCalls),
     debug: debug ?? !environment.production,
@@ -97,6 +97,7 @@ export function resolveOptions(given: GatewayOptions = {}): Config {
 /** @param unknown the options that nobody named; the type says that every known one was. */
 function refuseUnknown(unknown: Readonly<Record<string, never>>): void {
   const [name] = Object.keys(unknown);
+  if (name === 'gateway') throw new TypeError('Unknown option `gateway`: to share one, write `megallm(other.gateway)`');
   if (name !== undefined) throw new TypeError(`Unknown option \`${name}\``);
 }
 
@@ -140,6 +141,16 @@ function defaultUpstream(
   if (!environment.production) return demo({ clock });
   hooks.onNotice('No upstream: set OPENAI_API_KEY or the `upstream` option. Until then calls are answered with 503.');
   return unconfigured();
+}
+
+/** Stands in for a missing upstream: every call is a 503 that says so. */
+function unconfigured(): Upstream {
+  return {
+    name: 'unconfigured',
+    send: async () => {
+      throw unavailable('upstream_unavailable', 'No upstream is configured on this server.');
+    },
+  };
 }
 
 function defaultLimiter({ clusterWorker }: Environment, hooks: AllHooks): LimiterStore {

@@ -1,8 +1,8 @@
 import { createCancellation } from '../base/cancellation.js';
 import { GatewayError, shuttingDown } from '../base/errors.js';
 import type { JsonObject } from '../base/json.js';
+import { checkRoom } from '../call/admit.js';
 import { Call } from '../call/call.js';
-import { checkRoom } from '../call/open.js';
 import { Exchange, type GatewayState } from '../call/state.js';
 import type { GatewayRequest } from '../http/exchange.js';
 import { checkExpiry } from '../keys/authenticate.js';
@@ -12,8 +12,8 @@ import type { Amounts, LimiterStore, LimitLevel, Measure } from '../limits/limit
 import { refusalReasonOf } from '../limits/refusal.js';
 import { MODEL_ENDPOINTS } from '../wire/model-endpoint.js';
 import type { ModelOperation } from '../wire/operations.js';
-import { needsPreparing, prepare } from './model/prepare.js';
-import { readCall } from './model/read-call.js';
+import { prepare } from './model/prepare.js';
+import { needsPreparing, readCall } from './model/read-call.js';
 
 /** A call that nobody has made yet. */
 export interface ExplainedRequest {

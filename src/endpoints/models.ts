@@ -27,7 +27,7 @@ function namesFor(key: ApiKey, model: Model): Model[] {
 }
 
 /**
- * One model: OpenAI's four fields, then the service's, in the names of both its generations (service.md §8.1). Unknown
+ * One model: OpenAI's four fields, then MegaLLM's, in the names of both generations of its API. Unknown
  * fields are left out.
  */
 function modelObject(model: Model): JsonObject {

@@ -81,11 +81,11 @@ export function answerKeeper(
 }
 
 /** An onlooker of a stream as it goes out. */
-interface Watcher {
+interface StreamWatcher {
   take(piece: Piece): void;
   /** Whether all is said and paid for, though not all of it may have gone out. */
   isSettled(): boolean;
-  /** All has gone out but the last piece, which waits for this, or all of it. Once or twice. */
+  /** Called when only the last piece, or nothing, is left to send. May be called twice. */
   end(): Awaitable<void>;
   /** The client wants no more. */
   leave(): void;
@@ -93,11 +93,11 @@ interface Watcher {
 
 class KeptStream implements AnswerStream {
   private readonly stream: AnswerStream;
-  private readonly watcher: Watcher;
+  private readonly watcher: StreamWatcher;
   /** Read already, to learn which piece is the last. */
   private ahead: { readonly piece: Piece | undefined } | undefined = undefined;
 
-  constructor(stream: AnswerStream, watcher: Watcher) {
+  constructor(stream: AnswerStream, watcher: StreamWatcher) {
     this.stream = stream;
     this.watcher = watcher;
   }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { guarded } from '../base/awaitable.js';
 import { causeOf, idempotencyConflict, idempotencyKeyReused, unavailable } from '../base/errors.js';
-import { checkRoom } from '../call/open.js';
+import { checkRoom } from '../call/admit.js';
 import type { Exchange } from '../call/state.js';
 import type { GatewayResponse } from '../http/exchange.js';
 import { isEmpty } from '../http/read-body.js';
@@ -12,19 +12,14 @@ import type { Route } from './route.js';
 /** How long a claim outlasts the longest call. */
 const CLAIM_MARGIN_MS = 30_000;
 
-/** Answers a request by its route: from memory, if a client sends it again, and may. */
+/** Runs the route, or repeats its answer to a POST with a known `Idempotency-Key`. */
 export function replayed(exchange: Exchange, route: Route): Promise<GatewayResponse> {
-  return route.counts === 'call' && isRepeatable(exchange) ? answerOnce(exchange, route) : route.answer(exchange);
-}
-
-/**
- * Whether a client says how its request is to be known again. A form passes as it comes: nobody knows whether it is the
- * same.
- */
-function isRepeatable({ request: { method, headers } }: Exchange): boolean {
+  const { method, headers } = exchange.request;
   const name = headers['idempotency-key'];
-  if (name === undefined || name === '') return false;
-  return method === 'POST' && !/^multipart\//i.test(headers['content-type']?.toString() ?? '');
+  if (name === undefined || name === '' || route.counts !== 'call') return route.answer(exchange);
+  // A form passes as it comes: nobody knows whether it is the same.
+  const isForm = /^multipart\//i.test(headers['content-type']?.toString() ?? '');
+  return method === 'POST' && !isForm ? answerOnce(exchange, route) : route.answer(exchange);
 }
 
 /**

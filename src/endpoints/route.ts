@@ -10,8 +10,8 @@ export interface Route {
   /** The credential that opens it: a key, or the admin's secret, which opens nothing else. */
   readonly opens: 'key' | 'admin';
   /**
-   * `call`: limited by requests, tokens and money, metered, and answered once for each `Idempotency-Key`. `question`: about
-   * work that was paid for, so that only requests are limited. `nothing`: the gateway answers by itself.
+   * `call`: a POST with an `Idempotency-Key` is answered once. `question`, about work that was paid for, and `nothing`, which
+   * the gateway answers by itself: each is answered anew. Limits and metering are the handler's own.
    */
   readonly counts: 'call' | 'question' | 'nothing';
   readonly answer: RouteHandler;

@@ -1,7 +1,9 @@
+import { type GatewayError, methodNotAllowed, unknownUrl } from '../base/errors.js';
 import type { JsonObject } from '../base/json.js';
 import { debugHeaders } from '../call/debug.js';
 import type { Exchange } from '../call/state.js';
 import { respondJson } from '../http/respond.js';
+import { pathOf } from '../http/url.js';
 import { MODEL_ENDPOINTS } from '../wire/model-endpoint.js';
 import type { ForwardOperation, ModelOperation, ObjectKind } from '../wire/operations.js';
 import { forward } from './forward/forward.js';
@@ -17,7 +19,7 @@ import { listModels, retrieveModel } from './models.js';
 import { ORGANIZATION_ENDPOINTS, type OrganizationEndpoint } from './reports/organization-endpoints.js';
 import { reportOrganization, reportUsage } from './reports/usage.js';
 import type { ResponseAction } from './responses/ask-upstream.js';
-import { answerAboutResponse, countResponseInput } from './responses/routes.js';
+import { answerAboutResponse, countResponseInput } from './responses/questions.js';
 import type { ForwardRule, Route, RouteRow } from './route.js';
 
 type MakesJson = (exchange: Exchange) => Promise<JsonObject>;
@@ -148,3 +150,112 @@ export const ROUTES: readonly RouteRow[] = Object.entries({
   const [method, path = ''] = key.split(' ');
   return { method: method as RouteRow['method'], segments: path.slice(1).split('/'), opens, counts, answer };
 });
+
+const KEYED_ROWS = ROUTES.filter(({ opens }) => opens === 'key');
+const ADMIN_ROWS: ReadonlyMap<string, RouteRow> = new Map(
+  ROUTES.filter(({ opens }) => opens === 'admin').map((row) => [`/${row.segments.join('/')}`, row]),
+);
+
+/** The routes without variables, found in one step. */
+const EXACT_ROWS: ReadonlyMap<string, RouteRow> = new Map(
+  KEYED_ROWS.filter(({ segments }) => !segments.some(isVariable)).map((row) => [
+    `${row.method} /${row.segments.join('/')}`,
+    row,
+  ]),
+);
+
+/** The first segments of our paths, so that no alias takes a path of the host's. */
+const RESOURCES = new Set(KEYED_ROWS.map(({ segments: [first = ''] }) => first));
+
+/** Options about our place among a host's paths. */
+export interface PathOptions {
+  /** Path below which `/v1` stands. */
+  readonly basePath: string;
+  /** Whether the same paths without `/v1` are ours too. */
+  readonly unversionedPaths: boolean;
+}
+
+/**
+ * The path below `/v1` with its query, such as `/models?limit=2`; `undefined` when it is none of ours and the host may have it.
+ * Doubled slashes are one (some SDKs write `//` for a base URL that ends in a slash).
+ */
+export function ownPath(url: string, { basePath, unversionedPaths }: PathOptions): string | undefined {
+  const given = pathOf(url);
+  const path = given.includes('//') ? given.replace(/\/{2,}/g, '/') : given;
+  if (!path.startsWith(basePath)) return undefined;
+  const below = path.slice(basePath.length);
+  const query = url.slice(given.length);
+  if (below === '/v1' || below.startsWith('/v1/')) return below.slice('/v1'.length) + query;
+  if (!unversionedPaths || !below.startsWith('/') || !RESOURCES.has(below.split('/', 2)[1] ?? '')) return undefined;
+  return below + query;
+}
+
+/**
+ * The route of a request; notes in the exchange the texts in place of its `{id}` and `*`. A path that is not there, or has
+ * other methods, has a route that says so: 404 and 405 are for callers whose credential is right.
+ */
+export function findRoute(exchange: Exchange): Route {
+  const { method } = exchange.request;
+  const path = pathOf(exchange.path);
+  const exact = EXACT_ROWS.get(`${method} ${path}`);
+  if (exact !== undefined) return exact;
+  // Nobody else's call is held up.
+  const admins = path.startsWith('/organization/') ? ADMIN_ROWS.get(path) : undefined;
+  if (admins !== undefined)
+    return admins.method === method ? admins : refusing('admin', methodNotAllowed(method, `/v1${path}`, admins.method));
+  const given = path.slice(1).split('/');
+  const methods = new Set<string>();
+  for (const row of KEYED_ROWS) {
+    const variables = variablesOf(row.segments, given);
+    if (variables === undefined) continue;
+    methods.add(row.method);
+    if (row.method !== method) continue;
+    exchange.id = variables.id;
+    exchange.rest = variables.rest;
+    return row;
+  }
+  if (methods.size === 0) return refusing('key', unknownUrl(method, `/v1${path}`));
+  return refusing('key', methodNotAllowed(method, `/v1${path}`, [...methods].join(', ')));
+}
+
+function refusing(opens: Route['opens'], error: GatewayError): Route {
+  return { opens, counts: 'nothing', answer: () => Promise.reject(error) };
+}
+
+function isVariable(segment: string): boolean {
+  return segment === '{id}' || segment === '*';
+}
+
+/** A segment that goes into paths of upstreams: it must not lead elsewhere, however often it is decoded. */
+const SAFE_SEGMENT = /^[\w-][\w.:-]{0,255}$/;
+
+/** The texts in place of the variables; `undefined` when the path is another. */
+function variablesOf(
+  pattern: readonly string[],
+  given: readonly string[],
+): { readonly id: string; readonly rest: string } | undefined {
+  let id = '';
+  for (const [at, segment] of pattern.entries()) {
+    const value = given[at];
+    if (value === undefined || value === '') return undefined;
+    if (segment === '*') {
+      const rest = decoded(given.slice(at).join('/'));
+      if (rest === undefined) return undefined;
+      return id === '' || rest.split('/').every((part) => SAFE_SEGMENT.test(part)) ? { id, rest } : undefined;
+    }
+    if (segment === '{id}') {
+      const name = decoded(value);
+      if (name === undefined || !SAFE_SEGMENT.test(name)) return undefined;
+      id = name;
+    } else if (segment !== value) return undefined;
+  }
+  return pattern.length === given.length ? { id, rest: '' } : undefined;
+}
+
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}

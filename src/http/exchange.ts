@@ -29,5 +29,8 @@ export interface GatewayResponse {
   readonly body: string | Uint8Array | AnswerStream;
 }
 
-/** An answer in pieces, to be iterated or, cheaper, read by calls. It never fails: an error is its last piece. */
+/**
+ * An answer in pieces, to be iterated or, cheaper, read by calls. A stream of events tells an error in its last piece. Any other
+ * answer has no words for one and fails: an adapter cuts the connection then, so that what was sent does not look complete.
+ */
 export type AnswerStream = StepStream<string | Uint8Array>;

@@ -1,5 +1,5 @@
 import type { Awaitable } from '../base/awaitable.js';
-import type { StartDeadline } from '../base/clock.js';
+import type { Deadlines, Timed } from '../base/clock.js';
 import {
   bodyTooLarge,
   type GatewayError,
@@ -10,7 +10,7 @@ import {
 import { isJsonObject } from '../base/json.js';
 import { type JsonResult, parseDocument, REQUEST_BOUNDS } from '../base/json-document.js';
 import type { JsonRefusal } from '../base/json-scan.js';
-import { type Pieces, type StepSource, stepsOf } from '../base/steps.js';
+import { type StepSource, stepsOf } from '../base/steps.js';
 import {
   duplicateMember,
   invalidJson,
@@ -24,8 +24,8 @@ import type { GatewayRequest } from './exchange.js';
 /** Bounds of one request body. */
 export interface BodyBounds {
   readonly maxBodyBytes: number;
-  /** Starts the time in which the whole body must arrive. */
-  readonly startBodyDeadline: StartDeadline;
+  /** The time in which the whole body must arrive. */
+  readonly bodyDeadlines: Deadlines;
 }
 
 /**
@@ -36,7 +36,7 @@ export function readBody(request: GatewayRequest, bounds: BodyBounds): Awaitable
   // What the host's parser read, it inflated too.
   if (!('parsed' in request.body)) {
     checkHeaders(request.headers, bounds.maxBodyBytes);
-    return collectBody(request, request.body, bounds);
+    return new BodyCollector(request, stepsOf(request.body), bounds).collect();
   }
   checkType(request.headers);
   const bytes = parsedBytes(request.body.parsed);
@@ -54,7 +54,7 @@ export function parseBody(
 ): Extract<JsonResult, { kind: 'document' }> {
   const result = parseDocument(bytes, REQUEST_BOUNDS, texts);
   if (result.kind === 'document') return result;
-  throw refusalError(result);
+  throw unreadableBody(result);
 }
 
 /**
@@ -79,12 +79,12 @@ function checkHeaders(headers: GatewayRequest['headers'], maxBodyBytes: number):
 }
 
 function checkType({ 'content-type': type }: GatewayRequest['headers']): void {
+  if (type === 'application/json') return;
   if (typeof type === 'string' && !isJsonType(type)) throw unsupportedContentType(type.slice(0, 200));
 }
 
 /** `application/json` with any parameters; a missing type is JSON too, as `curl`-like clients forget it. */
 function isJsonType(type: string): boolean {
-  if (type === 'application/json') return true;
   const [media = '', ...parameters] = type.split(';');
   if (media.trim().toLowerCase() !== 'application/json') return false;
   const charset = parameters.find((parameter) => /^\s*charset=/i.test(parameter));
@@ -92,83 +92,84 @@ function isJsonType(type: string): boolean {
 }
 
 /** Puts the bytes of a body together by calls: iterating and racing each piece would cost more than the pieces. */
-class BodyCollector {
-  readonly #source: StepSource<Uint8Array>;
-  readonly #signal: GatewayRequest['signal'];
-  readonly #announcedBytes: number;
-  readonly #maxBodyBytes: number;
-  readonly #resolve: (bytes: Uint8Array) => void;
-  readonly #reject: (reason: unknown) => void;
-  readonly #cancelDeadline: () => void;
-  readonly #pieces: Uint8Array[] = [];
-  #size = 0;
-  #isOver = false;
+class BodyCollector implements Timed {
+  dueAt = 0;
+  older: Timed | undefined = undefined;
+  newer: Timed | undefined = undefined;
+  private readonly request: GatewayRequest;
+  private readonly source: StepSource<Uint8Array>;
+  private readonly bounds: BodyBounds;
+  private readonly announcedBytes: number;
+  private readonly pieces: Uint8Array[] = [];
+  private size = 0;
+  private isOver = false;
+  private resolve: (bytes: Uint8Array) => void = ignore;
+  private reject: (reason: unknown) => void = ignore;
 
-  constructor(
-    { headers, signal }: GatewayRequest,
-    source: StepSource<Uint8Array>,
-    { maxBodyBytes, startBodyDeadline }: BodyBounds,
-    on: { resolve(bytes: Uint8Array): void; reject(reason: unknown): void },
-  ) {
-    this.#source = source;
-    this.#signal = signal;
-    this.#announcedBytes = Number(headers['content-length']);
-    this.#maxBodyBytes = maxBodyBytes;
-    this.#resolve = on.resolve;
-    this.#reject = on.reject;
-    this.#cancelDeadline = startBodyDeadline(() => this.#fail(requestTimeout()));
-    signal.addEventListener('abort', this.#onGone);
+  constructor(request: GatewayRequest, source: StepSource<Uint8Array>, bounds: BodyBounds) {
+    this.request = request;
+    this.source = source;
+    this.bounds = bounds;
+    this.announcedBytes = Number(request.headers['content-length']);
   }
 
-  readNext(): void {
-    this.#source.read(this.#onStep, this.#onFailure);
+  collect(): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      const { signal } = this.request;
+      if (signal.aborted) {
+        reject(signal.reason);
+        return;
+      }
+      this.resolve = resolve;
+      this.reject = reject;
+      this.bounds.bodyDeadlines.start(this);
+      signal.addEventListener('abort', this.onGone);
+      this.source.read(this.onStep, this.onFailure);
+    });
   }
 
-  readonly #onStep = (piece: Uint8Array | undefined): void => {
-    if (this.#isOver) return;
-    if (piece === undefined) {
-      this.#succeed();
-      return;
+  ring(): void {
+    this.onFailure(requestTimeout());
+  }
+
+  private readonly onStep = (piece: Uint8Array | undefined): void => {
+    if (this.isOver) return;
+    if (piece !== undefined) {
+      this.size += piece.byteLength;
+      this.pieces.push(piece);
+      const { maxBodyBytes } = this.bounds;
+      if (this.size > maxBodyBytes) {
+        this.onFailure(bodyTooLarge(maxBodyBytes));
+        return;
+      }
+      // HTTP knows no more than was announced: the end need not be asked for.
+      if (this.size !== this.announcedBytes) {
+        this.source.read(this.onStep, this.onFailure);
+        return;
+      }
     }
-    this.#size += piece.byteLength;
-    this.#pieces.push(piece);
-    if (this.#size > this.#maxBodyBytes) this.#fail(bodyTooLarge(this.#maxBodyBytes));
-    // HTTP knows no more: the end need not be asked for.
-    else if (this.#size === this.#announcedBytes) this.#succeed();
-    else this.readNext();
+    this.stop();
+    const [only] = this.pieces;
+    this.resolve(this.pieces.length === 1 && only !== undefined ? only : Buffer.concat(this.pieces));
   };
 
-  readonly #onFailure = (reason: unknown): void => this.#fail(reason);
+  private readonly onFailure = (reason: unknown): void => {
+    if (this.isOver) return;
+    this.stop();
+    this.source.leave();
+    this.reject(reason);
+  };
 
-  readonly #onGone = (): void => this.#fail(this.#signal.reason);
+  private readonly onGone = (): void => this.onFailure(this.request.signal.reason);
 
-  #succeed(): void {
-    this.#stop();
-    const [only] = this.#pieces;
-    this.#resolve(this.#pieces.length === 1 && only !== undefined ? only : Buffer.concat(this.#pieces));
-  }
-
-  #fail(reason: unknown): void {
-    if (this.#isOver) return;
-    this.#stop();
-    this.#source.leave();
-    this.#reject(reason);
-  }
-
-  #stop(): void {
-    this.#isOver = true;
-    this.#cancelDeadline();
-    this.#signal.removeEventListener('abort', this.#onGone);
+  private stop(): void {
+    this.isOver = true;
+    this.bounds.bodyDeadlines.cancel(this);
+    this.request.signal.removeEventListener('abort', this.onGone);
   }
 }
 
-function collectBody(request: GatewayRequest, body: Pieces<Uint8Array>, bounds: BodyBounds): Promise<Uint8Array> {
-  const { signal } = request;
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    else new BodyCollector(request, stepsOf(body), bounds, { resolve, reject }).readNext();
-  });
-}
+function ignore(): void {}
 
 /** Turns the body parser's value back into bytes, so that it passes the same checks as any other body. */
 function parsedBytes(parsed: unknown): Uint8Array {
@@ -190,7 +191,7 @@ function parsedBytes(parsed: unknown): Uint8Array {
   }
 }
 
-function refusalError(refusal: JsonRefusal): GatewayError {
+function unreadableBody(refusal: JsonRefusal): GatewayError {
   switch (refusal.reason) {
     case 'depth':
       return jsonTooDeep(REQUEST_BOUNDS.maxDepth);

@@ -16,7 +16,7 @@ export interface AuthenticateOptions {
 }
 
 /**
- * Finds the key of a request. Its secret goes no further than this file.
+ * Finds the key of a request. Only the hash of its secret is given to the key store.
  * @throws {GatewayError} 401; the same for malformed, unknown, expired and revoked keys. 400 for two different secrets.
  * 503 when the store fails.
  */
@@ -54,18 +54,14 @@ function checked(key: ApiKey | undefined, secret: string, clock: Clock): ApiKey 
 
 /** `Authorization: Bearer` or `x-api-key`; never the URL, which ends up in logs. */
 function presentedSecret(headers: GatewayRequest['headers']): string | undefined {
-  const bearer = bearerSecret(single(headers.authorization));
+  const authorization = single(headers.authorization);
+  const isBearer = authorization !== undefined && BEARER.test(authorization);
+  const bearer = isBearer ? authorization.slice('bearer '.length).trim() || undefined : undefined;
   const header = single(headers['x-api-key'])?.trim();
   if (bearer !== undefined && header !== undefined && bearer !== header) {
     throw invalidRequest('Two different API keys were sent. Send one, in the Authorization or the x-api-key header.');
   }
   return bearer ?? header;
-}
-
-function bearerSecret(authorization: string | undefined): string | undefined {
-  if (authorization === undefined) return undefined;
-  const secret = BEARER.test(authorization) ? authorization.slice('bearer '.length).trim() : '';
-  return secret === '' ? undefined : secret;
 }
 
 function single(value: string | string[] | undefined): string | undefined {

@@ -57,7 +57,7 @@ export function changedKey(key: ApiKey, changes: KeyChanges): ApiKey {
 /**
  * @throws {TypeError} for a value that is no text of 1 to 256 characters, or has control characters or lone surrogates.
  */
-export function checkName(name: string, value: unknown): void {
+export function checkName(name: string, value: unknown): asserts value is string {
   if (isName(value)) return;
   throw unexpected(name, 'to be 1 to 256 characters without control characters', value);
 }

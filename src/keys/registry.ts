@@ -103,7 +103,6 @@ export function keyRegistry(records: KeyRecords, options: KeyRegistryOptions = {
     how: How,
     next: (record: KeyRecord) => KeyRecord | undefined,
   ): Promise<KeySnapshot | undefined> {
-    checkName('by', how.by);
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
       const before = await read(id);
       const wanted = before && next(before);
@@ -130,8 +129,8 @@ export function keyRegistry(records: KeyRecords, options: KeyRegistryOptions = {
 
   return {
     find: (hash) => cache.find(hash),
-    async create(fields, { by }) {
-      checkName('by', by);
+    async create(fields, how) {
+      const by = authorOf(how);
       const { secret, kept } = issueSecret(clock.wallMs());
       const record = { key: newKeyOf(fields), secrets: [kept], createdAt: kept.createdAt, version: 1 };
       if (await write(undefined, record, { action: 'create', by })) return { secret, record: snapshotOf(record) };
@@ -148,17 +147,19 @@ export function keyRegistry(records: KeyRecords, options: KeyRegistryOptions = {
       if ('owner' in query && typeof query.owner !== 'string') throw unexpected('owner', 'to be a string', query.owner);
       return (await records.list({ ...query, limit })).map(snapshotOf);
     },
-    async update(id, changes, { by }) {
-      return change(id, { action: 'update', by }, (record) =>
+    async update(id, changes, how) {
+      return change(id, { action: 'update', by: authorOf(how) }, (record) =>
         record.revokedAt === undefined ? { ...record, key: changedKey(record.key, changes) } : undefined,
       );
     },
-    async revoke(id, { by }) {
-      return change(id, { action: 'revoke', by }, (record) =>
+    async revoke(id, how) {
+      return change(id, { action: 'revoke', by: authorOf(how) }, (record) =>
         record.revokedAt === undefined ? { ...record, revokedAt: clock.wallMs() } : record,
       );
     },
-    async rotate(id, { overlapMs, by }) {
+    async rotate(id, rotation) {
+      const by = authorOf(rotation);
+      const { overlapMs } = rotation;
       if (overlapMs !== 0) positiveInteger('overlapMs', overlapMs);
       const { secret, kept } = issueSecret(clock.wallMs());
       const record = await change(id, { action: 'rotate', by }, (before) =>
@@ -170,6 +171,13 @@ export function keyRegistry(records: KeyRecords, options: KeyRegistryOptions = {
       return isName(id) ? records.audits(id) : [];
     },
   };
+}
+
+/** Checks the author of a change, whom callers in plain JavaScript may forget. */
+function authorOf(change: ChangedBy | undefined): string {
+  const by = change?.by;
+  checkName('by', by);
+  return by;
 }
 
 type How = Pick<KeyAudit, 'action' | 'by'>;

@@ -1,5 +1,5 @@
 import { type Awaitable, isPending } from '../base/awaitable.js';
-import { drawOf } from './levels.js';
+import { drawsOf } from './levels.js';
 import type {
   Admission,
   AdmitResult,
@@ -28,9 +28,12 @@ export function admit(access: LimiterAccess, demand: Demand): Awaitable<AdmitRes
 
 /** Reserves with an output ceiling, or a lower one. */
 function reserveWith(access: LimiterAccess, demand: Demand, outputTokens: number): Awaitable<AdmitResult> {
-  const amounts = amountsOf(demand, outputTokens);
-  const reservation = reservationOf(demand, amounts, access.ttlMs);
-  const verdict = reserve(access, reservation, demand.ceilings, demand);
+  const { requestId, ceilings, slots, inputTokens, asks } = demand;
+  const answersTokens = asks.n * outputTokens;
+  const nanoUsd = demand.worstNanoUsd(answersTokens) ?? 0;
+  const amounts = { requests: 1, inputTokens, outputTokens: answersTokens, nanoUsd };
+  const reservation = { id: requestId, draws: drawsOf(ceilings, amounts), slots, ttlMs: access.ttlMs };
+  const verdict = reserve(access, reservation, ceilings, demand);
   const tried = { reservation, amounts, outputTokens };
   return isPending(verdict)
     ? verdict.then((answer) => resultOf(access, demand, tried, answer))
@@ -52,7 +55,7 @@ function resultOf(
 ): Awaitable<AdmitResult> {
   const { ceilings, asks, subject } = demand;
   const isOpen = asks.maxOutputTokens === undefined;
-  const isLimited = ceilings.some(limitsOutput);
+  const isLimited = limitsOutput(ceilings);
   if (verdict.granted) {
     const outputCeiling = isLimited ? outputTokens : undefined;
     const answersToLearnFrom = isOpen && demand.learnsLength ? asks.n : 0;
@@ -61,10 +64,12 @@ function resultOf(
       admission: { reservation, ceilings, verdict, amounts, outputCeiling, answersToLearnFrom },
     };
   }
-  // Down to the least: a client that would take any answer at all is told the wait for that.
-  const smaller = Math.max(LEAST_OUTPUT_TOKENS, roomIn(demand, verdict.remaining));
-  if (isOpen && isLimited && smaller < outputTokens) return reserveWith(access, demand, smaller);
-  const refused = { reservation, verdict, ceilings, model: asks.model, subject, wallMs: access.wallMs() };
+  if (isOpen && isLimited) {
+    // Down to the least: a client that would take any answer at all is told the wait for that.
+    const smaller = Math.max(LEAST_OUTPUT_TOKENS, roomIn(demand, verdict.remaining));
+    if (smaller < outputTokens) return reserveWith(access, demand, smaller);
+  }
+  const refused = { reservation, verdict, ceilings, model: asks.model, subject, wallMs: access.clock.wallMs() };
   return { kind: 'refused', refusal: { error: refusalError(refused), refused } };
 }
 
@@ -73,7 +78,7 @@ export async function look(
   access: Omit<LimiterAccess, 'ttlMs'>,
   ceilings: readonly Ceiling[],
 ): Promise<Verdict['remaining']> {
-  const draws = ceilings.map((ceiling) => drawOf(ceiling, NOTHING));
+  const draws = drawsOf(ceilings, NOTHING);
   const { remaining } = await reserve(access, { id: '', draws, slots: [], ttlMs: 0 }, ceilings);
   return remaining;
 }
@@ -99,12 +104,12 @@ export function reserve(
 }
 
 function ask(
-  { store, steadyMs }: Pick<LimiterAccess, 'store' | 'steadyMs'>,
+  { store, clock }: Pick<LimiterAccess, 'store' | 'clock'>,
   reservation: Reservation,
   doubted?: Pick<Demand, 'doubt'>,
 ): Awaitable<Verdict> {
   try {
-    const verdict = store.reserve(reservation, steadyMs());
+    const verdict = store.reserve(reservation, clock.steadyMs());
     return isPending(verdict) && doubted !== undefined ? orDoubted(verdict, reservation, doubted) : verdict;
   } catch (error) {
     doubted?.doubt(reservation);
@@ -149,19 +154,10 @@ async function reserveAsLedgered(
   return ask(access, { ...reservation, draws: await Promise.all(withSpent) }, doubted);
 }
 
-function reservationOf({ requestId, ceilings, slots }: Demand, amounts: Amounts, ttlMs: number): Reservation {
-  return { id: requestId, draws: ceilings.map((ceiling) => drawOf(ceiling, amounts)), slots, ttlMs };
-}
-
-/** Whether the length of an answer counts against a ceiling. */
-function limitsOutput({ measure }: Ceiling): boolean {
-  return measure !== 'requests' && measure !== 'inputTokens';
-}
-
-function amountsOf(demand: Demand, ceiling: number): Amounts {
-  const outputTokens = demand.asks.n * ceiling;
-  const nanoUsd = demand.worstNanoUsd(outputTokens) ?? 0;
-  return { requests: 1, inputTokens: demand.inputTokens, outputTokens, nanoUsd };
+/** Whether the length of an answer counts against any of the ceilings. */
+function limitsOutput(ceilings: readonly Ceiling[]): boolean {
+  for (const { measure } of ceilings) if (measure !== 'requests' && measure !== 'inputTokens') return true;
+  return false;
 }
 
 function defaultCeiling(demand: Demand): number {

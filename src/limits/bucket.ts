@@ -1,4 +1,4 @@
-import type { Bucket, Draw, Reservation, Slot } from './limiter-store.js';
+import type { Bucket, Draw, Reservation } from './limiter-store.js';
 
 /**
  * Largest error of doubles at these sizes, far below the least step of a limit by the minute, which is 1/60,000.
@@ -47,15 +47,12 @@ export function roundIfNear(remaining: number): number {
 
 /** Takes `amount` out of the bucket, or gives it back when it is below 0, but no more than was missing. */
 export function drawFrom(bucket: Bucket, amount: number, at: number): void {
-  if (bucket.drawn > MAX_DRAWN || usedOf(bucket, at) === 0) rebase(bucket, at);
+  const used = usedOf(bucket, at);
+  if (bucket.drawn > MAX_DRAWN || used === 0) {
+    bucket.drawn = used;
+    bucket.since = at;
+  }
   bucket.drawn += amount;
-}
-
-/** Sets the rate of refill from now on. The time until now counts at the old rate. */
-function setRefill(bucket: Bucket, refillPerMs: number, at: number): void {
-  if (bucket.refillPerMs === refillPerMs) return;
-  rebase(bucket, at);
-  bucket.refillPerMs = refillPerMs;
 }
 
 /**
@@ -84,11 +81,6 @@ function fits({ drawn, refillPerMs }: Bucket, { amount, capacity }: Wanted, elap
   return Math.max(0, drawn - refillPerMs * elapsedMs) + amount <= capacity + EPSILON;
 }
 
-function rebase(bucket: Bucket, at: number): void {
-  bucket.drawn = usedOf(bucket, at);
-  bucket.since = at;
-}
-
 /**
  * The least whole milliseconds after which all of a reservation may be granted: 0 when it is now, `Infinity` when it
  * never is. Buckets refill at the reservation's rates from now on.
@@ -102,14 +94,19 @@ export function waitMsOf(
   at: number,
 ): number {
   let drawsMs = 0;
-  let slotsMs = 0;
   // Not by `entries`, which makes an object and a pair for each step.
   for (let index = 0; index < draws.length; index += 1) {
     const draw = draws[index];
     if (draw !== undefined) drawsMs = Math.max(drawsMs, drawWaitMs(draw, draws, found[index], at));
   }
-  for (const slot of slots) slotsMs = Math.max(slotsMs, slotWaitMs(slot, slots, slotsTaken(slot.name)));
-  return drawsMs === 0 || slotsMs === Number.POSITIVE_INFINITY ? slotsMs : drawsMs;
+  let slotsMs = 0;
+  for (const { name, capacity } of slots) {
+    let wanted = 0;
+    for (const other of slots) if (other.name === name) wanted += 1;
+    if (!(wanted <= capacity)) return Number.POSITIVE_INFINITY;
+    if (!(slotsTaken(name) + wanted <= capacity)) slotsMs = SLOT_RETRY_MS;
+  }
+  return drawsMs === 0 ? slotsMs : drawsMs;
 }
 
 /** The amount that a draw truly used. A senseless amount must not make the call free: it counts as drawn. */
@@ -128,13 +125,11 @@ function drawWaitMs(draw: Draw, draws: readonly Draw[], bucket: Bucket | undefin
   }
   const wanted = { amount, capacity: draw.capacity };
   if (bucket === undefined) return waitMsFor(fullBucket(draw.refillPerMs, at), wanted, at);
-  setRefill(bucket, draw.refillPerMs, at);
+  if (bucket.refillPerMs !== draw.refillPerMs) {
+    // The time until now counts at the old rate.
+    bucket.drawn = usedOf(bucket, at);
+    bucket.since = at;
+    bucket.refillPerMs = draw.refillPerMs;
+  }
   return waitMsFor(bucket, wanted, at);
-}
-
-function slotWaitMs({ name, capacity }: Slot, wanted: readonly Slot[], taken: number): number {
-  let count = 0;
-  for (const other of wanted) if (other.name === name) count += 1;
-  if (!(count <= capacity)) return Number.POSITIVE_INFINITY;
-  return taken + count <= capacity ? 0 : SLOT_RETRY_MS;
 }

@@ -1,4 +1,5 @@
 import type { Awaitable } from '../base/awaitable.js';
+import type { Clock } from '../base/clock.js';
 import type { GatewayError } from '../base/errors.js';
 import type { Limits } from '../keys/key-store.js';
 
@@ -35,9 +36,8 @@ export interface Budget {
   /** Unix time in milliseconds of the end of its period, after which the store may forget it. */
   readonly endsAt: number;
   /**
-   * Amount drawn already according to the ledger, with which a bucket begins that the store does not know. Absent:
-   * nobody has asked the ledger yet, and a reservation with an unknown budget is refused with `unknownBudgets`, taking
-   * nothing.
+   * The ledger's sum for this budget, used only to open a bucket that the store lacks. Absent: nobody has asked the ledger
+   * yet, and a reservation with an unknown budget is refused with `unknownBudgets`, taking nothing.
    */
   readonly spent?: number | undefined;
 }
@@ -158,8 +158,7 @@ export interface LimiterAccess {
   readonly store: LimiterStore;
   /** Nano-dollars lost by a budget according to the ledger, for a store that does not know the budget. */
   readonly spent: (ceiling: Ceiling) => Awaitable<number>;
-  readonly steadyMs: () => number;
-  readonly wallMs: () => number;
+  readonly clock: Pick<Clock, 'steadyMs' | 'wallMs'>;
   /** How long a reservation may be held. */
   readonly ttlMs: number;
 }
@@ -206,8 +205,8 @@ export interface LearnedOutput {
 }
 
 /**
- * The state of one token bucket: the amount drawn since `since`, to be lessened by the amount that flowed back. Nothing
- * is written while it refills, so that no rounding adds up.
+ * The state of one token bucket. `drawn` is the amount that was missing at `since`; at `t` it is
+ * `max(0, drawn - refillPerMs * (t - since))`. Nothing is written while it refills, so that no rounding adds up.
  */
 export interface Bucket {
   drawn: number;

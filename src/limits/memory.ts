@@ -28,7 +28,7 @@ const MAX_EXAMINED = 8;
 const MAX_FREE_SLOTS = 1_000;
 
 /**
- * Limit counters in this process's memory: for one process, and gone with it. Each call is one synchronous turn and so
+ * Limit counters in this process's memory: for one process, and gone with it. Decides as its twin `rules.ts` does. Each call is one synchronous turn and so
  * atomic. A bucket's refusal tells to the millisecond when it would grant. A reservation that draws nothing and holds
  * no slot is not remembered. Budgets are exact in whole numbers up to 9e15.
  * @throws {TypeError} when a bound is not a positive integer; from `reserve` when a reservation of that id is held.
@@ -39,7 +39,9 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
   // A full bucket is as good as none; an unknown budget is not.
   const buckets = bucketTable<Bucket>(maxBuckets, (bucket, at) => usedOf(bucket, at) === 0);
   const budgets = bucketTable<KeptBudget>(maxBudgets, ({ endsAt }, at) => endsAt + BUDGET_KEPT_MS <= at);
-  const slots = slotTable();
+  /** Number of reservations that hold a slot of that name. */
+  const slots = new Map<string, number>();
+  const slotsTaken = (name: string): number => slots.get(name) ?? 0;
   const held = heldTable();
   let latest = 0;
 
@@ -65,9 +67,14 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
 
   /** Opens unknown budgets at the ledger's sums. @returns `false` when the ledger was not asked about one of them. */
   function openBudgets({ draws, dryRun = false }: Reservation, found: (Bucket | undefined)[]): boolean {
-    const unknown = unknownBudgets(draws, found);
-    if (unknown === 'none') return true;
-    if (unknown === 'unasked') return false;
+    let areAllKnown = true;
+    for (let index = 0; index < draws.length; index += 1) {
+      const budget = draws[index]?.budget;
+      if (budget === undefined || found[index] !== undefined) continue;
+      if (budget.spent === undefined) return false;
+      areAllKnown = false;
+    }
+    if (areAllKnown) return true;
     for (const [index, { bucket: name, budget, refillPerMs }] of draws.entries()) {
       if (budget?.spent === undefined || found[index] !== undefined) continue;
       const opened = { drawn: budget.spent, since: latest, refillPerMs, endsAt: budget.endsAt };
@@ -93,7 +100,7 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
       found[index] = bucket;
       drawFrom(bucket, draw.amount, latest);
     }
-    for (const { name } of wanted) slots.take(name);
+    for (const { name } of wanted) slots.set(name, slotsTaken(name) + 1);
   }
 
   /**
@@ -104,7 +111,12 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
     // Further draws come first: of two draws on one bucket, a refund must not be cut off at the brim.
     correctDraws(draws, amounts, 'further');
     correctDraws(draws, amounts, 'refunds');
-    for (const { name } of freed) slots.free(name);
+    for (const { name } of freed) {
+      const left = slotsTaken(name) - 1;
+      // The same names come again, and a map that is emptied and filled makes a new table each time: 170 bytes.
+      if (left > 0 || slots.size <= MAX_FREE_SLOTS) slots.set(name, Math.max(0, left));
+      else slots.delete(name);
+    }
   }
 
   /** Makes those corrections of the draws that take more, or those that give back. */
@@ -140,7 +152,7 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
       if (!isKnown) {
         return { granted: false, retryAfterMs: 0, remaining: remainingIn(draws, found), unknownBudgets: true };
       }
-      const waitMs = waitMsOf(reservation, found, slots.taken, at);
+      const waitMs = waitMsOf(reservation, found, slotsTaken, at);
       const granted = waitMs === 0;
       if (granted && !dryRun) takeReservation(reservation, found);
       // From the caller's instant, which may lie before ours.
@@ -161,40 +173,6 @@ function takesNothing({ amount }: Draw): boolean {
 
 function copyOf(bucket: Bucket | undefined): Bucket | undefined {
   return bucket && { ...bucket };
-}
-
-/** Whether a budget was not found: `unasked` where the ledger was not asked about one of them. */
-function unknownBudgets(draws: readonly Draw[], found: readonly (Bucket | undefined)[]): 'none' | 'asked' | 'unasked' {
-  let unknown: 'none' | 'asked' = 'none';
-  for (let index = 0; index < draws.length; index += 1) {
-    const budget = draws[index]?.budget;
-    if (budget === undefined || found[index] !== undefined) continue;
-    if (budget.spent === undefined) return 'unasked';
-    unknown = 'asked';
-  }
-  return unknown;
-}
-
-interface SlotTable {
-  /** Number of reservations that hold a slot of that name. */
-  taken(name: string): number;
-  take(name: string): void;
-  free(name: string): void;
-}
-
-function slotTable(): SlotTable {
-  const counts = new Map<string, number>();
-  const taken = (name: string): number => counts.get(name) ?? 0;
-  return {
-    taken,
-    take: (name) => void counts.set(name, taken(name) + 1),
-    free(name) {
-      const left = taken(name) - 1;
-      // The same names come again, and a map that is emptied and filled makes a new table each time: 170 bytes.
-      if (left > 0 || counts.size <= MAX_FREE_SLOTS) counts.set(name, Math.max(0, left));
-      else counts.delete(name);
-    },
-  };
 }
 
 interface BucketTable<Kept extends Bucket> {

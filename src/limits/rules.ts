@@ -5,7 +5,8 @@ import type { Draw, Held, HeldDraw, KeptBucket, LimiterState, Reservation, Verdi
 type Found = Map<string, KeptBucket>;
 
 /**
- * Decides a reservation by the rules of `memoryLimiter`, and takes the amounts that it grants.
+ * Decides a reservation for a limiter whose state others keep, and takes the amounts that it grants. The twin of `memory.ts`, which
+ * keeps its state in this process: both must decide alike, and one contract suite holds them to it.
  * @throws {TypeError} when a reservation of that id is held; nothing is taken then.
  */
 export function reserveIn(state: LimiterState, reservation: Reservation, now: number): Verdict {

@@ -51,7 +51,7 @@ export async function checkReferences(objects: Objects, owner: string, body: Jso
 }
 
 /** Makes the object this owner's; its body is `{}` where only the owner is to be known. */
-export async function put(
+export async function own(
   { objects, clock }: Objects & { readonly clock: Pick<Clock, 'wallMs'> },
   { owner, kind, id }: ObjectName,
   body: JsonObject = {},

@@ -34,7 +34,7 @@ export interface OutgoingCall extends Cancellation {
   readonly maxResponseBytes: number;
   readonly view: {
     /** Form in which the answer is wanted: as it goes to the client, as it came, or parsed. */
-    readonly takes: WatchOptions['gives'];
+    readonly takes: WatchOptions['takes'];
   };
   /** How often an upstream was asked; counted by `send`. */
   attempts: number;

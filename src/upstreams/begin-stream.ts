@@ -23,7 +23,7 @@ export type RelayedStream = Pick<
   WatchedStream,
   'watchPiece' | 'watchEnd' | 'done' | 'finished' | 'failure' | 'usage' | 'lastChunk'
 > & {
-  /** Output that the client got; `undefined`: nobody counts it. */
+  /** Output that the client got; `undefined`: unknown, as nobody counted it. */
   deliveredTokens(): number | undefined;
 };
 
@@ -96,7 +96,7 @@ export async function beginStream(
     showModel: shownModel(call),
     awaitsUsage: call.asks.includeUsage && reply.kind !== 'chunks',
     n: call.asks.n,
-    gives: call.view.takes,
+    takes: call.view.takes,
     maxEventBytes: Math.min(MAX_EVENT_BYTES, call.maxResponseBytes),
   });
   const answer = new StreamAnswer(source, stream, call.maxResponseBytes);

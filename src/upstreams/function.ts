@@ -55,7 +55,7 @@ export function fromFunction(
       const answer = await orAborted(running, signal);
       const model = typeof body.model === 'string' ? body.model : '';
       const head = chatHead(requestId, model, systemClock.wallMs());
-      const pieces = typeof answer === 'string' ? undefined : iterableOf(answer);
+      const pieces = typeof answer === 'string' ? undefined : piecesIn(answer);
       return pieces === undefined ? replyOf(answer, body, head) : replyInPieces(pieces, body, { head, signal });
     },
   };
@@ -137,7 +137,7 @@ function resumed<T>(first: IteratorResult<T, void>, rest: AsyncGenerator<T, void
   };
 }
 
-function iterableOf(answer: unknown): AsyncIterable<unknown> | undefined {
+function piecesIn(answer: unknown): AsyncIterable<unknown> | undefined {
   if (isAsyncIterable(answer)) return answer;
   return isIterable(answer) ? asynchronous(answer) : undefined;
 }

@@ -75,18 +75,18 @@ export function callOverHttp(
 
 /** Headers in undici's own form, looked up one by one without making an object of all. */
 class HttpHeaders {
-  readonly #raw: readonly Buffer[];
+  private readonly raw: readonly Buffer[];
 
   constructor(raw: readonly Buffer[]) {
-    this.#raw = raw;
+    this.raw = raw;
   }
 
   /** The first value of a name that is given in lower case. */
   get(name: string): string | undefined {
-    for (let at = 0; at + 1 < this.#raw.length; at += 2) {
-      const found = this.#raw[at];
+    for (let at = 0; at + 1 < this.raw.length; at += 2) {
+      const found = this.raw[at];
       if (found?.length !== name.length || found.toString('latin1').toLowerCase() !== name) continue;
-      return this.#raw[at + 1]?.toString('latin1');
+      return this.raw[at + 1]?.toString('latin1');
     }
     return undefined;
   }
@@ -95,10 +95,10 @@ class HttpHeaders {
   single(): Record<string, string> {
     const single: Record<string, string> = {};
     const repeated = new Set<string>();
-    for (let at = 0; at + 1 < this.#raw.length; at += 2) {
-      const name = this.#raw[at]?.toString('latin1').toLowerCase() ?? '';
+    for (let at = 0; at + 1 < this.raw.length; at += 2) {
+      const name = this.raw[at]?.toString('latin1').toLowerCase() ?? '';
       if (Object.hasOwn(single, name)) repeated.add(name);
-      single[name] = this.#raw[at + 1]?.toString('latin1') ?? '';
+      single[name] = this.raw[at + 1]?.toString('latin1') ?? '';
     }
     for (const name of repeated) delete single[name];
     return single;
@@ -109,88 +109,84 @@ class HttpHeaders {
 const MAX_ERROR_BYTES = 65_536;
 
 /**
- * One call over undici, from the request to the end of its answer. undici 7 has two kinds of handlers: of the newer it
- * makes the older, with an object of all headers and a wrapper for each call.
+ * One call over undici, from the request to the end of its answer. It is undici's older kind of handler: the newer costs a wrapper
+ * and an object of headers for each call.
  */
 class HttpCall implements Dispatcher.DispatchHandler {
-  readonly #reading: HttpReading;
-  readonly #outcome: HttpOutcome;
-  #abortRequest: ((error: Error) => void) | undefined;
-  #refusal: ((text: Buffer) => Error) | undefined;
-  #streamed: ResponseBody | undefined;
-  readonly #pieces: Buffer[] = [];
-  #size = 0;
+  private readonly reading: HttpReading;
+  private readonly outcome: HttpOutcome;
+  private abortRequest: ((error: Error) => void) | undefined = undefined;
+  private refusal: ((text: Buffer) => Error) | undefined = undefined;
+  private streamed: ResponseBody | undefined = undefined;
+  private readonly pieces: Buffer[] = [];
+  private size = 0;
 
   constructor(reading: HttpReading, outcome: HttpOutcome) {
-    this.#reading = reading;
-    this.#outcome = outcome;
-    reading.cancellation.addEventListener('abort', this.#onAbort);
+    this.reading = reading;
+    this.outcome = outcome;
+    reading.cancellation.addEventListener('abort', this.onAbort);
   }
 
-  readonly #onAbort = (): void => {
-    const reason = reasonOf(this.#reading.cancellation);
+  private readonly onAbort = (): void => {
+    const reason = reasonOf(this.reading.cancellation);
     // Not left to undici, which tells nobody before the call has a connection.
-    this.#outcome.onFailed(reason);
-    this.#streamed?.fail(reason);
-    this.#abortRequest?.(reason);
+    this.outcome.onFailed(reason);
+    this.streamed?.fail(reason);
+    this.abortRequest?.(reason);
   };
 
   onConnect(abort: (error?: Error) => void): void {
-    this.#abortRequest = abort;
-    if (this.#reading.cancellation.aborted) this.#onAbort();
+    this.abortRequest = abort;
+    if (this.reading.cancellation.aborted) this.onAbort();
   }
 
   onHeaders(status: number, raw: Buffer[], resume: () => void): boolean {
     if (status < 200) return true;
     const headers = new HttpHeaders(raw);
-    this.#refusal = refusalOf(status, headers, this.#reading);
-    if (this.#refusal !== undefined) return true;
-    if (this.#reading.maxWholeBytes === undefined) {
-      this.#streamed = new ResponseBody({ resume, abort: (error) => this.#abortRequest?.(error) });
-      this.#outcome.onBegun({ status, headers, body: this.#streamed });
+    this.refusal = refusalOf(status, headers, this.reading);
+    if (this.refusal !== undefined) return true;
+    if (this.reading.maxWholeBytes === undefined) {
+      this.streamed = new ResponseBody({ resume, abort: (error) => this.abortRequest?.(error) });
+      this.outcome.onBegun({ status, headers, body: this.streamed });
     }
     return true;
   }
 
   onData(piece: Buffer): boolean {
-    if (this.#streamed !== undefined) return this.#streamed.push(piece);
-    this.#size += piece.length;
-    this.#pieces.push(piece);
-    if (this.#refusal !== undefined) {
-      if (this.#size > MAX_ERROR_BYTES) this.#giveUp(this.#refusal(Buffer.alloc(0)));
-    } else if (this.#size > (this.#reading.maxWholeBytes ?? 0)) {
-      this.#giveUp(upstreamBadResponse('The upstream answered with too much.'));
+    if (this.streamed !== undefined) return this.streamed.push(piece);
+    this.size += piece.length;
+    this.pieces.push(piece);
+    if (this.refusal !== undefined) {
+      if (this.size > MAX_ERROR_BYTES) this.giveUp(this.refusal(Buffer.alloc(0)));
+    } else if (this.size > (this.reading.maxWholeBytes ?? 0)) {
+      this.giveUp(upstreamBadResponse('The upstream answered with too much.'));
     }
     return true;
   }
 
   onComplete(): void {
-    this.#release();
-    if (this.#streamed !== undefined) {
-      this.#streamed.end();
+    this.reading.cancellation.removeEventListener('abort', this.onAbort);
+    if (this.streamed !== undefined) {
+      this.streamed.end();
       return;
     }
-    const [only] = this.#pieces;
-    const body = this.#pieces.length === 1 && only !== undefined ? only : Buffer.concat(this.#pieces);
-    if (this.#refusal === undefined) this.#outcome.onWhole(body);
-    else this.#outcome.onFailed(this.#refusal(body));
+    const [only] = this.pieces;
+    const body = this.pieces.length === 1 && only !== undefined ? only : Buffer.concat(this.pieces);
+    if (this.refusal === undefined) this.outcome.onWhole(body);
+    else this.outcome.onFailed(this.refusal(body));
   }
 
   onError(error: Error): void {
-    const { cancellation } = this.#reading;
-    this.#release();
+    const { cancellation } = this.reading;
+    cancellation.removeEventListener('abort', this.onAbort);
     const thrown = cancellation.aborted ? cancellation.reason : transportError(error);
-    this.#streamed?.fail(thrown);
-    this.#outcome.onFailed(this.#refusal === undefined ? thrown : this.#refusal(Buffer.alloc(0)));
+    this.streamed?.fail(thrown);
+    this.outcome.onFailed(this.refusal === undefined ? thrown : this.refusal(Buffer.alloc(0)));
   }
 
-  #giveUp(error: Error): void {
-    this.#outcome.onFailed(error);
-    this.#abortRequest?.(error);
-  }
-
-  #release(): void {
-    this.#reading.cancellation.removeEventListener('abort', this.#onAbort);
+  private giveUp(error: Error): void {
+    this.outcome.onFailed(error);
+    this.abortRequest?.(error);
   }
 }
 
@@ -238,34 +234,34 @@ interface BodyConnection {
  * in one turn; a waiting reader gets all of it in one piece.
  */
 class ResponseBody implements StepSource<Uint8Array>, AsyncIterable<Uint8Array> {
-  readonly #connection: BodyConnection;
-  #waiting: Buffer[] = [];
-  #waitingBytes = 0;
+  private readonly connection: BodyConnection;
+  private waiting: Buffer[] = [];
+  private waitingBytes = 0;
   /** Bytes thrown away since the reader left; `undefined` while it is there. */
-  #drainedBytes: number | undefined;
-  #isPaused = false;
-  #state: 'open' | 'ended' | 'failed' = 'open';
-  #failure: unknown;
-  #cancelDrain: (() => void) | undefined;
-  #onStep: ((step: Uint8Array | undefined) => void) | undefined;
-  #onFailure: ((reason: unknown) => void) | undefined;
+  private drainedBytes: number | undefined = undefined;
+  private isPaused = false;
+  private state: 'open' | 'ended' | 'failed' = 'open';
+  private failure: unknown = undefined;
+  private cancelDrain: (() => void) | undefined = undefined;
+  private onStep: ((step: Uint8Array | undefined) => void) | undefined = undefined;
+  private onFailure: ((reason: unknown) => void) | undefined = undefined;
 
   constructor(connection: BodyConnection) {
-    this.#connection = connection;
+    this.connection = connection;
   }
 
   read(onStep: (step: Uint8Array | undefined) => void, onFailure: (reason: unknown) => void): void {
-    this.#onStep = onStep;
-    this.#onFailure = onFailure;
-    this.#tell();
+    this.onStep = onStep;
+    this.onFailure = onFailure;
+    this.tell();
   }
 
   /** Reads on for a moment: the end of a good answer is a few bytes away, and its connection can serve the next call. */
   leave(): void {
-    this.#drainedBytes = 0;
-    this.#onStep = undefined;
-    this.#takeAll();
-    if (this.#state === 'open') this.#cancelDrain = systemClock.setTimer(() => this.#giveUp(), MAX_DRAIN_MS);
+    this.drainedBytes = 0;
+    this.onStep = undefined;
+    this.takeAll();
+    if (this.state === 'open') this.cancelDrain = systemClock.setTimer(() => this.giveUp(), MAX_DRAIN_MS);
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
@@ -274,57 +270,57 @@ class ResponseBody implements StepSource<Uint8Array>, AsyncIterable<Uint8Array> 
 
   /** @returns Whether more may come at once. */
   push(piece: Buffer): boolean {
-    if (this.#drainedBytes !== undefined) {
-      this.#drainedBytes += piece.length;
-      if (this.#drainedBytes > MAX_DRAINED_BYTES) this.#giveUp();
+    if (this.drainedBytes !== undefined) {
+      this.drainedBytes += piece.length;
+      if (this.drainedBytes > MAX_DRAINED_BYTES) this.giveUp();
       return true;
     }
-    this.#waiting.push(piece);
-    this.#waitingBytes += piece.length;
-    if (this.#onStep !== undefined && this.#waiting.length === 1) SETTLED.then(this.#tell);
-    this.#isPaused ||= this.#waitingBytes > MAX_WAITING_BYTES;
-    return !this.#isPaused;
+    this.waiting.push(piece);
+    this.waitingBytes += piece.length;
+    if (this.onStep !== undefined && this.waiting.length === 1) SETTLED.then(this.tell);
+    this.isPaused ||= this.waitingBytes > MAX_WAITING_BYTES;
+    return !this.isPaused;
   }
 
   end(): void {
-    if (this.#state === 'open') this.#state = 'ended';
-    this.#cancelDrain?.();
-    this.#tell();
+    if (this.state === 'open') this.state = 'ended';
+    this.cancelDrain?.();
+    this.tell();
   }
 
   /** Ends the body with an error, after the pieces that were pushed before. */
   fail(error: unknown): void {
-    this.#cancelDrain?.();
-    if (this.#state !== 'open') return;
-    this.#state = 'failed';
-    this.#failure = error;
-    this.#tell();
+    this.cancelDrain?.();
+    if (this.state !== 'open') return;
+    this.state = 'failed';
+    this.failure = error;
+    this.tell();
   }
 
   /** Hands a waiting reader the bytes or the end that have arrived. */
-  readonly #tell = (): void => {
-    if (this.#onStep === undefined || (this.#waiting.length === 0 && this.#state === 'open')) return;
-    const onStep = this.#onStep;
-    this.#onStep = undefined;
-    if (this.#waiting.length > 0) onStep(this.#takeAll());
-    else if (this.#state === 'failed') this.#onFailure?.(this.#failure);
+  private readonly tell = (): void => {
+    if (this.onStep === undefined || (this.waiting.length === 0 && this.state === 'open')) return;
+    const onStep = this.onStep;
+    this.onStep = undefined;
+    if (this.waiting.length > 0) onStep(this.takeAll());
+    else if (this.state === 'failed') this.onFailure?.(this.failure);
     else onStep(undefined);
   };
 
-  #takeAll(): Buffer {
-    const [only] = this.#waiting;
-    const taken = this.#waiting.length === 1 && only !== undefined ? only : Buffer.concat(this.#waiting);
-    this.#waiting = [];
-    this.#waitingBytes = 0;
-    if (this.#isPaused) {
-      this.#isPaused = false;
-      this.#connection.resume();
+  private takeAll(): Buffer {
+    const [only] = this.waiting;
+    const taken = this.waiting.length === 1 && only !== undefined ? only : Buffer.concat(this.waiting);
+    this.waiting = [];
+    this.waitingBytes = 0;
+    if (this.isPaused) {
+      this.isPaused = false;
+      this.connection.resume();
     }
     return taken;
   }
 
-  #giveUp(): void {
-    this.#connection.abort(new Error('The reader has left.'));
+  private giveUp(): void {
+    this.connection.abort(new Error('The reader has left.'));
   }
 }
 

@@ -68,10 +68,8 @@ export function http(options: HttpOptions): Upstream {
   );
 
   function send(call: UpstreamCall): Promise<UpstreamReply> {
-    return pool === undefined ? opening.then((opened) => sendOver(opened, call)) : sendOver(pool, call);
-  }
-
-  function sendOver(opened: HttpDispatcher, call: UpstreamCall): Promise<UpstreamReply> {
+    if (pool === undefined) return opening.then(() => send(call));
+    const opened = pool;
     const { operation, bytes: body, stream, maxResponseBytes } = call;
     const request = { method: 'POST', path: path + PATHS[operation], headers, body } as const;
     const reading = { maxWholeBytes: stream ? undefined : maxResponseBytes, cancellation: cancellationOf(call) };

@@ -1,4 +1,4 @@
-import { unexpected } from '../base/checks.js';
+import { memberOf, unexpected } from '../base/checks.js';
 import { GatewayError, upstreamBadResponse, upstreamError, upstreamTimeout } from '../base/errors.js';
 import { isJsonObject, type JsonObject } from '../base/json.js';
 import { MODEL_OPERATIONS, type ModelOperation } from '../wire/operations.js';
@@ -52,7 +52,7 @@ export function openaiClient(
         const fetchOptions = { redirect: 'manual' } as const;
         const resource = resourceOf(client, operation) ?? client.chat.completions;
         const answer = await resource.create(body, { signal, maxRetries: 0, fetchOptions });
-        if (stream) return await beginStream(answer, signal);
+        if (stream) return await openStream(answer, signal);
         return { kind: 'whole', body: asAnswered(checked(answer)) };
       } catch (error) {
         throw signal.aborted ? signal.reason : failureOf(error);
@@ -67,7 +67,7 @@ function resourceOf(client: OpenAIClient, operation: ModelOperation): OpenAIReso
 }
 
 /** Waits for the first chunk: until then a failure is an ordinary error. */
-async function beginStream(answer: unknown, signal: UpstreamCall['signal']): Promise<UpstreamReply> {
+async function openStream(answer: unknown, signal: UpstreamCall['signal']): Promise<UpstreamReply> {
   if (!isAsyncIterable(answer)) throw upstreamBadResponse('The upstream answered whole where a stream was asked for.');
   const iterator = answer[Symbol.asyncIterator]();
   let first: IteratorResult<unknown> | undefined = await iterator.next();
@@ -114,10 +114,10 @@ function checked(value: unknown): JsonObject {
 /** Tells errors by their shape, as their classes belong to the host's copy of the package, of any version. */
 function failureOf(error: unknown): GatewayError {
   if (error instanceof GatewayError) return error;
-  const status = member(error, 'status');
-  const said = member(error, 'error');
+  const status = memberOf(error, 'status');
+  const said = memberOf(error, 'error');
   if (typeof status === 'number' || isJsonObject(said)) {
-    const headers = member(error, 'headers');
+    const headers = memberOf(error, 'headers');
     const retryAfterMs = hasGet(headers) ? retryAfterMsOf(headers) : undefined;
     return upstreamFailure({
       // An error event inside a stream has no status of its own.
@@ -130,24 +130,20 @@ function failureOf(error: unknown): GatewayError {
   if (error instanceof SyntaxError) {
     return upstreamBadResponse('The upstream answered with JSON that cannot be read.', error);
   }
-  if (/timed? ?out/i.test(String(member(error, 'message')))) return upstreamTimeout(error);
+  if (/timed? ?out/i.test(String(memberOf(error, 'message')))) return upstreamTimeout(error);
   return upstreamError('The connection to the upstream failed.', error);
 }
 
 /** Aborts the request of a stream, whose controller the SDK's streams bear. */
 function abortStream(stream: object): void {
-  const controller = member(stream, 'controller');
+  const controller = memberOf(stream, 'controller');
   if (controller instanceof AbortController) controller.abort();
 }
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
-  return typeof member(value, Symbol.asyncIterator) === 'function';
+  return typeof memberOf(value, Symbol.asyncIterator) === 'function';
 }
 
 function hasGet(value: unknown): value is { get(name: string): string | null | undefined } {
-  return typeof member(value, 'get') === 'function';
-}
-
-function member(value: unknown, name: string | symbol): unknown {
-  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
+  return typeof memberOf(value, 'get') === 'function';
 }

@@ -3,7 +3,6 @@ import { type GatewayError, upstreamBadResponse } from '../base/errors.js';
 import type { JsonObject } from '../base/json.js';
 import {
   ANSWER_BOUNDS,
-  type JsonDocument,
   memberValue,
   replaceMembers,
   scanDocument,
@@ -82,7 +81,12 @@ function wholeObject(call: OutgoingCall, body: JsonObject): WholeAnswer {
 }
 
 function wholeBytes(call: OutgoingCall, bytes: Uint8Array): WholeAnswer {
-  const document = scannedAnswer(call, bytes);
+  const document = scanDocument(bytes, ANSWER_BOUNDS, WANTED);
+  const error = 'kind' in document ? undefined : memberValue(document, 'error');
+  if ('kind' in document || (error === undefined && document.members.has('error'))) {
+    throw upstreamBadResponse('The upstream answered with JSON that cannot be read.');
+  }
+  if (!document.members.has('output')) checkNoError(call, error);
   const answer = document.members.get(call.endpoint.answerMember);
   if (answer === undefined || document.bytes[answer.start] !== OPENING_BRACKET) throw noAnswer(call);
   const usage = readUsage(memberValue(document, 'usage'));
@@ -91,17 +95,6 @@ function wholeBytes(call: OutgoingCall, bytes: Uint8Array): WholeAnswer {
   const shown = shownModel(call);
   const body = shown === undefined ? withoutByteOrderMark(bytes) : replaceMembers(document, { model: shown });
   return new WholeAnswer(body, usage, outputBytes);
-}
-
-/** The bytes of an answer, once it is sure that they are JSON and no error. */
-function scannedAnswer(call: OutgoingCall, bytes: Uint8Array): JsonDocument {
-  const document = scanDocument(bytes, ANSWER_BOUNDS, WANTED);
-  const error = 'kind' in document ? undefined : memberValue(document, 'error');
-  if ('kind' in document || (error === undefined && document.members.has('error'))) {
-    throw upstreamBadResponse('The upstream answered with JSON that cannot be read.');
-  }
-  if (!document.members.has('output')) checkNoError(call, error);
-  return document;
 }
 
 function noAnswer({ endpoint }: OutgoingCall): GatewayError {

@@ -9,7 +9,7 @@ import { type OutgoingCall, renamedError } from './answer.js';
 import { beginStream, type StreamAnswer } from './begin-stream.js';
 import { readWhole, type WholeAnswer } from './read-whole.js';
 import type { ForwardCall, ForwardReply, Upstream, UpstreamCall, UpstreamReply } from './upstream.js';
-import { upstreamCall } from './upstream-call.js';
+import { LazyCall } from './upstream-call.js';
 
 /** An answer that has begun well. */
 export type BegunAnswer = WholeAnswer | StreamAnswer<WatchedStream>;
@@ -33,7 +33,6 @@ export function callSender(): CallSender {
 
   /** Remembers fields that were blamed, once leaving them out has helped: the words of clients must not decide. */
   function remember(upstream: Upstream, blamed: ReadonlySet<string>): void {
-    if (blamed.size === 0) return;
     const refused = refusals.get(upstream) ?? new Set<string>();
     refusals.set(upstream, refused);
     if (refused.size + blamed.size > MAX_REFUSALS) refused.clear();
@@ -47,7 +46,7 @@ export function callSender(): CallSender {
     for (;;) {
       const added = additions(call, ceiling, { refused, blamed });
       call.attempts += 1;
-      if (lacksCeiling(call, added)) throw ceilingNotTaken(call.asks.model);
+      if (call.requiresCeiling && lacksCeiling(call, added)) throw ceilingNotTaken(call.asks.model);
       let hasReplied = false;
       try {
         const request = requestOf(call, changesOf(call, ceiling, added));
@@ -57,7 +56,7 @@ export function callSender(): CallSender {
           ? beginStream(call, reply, added.includes(STREAM_OPTIONS))
           : readWhole(call, reply);
         const answer = isPending(begun) ? await begun : begun;
-        remember(call.upstream, blamed ?? NONE);
+        if (blamed !== undefined) remember(call.upstream, blamed);
         return answer;
       } catch (thrown) {
         const error = hasReplied ? thrown : failureOf(call, thrown);
@@ -105,9 +104,9 @@ function isTaken(call: OutgoingCall, name: string, { refused, blamed }: Refusals
   return !refused.has(refusal) && blamed?.has(refusal) !== true;
 }
 
-/** Whether the upstream does not know any name of the ceiling without which the call must not be made. */
-function lacksCeiling({ requiresCeiling, endpoint, asks }: OutgoingCall, added: readonly string[]): boolean {
-  if (!requiresCeiling || asks.maxOutputTokens !== undefined || endpoint.ceilings.length === 0) return false;
+/** Whether the upstream does not know any name of a ceiling that the client did not name. */
+function lacksCeiling({ endpoint, asks }: OutgoingCall, added: readonly string[]): boolean {
+  if (asks.maxOutputTokens !== undefined || endpoint.ceilings.length === 0) return false;
   return !endpoint.ceilings.some((name) => added.includes(name));
 }
 
@@ -158,9 +157,18 @@ function checkedReply(reply: UpstreamReply): UpstreamReply {
   throw new TypeError('Expected the reply of an upstream to be an object with a `kind`');
 }
 
+/** The same for a reply to a request that was passed on. */
+function checkedForward(reply: ForwardReply): ForwardReply {
+  if (isObject(reply) && Number.isInteger(reply.status) && isObject(reply.headers) && isObject(reply.body))
+    return reply;
+  throw new TypeError('Expected the reply of `forward` to be an object with `status`, `headers` and `body`');
+}
+
+const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null;
+
 function requestOf(call: OutgoingCall, changes: JsonObject | undefined): UpstreamCall {
   const { document, asks } = call;
-  return upstreamCall({
+  return new LazyCall({
     keyId: call.keyId,
     tier: call.tier,
     requestId: call.requestId,
@@ -176,7 +184,8 @@ function requestOf(call: OutgoingCall, changes: JsonObject | undefined): Upstrea
 
 /**
  * Passes one request on.
- * @throws {GatewayError} 404 when the upstream passes nothing on; as `forward` does; the call's reason as soon as it aborts.
+ * @throws {GatewayError} 404 when the upstream passes nothing on; as `forward` does, with the client's name of the model; 502
+ * for anything else that `forward` throws; the call's reason as soon as it aborts.
  */
 export async function passOn(
   call: OutgoingCall,
@@ -186,7 +195,12 @@ export async function passOn(
   if (upstream.forward === undefined) throw unsupportedOperation(request.operation);
   const { operation, method, path, headers, body } = request;
   const signal = abortSignalOf(call);
-  return orAborted(upstream.forward({ operation, keyId, tier, requestId, method, path, headers, body, signal }), call);
+  const asked = { operation, keyId, tier, requestId, method, path, headers, body, signal };
+  try {
+    return checkedForward(await orAborted(upstream.forward(asked), call));
+  } catch (error) {
+    throw failureOf(call, error);
+  }
 }
 
 function exceedsContext(error: unknown): boolean {

@@ -19,11 +19,6 @@ interface UpstreamCallFields {
   readonly object?: JsonObject | undefined;
 }
 
-/** Makes the call that an upstream gets. */
-export function upstreamCall(fields: UpstreamCallFields): UpstreamCall {
-  return new LazyCall(fields);
-}
-
 /** Makes the call that a wrapper passes on in place of `call`, with another body. Does not keep or change `body`. */
 export function withBody(call: UpstreamCall, body: JsonObject): UpstreamCall {
   const { keyId, tier, requestId, operation, maxResponseBytes, isBackground = false } = call;
@@ -40,11 +35,10 @@ export function cancellationOf(call: Pick<UpstreamCall, 'signal' | 'cancellation
 }
 
 /**
- * A call that survives what users write: `{ ...call, signal }` and `({ body, signal }) => …`. The signal is a property of
- * the object itself, with a getter that all calls share, and `body` needs no `this`. A copy lacks the cancellation, which
- * stands on the prototype: so a signal that somebody put in place of ours is the one that counts.
+ * The call that an upstream gets. It may be copied or destructured: `signal` is an own property and goes along; `cancellation` is
+ * on the prototype and does not, so that a copy's own `signal` decides. `body` needs no `this`.
  */
-class LazyCall implements UpstreamCall {
+export class LazyCall implements UpstreamCall {
   readonly keyId: string;
   readonly tier: string;
   readonly requestId: string;
@@ -56,6 +50,7 @@ class LazyCall implements UpstreamCall {
   readonly body: () => JsonObject;
   declare readonly signal: AbortSignal;
   readonly #cancellation: Cancellation;
+  readonly #object: JsonObject | undefined;
   #parsed: JsonObject | undefined;
   #signal: AbortSignal | undefined;
 
@@ -77,10 +72,11 @@ class LazyCall implements UpstreamCall {
     this.maxResponseBytes = fields.maxResponseBytes;
     this.isBackground = fields.isBackground ?? false;
     this.body = () => {
-      this.#parsed ??= deeplyFrozen(fields.object ?? objectOf(this.bytes));
+      this.#parsed ??= deeplyFrozen(this.#object ?? objectOf(this.bytes));
       return this.#parsed;
     };
     this.#cancellation = fields.cancellation;
+    this.#object = fields.object;
     Object.defineProperty(this, 'signal', LazyCall.#SIGNAL);
   }
 

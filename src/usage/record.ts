@@ -7,7 +7,7 @@ export interface Ending {
   readonly outcome: 'ok' | 'error' | 'aborted';
   /** Usage told by the upstream; `undefined` when it told none. */
   readonly usage: TokenUsage | undefined;
-  /** Output given to the client, counted by us. `undefined`: the upstream did not answer, and nothing was used. */
+  /** Output given to the client, counted by us. `undefined`: unknown, as nobody counted it or nothing came. */
   readonly deliveredTokens: number | undefined;
   /** Whether nobody waits for the upstream any more, which may still work and charge for it. */
   readonly isGivenUp: boolean;
@@ -24,7 +24,7 @@ export interface Ending {
  * usage, and pay nothing.
  */
 export function usageRecord(start: UsageStart, ending: Ending): UsageRecord {
-  const tokens = tokensOf(start, ending);
+  const tokens = ending.usage ?? estimatedTokens(start, ending);
   // Each by name: to spread it takes 8 µs, a tenth of a whole call.
   return {
     requestId: start.requestId,
@@ -54,11 +54,10 @@ export function usageRecord(start: UsageStart, ending: Ending): UsageRecord {
   };
 }
 
-function tokensOf(
+function estimatedTokens(
   { reservedInputTokens, reservedOutputTokens = Number.POSITIVE_INFINITY }: UsageStart,
-  { usage, deliveredTokens }: Ending,
+  { deliveredTokens }: Ending,
 ): TokenUsage | undefined {
-  if (usage !== undefined) return usage;
   if (deliveredTokens === undefined) return undefined;
   return {
     inputTokens: reservedInputTokens,

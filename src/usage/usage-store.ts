@@ -57,9 +57,9 @@ export interface UsageStore {
    */
   settle(record: UsageRecord): Awaitable<void>;
   /**
-   * Called before more output is delivered than was told here before. Until its next call the client gets no more than
-   * this. Resolves when it is durable. Absent: interrupted calls are settled at the reserved amount.
-   * @param outputTokens of the answer so far, and of the output that may follow.
+   * Called before the client gets more than the last call's `outputTokens`. Resolves when it is durable. Absent: interrupted
+   * calls are settled at the reserved amount.
+   * @param outputTokens the most that the client will have until the next call.
    */
   checkpoint?(requestId: string, outputTokens: number): Awaitable<void>;
 }

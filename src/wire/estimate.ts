@@ -14,6 +14,8 @@ const BYTES_PER_TOKEN = 3;
  */
 const MOST_PER_ESTIMATED_TOKEN = BYTES_PER_TOKEN;
 
+/** Members that the model reads as they are written. */
+const SCHEMAS = ['tools', 'functions', 'response_format'];
 /** Tokens that OpenAI adds to each message. */
 const TOKENS_PER_MESSAGE = 4;
 /** Tokens that OpenAI adds to prime the answer. */
@@ -92,14 +94,11 @@ export function estimateChatInput(outline: JsonOutline, document: JsonDocument):
       else bytes += typeof part.text === 'string' ? textBytes(outline, part.text) : jsonBytes(outline, part);
     }
   }
-  const schemas = lengthIn(document, 'tools') + lengthIn(document, 'functions') + lengthIn(document, 'response_format');
-  return tokens + estimateTokens(bytes + schemas);
-}
-
-/** Length of a member as it is written. */
-function lengthIn({ members }: JsonDocument, name: string): number {
-  const span = members.get(name);
-  return span === undefined ? 0 : span.end - span.start;
+  for (const name of SCHEMAS) {
+    const written = document.members.get(name);
+    if (written !== undefined) bytes += written.end - written.start;
+  }
+  return tokens + estimateTokens(bytes);
 }
 
 function textBytes(outline: JsonOutline, value: Json | undefined): number {

@@ -1,7 +1,7 @@
 import { endOfLastEvent } from './sse.js';
 
 /** Events longer than this are passed on in pieces. */
-const MAX_EVENT_BYTES = 1_048_576;
+const MAX_HELD_BYTES = 1_048_576;
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -69,7 +69,7 @@ export class WholeEvents {
   passBytes(piece: Uint8Array): Uint8Array {
     const { buffer } = this;
     const complete = buffer.addBytes(piece);
-    const isTooLong = buffer.heldBytes > MAX_EVENT_BYTES;
+    const isTooLong = buffer.heldBytes > MAX_HELD_BYTES;
     if (isTooLong || complete !== undefined) this.isInside = isTooLong;
     if (!isTooLong) return complete ?? NO_BYTES;
     return complete === undefined ? buffer.releaseHeld() : Buffer.concat([complete, buffer.releaseHeld()]);

@@ -10,7 +10,7 @@ import {
   readPassedResponse,
 } from './model-request.js';
 import type { ModelOperation } from './operations.js';
-import { ResponsesStream } from './responses/passed-stream.js';
+import { PassedStream } from './responses/passed-stream.js';
 import type { WatchedStream, WatchOptions } from './watched-stream.js';
 
 /** The facts about one operation's wire format that the gateway has to know. */
@@ -73,6 +73,6 @@ export const MODEL_ENDPOINTS = {
     ceilings: ['max_output_tokens'],
     asksUsage: false,
     answerMember: 'output',
-    watch: (options) => new ResponsesStream(options),
+    watch: (options) => new PassedStream(options),
   },
 } as const satisfies Record<ModelOperation, ModelEndpoint>;

@@ -1,6 +1,13 @@
 import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 import { type JsonOutline, outlinedText } from '../base/json-document.js';
-import { optionalArray, optionalBoolean, optionalDecimal, optionalInteger, optionalObject } from './members.js';
+import {
+  type NumberRange,
+  optionalArray,
+  optionalBoolean,
+  optionalDecimal,
+  optionalInteger,
+  optionalObject,
+} from './members.js';
 import {
   arrayAboveMaxLength,
   emptyArray,
@@ -36,12 +43,9 @@ const MAX_INPUTS = 2_048;
 const DEFAULT_MODERATION_MODEL = 'omni-moderation-latest';
 
 /** Ranges of OpenAI's description. */
-const DECIMALS = Object.entries({
-  temperature: { min: 0, max: 2 },
-  top_p: { min: 0, max: 1 },
-  frequency_penalty: { min: -2, max: 2 },
-  presence_penalty: { min: -2, max: 2 },
-});
+const TEMPERATURE: NumberRange = { min: 0, max: 2 };
+const TOP_P: NumberRange = { min: 0, max: 1 };
+const PENALTY: NumberRange = { min: -2, max: 2 };
 
 /**
  * Reads the request of a chat completion. Its ceiling is the larger of `max_completion_tokens` and `max_tokens`, so that
@@ -57,7 +61,11 @@ export function readChatRequest(outline: JsonOutline): ModelRequest {
   const maxCompletionTokens = readCeiling(body, 'max_completion_tokens');
   const n = readN(body);
   checkDecimals(body);
-  return { model, stream, includeUsage, maxOutputTokens: larger(maxTokens, maxCompletionTokens), n };
+  const maxOutputTokens =
+    maxTokens === undefined || maxCompletionTokens === undefined
+      ? (maxTokens ?? maxCompletionTokens)
+      : Math.max(maxTokens, maxCompletionTokens);
+  return { model, stream, includeUsage, maxOutputTokens, n };
 }
 
 /**
@@ -121,7 +129,11 @@ export function readModel(outline: JsonOutline): string {
 /** Reads whether the answer is to be streamed, and with usage. */
 export function readStream({ stream, stream_options }: JsonObject): Pick<ModelRequest, 'stream' | 'includeUsage'> {
   const isStream = optionalBoolean('stream', stream) ?? false;
-  return { stream: isStream, includeUsage: readIncludeUsage(stream_options, isStream) };
+  const options = optionalObject('stream_options', stream_options);
+  if (options === undefined) return { stream: isStream, includeUsage: false };
+  if (!isStream) throw streamOptionsWithoutStream();
+  const includeUsage = optionalBoolean('stream_options.include_usage', options.include_usage) ?? false;
+  return { stream: true, includeUsage };
 }
 
 /** Reads the output ceiling of that name; `undefined`: the body names none. */
@@ -136,25 +148,18 @@ export function readN({ n }: JsonObject): number {
 
 /** Checks temperature, penalties and the like. @throws {GatewayError} 400 for one beyond OpenAI's range. */
 export function checkDecimals(body: JsonObject): void {
-  for (const [name, range] of DECIMALS) optionalDecimal(name, body[name], range);
-}
-
-function readIncludeUsage(value: Json | undefined, stream: boolean): boolean {
-  const options = optionalObject('stream_options', value);
-  if (options === undefined) return false;
-  if (!stream) throw streamOptionsWithoutStream();
-  return optionalBoolean('stream_options.include_usage', options.include_usage) ?? false;
-}
-
-function larger(one: number | undefined, other: number | undefined): number | undefined {
-  return one === undefined || other === undefined ? (one ?? other) : Math.max(one, other);
+  optionalDecimal('temperature', body.temperature, TEMPERATURE);
+  optionalDecimal('top_p', body.top_p, TOP_P);
+  optionalDecimal('frequency_penalty', body.frequency_penalty, PENALTY);
+  optionalDecimal('presence_penalty', body.presence_penalty, PENALTY);
 }
 
 function checkMessages(value: Json | undefined): void {
   const messages = optionalArray('messages', value, 'objects');
   if (messages === undefined) throw missingParameter('messages');
-  const odd = messages.findIndex((message) => !isJsonObject(message));
-  if (odd !== -1) throw invalidType(`messages[${odd}]`, 'an object', messages[odd]);
+  for (let at = 0; at < messages.length; at += 1) {
+    if (!isJsonObject(messages[at])) throw invalidType(`messages[${at}]`, 'an object', messages[at]);
+  }
 }
 
 function withoutOutput(model: string): ModelRequest {

@@ -9,7 +9,10 @@ export const BLANK_LINE = Buffer.from('\n\n');
 /** U+FEFF in latin1. Parsers skip it; left in place, it would make the first field's name unknown. */
 export const BYTE_ORDER_MARK = '\u00ef\u00bb\u00bf';
 
-/** One event with nothing but data: some SDKs fail at `event:`, `id:` and `retry:` lines (wire.md §2.2). */
+/**
+ * One event with nothing but data. After an `id:` or `retry:` line openai-python fails at the next blank line; before an error,
+ * go-openai fails at any line that is no data.
+ */
 export function sseEvent(data: unknown): string {
   return `data: ${JSON.stringify(data)}\n\n`;
 }

@@ -15,10 +15,10 @@ export interface WatchOptions {
   /** Answers asked for: the stream is finished when that many have a finish reason. */
   readonly n: number;
   /**
-   * Form in which chunks are given: `text`, as they go to the client; `chunks`, as they came, objects or bytes; `objects`,
-   * parsed, for a view that makes something else of them.
+   * Form in which chunks are wanted. `text`: ready to be written, as text or bytes. `chunks`: objects stay objects, bytes stay
+   * bytes. `objects`: always parsed, for a view that makes something else of them.
    */
-  readonly gives: 'text' | 'chunks' | 'objects';
+  readonly takes: 'text' | 'chunks' | 'objects';
   /** Longest single event. */
   readonly maxEventBytes: number;
 }
@@ -32,7 +32,7 @@ export interface WatchedStream {
   watchPiece(piece: Uint8Array | JsonObject): StreamChunk | undefined;
   /** Takes the end of the upstream's stream, which may lack its last blank line. */
   watchEnd(): StreamChunk | undefined;
-  /** True once the upstream said `[DONE]`: nothing more will come. */
+  /** True once the upstream sent `[DONE]`, or a response's last event: nothing more will come. */
   readonly done: boolean;
   /** True once an event was shown; comments do not count. */
   readonly begun: boolean;

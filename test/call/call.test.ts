@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { UsageRecord } from 'megallm-middleware';
 import { createCancellation } from 'megallm-middleware/adapter';
-import { Call, NOTHING_READ } from '../../src/call/call.js';
+import { Call } from '../../src/call/call.js';
 import { Exchange, type GatewayState, gatewayState } from '../../src/call/state.js';
+import { NOTHING_READ } from '../../src/call/terms.js';
 import { resolveOptions } from '../../src/config/options.js';
 import { MODEL_ENDPOINTS } from '../../src/wire/model-endpoint.js';
 
@@ -50,7 +51,7 @@ describe('the steps of a call', () => {
     call.ask();
     call.begin(PROGRESS);
     assert.equal(call.state, 'begun');
-    await call.complete();
+    await call.end('ok');
     assert.equal(call.state, 'settled');
     assert.deepEqual(
       records.map(({ outcome, outputTokens }) => [outcome, outputTokens]),
@@ -69,7 +70,7 @@ describe('the steps of a call', () => {
       // An answer that comes all the same changes nothing.
       if (steps === 0) call.ask();
       if (steps < 2) call.begin(PROGRESS);
-      await call.complete();
+      await call.end('ok');
       assert.deepEqual([call.state, call.aborted], ['settled', true]);
     }
     assert.deepEqual(

@@ -155,7 +155,12 @@ const DEFAULTS: { readonly [Name in keyof GatewayOptions]-?: (config: Config, pr
       delays.push(delayMs);
       return () => {};
     };
-    resolved({ clock: { wallMs: () => 0, steadyMs: () => 0, setTimer } }).startBodyDeadline(() => {});
+    resolved({ clock: { wallMs: () => 0, steadyMs: () => 0, setTimer } }).bodyDeadlines.start({
+      dueAt: 0,
+      older: undefined,
+      newer: undefined,
+      ring: () => {},
+    });
     return told(delays[0] ?? 0);
   },
   defaultMaxOutputTokens: ({ defaultMaxOutputTokens }) => told(defaultMaxOutputTokens),

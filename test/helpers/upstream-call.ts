@@ -1,6 +1,6 @@
 import type { JsonObject } from '../../src/base/json.js';
 import type { UpstreamCall, UpstreamReply } from '../../src/upstreams/upstream.js';
-import { upstreamCall } from '../../src/upstreams/upstream-call.js';
+import { LazyCall } from '../../src/upstreams/upstream-call.js';
 import type { ModelOperation } from '../../src/wire/operations.js';
 
 /** What a test wants of a call besides its body. */
@@ -15,7 +15,7 @@ export interface CallWishes {
 /** One call as an upstream gets it. */
 export function callWith(body: JsonObject, wishes: CallWishes = {}): UpstreamCall {
   const { signal = new AbortController().signal, ...named } = wishes;
-  return upstreamCall({
+  return new LazyCall({
     operation: 'chat.completions',
     keyId: 'key_1',
     tier: 'basic',

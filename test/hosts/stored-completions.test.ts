@@ -3,7 +3,7 @@ import { demo, memoryObjects } from 'megallm-middleware';
 import { isJsonObject } from '../../src/base/json.js';
 import { specChecker } from '../conformance/description.js';
 import { recordedAnswers } from '../conformance/recordings.js';
-import { reply, streamEvents, streamReply, wholeChat } from '../helpers/chat-answers.js';
+import { reply, sse, streamEvents, streamReply, wholeChat } from '../helpers/chat-answers.js';
 import { SMALL_SECRET } from '../helpers/gateway-options.js';
 import { ask } from '../helpers/response-client.js';
 import { MESSAGES, MODEL, onBareHost, type Scene } from '../helpers/scene.js';
@@ -119,6 +119,80 @@ onBareHost(
     assert.deepEqual(withoutIds(streamed?.choices), withoutIds(made.choices));
     assert.deepEqual(streamed?.usage, made.usage);
     check('CreateChatCompletionResponse', streamed);
+  },
+);
+
+const WITHOUT_ID: Record<string, object> = { 'no id': {}, 'an id of null': { id: null }, 'an empty id': { id: '' } };
+
+for (const [what, given] of Object.entries(WITHOUT_ID)) {
+  const unnamed = (body: object): object => ({ ...body, id: undefined, ...given });
+  const renamedEvents = (text: string): string =>
+    text === 'data: [DONE]\n\n' ? text : sse(unnamed(JSON.parse(text.slice('data: '.length))));
+
+  onBareHost(
+    `a completion with ${what} is shown and kept with one of ours, whole and streamed`,
+    () => ({
+      script: (request) =>
+        request.json().stream === true
+          ? // Two events in one piece, as proxies join them.
+            streamReply([
+              streamEvents(['Hel', 'lo']).map(renamedEvents).slice(0, 2).join(''),
+              ...streamEvents(['Hel', 'lo']).map(renamedEvents).slice(2),
+            ])
+          : reply(unnamed(wholeChat('Hello'))),
+    }),
+    async ({ client, setup }) => {
+      const { completions } = client().chat;
+      const { id } = await completions.create(CALL);
+      assert.match(id, /^chatcmpl-\w{29}$/);
+      assert.equal((await completions.retrieve(id)).choices[0]?.message.content, 'Hello');
+
+      const ids = new Set<string>();
+      let text = '';
+      const stream = await completions.create({ ...CALL, stream: true, stream_options: { include_usage: true } });
+      for await (const chunk of stream) {
+        ids.add(chunk.id);
+        text += chunk.choices[0]?.delta.content ?? '';
+      }
+      const [streamedId = '', ...others] = ids;
+      assert.deepEqual(others, []);
+      assert.equal(text, 'Hello');
+      assert.match(streamedId, /^chatcmpl-\w{29}$/);
+      assert.notEqual(streamedId, id);
+      assert.equal((await completions.retrieve(streamedId)).choices[0]?.message.content, 'Hello');
+      const listed = await completions.list();
+      assert.deepEqual(
+        listed.data.map((one) => one.id),
+        [id, streamedId],
+      );
+      const { data } = await completions.messages.list(streamedId);
+      assert.deepEqual(
+        data.map((message) => message.id),
+        [`${streamedId}-0`],
+      );
+      assert.deepEqual(
+        setup.records.map(({ outputTokens }) => outputTokens),
+        [9, 9],
+      );
+    },
+  );
+}
+
+onBareHost(
+  'an empty id before the real one, as Azure sends with its filters, is not taken for it',
+  () => ({
+    script: () => {
+      const filters = { id: '', object: '', created: 0, model: '', choices: [], prompt_filter_results: [] };
+      return streamReply([sse(filters), ...streamEvents(['Hello'])]);
+    },
+  }),
+  async ({ client }) => {
+    const { completions } = client().chat;
+    const ids: string[] = [];
+    for await (const { id } of await completions.create({ ...CALL, stream: true })) ids.push(id);
+    const [, id = ''] = ids;
+    assert.deepEqual(new Set(ids.slice(1)), new Set(['chatcmpl-000000000000000000000000upstr']));
+    assert.equal((await completions.retrieve(id)).choices[0]?.message.content, 'Hello');
   },
 );
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 import { createCancellation } from '../../src/base/cancellation.js';
+import type { Timed } from '../../src/base/clock.js';
 import { GatewayError } from '../../src/base/errors.js';
 import type { GatewayRequest } from '../../src/http/exchange.js';
 import { readBody } from '../../src/http/read-body.js';
@@ -40,12 +41,14 @@ function reading(body: Body, headers: GatewayRequest['headers'] = {}) {
   let isTicking = false;
   const bounds = {
     maxBodyBytes: 10,
-    startBodyDeadline(run: () => void) {
-      isTicking = true;
-      ring = run;
-      return () => {
+    bodyDeadlines: {
+      start(one: Timed) {
+        isTicking = true;
+        ring = () => one.ring();
+      },
+      cancel() {
         isTicking = false;
-      };
+      },
     },
   };
   const request: GatewayRequest = { method: 'POST', url: '/', headers, signal, body, native: undefined };

@@ -175,6 +175,13 @@ describe('keyRegistry', () => {
       await assert.rejects(registry.create({}, { by }), /Expected `by`/);
       await assert.rejects(registry.update(id, {}, { by }), /Expected `by`/);
     }
+    const forgotten = JSON.parse('[null]');
+    for (const change of [forgotten[0], forgotten[1]]) {
+      await assert.rejects(registry.create({}, change), /Expected `by`/);
+      await assert.rejects(registry.update(id, {}, change), /Expected `by`/);
+      await assert.rejects(registry.revoke(id, change), /Expected `by`/);
+      await assert.rejects(registry.rotate(id, change), /Expected `by`/);
+    }
   });
 
   it('loses no change of many at once, on one record through two registries', async () => {

@@ -63,7 +63,7 @@ export async function limiterLeftovers(
   const steadyMs = (): number => systemClock.steadyMs() + LATER_MS;
   const wallMs = (): number => systemClock.wallMs() + LATER_MS;
   const store = await sqliteStore({ file, clock: { ...systemClock, steadyMs, wallMs } });
-  const limiting = { store: store.limiter, spent: () => 0, steadyMs, wallMs };
+  const limiting = { store: store.limiter, spent: () => 0, clock: { steadyMs, wallMs } };
   const found: string[] = [];
   for (const { key } of new Map(keys.map((made) => [made.key.owner, made])).values()) {
     const levels = levelsOf(key, { tiers: new Map([['wide', WIDE]]), globalLimits: NO_LIMITS });

@@ -40,7 +40,7 @@ function demandOn(
 }
 
 function limitingAt(store: LimiterStore, now: number, spent = 0) {
-  return { store, spent: () => spent, steadyMs: () => now, wallMs: () => WALL_MS, ttlMs: 60_000 };
+  return { store, spent: () => spent, clock: { steadyMs: () => now, wallMs: () => WALL_MS }, ttlMs: 60_000 };
 }
 
 function admit(store: LimiterStore, wanted: Demand, now: number) {

@@ -39,7 +39,13 @@ export function publicApi(folder: string): PublicApi {
       const symbol = actual(exported);
       const home = homes.get(symbol);
       if (home === undefined) homes.set(symbol, subpath);
-      text += `\n${home === undefined ? declarationsOf(symbol).map(printed).join('\n') : `${exported.name}: see ${home}`}\n`;
+      text += `\n${
+        home === undefined
+          ? declarationsOf(symbol)
+              .map((declaration) => printed(declaration, checker))
+              .join('\n')
+          : `${exported.name}: see ${home}`
+      }\n`;
     }
   }
 
@@ -104,7 +110,13 @@ function declarationsOf(symbol: ts.Symbol): readonly ts.Declaration[] {
   return symbol.declarations ?? [];
 }
 
-function printed(declaration: ts.Declaration): string {
+function printed(declaration: ts.Declaration, checker: ts.TypeChecker): string {
+  if (ts.isTypeAliasDeclaration(declaration) && ts.isIndexedAccessTypeNode(declaration.type)) {
+    // `(typeof LIST)[number]` would hide the names.
+    const flags = ts.TypeFormatFlags.InTypeAlias | ts.TypeFormatFlags.NoTruncation;
+    const type = checker.typeToString(checker.getTypeAtLocation(declaration.type), undefined, flags);
+    return `export type ${declaration.name.text} = ${type};`;
+  }
   // A variable's declaration is the inside of its statement.
   const node = ts.isVariableDeclaration(declaration) ? declaration.parent.parent : declaration;
   return printer.printNode(ts.EmitHint.Unspecified, node, node.getSourceFile());

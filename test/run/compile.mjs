@@ -37,11 +37,16 @@ export function compiled(source) {
 
 /** Makes imports of `megallm-middleware` lead to the compiled sources, as the condition `@megallm/source` leads to the others. */
 function packageJson() {
-  const { name, type, exports } = JSON.parse(readFileSync('package.json', 'utf8'));
+  const { name, version, type, exports } = JSON.parse(readFileSync('package.json', 'utf8'));
   const sources = Object.entries(exports).flatMap(([path, { '@megallm/source': source }]) =>
     source === undefined ? [] : [[path, source.replace(/\.ts$/, '.js')]],
   );
-  return JSON.stringify({ name, type, exports: Object.fromEntries(sources) });
+  return JSON.stringify({
+    name,
+    version,
+    type,
+    exports: { ...Object.fromEntries(sources), './package.json': './package.json' },
+  });
 }
 
 function sourcesIn(folder) {

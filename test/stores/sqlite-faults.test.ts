@@ -110,18 +110,39 @@ describe('a file that is not to be used', () => {
 });
 
 describe('the driver', () => {
-  it('says how to get it where there is none', () => {
-    const without = `
+  /** What is printed where Node has no SQLite, and the package's name is resolved by `resolved`. */
+  function withPackage(resolved: string): string {
+    const open = `
       import { register } from 'node:module';
-      const refuse = 'export const resolve = (name, context, next) => {'
-        + ' if (name === "@photostructure/sqlite") throw new Error("not found"); return next(name, context); }';
-      register('data:text/javascript,' + encodeURIComponent(refuse));
+      const resolve = 'export const resolve = (name, context, next) =>'
+        + ' name === "@photostructure/sqlite" ? ${resolved} : next(name, context)';
+      register('data:text/javascript,' + encodeURIComponent(resolve));
       process.getBuiltinModule = () => undefined;
       const { sqliteStore } = await import('megallm-middleware/sqlite');
       await sqliteStore({ file: '/nowhere/at/all' });
     `;
-    const child = spawnSync(process.execPath, ['--input-type=module', '-e', without], { cwd: COMPILED });
-    assert.match(String(child.stderr), /needs a package: npm install @photostructure\/sqlite/);
+    return String(spawnSync(process.execPath, ['--input-type=module', '-e', open], { cwd: COMPILED }).stderr);
+  }
+
+  it('says how to get it where there is none', () => {
+    const printed = withPackage('next(name, { ...context, parentURL: "file:///nowhere/at.js" })');
+    assert.match(printed, /needs a package: npm install @photostructure\/sqlite/);
+  });
+
+  it('says why it cannot be loaded where there is one', () => {
+    for (const [source, cause] of [
+      ['throw new Error(`No build for this machine`)', 'No build for this machine'],
+      [
+        'throw Object.assign(new Error(`Cannot find module a.node`), { code: `MODULE_NOT_FOUND` })',
+        'Cannot find module',
+      ],
+    ] as const) {
+      const url = `data:text/javascript,${source}`;
+      const printed = withPackage(`{ url: "${url}", shortCircuit: true }`.replaceAll('`', '%22'));
+      assert.match(printed, /Error: Cannot load @photostructure\/sqlite, which bundlers must leave external: /);
+      assert.ok(printed.includes(`external: ${cause}`), printed);
+      assert.doesNotMatch(printed, /npm install/);
+    }
   });
 
   it('is loaded without a word', async () => {

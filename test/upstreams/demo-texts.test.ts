@@ -30,7 +30,7 @@ describe('legacy completions of the demo', () => {
 
   it('are what OpenAI describes', { skip: specIsMissing }, async () => {
     const check = specChecker();
-    for (const rest of [{}, { n: 2, logprobs: 2 }, { prompt: [[1, 2]], echo: true }, { prompt: '' }])
+    for (const rest of [{}, { n: 2, logprobs: 2 }, { prompt: [[1, 2]] }, { prompt: '' }])
       check('CreateCompletionResponse', await complete(rest));
   });
 
@@ -44,8 +44,8 @@ describe('legacy completions of the demo', () => {
     assert.equal(choicesOf(await complete({ stop: ' built' }))[0]?.text, ' This is the');
   });
 
-  it('have choices for every prompt, and count those that were not shown', async () => {
-    const body = await complete({ prompt: ['a', 'b'], n: 2, best_of: 3 });
+  it('have choices for every prompt', async () => {
+    const body = await complete({ prompt: ['a', 'b'], n: 2 });
     const choices = choicesOf(body);
     assert.deepEqual(
       choices.map(({ index }) => index),
@@ -54,32 +54,23 @@ describe('legacy completions of the demo', () => {
     assert.ok(isJsonObject(body.usage));
     const { prompt_tokens, completion_tokens, total_tokens } = body.usage;
     assert.equal(prompt_tokens, 2);
-    assert.ok(Number(completion_tokens) > 100);
+    assert.ok(Number(completion_tokens) > 80);
     assert.equal(total_tokens, Number(prompt_tokens) + Number(completion_tokens));
   });
 
-  it('echo prompts, and bear log probabilities that make up the text', async () => {
-    const [choice] = choicesOf(await complete({ prompt: 'Grüße, ', echo: true, logprobs: 3 }));
-    assert.ok(choice?.text.startsWith('Grüße, '));
+  it('bear log probabilities that make up the text', async () => {
+    const [choice] = choicesOf(await complete({ prompt: 'Grüße, ', logprobs: 3 }));
     const { tokens = [], token_logprobs, top_logprobs, text_offset } = choice?.logprobs ?? {};
     assert.equal(tokens.join(''), choice?.text);
     for (const [place, token] of tokens.entries()) {
-      assert.equal(text_offset?.[place], tokens.slice(0, place).join('').length);
+      assert.equal(text_offset?.[place], 7 + tokens.slice(0, place).join('').length);
       assert.equal(top_logprobs?.[place]?.[token], token_logprobs?.[place]);
       assert.equal(Object.keys(top_logprobs?.[place] ?? {}).length, 3);
     }
-    const [later] = choicesOf(await complete({ prompt: 'abc', logprobs: 0 }));
-    assert.equal(later?.logprobs?.text_offset[0], 3);
   });
 
   it('join from a stream to the whole answer', async () => {
-    for (const rest of [
-      {},
-      { prompt: ['a', 'b'], n: 2 },
-      { echo: true, logprobs: 2 },
-      { max_tokens: 3 },
-      { max_tokens: 0 },
-    ]) {
+    for (const rest of [{}, { prompt: ['a', 'b'], n: 2 }, { logprobs: 2 }, { max_tokens: 3 }, { max_tokens: 0 }]) {
       const answer = await complete(rest);
       const chunks = await streamed(ask({ ...rest, stream_options: { include_usage: true } }), 'completions');
       const said = chunks.flatMap(choicesOf);
@@ -100,8 +91,7 @@ describe('legacy completions of the demo', () => {
     await refuses(complete({ model: 'gpt-4o' }), /cannot be used for completions/, { param: 'model' });
     await refuses(complete({ model: 'nope' }), /does not exist/, { status: 404 });
     await refuses(complete({ prompt: 'word '.repeat(5_000) }), /maximum context length is 4096/);
-    const long = { model: 'davinci-002', prompt: 'word '.repeat(8_000), echo: true, n: 20 };
-    await refuses(complete(long), /too long to be echoed/, { param: 'echo' });
+    await refuses(complete({ echo: true }), /echoes no prompts/, { param: 'echo' });
     await refuses(complete({ prompt: Array(100).fill('a'), n: 100 }), /at most 2048 choices/);
     await growsWithItsInput((size) => complete({ prompt: Array(size).fill('a'), logprobs: 5 }), 8);
   });
@@ -154,9 +144,9 @@ describe('embeddings of the demo', () => {
     const [other] = await vectorsOf('The cat sat on the mat in the kitchen', { model: 'text-embedding-ada-002' });
     assert.ok(Math.abs(dot(cat, other)) < 0.3);
     const [one, near, far] = await vectorsOf([
-      [1, 2, 3, 4],
-      [1, 2, 3, 5],
-      [70, 80, 90, 95],
+      [101, 102, 103, 104],
+      [101, 102, 103, 105],
+      [770, 780, 790, 795],
     ]);
     assert.ok(dot(one, near) > dot(one, far));
   });

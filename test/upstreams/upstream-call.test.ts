@@ -5,7 +5,7 @@ import { createGateway, http, queued, type Upstream, type UpstreamReply, withBod
 import { createCancellation } from '../../src/base/cancellation.js';
 import { isStepwise } from '../../src/base/steps.js';
 import type { UpstreamCall } from '../../src/upstreams/upstream.js';
-import { cancellationOf, upstreamCall } from '../../src/upstreams/upstream-call.js';
+import { cancellationOf, LazyCall } from '../../src/upstreams/upstream-call.js';
 import { streamEvents, wholeChat } from '../helpers/chat-answers.js';
 import { SECRET, testSetup } from '../helpers/gateway-options.js';
 import { type Arrival, httpUpstream } from '../helpers/http-upstream.js';
@@ -35,7 +35,7 @@ function countedCancellation() {
 
 function lazyCall(bytes = JSON.stringify(BODY)) {
   const counted = countedCancellation();
-  const call = upstreamCall({
+  const call = new LazyCall({
     operation: 'chat.completions',
     keyId: 'key_1',
     tier: 'basic',

@@ -11,7 +11,7 @@ const PLAIN: WatchOptions = {
   awaitsUsage: false,
   showModel: undefined,
   n: 1,
-  gives: 'text',
+  takes: 'text',
   maxEventBytes: 1_000_000,
 };
 
@@ -120,7 +120,7 @@ describe('watchChatStream', () => {
     const bytes = framed(GOOD);
     const whole = watch(bytes, [], { showModel: 'mine' }).stream;
     for (let cut = 0; cut <= bytes.length; cut += 7) {
-      const stream = new ChatStream({ ...PLAIN, gives: 'objects', showModel: 'mine' });
+      const stream = new ChatStream({ ...PLAIN, takes: 'objects', showModel: 'mine' });
       const given: object[] = [];
       for (const piece of [bytes.subarray(0, cut), bytes.subarray(cut)]) {
         const shown = stream.watchPiece(piece) ?? [];
@@ -139,8 +139,8 @@ describe('watchChatStream', () => {
     }
     const [first] = GOOD;
     assert.ok(first !== undefined);
-    for (const gives of ['chunks', 'objects'] as const)
-      assert.deepEqual(new ChatStream({ ...PLAIN, gives }).watchPiece(JSON.parse(JSON.stringify(first))), [first]);
+    for (const takes of ['chunks', 'objects'] as const)
+      assert.deepEqual(new ChatStream({ ...PLAIN, takes }).watchPiece(JSON.parse(JSON.stringify(first))), [first]);
   });
 
   it('never shows half an event', () => {

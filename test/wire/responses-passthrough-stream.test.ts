@@ -2,20 +2,20 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { JsonObject } from '../../src/base/json.js';
-import { failureEvents } from '../../src/wire/responses/errors.js';
+import { failureEvents } from '../../src/wire/responses/events.js';
 import { inProgressResponse, responseHead } from '../../src/wire/responses/object.js';
-import { ResponsesStream, type ResponsesStreamOptions } from '../../src/wire/responses/passed-stream.js';
+import { PassedStream, type PassedStreamOptions } from '../../src/wire/responses/passed-stream.js';
 import { readResponsesRequest } from '../../src/wire/responses/request.js';
-import { ResponseEncoder } from '../../src/wire/responses/stream.js';
+import { TranslatedStream } from '../../src/wire/responses/translated-stream.js';
 import { readEvents } from './read-events.js';
 
 const HEAD = responseHead('req_1', readResponsesRequest({ model: 'up-1', input: 'Hi' }), 0);
 const USAGE = { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7, prompt_tokens_details: { cached_tokens: 1 } };
-const PLAIN: ResponsesStreamOptions = { showModel: undefined, maxEventBytes: 100_000 };
+const PLAIN: PassedStreamOptions = { showModel: undefined, maxEventBytes: 100_000 };
 const TEXT = 'Grüße, "response" 🎉\n\ndata: {';
 
 function good(): string {
-  const encoder = new ResponseEncoder(HEAD);
+  const encoder = new TranslatedStream(HEAD);
   const delta = { content: TEXT };
   const written =
     encoder.encodeStart() + encoder.encodeChunk({ choices: [{ index: 0, delta, finish_reason: 'stop' }] });
@@ -29,9 +29,9 @@ const error = (fields: object, name = 'error'): string =>
 const began = (): string => GOOD.slice(0, GOOD.indexOf('event: response.output_item.added'));
 
 /** Feeds the bytes cut at the given places; gives what came out, joined. */
-function watch(text: string | Buffer, cuts: readonly number[] = [], options: Partial<ResponsesStreamOptions> = {}) {
+function watch(text: string | Buffer, cuts: readonly number[] = [], options: Partial<PassedStreamOptions> = {}) {
   const bytes = Buffer.from(text);
-  const stream = new ResponsesStream({ ...PLAIN, ...options });
+  const stream = new PassedStream({ ...PLAIN, ...options });
   const places = [0, ...cuts.map((cut) => cut % bytes.length).sort((a, b) => a - b), bytes.length];
   const shown = places.slice(1).flatMap((end, at) => stream.watchPiece(bytes.subarray(places[at], end)) ?? []);
   const last = stream.watchEnd();
@@ -41,7 +41,7 @@ function watch(text: string | Buffer, cuts: readonly number[] = [], options: Par
   };
 }
 
-describe('watchResponsesStream', () => {
+describe('PassedStream', () => {
   it('passes the bytes on as they came, however they are cut and whatever ends the lines', () => {
     fc.assert(
       fc.property(fc.array(fc.nat()), fc.constantFrom('\n', '\r\n', '\r'), (cuts, ending) => {
@@ -77,7 +77,7 @@ describe('watchResponsesStream', () => {
   });
 
   it('knows the response as soon as it was created', () => {
-    const stream = new ResponsesStream(PLAIN);
+    const stream = new PassedStream(PLAIN);
     const [created = ''] = GOOD.split(/(?<=\n\n)/);
     assert.equal(stream.watchPiece(Buffer.from(created.slice(0, -1))), undefined);
     assert.deepEqual([stream.begun, stream.responseId], [false, undefined]);
@@ -149,7 +149,7 @@ describe('watchResponsesStream', () => {
   }
 
   it('is malformed where an event has no end', () => {
-    const stream = new ResponsesStream({ ...PLAIN, maxEventBytes: 100 });
+    const stream = new PassedStream({ ...PLAIN, maxEventBytes: 100 });
     for (let at = 0; at < 11; at += 1) assert.equal(stream.watchPiece(Buffer.from('data: 1234')), undefined);
     assert.deepEqual(stream.failure, { kind: 'malformed' });
     const whole = watch(GOOD, [], { maxEventBytes: 100 });
@@ -172,7 +172,7 @@ describe('watchResponsesStream', () => {
   });
 
   it('takes events as objects', () => {
-    const stream = new ResponsesStream({ ...PLAIN, showModel: 'mine' });
+    const stream = new PassedStream({ ...PLAIN, showModel: 'mine' });
     const events: readonly JsonObject[] = readEvents(GOOD).map(({ data }) => data);
     const shown = events.map((event) => String(stream.watchPiece(event))).join('');
     const plain = good().replaceAll('"temperature":1.0, ', '"temperature":1,');
@@ -182,7 +182,7 @@ describe('watchResponsesStream', () => {
       [true, 2, 'response.completed'],
     );
     assert.deepEqual([stream.deliveredTokens(), stream.responseId], [Math.ceil(Buffer.byteLength(TEXT) / 3), HEAD.id]);
-    const other = new ResponsesStream(PLAIN);
+    const other = new PassedStream(PLAIN);
     assert.equal(other.watchPiece({ type: 'error', message: 'no', sequence_number: 0 }), undefined);
     assert.deepEqual(other.failure, { kind: 'reported', error: { message: 'no' } });
   });

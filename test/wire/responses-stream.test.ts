@@ -7,7 +7,7 @@ import OpenAI from 'openai';
 import type { Json, JsonObject } from '../../src/base/json.js';
 import { chatCompletion, chatHead } from '../../src/wire/chat/answer.js';
 import { collectChunks } from '../../src/wire/chat/collect-chunks.js';
-import type { EndedResponse, ResponseFailure } from '../../src/wire/responses/errors.js';
+import type { EndedResponse, ResponseFailure } from '../../src/wire/responses/events.js';
 import {
   completedResponse,
   inProgressResponse,
@@ -15,7 +15,7 @@ import {
   responseHead,
 } from '../../src/wire/responses/object.js';
 import { readResponsesRequest } from '../../src/wire/responses/request.js';
-import { ResponseEncoder } from '../../src/wire/responses/stream.js';
+import { TranslatedStream } from '../../src/wire/responses/translated-stream.js';
 import { specChecker, specIsMissing } from '../conformance/description.js';
 import { recordedAnswers, recordingsAreMissing } from '../conformance/recordings.js';
 import { runs } from '../helpers/depth.js';
@@ -59,7 +59,7 @@ interface Streamed extends EndedResponse {
 }
 
 function stream(chunks: readonly JsonObject[], head = HEAD): Streamed {
-  const encoder = new ResponseEncoder(head);
+  const encoder = new TranslatedStream(head);
   const written = encoder.encodeStart() + chunks.map((piece) => encoder.encodeChunk(piece)).join('');
   const { text, response } = encoder.encodeEnd(undefined, NOW + 2_000);
   return { text: written + text, response, events: readEvents(written + text) };
@@ -237,7 +237,7 @@ describe('completedResponse', () => {
   });
 });
 
-describe('responsesEvents', () => {
+describe('TranslatedStream', () => {
   it('writes a text as OpenAI does', () => {
     const streamed = stream(TEXT);
     assert.deepEqual(namesOf(streamed), [
@@ -342,7 +342,7 @@ describe('responsesEvents', () => {
   }
 
   it('begins queued in the background', () => {
-    const encoder = new ResponseEncoder(headOf({ background: true }));
+    const encoder = new TranslatedStream(headOf({ background: true }));
     const events = readEvents(encoder.encodeStart());
     assert.deepEqual(
       events.map(({ name, data }) => [name, Object(data.response).status, data.sequence_number]),
@@ -355,7 +355,7 @@ describe('responsesEvents', () => {
   });
 
   it('takes the usage it is given over that of the chunks', () => {
-    const encoder = new ResponseEncoder(HEAD);
+    const encoder = new TranslatedStream(HEAD);
     encoder.encodeStart();
     for (const piece of TEXT) encoder.encodeChunk(piece);
     const { response } = encoder.encodeEnd({ prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 }, NOW);
@@ -372,7 +372,7 @@ describe('responsesEvents', () => {
 
   it('fails with the error in both shapes, and keeps what was said', { skip: specIsMissing }, () => {
     const check = specChecker();
-    const encoder = new ResponseEncoder(HEAD);
+    const encoder = new TranslatedStream(HEAD);
     const before = encoder.encodeStart() + encoder.encodeChunk(chunk({ content: 'Hel' }));
     const { text, response } = encoder.encodeFailure(FAILURE);
     const events = readEvents(before + text);
@@ -397,13 +397,13 @@ describe('responsesEvents', () => {
   ];
   for (const [failure, code] of codes) {
     it(`fails with a code that responses have: ${JSON.stringify(failure)}`, () => {
-      const { response } = new ResponseEncoder(HEAD).encodeFailure({ ...FAILURE, ...failure });
+      const { response } = new TranslatedStream(HEAD).encodeFailure({ ...FAILURE, ...failure });
       assert.equal(Object(response.error).code, code);
     });
   }
 
   it("fails in OpenAI's own client with the message", async () => {
-    const encoder = new ResponseEncoder(HEAD);
+    const encoder = new TranslatedStream(HEAD);
     const text =
       encoder.encodeStart() + encoder.encodeChunk(chunk({ content: 'Hel' })) + encoder.encodeFailure(FAILURE).text;
     await assert.rejects(readByClient(text), /It broke\./);

@@ -4,7 +4,7 @@ import type { BatchMeter } from '../../call/state.js';
 import type { Config } from '../../config/config.js';
 import { findUnrouted } from '../../config/models.js';
 import { type ApiKey, ownerOf } from '../../keys/key-store.js';
-import { checkReferences, findOwned, put } from '../../stores/ownership.js';
+import { checkReferences, findOwned, own } from '../../stores/ownership.js';
 import { PLAIN_NAME } from '../../wire/references.js';
 import { invalidRequest, modelNotAllowed, previousResponseNotFound } from '../../wire/request-errors.js';
 import { readUsage, type TokenUsage } from '../../wire/usage.js';
@@ -25,7 +25,7 @@ export function batchMeter(config: Config): BatchMeter {
     try {
       const found = await findOwned(config, { owner, kind: 'batch', id });
       if (found === undefined || found.body.counted === true) return false;
-      await put(config, { owner, kind: 'batch', id }, { counted: true });
+      await own(config, { owner, kind: 'batch', id }, { counted: true });
       return true;
     } finally {
       counting.delete(name);

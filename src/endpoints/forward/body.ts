@@ -91,7 +91,7 @@ export interface WatchedForm {
 }
 
 /** An onlooker of a form, for its key. */
-export interface Watcher {
+export interface FormWatcher {
   readonly config: Config;
   readonly key: ApiKey;
   /** Named to a key without access to it. */
@@ -102,7 +102,7 @@ export interface Watcher {
 }
 
 /** The same form, broken off where it names a model that the key may not call, or that other rules apply to. */
-export function watchedForm({ boundary, pieces }: FormBody, watcher: Watcher): WatchedForm {
+export function watchedForm({ boundary, pieces }: FormBody, watcher: FormWatcher): WatchedForm {
   const watched = { pieces: watch(), refusal: undefined as unknown };
 
   async function* watch(): AsyncGenerator<Uint8Array> {
@@ -119,7 +119,7 @@ export function watchedForm({ boundary, pieces }: FormBody, watcher: Watcher): W
 async function* checkedPieces(
   pieces: AsyncIterable<Uint8Array>,
   boundary: string,
-  { config, key, operation, formModel, onModel }: Watcher,
+  { config, key, operation, formModel, onModel }: FormWatcher,
 ): AsyncGenerator<Uint8Array> {
   const models = multipartModels(boundary);
   let isNamed = false;

@@ -1,8 +1,11 @@
 import { abortable } from '../../base/cancellation.js';
 import { shuttingDown } from '../../base/errors.js';
-import { Call, NOTHING_READ } from '../../call/call.js';
-import { checkRoom } from '../../call/open.js';
+import { checkRoom } from '../../call/admit.js';
+import { Call } from '../../call/call.js';
+import { failCall } from '../../call/failure.js';
+import { answerHeaders } from '../../call/headers.js';
 import type { Exchange } from '../../call/state.js';
+import { NOTHING_READ } from '../../call/terms.js';
 import type { GatewayRequest, GatewayResponse } from '../../http/exchange.js';
 import { respondForwarded } from '../../http/respond.js';
 import { checkOwned, checkReferences } from '../../stores/ownership.js';
@@ -22,13 +25,16 @@ import { forwardedStream } from './stream.js';
  */
 const PASSED_HEADERS = ['accept', 'openai-beta'];
 
+/** Endpoint of a call whose request and answer no endpoint reads: any would do. */
+const UNREAD = MODEL_ENDPOINTS.responses;
+
 /**
  * One request that an upstream answers itself: passed on as it comes, and its answer likewise.
  * @param modelName of the model whose upstream is meant, where neither path nor body tells.
  */
 export async function forward(exchange: Exchange, rule: ForwardRule, modelName?: string): Promise<GatewayResponse> {
   const { request, phases, state, id } = exchange;
-  const call = new Call(exchange, MODEL_ENDPOINTS.responses, rule.operation);
+  const call = new Call(exchange, UNREAD, rule.operation);
   const { owner } = call.plan;
   const { operation } = rule;
   let form: WatchedForm | undefined;
@@ -41,7 +47,7 @@ export async function forward(exchange: Exchange, rule: ForwardRule, modelName?:
     // The body may have taken its time: once `close()` has resolved, nothing may begin.
     if (state.closed !== undefined) throw shuttingDown();
     const plan = planForward(exchange, { rule, body, modelName });
-    phases.mark('parse');
+    phases?.mark('parse');
 
     const asks = { ...NOTHING_READ.asks, model: plan.modelName, maxOutputTokens: plan.maxOutputTokens };
     call.take({ ...NOTHING_READ, asks, inputTokens: plan.inputTokens });
@@ -58,15 +64,17 @@ export async function forward(exchange: Exchange, rule: ForwardRule, modelName?:
     const path = list?.path ?? exchange.path;
     const pieces = piecesOf(body, plan, form);
     const reply = await askUpstream(call, { operation, method: request.method, path, headers, body: pieces });
-    phases.mark('upstream');
+    phases?.mark('upstream');
 
-    if (rule.answer === 'bytes') return respondForwarded(reply, forwardedStream(call, reply), call.headers());
+    if (rule.answer === 'bytes') return respondForwarded(reply, forwardedStream(call, reply), answerHeaders(call));
     const shown = await shownObject(call, { reply, rule, list, again: get });
     call.begin({ usage: shown.usage, deliveredTokens: uncounted });
     call.firstByte();
-    return respondForwarded(reply, shown.body, await call.complete());
+    const record = await call.end('ok');
+    phases?.mark('settle');
+    return respondForwarded(reply, shown.body, answerHeaders(call, record));
   } catch (error) {
-    return call.fail(form?.refusal ?? error);
+    return failCall(call, form?.refusal ?? error);
   }
 }
 

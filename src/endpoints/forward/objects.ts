@@ -4,7 +4,7 @@ import { ANSWER_BOUNDS, parseDocument } from '../../base/json-document.js';
 import type { Call } from '../../call/call.js';
 import type { Exchange } from '../../call/state.js';
 import { pathOf, queryOf } from '../../http/url.js';
-import { disown, ownedIds, put } from '../../stores/ownership.js';
+import { disown, own, ownedIds } from '../../stores/ownership.js';
 import type { ForwardReply } from '../../upstreams/upstream.js';
 import { DEFAULT_LIMIT, MAX_LIMIT, pageBody, pagesBackwards } from '../../wire/list-page.js';
 import type { TokenUsage } from '../../wire/usage.js';
@@ -47,7 +47,7 @@ export async function shownObject(
   }
   // Only a new one: an answer that comes after somebody deleted the object must not bring it back.
   const isNew = makes !== undefined && owned === undefined;
-  if (isNew && typeof body.id === 'string') await put(config, { owner, kind: makes, id: body.id });
+  if (isNew && typeof body.id === 'string') await own(config, { owner, kind: makes, id: body.id });
   return { body: bytes, usage: await takeTold(call, rule, [body]) };
 }
 
@@ -58,7 +58,7 @@ async function takeTold(
   told: readonly JsonObject[],
 ): Promise<TokenUsage | undefined> {
   const { config, batches } = exchange.state;
-  for (const id of told.flatMap(filesMadeIn)) await put(config, { owner: plan.owner, kind: 'file', id });
+  for (const id of told.flatMap(filesMadeIn)) await own(config, { owner: plan.owner, kind: 'file', id });
   return operation === 'batches' ? batches.uncounted(plan.owner, told) : undefined;
 }
 
@@ -98,8 +98,8 @@ export interface OwnList {
 const MAX_PAGES = 50;
 
 /**
- * The list to ask for: more at once, as others' objects will be left out. A cursor that is not the caller's is none, so that
- * nobody learns what there is; as is one that was deleted since, which leaves those after it at the beginning.
+ * The list to ask for: more at once, as others' objects will be left out. A cursor that the caller does not own, or deleted, is
+ * dropped: the list begins anew.
  * @throws {GatewayError} 503 when the store fails.
  */
 export async function ownListOf({ path, plan, state }: Exchange, { makes = 'file' }: ForwardRule): Promise<OwnList> {
@@ -131,21 +131,21 @@ async function ownPage(
   const isBackwards = pagesBackwards(query);
   const direction = isBackwards ? 'before' : 'after';
   const missing = new Set(ids);
-  let own: JsonObject[] = [];
+  let kept: JsonObject[] = [];
   let page = first;
   for (let pages = 1; ; pages += 1) {
     const items = itemsOf(page.data);
     const found = items.filter(({ id }) => typeof id === 'string' && missing.delete(id));
-    own = isBackwards ? [...found, ...own] : [...own, ...found];
+    kept = isBackwards ? [...found, ...kept] : [...kept, ...found];
     const cursor = items.at(isBackwards ? 0 : -1)?.id;
     const isLast = page.has_more !== true || missing.size === 0 || typeof cursor !== 'string';
     // A server that does not know cursors gives the same page again and again.
-    if (isLast || own.length > limit || pages === MAX_PAGES || cursor === query.get(direction)) break;
+    if (isLast || kept.length > limit || pages === MAX_PAGES || cursor === query.get(direction)) break;
     query.set(direction, cursor);
     page = await ask(`${pathOf(path)}?${query}`);
   }
-  const data = isBackwards ? own.slice(-limit) : own.slice(0, limit);
-  const hasMore = own.length > limit || (data.length > 0 && missing.size > 0 && page.has_more === true);
+  const data = isBackwards ? kept.slice(-limit) : kept.slice(0, limit);
+  const hasMore = kept.length > limit || (data.length > 0 && missing.size > 0 && page.has_more === true);
   return { ...page, ...pageBody(data, hasMore) };
 }
 

@@ -1,6 +1,6 @@
 import type { JsonObject } from '../../base/json.js';
-import type { CalledModel, ChosenTerms } from '../../call/call.js';
 import type { Exchange } from '../../call/state.js';
+import type { CalledModel, ChosenTerms } from '../../call/terms.js';
 import type { Config } from '../../config/config.js';
 import { findModel, mayCall } from '../../config/models.js';
 import { pathOf } from '../../http/url.js';
@@ -32,7 +32,7 @@ export interface ForwardPlan extends ChosenTerms {
 }
 
 /** A request that is to be passed on. */
-export interface ForwardRequest {
+export interface RequestToPlan {
   readonly rule: ForwardRule;
   readonly body: ForwardBody;
   /** Name of the model whose upstream is meant, where neither path nor body tells. */
@@ -46,7 +46,7 @@ type Target = Pick<ForwardPlan, 'upstream' | 'model' | 'modelName' | 'renamedBod
  * @throws {GatewayError} 403 or 404 for a model that the key may not call or that is not there; 403 for a batch of a key
  * whose money is limited: nobody knows beforehand what it costs.
  */
-export function planForward(exchange: Exchange, request: ForwardRequest): ForwardPlan {
+export function planForward(exchange: Exchange, request: RequestToPlan): ForwardPlan {
   const { rule, body } = request;
   const { config } = exchange.state;
   const { isBudgeted } = exchange.plan;
@@ -65,12 +65,12 @@ export function planForward(exchange: Exchange, request: ForwardRequest): Forwar
   const estimated = estimateForward({ path: below, body: json, byteLength, assumesMost: isBudgeted });
   const { outputTokens } = estimated;
   const inputTokens = isBudgeted ? Math.max(estimated.inputTokens, soundAtMost(json, config)) : estimated.inputTokens;
-  // No upstream can be told to use less than that. Money must not run out all the same; of tokens there may be a debt.
+  // No upstream takes a ceiling here. A budget must hold all of it beforehand; token limits may go into debt.
   if (!isBudgeted) {
     const reserved = { inputTokens: json === undefined ? 0 : inputTokens, usualOutputTokens: outputTokens };
     return { ...target, ...reserved, maxOutputTokens: undefined, asksModel: true };
   }
-  // A form names its model when it has been admitted: its price is held against the key then.
+  // A form's model is read only as the form passes, after admission: `checkPriced` compares its price then.
   const isForm = body.kind === 'form';
   const model = isForm ? dearest({ inputTokens, outputTokens }, exchange, target.model) : target.model;
   const reserved = { inputTokens, worstInputTokens: inputTokens, maxOutputTokens: outputTokens };
@@ -81,7 +81,7 @@ export function planForward(exchange: Exchange, request: ForwardRequest): Forwar
  * The upstream of the model that the body names, else the gateway's own. A body without a model is metered under the name of
  * its operation.
  */
-function targetOf(exchange: Exchange, { rule, body, modelName }: ForwardRequest): Target {
+function targetOf(exchange: Exchange, { rule, body, modelName }: RequestToPlan): Target {
   const { operation } = rule;
   const { caller, state } = exchange;
   if (modelName !== undefined) return targetNamed(modelName, body, exchange);

@@ -1,6 +1,6 @@
 import { errorBody, type GatewayError } from '../../base/errors.js';
 import { stepsOf } from '../../base/steps.js';
-import { type AnswerPiece, type AnswerView, textOf } from '../../call/answer-view.js';
+import { type AnswerPiece, type AnswerView, asWritten } from '../../call/answer-view.js';
 import type { Call } from '../../call/call.js';
 import type { AnswerStream } from '../../http/exchange.js';
 import type { AnswerChunk } from '../../upstreams/answer.js';
@@ -70,11 +70,11 @@ class ForwardedStream implements RelayedStream, AnswerView {
   }
 
   whole(body: AnswerChunk): AnswerPiece {
-    return textOf(body);
+    return asWritten(body);
   }
 
   piece(chunk: AnswerChunk): AnswerPiece {
-    return textOf(chunk);
+    return asWritten(chunk);
   }
 
   end(): AnswerPiece {

@@ -1,31 +1,53 @@
-import { isPending } from '../../base/awaitable.js';
+import { type Awaitable, isPending } from '../../base/awaitable.js';
 import type { Call } from '../../call/call.js';
+import { answerHeaders } from '../../call/headers.js';
 import type { GatewayResponse } from '../../http/exchange.js';
 import { respondJson, respondStream } from '../../http/respond.js';
+import type { WholeAnswer } from '../../upstreams/read-whole.js';
+import type { BegunAnswer } from '../../upstreams/send.js';
+import type { UsageRecord } from '../../usage/usage-store.js';
 import { followedResponse } from '../responses/poll.js';
 import { relay } from './relay.js';
 
-/** Asks the upstream of an admitted call, and answers as soon as its answer has begun, or is there in full. */
-export async function answerModel(call: Call): Promise<GatewayResponse> {
-  const { exchange, view } = call;
+/** Asks the upstream of an admitted call; resolves as soon as its answer has begun, or is there in full. */
+export function askUpstream(call: Call): Promise<BegunAnswer> {
   call.ask();
   call.onDrain(waitOn);
-  const answer = await exchange.state.send(call);
-  exchange.phases.mark('upstream');
-  if (answer.kind === 'stream') {
-    call.begin(answer.stream);
-    return respondStream(relay(call, answer), call.headers());
-  }
-  call.begin(answer);
-  call.firstByte();
-  const followed = call.isBackground ? followedResponse(call, answer) : undefined;
-  const completing = followed === undefined ? call.complete() : call.headers();
-  const headers = isPending(completing) ? await completing : completing;
-  const shown = view.whole(answer.body);
-  const body = isPending(shown) ? await shown : shown;
-  followed?.begin();
-  return respondJson(body, headers);
+  return call.exchange.state.send(call);
 }
 
 /** Until an answer has begun, to read it on is to wait for it. */
 function waitOn(): void {}
+
+/** Hands the upstream's answer to the client. */
+export function answerModel(call: Call, answer: BegunAnswer): Awaitable<GatewayResponse> {
+  call.exchange.phases?.mark('upstream');
+  if (answer.kind === 'stream') {
+    call.begin(answer.stream);
+    return respondStream(relay(call, answer), answerHeaders(call));
+  }
+  call.begin(answer);
+  call.firstByte();
+  return call.isBackground ? answerFollowed(call, answer) : answerWhole(call, answer, call.end('ok'));
+}
+
+/** Answers once the call is settled. @param ending the call's record; `undefined`: the call goes on. */
+function answerWhole(
+  call: Call,
+  answer: WholeAnswer,
+  ending: Awaitable<UsageRecord | undefined>,
+): Awaitable<GatewayResponse> {
+  if (isPending(ending)) return ending.then((record) => answerWhole(call, answer, record));
+  if (ending !== undefined) call.exchange.phases?.mark('settle');
+  const headers = answerHeaders(call, ending);
+  const shown = call.view.whole(answer.body);
+  return isPending(shown) ? shown.then((body) => respondJson(body, headers)) : respondJson(shown, headers);
+}
+
+/** Answers with a response that the upstream may only have begun to make: then its call ends later. */
+async function answerFollowed(call: Call, answer: WholeAnswer): Promise<GatewayResponse> {
+  const followed = followedResponse(call, answer);
+  const response = await answerWhole(call, answer, followed === undefined ? call.end('ok') : undefined);
+  followed?.begin();
+  return response;
+}

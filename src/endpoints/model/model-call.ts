@@ -1,14 +1,15 @@
 import { isPending } from '../../base/awaitable.js';
 import { shuttingDown } from '../../base/errors.js';
+import { checkRoom } from '../../call/admit.js';
 import { Call } from '../../call/call.js';
-import { checkRoom } from '../../call/open.js';
+import { failCall } from '../../call/failure.js';
 import type { Exchange } from '../../call/state.js';
 import type { GatewayResponse } from '../../http/exchange.js';
 import type { ModelEndpoint } from '../../wire/model-endpoint.js';
 import { answerInBackground } from '../responses/background.js';
-import { answerModel } from './answer.js';
-import { needsPreparing, prepare } from './prepare.js';
-import { readCall } from './read-call.js';
+import { answerModel, askUpstream } from './answer.js';
+import { prepare } from './prepare.js';
+import { needsPreparing, readCall } from './read-call.js';
 
 /** One call to a model, from its bytes to the end of its answer. */
 export async function callModel(exchange: Exchange, endpoint: ModelEndpoint): Promise<GatewayResponse> {
@@ -21,12 +22,14 @@ export async function callModel(exchange: Exchange, endpoint: ModelEndpoint): Pr
     if (needsPreparing(call)) await prepare(call);
     // The body may have taken its time: once `close()` has resolved, nothing may begin.
     if (exchange.state.closed !== undefined) throw shuttingDown();
-    exchange.phases.mark('parse');
+    exchange.phases?.mark('parse');
     if (call.isBackground) call.detach();
     const admitting = call.admit();
     if (isPending(admitting)) await admitting;
-    return await (call.isBackground ? answerInBackground(call) : answerModel(call));
+    if (call.isBackground) return await answerInBackground(call);
+    const response = answerModel(call, await askUpstream(call));
+    return isPending(response) ? await response : response;
   } catch (error) {
-    return call.fail(error);
+    return failCall(call, error);
   }
 }

@@ -16,12 +16,6 @@ import { passedResponse, translatedResponse } from '../responses/views.js';
 import { readObject } from './read-call.js';
 import { storedCompletion } from './stored-completions.js';
 
-/** Whether a call needs more than its bytes: an ordinary completion is made without waiting for anything. */
-export function needsPreparing({ endpoint, document, hasReferences, upstream }: Call): boolean {
-  if (endpoint.operation === 'responses' || document.members.has('store')) return true;
-  return upstream.forward !== undefined && hasReferences;
-}
-
 /**
  * Turns the request that was read into the one to be sent, and sets how its answer is shown.
  * @throws {GatewayError} 400 or 404 for objects that the call refers to and its owner does not have, 404 for an operation

@@ -1,6 +1,7 @@
 import type { JsonObject } from '../../base/json.js';
 import { type JsonDocument, type JsonOutline, writeDocument } from '../../base/json-document.js';
-import type { ReadCall } from '../../call/call.js';
+import type { Call } from '../../call/call.js';
+import type { ReadCall } from '../../call/terms.js';
 import { parseBody } from '../../http/read-body.js';
 import { imagesIn } from '../../wire/estimate.js';
 import type { ModelEndpoint } from '../../wire/model-endpoint.js';
@@ -19,6 +20,12 @@ export function readCall(endpoint: ModelEndpoint, bytes: Uint8Array): ReadCall {
   const { document, outline } = parseBody(bytes, isResponse ? 'decoded' : 'as-bytes');
   checkSpelling(document);
   return readDocument(endpoint, document, outline, isResponse || document.members.has('store'));
+}
+
+/** Whether a call needs more than its bytes: an ordinary completion is made without waiting for anything. */
+export function needsPreparing({ endpoint, document, hasReferences, upstream }: Call): boolean {
+  if (endpoint.operation === 'responses' || document.members.has('store')) return true;
+  return upstream.forward !== undefined && hasReferences;
 }
 
 /** Reads an object of our own that is to be sent. */
@@ -45,7 +52,8 @@ function readDocument(
 
 /** Servers in Go take names in any case, and the last of them: names that the gateway acts on have one spelling only. */
 function checkSpelling({ members }: JsonDocument): void {
-  for (const name of members.keys()) {
+  for (let member = members.first; member !== undefined; member = member.next) {
+    const { name } = member;
     if (PLAIN_NAME.test(name)) continue;
     if (ACTED_ON.has(name.toUpperCase().toLowerCase())) throw duplicateMember(name.slice(0, 64));
   }

@@ -1,10 +1,10 @@
 import { type Awaitable, isPending } from '../../base/awaitable.js';
-import type { GatewayError } from '../../base/errors.js';
+import { type GatewayError, toGatewayError } from '../../base/errors.js';
 import type { JsonObject } from '../../base/json.js';
 import { iterableOf } from '../../base/steps.js';
-import { type AnswerPiece, textOf } from '../../call/answer-view.js';
+import { type AnswerPiece, asWritten } from '../../call/answer-view.js';
 import type { Call, CallEnd } from '../../call/call.js';
-import { debugComment, debugReport } from '../../call/debug.js';
+import { debugComment, debugFacts, debugReport } from '../../call/debug.js';
 import { brokenStream, reportCause } from '../../call/failure.js';
 import type { AnswerStream } from '../../http/exchange.js';
 import { missingUsage, type StreamAnswer, streamError } from '../../upstreams/begin-stream.js';
@@ -34,6 +34,11 @@ class Relay implements AnswerStream {
   // Made once: the source is handed the same two with each chunk.
   private readonly onSource = (step: Uint8Array | JsonObject | undefined): void => this.takeStep(step);
   private readonly onBreak = (reason: unknown): void => this.breakOff(reason);
+  private readonly onUnshown = (reason: unknown): void => {
+    // The client left while it was made: the rest is being read already.
+    if (this.isDraining) this.onStep(undefined);
+    else this.finish(undefined, brokenStream(reason));
+  };
 
   constructor(call: Call, answer: StreamAnswer) {
     this.call = call;
@@ -91,11 +96,17 @@ class Relay implements AnswerStream {
     }
     const { stream } = this.answer;
     if (chunk === undefined || stream.done || stream.failure !== undefined) {
-      void this.finish(chunk, streamError(this.call, stream));
+      this.finish(chunk, streamError(this.call, stream));
       return;
     }
-    const shown = this.call.view.piece(chunk);
-    if (isPending(shown)) shown.then((piece) => this.show(piece));
+    let shown: Awaitable<AnswerPiece | undefined>;
+    try {
+      shown = this.call.view.piece(chunk);
+    } catch (error) {
+      this.onUnshown(error);
+      return;
+    }
+    if (isPending(shown)) shown.then((piece) => this.show(piece), this.onUnshown);
     else if (typeof chunk !== 'object' || chunk instanceof Uint8Array) this.show(shown);
     else this.showMade(shown);
   }
@@ -140,7 +151,7 @@ class Relay implements AnswerStream {
   }
 
   private drain(chunk: StreamChunk | undefined): void {
-    this.drainedBytes += chunk === undefined ? 0 : textOf(chunk).length;
+    this.drainedBytes += chunk === undefined ? 0 : asWritten(chunk).length;
     if (chunk === undefined || this.answer.isOver || this.drainedBytes > (this.call.drain?.maxBytes ?? 0))
       this.endDrain();
     else this.readOn();
@@ -155,7 +166,7 @@ class Relay implements AnswerStream {
   private breakOff(reason: unknown): void {
     this.isReading = false;
     if (this.isDraining) this.endDrain();
-    else void this.finish(undefined, this.answer.stream.finished ? undefined : brokenStream(reason));
+    else this.finish(undefined, this.answer.stream.finished ? undefined : brokenStream(reason));
   }
 
   /** The one end of the stream, and of its call. */
@@ -165,8 +176,19 @@ class Relay implements AnswerStream {
     return this.call.end(how);
   }
 
+  /** Ends the stream; where its end cannot be shown, it breaks off. */
+  private finish(last: StreamChunk | undefined, error: GatewayError | undefined): void {
+    this.giveEnd(last, error).catch((reason: unknown) => {
+      const { call } = this;
+      const failure = toGatewayError(reason);
+      call.abort(failure);
+      reportCause(failure, call.exchange.state.config.hooks, call);
+      this.onFailure(reason);
+    });
+  }
+
   /** Gives the last events. Usage is settled before the client has the end of its answer. */
-  private async finish(last: StreamChunk | undefined, error: GatewayError | undefined): Promise<void> {
+  private async giveEnd(last: StreamChunk | undefined, error: GatewayError | undefined): Promise<void> {
     const { call } = this;
     const isGone = call.client.aborted;
     if (!isGone) call.firstByte();
@@ -183,11 +205,11 @@ class Relay implements AnswerStream {
   private async goodEnd(last: StreamChunk | undefined, record: UsageRecord): Promise<AnswerPiece | undefined> {
     const { call } = this;
     const { exchange, view } = call;
-    exchange.phases.mark('stream');
+    exchange.phases?.mark('stream');
     const usage = missingUsage(call, this.answer.stream);
     const shown = await this.shownOf(last);
     const counted = usage === undefined ? undefined : await this.shownOf(usage);
-    const comment = exchange.showsDebug ? debugComment(call.facts(record), exchange.phases) : '';
+    const comment = exchange.showsDebug ? debugComment(debugFacts(call, record), exchange.phases) : '';
     return joined(shown, counted, await view.end(record, comment));
   }
 
@@ -197,7 +219,7 @@ class Relay implements AnswerStream {
     // The upstream may not know that it failed: anything it still does for this call is for nobody.
     call.abort(error);
     reportCause(error, exchange.state.config.hooks, call);
-    const debug = exchange.showsDebug ? debugReport(call.facts(record), exchange.phases) : undefined;
+    const debug = exchange.showsDebug ? debugReport(debugFacts(call, record), exchange.phases) : undefined;
     const shown = await this.shownOf(last);
     const end = await view.error(error, debug);
     if (end === undefined) this.onFailure(error);

@@ -1,12 +1,12 @@
 import { type Awaitable, guarded } from '../../base/awaitable.js';
 import type { GatewayError } from '../../base/errors.js';
 import { isJsonObject, type JsonObject, objectOf } from '../../base/json.js';
-import { type AnswerPiece, type AnswerView, AS_IT_IS, chunksIn, objectIn, textOf } from '../../call/answer-view.js';
+import { type AnswerPiece, type AnswerView, AS_IT_IS, asWritten, chunksIn, objectIn } from '../../call/answer-view.js';
 import type { Call } from '../../call/call.js';
 import type { Exchange } from '../../call/state.js';
 import { parseBody } from '../../http/read-body.js';
 import { queryOf } from '../../http/url.js';
-import { checkOwned, disown, type ObjectName, put, storeFailure } from '../../stores/ownership.js';
+import { checkOwned, disown, type ObjectName, own, storeFailure } from '../../stores/ownership.js';
 import type { AnswerChunk } from '../../upstreams/answer.js';
 import type { UsageRecord } from '../../usage/usage-store.js';
 import {
@@ -17,6 +17,7 @@ import {
   usageBody,
 } from '../../wire/chat/answer.js';
 import { collectChunks } from '../../wire/chat/collect-chunks.js';
+import { chatCompletionId } from '../../wire/ids.js';
 import { listPage, metadataFilter } from '../../wire/list-page.js';
 import { readMetadata } from '../../wire/members.js';
 import { missingParameter } from '../../wire/request-errors.js';
@@ -34,6 +35,8 @@ class StoredCompletion implements AnswerView {
   readonly takes = 'chunks';
   private readonly chunks: AnswerChunk[] = [];
   private sizeBytes = 0;
+  /** Whether the upstream gives its stream no id; `undefined`: it has said nothing yet. */
+  private lacksId: boolean | undefined = undefined;
 
   constructor(call: Call) {
     this.call = call;
@@ -41,12 +44,20 @@ class StoredCompletion implements AnswerView {
   }
 
   async whole(body: AnswerChunk): Promise<AnswerPiece> {
-    await this.keep(() => objectIn(body));
-    return textOf(body);
+    let shown = body;
+    await this.keep(() => {
+      const completion = objectIn(body);
+      if (hasId(completion)) return completion;
+      const named = this.withId(completion);
+      shown = named;
+      return named;
+    });
+    return asWritten(shown);
   }
 
-  piece(chunk: AnswerChunk): AnswerPiece {
-    const piece = textOf(chunk);
+  piece(given: AnswerChunk): AnswerPiece {
+    const chunk = this.named(given);
+    const piece = asWritten(chunk);
     this.sizeBytes += piece.length;
     // The upstream's buffer may be used again.
     if (this.sizeBytes <= this.call.maxResponseBytes)
@@ -63,6 +74,16 @@ class StoredCompletion implements AnswerView {
     return AS_IT_IS.error(error, debug);
   }
 
+  /** The chunks with an id, without which their reader could not ask for the completion. */
+  private named(chunk: AnswerChunk): AnswerChunk {
+    this.lacksId ??= lacksId(chunksIn(chunk));
+    return this.lacksId === true ? Array.from(chunksIn(chunk), (one) => this.withId(one)) : chunk;
+  }
+
+  private withId({ id: _, ...members }: JsonObject): JsonObject {
+    return { id: chatCompletionId(this.call.requestId), ...members };
+  }
+
   /** Keeps an answer that is there and paid for: an error here costs the client only its being kept. */
   private async keep(complete: () => Awaitable<JsonObject>): Promise<void> {
     const { exchange, requestId, keyId, plan } = this.call;
@@ -72,11 +93,11 @@ class StoredCompletion implements AnswerView {
       const request = objectOf(this.requestBytes);
       const id = String(completion.id);
       const stored = {
-        id: completion.id ?? requestId,
+        id,
         completion: toStored(request, completion, requestId),
         messages: storedMessages(request, id),
       };
-      await put(config, { owner: plan.owner, kind: KIND, id: String(stored.id) }, stored);
+      await own(config, { owner: plan.owner, kind: KIND, id }, stored);
     } catch (error) {
       config.hooks.onError(error, { requestId, keyId });
     }
@@ -95,6 +116,18 @@ class StoredCompletion implements AnswerView {
     const usage = isKnown ? usageBody({ ...record, inputTokens, outputTokens }) : undefined;
     return chatCompletion({ ...answer, usage: answer.usage ?? usage });
   }
+}
+
+const hasId = ({ id }: JsonObject): boolean => typeof id === 'string' && id !== '';
+
+/** Whether chunks of an answer say that it has no id; `undefined`: they are none of its choices'. */
+function lacksId(chunks: Iterable<JsonObject>): boolean | undefined {
+  for (const chunk of chunks) {
+    if (hasId(chunk)) return false;
+    // Azure's first chunk tells of its filters, before there is an id.
+    if (Array.isArray(chunk.choices) && chunk.choices.length > 0) return true;
+  }
+  return undefined;
 }
 
 /** `GET /chat/completions`: newest last, as OpenAI does. */
@@ -123,7 +156,7 @@ export async function updateCompletion(exchange: Exchange): Promise<JsonObject> 
   const metadata = readMetadata(body.metadata);
   const found = await findCompletion(exchange);
   const completion = { ...(isJsonObject(found.completion) ? found.completion : {}), metadata };
-  await put(exchange.state.config, nameIn(exchange), { ...found, completion });
+  await own(exchange.state.config, nameIn(exchange), { ...found, completion });
   return completion;
 }
 

@@ -50,7 +50,7 @@ export interface UsageTotals {
   readonly byHour: ReadonlyMap<number, UsageSums>;
 }
 
-/** `GET /v1/usage`: what an owner has used, in the service's field names (service.md §14). Costs in US dollars, of the calls whose cost is known. */
+/** `GET /v1/usage`: an owner's usage, in MegaLLM's field names. Costs are in US dollars, of the calls whose cost is known. */
 export function usageReport({ all, byModel, byHour }: UsageTotals): JsonObject {
   const ofModels = (figure: (sums: UsageSums) => number | null): JsonObject =>
     Object.fromEntries([...byModel].map(([model, sums]) => [model, figure(sums)]));

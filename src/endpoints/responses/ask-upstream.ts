@@ -1,8 +1,11 @@
 import { upstreamBadResponse } from '../../base/errors.js';
-import { objectIn, textOf } from '../../call/answer-view.js';
-import { Call, NOTHING_READ } from '../../call/call.js';
-import { checkRoom } from '../../call/open.js';
+import { checkRoom } from '../../call/admit.js';
+import { asWritten, objectIn } from '../../call/answer-view.js';
+import { Call } from '../../call/call.js';
+import { failCall } from '../../call/failure.js';
+import { answerHeaders } from '../../call/headers.js';
 import type { Exchange } from '../../call/state.js';
+import { NOTHING_READ } from '../../call/terms.js';
 import { findModel } from '../../config/models.js';
 import type { GatewayResponse } from '../../http/exchange.js';
 import { respondJson, respondStream } from '../../http/respond.js';
@@ -54,10 +57,10 @@ export async function askAboutResponse(
       body: undefined,
     } as const;
     const { headers, body } = await passOn(call, passed);
-    phases.mark('upstream');
+    phases?.mark('upstream');
     return await answerOf(call, action, { kind: 'bytes', contentType: headers['content-type'] ?? '', body });
   } catch (error) {
-    return call.fail(error);
+    return failCall(call, error);
   }
 }
 
@@ -70,11 +73,13 @@ async function answerOf(
     const answer = await beginStream(call, reply, false);
     call.view = passedResponse(call, { model: call.asks.model, store: false, background: false, stream: true });
     call.begin(answer.stream);
-    return respondStream(relay(call, answer), call.headers());
+    return respondStream(relay(call, answer), answerHeaders(call));
   }
   const body = await bodyOf(call, action, reply);
   call.firstByte();
-  return respondJson(body, await call.complete());
+  const record = await call.end('ok');
+  call.exchange.phases?.mark('settle');
+  return respondJson(body, answerHeaders(call, record));
 }
 
 /** The answer for the client, once the gateway has done its own part. */
@@ -97,5 +102,5 @@ async function bodyOf(
   }
   const { body } = await readWhole(call, reply);
   background.find(owner, id)?.saw(objectIn(body));
-  return textOf(body);
+  return asWritten(body);
 }

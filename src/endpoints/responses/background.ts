@@ -2,25 +2,26 @@ import { toGatewayError } from '../../base/errors.js';
 import { readToEnd } from '../../base/steps.js';
 import type { Call } from '../../call/call.js';
 import { reportCause } from '../../call/failure.js';
+import { answerHeaders } from '../../call/headers.js';
 import type { GatewayResponse } from '../../http/exchange.js';
 import { respondJson } from '../../http/respond.js';
-import { answerModel } from '../model/answer.js';
+import { answerModel, askUpstream } from '../model/answer.js';
 
 /** Answers a call that does not end with its client. */
 export async function answerInBackground(call: Call): Promise<GatewayResponse> {
   const { queued } = call.view;
   if (call.asks.stream) return streamed(call);
   // An upstream's own background work is answered at once.
-  if (queued === undefined) return answerModel(call);
+  if (queued === undefined) return answerModel(call, await askUpstream(call));
   await call.view.keepQueued?.();
   note(call, work(call));
-  return respondJson(JSON.stringify(queued), call.headers());
+  return respondJson(JSON.stringify(queued), answerHeaders(call));
 }
 
 /** Answers a client that watches the work as it is done, and may leave. */
 async function streamed(call: Call): Promise<GatewayResponse> {
   const { view } = call;
-  const response = await answerModel(call);
+  const response = await answerModel(call, await askUpstream(call));
   if (typeof response.body === 'string' || response.body instanceof Uint8Array) return response;
   await view.keepQueued?.();
   const { stream, over } = readToEnd(response.body);
@@ -47,7 +48,7 @@ async function work(call: Call): Promise<void> {
   const { exchange, requestId, keyId } = call;
   const { hooks } = exchange.state.config;
   try {
-    await answerModel(call);
+    await answerModel(call, await askUpstream(call));
   } catch (thrown) {
     // There is no answer, and nobody to tell of it but a client that asks later.
     const error = toGatewayError(thrown);

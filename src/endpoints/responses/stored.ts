@@ -2,7 +2,7 @@ import { guarded } from '../../base/awaitable.js';
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import type { Config } from '../../config/config.js';
 import type { StoredObject } from '../../stores/object-store.js';
-import { findOwned, put, storeFailure } from '../../stores/ownership.js';
+import { findOwned, own, storeFailure } from '../../stores/ownership.js';
 import { previousResponseNotFound } from '../../wire/request-errors.js';
 
 const KIND = 'response';
@@ -24,7 +24,7 @@ export type KnownResponse =
 
 /** Keeps a response for its owner, in place of an earlier state of it. */
 export async function keepResponse(config: Config, owner: string, { response, input }: KeptResponse): Promise<void> {
-  await put(config, { owner, kind: KIND, id: String(response.id) }, { response, input });
+  await own(config, { owner, kind: KIND, id: String(response.id) }, { response, input });
 }
 
 /** Notes whose a response is that an upstream keeps, and which items it has. */
@@ -32,7 +32,7 @@ export async function claimResponse(config: Config, owner: string, response: Jso
   const items = (Array.isArray(response.output) ? response.output : [])
     .filter(isJsonObject)
     .map(({ id }) => id ?? null);
-  await put(config, { owner, kind: KIND, id: String(response.id) }, { model, items });
+  await own(config, { owner, kind: KIND, id: String(response.id) }, { model, items });
 }
 
 /** @returns `undefined` when this owner has none of that id. */

@@ -1,16 +1,16 @@
 import { type Awaitable, isPending } from '../../base/awaitable.js';
 import { errorBody, type GatewayError } from '../../base/errors.js';
 import type { JsonObject } from '../../base/json.js';
-import { type AnswerPiece, type AnswerView, chunksIn, objectIn, textOf } from '../../call/answer-view.js';
+import { type AnswerPiece, type AnswerView, asWritten, chunksIn, objectIn } from '../../call/answer-view.js';
 import type { Call } from '../../call/call.js';
 import type { AnswerChunk } from '../../upstreams/answer.js';
 import type { RelayedStream } from '../../upstreams/begin-stream.js';
 import type { UsageRecord } from '../../usage/usage-store.js';
-import { failedResponse, failureEvents } from '../../wire/responses/errors.js';
+import { failedResponse, failureEvents } from '../../wire/responses/events.js';
 import { completedResponse, inProgressResponse, type ResponseHead } from '../../wire/responses/object.js';
-import { ResponsesStream } from '../../wire/responses/passed-stream.js';
+import { PassedStream } from '../../wire/responses/passed-stream.js';
 import type { ResponsesRequest } from '../../wire/responses/request.js';
-import { ResponseEncoder } from '../../wire/responses/stream.js';
+import { TranslatedStream } from '../../wire/responses/translated-stream.js';
 import { claimResponse, keepResponse } from './stored.js';
 
 /** Shows a response as the upstream made it. It is the caller's before the caller knows of it. */
@@ -25,7 +25,7 @@ class PassedResponse implements AnswerView {
   readonly takes = 'text';
   private readonly call: Call;
   private readonly request: Pick<ResponsesRequest, 'model' | 'store' | 'background' | 'stream'>;
-  private watched: ResponsesStream | undefined = undefined;
+  private watched: PassedStream | undefined = undefined;
   private isClaimed = false;
 
   constructor(call: Call, request: Pick<ResponsesRequest, 'model' | 'store' | 'background' | 'stream'>) {
@@ -34,16 +34,16 @@ class PassedResponse implements AnswerView {
   }
 
   begin(stream: RelayedStream): void {
-    if (stream instanceof ResponsesStream) this.watched = stream;
+    if (stream instanceof PassedStream) this.watched = stream;
   }
 
   async whole(body: AnswerChunk): Promise<AnswerPiece> {
     await this.claim(objectIn(body));
-    return textOf(body);
+    return asWritten(body);
   }
 
   piece(chunk: AnswerChunk): Awaitable<AnswerPiece> {
-    const piece = textOf(chunk);
+    const piece = asWritten(chunk);
     const claiming = this.isClaimed ? undefined : this.claim(this.watched?.response);
     return isPending(claiming) ? claiming.then(() => piece) : piece;
   }
@@ -98,7 +98,7 @@ class TranslatedResponse implements AnswerView {
   private readonly call: Call;
   private readonly head: ResponseHead;
   private readonly input: readonly JsonObject[];
-  private readonly encoder: ResponseEncoder;
+  private readonly stream: TranslatedStream;
   private isStarted = false;
   private isDropped = false;
   private keeping: Promise<void> | undefined = undefined;
@@ -108,7 +108,7 @@ class TranslatedResponse implements AnswerView {
     this.head = head;
     this.input = input;
     this.queued = queued;
-    this.encoder = new ResponseEncoder(head);
+    this.stream = new TranslatedStream(head);
   }
 
   async whole(body: AnswerChunk): Promise<AnswerPiece> {
@@ -119,20 +119,20 @@ class TranslatedResponse implements AnswerView {
 
   piece(part: AnswerChunk): AnswerPiece | undefined {
     let text = this.start();
-    for (const chunk of chunksIn(part)) text += this.encoder.encodeChunk(chunk);
+    for (const chunk of chunksIn(part)) text += this.stream.encodeChunk(chunk);
     return text === '' ? undefined : text;
   }
 
   async end(record: UsageRecord, comment: string): Promise<AnswerPiece> {
     const begun = this.start();
-    const { text, response } = this.encoder.encodeEnd(usageOf(record), this.nowMs());
+    const { text, response } = this.stream.encodeEnd(usageOf(record), this.nowMs());
     await this.keep(response);
     return comment + begun + text;
   }
 
   async error(error: GatewayError): Promise<AnswerPiece> {
     const begun = this.start();
-    const { text, response } = this.encoder.encodeFailure(errorBody(error).error);
+    const { text, response } = this.stream.encodeFailure(errorBody(error).error);
     await this.keep(response);
     return begun + text;
   }
@@ -170,7 +170,7 @@ class TranslatedResponse implements AnswerView {
   }
 
   private start(): string {
-    const text = this.isStarted ? '' : this.encoder.encodeStart();
+    const text = this.isStarted ? '' : this.stream.encodeStart();
     this.isStarted = true;
     return text;
   }

@@ -62,11 +62,11 @@ const LIVE_MS = 10_000;
  * Keeps limit counters in Redis 6.2 or newer, for any number of machines: `memoryLimiter`'s rules and arithmetic by the
  * clock of Redis, in one round trip for each `reserve` and each `settle`.
  *
- * Where Redis fails, or is slower than `timeoutMs`, `onStoreError` decides. Redis is lost after five failures, each of
- * a call that began after the failure before it. It is then asked once a second, and trusted again after three answers
+ * Where Redis fails, or is slower than `timeoutMs`, `onStoreError` decides. Five failures in a row count as a loss; of calls that
+ * overlap only one counts. Redis is then asked once a second, and trusted again after three answers
  * in a row. Under `local`, all processes together grant at most twice the limit in the first minute after a loss (or
  * the limit and one for each process, where that is more), and one limit (or one for each process) from then on: their
- * grants are drawn from Redis when it is back. As many calls may run at once until those that Redis granted have ended.
+ * grants are drawn from Redis when it is back. For concurrency the same bound holds until the calls that Redis granted have ended.
  *
  * Budgets are never overrun while one Redis is the master: the script notices a restarted, replaced or emptied Redis,
  * and the ledger is asked anew. Redis must be allowed to answer `INFO server` for that; else only a loss seen by this

@@ -1,3 +1,5 @@
+import { memberOf } from '../../base/checks.js';
+
 /** A value in a field of SQLite. */
 export type SqlValue = string | number | bigint | null | Uint8Array;
 
@@ -47,7 +49,7 @@ export type Connect = (file: string, options?: { readonly readOnly: boolean }) =
 /**
  * Loads Node's own SQLite where it has one, from 22.13 on, else `@photostructure/sqlite`, which is the same for Node
  * 20.
- * @throws {Error} naming the command that installs it, when there is neither.
+ * @throws {Error} naming the command that installs it when there is neither, or why it cannot be loaded.
  */
 export async function loadDriver(): Promise<Connect> {
   const { DatabaseSync } = nodeDriver() ?? (await installedDriver());
@@ -81,11 +83,20 @@ function nodeDriver(): Driver | undefined {
 
 async function installedDriver(): Promise<Driver> {
   const module: object = await import('@photostructure/sqlite').catch((cause: unknown) => {
-    const advice = 'Before Node 22.13, SQLite needs a package: npm install @photostructure/sqlite';
-    throw new Error(advice, { cause });
+    throw new Error(adviceFor(cause), { cause });
   });
   if (isDriver(module)) return module;
   throw new Error('Expected @photostructure/sqlite to be version 1: npm install @photostructure/sqlite@1');
+}
+
+/** Tells a package that is missing from one that is there and cannot be loaded. */
+function adviceFor(cause: unknown): string {
+  const reason = String(memberOf(cause, 'message') ?? cause);
+  const isMissing = /MODULE_NOT_FOUND$/.test(String(memberOf(cause, 'code')));
+  // Quoted, it is the package itself: another module may be missing inside it.
+  return isMissing && reason.includes("'@photostructure/sqlite'")
+    ? 'Before Node 22.13, SQLite needs a package: npm install @photostructure/sqlite'
+    : `Cannot load @photostructure/sqlite, which bundlers must leave external: ${reason}`;
 }
 
 function isDriver(module: object): module is Driver {

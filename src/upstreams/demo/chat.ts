@@ -1,16 +1,16 @@
-import { createHash } from 'node:crypto';
 import { orAborted } from '../../base/cancellation.js';
-import { isJsonObject, type Json, type JsonObject, shownValue } from '../../base/json.js';
+import { type Json, type JsonObject, shownValue } from '../../base/json.js';
 import { type ChatChoice, chatCompletion, chatHead, type ToolCall, usageBody } from '../../wire/chat/answer.js';
 import { chatChunks } from '../../wire/chat/chunks.js';
 import { readToolCall } from '../../wire/chat/tool-calls.js';
 import { toolCallId } from '../../wire/ids.js';
+import { objectsAmong } from '../../wire/members.js';
 import { contextLengthExceeded } from '../../wire/request-errors.js';
-import { type DemoContext, type DemoReply, fairTurns, hashText } from './context.js';
+import { type DemoContext, type DemoReply, fairTurns } from './context.js';
 import { likelihoods } from './logprobs.js';
 import { type DemoRequest, imagesOf, readRequest, textOf, untilStop } from './request.js';
 import { sampleSchema, schemaBudget } from './schema.js';
-import { type TextPiece, type Tokenizer, upTo } from './tokenizer.js';
+import { piecesOf, type TokenCounter } from './tokenizer.js';
 import { toolsToCall } from './tools.js';
 
 /** A choice and its cost, reasoning not included. */
@@ -22,13 +22,13 @@ interface Composed {
 /** Additions of OpenAI's chat format to each message and to the answer. */
 const TOKENS_PER_MESSAGE = 3;
 const TOKENS_PER_REPLY = 3;
-/** An image of low detail, and one of four tiles. */
-const TOKENS_PER_LOW_IMAGE = 85;
+/** An image of four tiles. */
 const TOKENS_PER_IMAGE = 765;
 /** Cost of a call beside its name and its arguments. */
 const TOKENS_PER_CALL = 4;
-const REASONING_TOKENS = new Map(Object.entries({ none: 0, minimal: 0, low: 16, high: 64, xhigh: 128, max: 256 }));
-const USUAL_REASONING_TOKENS = 32;
+const REASONING_TOKENS = 32;
+/** Efforts at which a reasoning model shows its thoughts, so that clients meet answers with and without them. */
+const SHOWN_EFFORTS: readonly unknown[] = ['high', 'xhigh', 'max'];
 /** Longest part of a message that is quoted, and of an answer that is said again in further choices. */
 const MAX_QUOTE_CHARS = 400;
 const MAX_REPEATED_CHARS = 40;
@@ -42,21 +42,21 @@ const MAX_TOKENS_WITH_LOGPROBS = 2_000;
  */
 export async function composeChat(body: JsonObject, context: DemoContext): Promise<DemoReply> {
   const request = readRequest(body);
-  const tokenizer = await orAborted(context.tokenizerOf(request.model.encoding), context.signal);
-  return new ChatComposer(request, tokenizer, context).compose(body);
+  const countTokens = await orAborted(context.counterOf(request.model.encoding), context.signal);
+  return new ChatComposer(request, countTokens, context).compose(body);
 }
 
 /** One chat completion on its way. */
 class ChatComposer {
   readonly #request: DemoRequest;
-  readonly #tokenizer: Tokenizer;
+  readonly #countTokens: TokenCounter;
   readonly #context: DemoContext;
   /** Base of ids. Turns of one conversation differ even where a test gives all requests the same id. */
   readonly #seed: string;
 
-  constructor(request: DemoRequest, tokenizer: Tokenizer, context: DemoContext) {
+  constructor(request: DemoRequest, countTokens: TokenCounter, context: DemoContext) {
     this.#request = request;
-    this.#tokenizer = tokenizer;
+    this.#countTokens = countTokens;
     this.#context = context;
     this.#seed = `${context.requestId}/${request.messages.length}`;
   }
@@ -67,15 +67,19 @@ class ChatComposer {
     const room = model.contextLength - inputTokens;
     const ceiling = Math.min(maxOutputTokens ?? room, model.maxOutputTokens ?? room);
     if (room < Math.max(ceiling, 1)) throw contextLengthExceeded(model.contextLength, inputTokens, maxOutputTokens);
-    const thoughts = this.#thoughts(ceiling);
-    const composed = await this.#choices(ceiling - thoughts.tokens);
-    const reasoningTokens = thoughts.tokens * n;
+    // Never more than half: an answer that is all thought would help nobody.
+    const isThinking = model.reasoning && body.reasoning_effort !== 'none';
+    const thoughtTokens = isThinking ? Math.min(REASONING_TOKENS, Math.floor(ceiling / 2)) : 0;
+    const composed = await this.#choices(ceiling - thoughtTokens);
+    const reasoningTokens = thoughtTokens * n;
     const outputTokens = composed.reduce((sum, one) => sum + one.outputTokens, reasoningTokens);
-    const systemFingerprint = `fp_demo${createHash('sha1').update(modelId).digest('hex').slice(0, 6)}`;
+    const thought =
+      isThinking && SHOWN_EFFORTS.includes(body.reasoning_effort) ? thoughtOf(modelId, thoughtTokens) : '';
+    const extra = thought === '' ? {} : { extra: { reasoning_content: thought } };
     const head = chatHead(this.#seed, modelId, this.#context.clock.wallMs());
     const answer = {
-      head: { ...head, serviceTier: 'default', systemFingerprint },
-      choices: composed.map(({ choice }) => ({ ...choice, ...thoughts.shown })),
+      head: { ...head, serviceTier: 'default', systemFingerprint: 'fp_demo' },
+      choices: composed.map(({ choice }) => ({ ...choice, ...extra })),
       usage: usageBody({ inputTokens, outputTokens, reasoningTokens }),
     };
     if (!stream) return { kind: 'whole', body: chatCompletion(answer) };
@@ -86,29 +90,12 @@ class ChatComposer {
   #countInput({ tools, functions, response_format }: JsonObject): number {
     const { messages } = this.#request;
     const texts = messages.flatMap((message) => {
-      const { role, name, refusal, tool_calls, function_call } = message;
-      return [textOf(message), ...[role, name, refusal, tool_calls, function_call].map(plainText)];
+      const { role, name, tool_calls, function_call } = message;
+      return [textOf(message), ...[role, name, tool_calls, function_call].map(plainText)];
     });
-    const images = messages
-      .flatMap(imagesOf)
-      .map(({ image_url: image }) =>
-        isJsonObject(image) && image.detail === 'low' ? TOKENS_PER_LOW_IMAGE : TOKENS_PER_IMAGE,
-      );
-    const imageTokens = images.reduce((sum, tokens) => sum + tokens, 0);
-    const tokens = this.#tokenizer.count([...texts, ...[tools, functions, response_format].map(plainText)]);
-    return tokens + imageTokens + messages.length * TOKENS_PER_MESSAGE + TOKENS_PER_REPLY;
-  }
-
-  /** Some answers of a reasoning model show its thoughts and others do not, so that clients meet both. */
-  #thoughts(ceiling: number): { readonly tokens: number; readonly shown: Pick<ChatChoice, 'extra'> } {
-    const { model, modelId, effort, messages } = this.#request;
-    if (!model.reasoning) return { tokens: 0, shown: {} };
-    // Never more than half: an answer that is all thought would help nobody.
-    const tokens = Math.min(REASONING_TOKENS.get(effort) ?? USUAL_REASONING_TOKENS, Math.floor(ceiling / 2));
-    const isShown = tokens > USUAL_REASONING_TOKENS || hashText(lastText(messages)) % 2 === 0;
-    const text = `I stand in for ${modelId} and cannot think. I will say so, and quote what I was told.`;
-    const thought = isShown ? upTo(this.#tokenizer.pieces(text), tokens).pieces.join('') : '';
-    return { tokens, shown: thought === '' ? {} : { extra: { reasoning_content: thought } } };
+    const images = messages.flatMap(imagesOf).length;
+    const tokens = this.#countTokens([...texts, ...[tools, functions, response_format].map(plainText)]);
+    return tokens + images * TOKENS_PER_IMAGE + messages.length * TOKENS_PER_MESSAGE + TOKENS_PER_REPLY;
   }
 
   async #choices(ceiling: number): Promise<readonly Composed[]> {
@@ -116,7 +103,7 @@ class ChatComposer {
     const last = messages.at(-1);
     const budget = schemaBudget();
     const called = toolsToCall(tools, last?.role === 'user' ? textOf(last) : undefined);
-    const calls = called.map((tool) => ({ ...tool, pieces: this.#tokenizer.pieces(tool.text(budget)) }));
+    const calls = called.map((tool) => ({ ...tool, pieces: piecesOf(tool.text(budget)) }));
     const textAt = calls.length === 0 ? this.#textMaker(ceiling) : undefined;
     const turn = fairTurns(this.#context.signal);
     const composed: Composed[] = [];
@@ -132,35 +119,37 @@ class ChatComposer {
   #textChoice(text: string, ceiling: number): Composed {
     const { topLogprobs: top, stop } = this.#request;
     const most = top === undefined ? ceiling : Math.min(ceiling, MAX_TOKENS_WITH_LOGPROBS);
-    const { pieces, tokens, cut } = upTo(this.#tokenizer.pieces(untilStop(text, stop)), most);
-    const logprobs = top === undefined ? {} : { logprobs: pieces.map((piece, place) => logprobsOf(piece, place, top)) };
-    const finishReason = cut ? 'length' : 'stop';
-    return { choice: { text: pieces, toolCalls: [], finishReason, ...logprobs }, outputTokens: tokens };
+    const all = piecesOf(untilStop(text, stop));
+    const pieces = all.slice(0, most);
+    const logprobs = top === undefined ? {} : { logprobs: pieces.map((piece) => logprobsOf(piece, top)) };
+    const finishReason = pieces.length < all.length ? 'length' : 'stop';
+    return { choice: { text: pieces, toolCalls: [], finishReason, ...logprobs }, outputTokens: pieces.length };
   }
 
   #callChoice(
-    calls: readonly (Pick<ToolCall, 'kind' | 'name'> & { readonly pieces: readonly TextPiece[] })[],
+    calls: readonly (Pick<ToolCall, 'kind' | 'name'> & { readonly pieces: readonly string[] })[],
     index: number,
     ceiling: number,
   ): Composed {
     const { legacy, choice } = this.#request.tools;
     const toolCalls: ToolCall[] = [];
     let left = ceiling;
-    let cut = false;
+    let isCut = false;
     for (const { kind, name, pieces } of calls) {
-      left -= TOKENS_PER_CALL + this.#tokenizer.count([name]);
-      const kept = upTo(pieces, left);
-      cut = left < 0 || kept.cut;
-      if (left >= 0)
-        toolCalls.push({ kind, id: toolCallId(`${this.#seed}/${index}/${toolCalls.length}`), name, text: kept.pieces });
-      left -= kept.tokens;
-      if (cut) break;
+      left -= TOKENS_PER_CALL + piecesOf(name).length;
+      if (left >= 0) {
+        const id = toolCallId(`${this.#seed}/${index}/${toolCalls.length}`);
+        toolCalls.push({ kind, id, name, text: pieces.slice(0, left) });
+      }
+      left -= pieces.length;
+      isCut = left < 0;
+      if (isCut) break;
     }
     const [first] = toolCalls;
     const finished = choice === 'named' ? 'stop' : legacy ? 'function_call' : 'tool_calls';
-    const common = { text: first === undefined ? [] : null, finishReason: cut ? 'length' : finished } as const;
+    const common = { text: first === undefined ? [] : null, finishReason: isCut ? 'length' : finished } as const;
     const said = legacy ? { toolCalls: [], ...(first && { functionCall: first }) } : { toolCalls };
-    return { choice: { ...common, ...said }, outputTokens: Math.min(ceiling, ceiling - left) };
+    return { choice: { ...common, ...said }, outputTokens: ceiling - Math.max(0, left) };
   }
 
   /** Makes the text of each choice by its number, before any stop. */
@@ -176,17 +165,22 @@ class ChatComposer {
       if (format.kind === 'text') return prose;
       // An object that ends is of more use than half of one.
       const objects = [JSON.stringify({ demo: true, message: prose }), '{"demo":true}'];
-      return objects.find((text) => this.#tokenizer.count([text]) <= ceiling) ?? '{}';
+      return objects.find((text) => piecesOf(text).length <= ceiling) ?? '{}';
     };
   }
+}
+
+function thoughtOf(modelId: string, maxTokens: number): string {
+  const text = `I stand in for ${modelId} and cannot think. I will say so, and quote the message.`;
+  return piecesOf(text).slice(0, maxTokens).join('');
 }
 
 function plainText(value: Json | undefined): string {
   return value === undefined || value === null ? '' : shownValue(value);
 }
 
-function logprobsOf(piece: string, place: number, top: number): Json {
-  const tokens = likelihoods(piece, place, top - 1).map(({ text, logprob }) => {
+function logprobsOf(piece: string, top: number): Json {
+  const tokens = likelihoods(piece, top - 1).map(({ text, logprob }) => {
     return { token: text, logprob, bytes: [...Buffer.from(text)] };
   });
   return { ...tokens[0], top_logprobs: tokens.slice(0, top) };
@@ -213,26 +207,19 @@ function lastText(messages: readonly JsonObject[]): string {
 
 /** The words that a message such as `Say: hello` asks for, without the quotes around the whole of them. */
 function askedToSay(said: string): string | undefined {
-  const text = said.trim();
-  const order = /^(?:please\s)?(?:say|repeat)(?:\safter\sme)?:?\s/i.exec(text)?.[0];
-  if (order === undefined) return undefined;
-  const asked = text.slice(order.length).trim();
-  const closing = '"\'`”»'.charAt('"\'`“«'.indexOf(asked.charAt(0)));
-  const inside = asked.slice(1, -1);
-  const isQuoted = closing !== '' && inside !== '' && asked.endsWith(closing) && !inside.includes(closing);
-  return isQuoted ? inside : asked;
+  const asked = /^\s*(?:please\s)?(?:say|repeat)(?:\safter\sme)?:?\s+(.+)$/is.exec(said)?.[1]?.trim();
+  return asked?.replace(/^(["'`])([^"'`]+)\1$/, '$2');
 }
 
 function textOnResults(messages: readonly JsonObject[]): string {
-  const calls = messages.flatMap(({ tool_calls: calls }) => (Array.isArray(calls) ? calls.filter(isJsonObject) : []));
+  const calls = messages.flatMap(({ tool_calls: calls }) => objectsAmong(calls));
   const names = new Map(calls.map(readToolCall).map(({ id, name }) => [id, name]));
   const start = messages.findLastIndex(({ role }) => role !== 'tool' && role !== 'function') + 1;
-  const results = messages.slice(start).map((message) => {
+  const results = messages.slice(start, start + MAX_QUOTED_RESULTS).map((message) => {
     const name = plainText(message.name) || (names.get(plainText(message.tool_call_id)) ?? 'a tool');
     return `${name}: ${quoted(textOf(message), MAX_QUOTE_CHARS)}`;
   });
-  const more = results.splice(MAX_QUOTED_RESULTS).length;
-  return `This is the built-in demo model. The tools answered: ${results.join('; ')}${more > 0 ? ` and ${more} more` : ''}`;
+  return `This is the built-in demo model. The tools answered: ${results.join('; ')}`;
 }
 
 function quoted(text: string, maxChars: number): string {

@@ -2,7 +2,7 @@ import { setImmediate as immediate } from 'node:timers/promises';
 import type { Clock } from '../../base/clock.js';
 import type { JsonObject } from '../../base/json.js';
 import type { CallContext } from '../upstream.js';
-import type { Encoding, Tokenizer } from './tokenizer.js';
+import type { Encoding, TokenCounter } from './tokenizer.js';
 
 export interface DemoOptions {
   /** Milliseconds before each chunk of a stream. @default 0 */
@@ -14,7 +14,7 @@ export interface DemoOptions {
 /** Needs of an answer beside the body of its call. */
 export interface DemoContext extends Pick<CallContext, 'requestId' | 'signal'> {
   readonly clock: Clock;
-  readonly tokenizerOf: (encoding: Encoding) => Promise<Tokenizer>;
+  readonly counterOf: (encoding: Encoding) => Promise<TokenCounter>;
 }
 
 /** An answer, whole or in chunks that are yet to be paced. */
@@ -60,14 +60,4 @@ export function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promi
     }, delayMs);
     signal.addEventListener('abort', onAbort, { once: true });
   });
-}
-
-/** A number of 32 bits, always the same for the same part of a text (FNV-1a, then mixed). Not for secrets. */
-export function hashText(text: string, seed = 0, from = 0, to = text.length): number {
-  let hash = 0x811c9dc5 ^ seed;
-  for (let at = from; at < to; at += 1) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-  // FNV leaves the high bits of short texts alike.
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
 }

@@ -1,16 +1,16 @@
 import { orAborted } from '../../base/cancellation.js';
+import type { GatewayError } from '../../base/errors.js';
 import type { Json, JsonObject } from '../../base/json.js';
 import { optionalChoice, optionalInteger } from '../../wire/members.js';
 import { readEmbeddingRequest } from '../../wire/model-request.js';
-import { arrayAboveMaxLength, badRequest, invalidType } from '../../wire/request-errors.js';
-import { type DemoContext, type DemoReply, fairTurns, hashText } from './context.js';
+import { badRequest, invalidType } from '../../wire/request-errors.js';
+import { type DemoContext, type DemoReply, fairTurns } from './context.js';
 import { findDemoModel } from './models.js';
 
 /** A text, or the tokens of one. */
 export type TextInput = string | readonly number[];
 
-/** OpenAI's own bounds: inputs of a call, tokens of one input, and tokens of all. */
-const MAX_INPUTS = 2_048;
+/** OpenAI's own bounds: tokens of one input, and of all. */
 const MAX_TOKENS_PER_INPUT = 8_192;
 const MAX_TOKENS_PER_REQUEST = 300_000;
 /** Cost of the numbers of a vector beside its text, in characters. */
@@ -31,16 +31,15 @@ export async function composeEmbeddings(body: JsonObject, context: DemoContext):
   const max = model.endsWith('text-embedding-3-large') ? 3_072 : 1_536;
   const dimensions = optionalInteger('dimensions', body.dimensions, { min: 1, max }) ?? max;
   const isBase64 = optionalChoice('encoding_format', body.encoding_format, ['float', 'base64']) === 'base64';
-  const tokenizer = await orAborted(context.tokenizerOf('cl100k_base'), context.signal);
+  const countTokens = await orAborted(context.counterOf('cl100k_base'), context.signal);
   const turn = fairTurns(context.signal);
   const data: JsonObject[] = [];
   let total = 0;
   for (const input of readTextInputs('input', body.input)) {
-    const tokens = typeof input === 'string' ? tokenizer.count([input]) : input.length;
+    const tokens = typeof input === 'string' ? countTokens([input]) : input.length;
     total += tokens;
-    const [most, got] =
-      tokens > MAX_TOKENS_PER_INPUT ? [MAX_TOKENS_PER_INPUT, tokens] : [MAX_TOKENS_PER_REQUEST, total];
-    if (got > most) throw badRequest(`Invalid 'input': maximum ${most} tokens, but got ${got} or more.`, null, 'input');
+    if (tokens > MAX_TOKENS_PER_INPUT) throw tooLong(MAX_TOKENS_PER_INPUT);
+    if (total > MAX_TOKENS_PER_REQUEST) throw tooLong(MAX_TOKENS_PER_REQUEST);
     const vector = vectorOf(typeof input === 'string' ? input : input.join(' '), hashText(model), dimensions);
     data.push({ object: 'embedding', index: data.length, embedding: isBase64 ? base64Of(vector) : vector });
     await turn(input.length + WORK_PER_VECTOR);
@@ -49,10 +48,12 @@ export async function composeEmbeddings(body: JsonObject, context: DemoContext):
   return { kind: 'whole', body: { object: 'list', data, model, usage } };
 }
 
+const tooLong = (maxTokens: number): GatewayError =>
+  badRequest(`Invalid 'input': maximum ${maxTokens} tokens, but got more.`, null, 'input');
+
 /** Reads a text, tokens, or an array of texts or of tokens. @throws {GatewayError} 400 */
 export function readTextInputs(param: string, value: Json | undefined): readonly TextInput[] {
   const list = Array.isArray(value) && typeof value[0] !== 'number' ? value : [value];
-  if (list.length > MAX_INPUTS) throw arrayAboveMaxLength(param, MAX_INPUTS, list.length);
   return list.map((input: Json | undefined) => {
     if (typeof input === 'string') return input;
     const tokens = Array.isArray(input) ? input.filter((token) => typeof token === 'number') : [];
@@ -61,16 +62,20 @@ export function readTextInputs(param: string, value: Json | undefined): readonly
   });
 }
 
-/** Adds up hashed features with signs: words, their parts and their neighbours. @param seed keeps models apart. */
+/** Adds up hashed words, and parts of words at a lower weight. @param seed keeps models apart. */
 function vectorOf(text: string, seed: number, dimensions: number): readonly number[] {
   const places = new Float64Array(dimensions);
-  for (const [feature, weight] of featuresOf(text)) {
+  const add = (feature: string, weight: number): void => {
     for (let place = 0; place < PLACES_PER_FEATURE; place += 1) {
       const hash = hashText(feature, seed + place);
       const at = hash % dimensions;
-      // A word that comes ten times is not ten times as telling.
-      places[at] = (places[at] ?? 0) + (hash >>> 31 === 0 ? Math.sqrt(weight) : -Math.sqrt(weight));
+      places[at] = (places[at] ?? 0) + (hash >>> 31 === 0 ? weight : -weight);
     }
+  };
+  for (const word of text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [text]) {
+    // Short words are mostly those that every text has.
+    add(word, Math.min(1, word.length / 5));
+    for (let at = 0; at + 3 <= word.length; at += 1) add(word.slice(at, at + 3), 0.2);
   }
   const length = Math.hypot(...places);
   // Features may cancel each other where dimensions are few.
@@ -78,25 +83,19 @@ function vectorOf(text: string, seed: number, dimensions: number): readonly numb
   return Array.from(places, (value) => Math.round((value / length) * SCALE) / SCALE);
 }
 
-function featuresOf(text: string): ReadonlyMap<string, number> {
-  const weights = new Map<string, number>();
-  const add = (feature: string, weight: number) => weights.set(feature, (weights.get(feature) ?? 0) + weight);
-  // Case, accents and width make no other word.
-  const plain = text.normalize('NFKD').toLowerCase().replace(/\p{M}/gu, '');
-  const words = plain.split(/[^\p{L}\p{N}]/u).filter((word) => word !== '');
-  if (words.length === 0) add(text, 1);
-  for (const [index, word] of words.entries()) {
-    // Short words are mostly those that every text has.
-    add(word, Math.min(1, word.length / 5));
-    if (index > 0) add(`${words[index - 1]} ${word}`, 0.3);
-    for (let at = 0; at + 3 <= word.length; at += 1) add(word.slice(at, at + 3), 0.1);
-  }
-  return weights;
-}
-
 /** Little-endian float32, in standard base64. */
 function base64Of(vector: readonly number[]): string {
   const bytes = Buffer.allocUnsafe(vector.length * 4);
   for (const [index, value] of vector.entries()) bytes.writeFloatLE(value, index * 4);
   return bytes.toString('base64');
+}
+
+/** A number of 32 bits, always the same for the same text (FNV-1a, then mixed). Not for secrets. */
+function hashText(text: string, seed = 0): number {
+  let hash = 0x811c9dc5 ^ seed;
+  for (let at = 0; at < text.length; at += 1) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+  // FNV leaves the high bits of short texts alike.
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
 }

@@ -1,9 +1,9 @@
 import { abortable } from '../../base/cancellation.js';
 import { bodyTooLarge } from '../../base/errors.js';
-import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
+import { isJsonObject, type Json, type JsonObject, objectOf } from '../../base/json.js';
 import { boundaryOf, parametersOf } from '../../http/multipart.js';
 import { optionalString } from '../../wire/members.js';
-import { badRequest, invalidJson, invalidType, missingParameter } from '../../wire/request-errors.js';
+import { badRequest, invalidJson, missingParameter } from '../../wire/request-errors.js';
 import type { ForwardCall } from '../upstream.js';
 
 /** A form as the endpoints read it. */
@@ -21,27 +21,29 @@ export interface FormFile {
   readonly bytes: Buffer;
 }
 
-/** `filename` is absent in a field. */
-type Part = Pick<FormFile, 'bytes'> & { readonly name: string; readonly filename: string | undefined };
+interface Part {
+  readonly name: string;
+  /** `undefined`: it is a field. */
+  readonly filename: string | undefined;
+  readonly bytes: Buffer;
+}
 
 const MAX_JSON_BYTES = 1024 * 1024;
 /** Room for the other fields of a form and for its boundaries. */
 const FORM_OVERHEAD_BYTES = 256 * 1024;
 const MAX_HEAD_BYTES = 4_096;
+const MAX_PARTS = 1_000;
 /** Fields that OpenAI describes as something other than text. */
-const NOT_TEXT = new Set(['n', 'stream', 'partial_images', 'output_compression', 'seconds']);
+const NOT_TEXT = new Set(['n', 'stream', 'partial_images', 'seconds']);
 
-/** @throws {GatewayError} 400 when the body is no JSON object, 413 when it is larger than that. */
+/** The JSON object of a body; `{}` for any other JSON. @throws {GatewayError} 400 for no JSON, 413 for more bytes than that. */
 export async function readJson(call: ForwardCall, maxBytes = MAX_JSON_BYTES): Promise<JsonObject> {
-  const text = (await readBytes(call, maxBytes)).toString('utf8');
-  let body: unknown;
+  const bytes = await readBytes(call, maxBytes);
   try {
-    body = JSON.parse(text);
+    return objectOf(bytes);
   } catch {
     throw invalidJson();
   }
-  if (!isJsonObject(body)) throw invalidType('body', 'an object', body);
-  return body;
 }
 
 /** @throws {GatewayError} 400 when the body is no form, 413 when it or a file in it is larger than that. */
@@ -76,6 +78,7 @@ function partsOf(body: Buffer, boundary: string): readonly Part[] {
   // The first delimiter stands at the very beginning, without the line break before it.
   let at = body.subarray(0, delimiter.length - 2).equals(delimiter.subarray(2)) ? -2 : body.indexOf(delimiter);
   while (at !== -1) {
+    if (parts.length > MAX_PARTS) throw malformed(`it has more than ${MAX_PARTS} parts`);
     const begin = at + delimiter.length + 2;
     if (body.toString('latin1', begin - 2, begin) === '--') return parts;
     const [head = ''] = body.toString('latin1', begin, begin + MAX_HEAD_BYTES).split('\r\n\r\n', 1);
@@ -95,18 +98,8 @@ function namesIn(head: string): Pick<Part, 'name' | 'filename'> {
   const name = parameters?.get('name');
   if (name === undefined) throw malformed('a part has no name');
   // Browsers escape quotes as in a URL.
-  const filename = decoded(parameters?.get('filename*')) ?? parameters?.get('filename')?.replaceAll('%22', '"');
+  const filename = parameters?.get('filename')?.replaceAll('%22', '"');
   return { name, filename: filename?.slice(0, 255).toWellFormed() };
-}
-
-/** The text in RFC 5987's `utf-8''na%C3%AFve.txt`. */
-function decoded(extended = ''): string | undefined {
-  try {
-    const [, , text] = extended.split("'");
-    return text === undefined ? undefined : decodeURIComponent(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function fieldsOf(parts: readonly Part[]): JsonObject {
@@ -119,7 +112,7 @@ function fieldsOf(parts: readonly Part[]): JsonObject {
     const value = NOT_TEXT.has(inner || outer) ? scalarIn(text) : text;
     if (inner === undefined) fields.set(outer, value);
     else if (inner === '') fields.set(outer, [...(Array.isArray(known) ? known : []), value]);
-    else fields.set(outer, Object.fromEntries([...Object.entries(isJsonObject(known) ? known : {}), [inner, value]]));
+    else fields.set(outer, { ...(isJsonObject(known) ? known : {}), [inner]: value });
   }
   return Object.fromEntries(fields);
 }

@@ -1,6 +1,6 @@
 import type { JsonObject } from '../../base/json.js';
 import { estimateTokens } from '../../wire/estimate.js';
-import { objectsIn, optionalBoolean, optionalChoice, optionalInteger, optionalString } from '../../wire/members.js';
+import { objectsIn, optionalBoolean, optionalInteger, optionalString } from '../../wire/members.js';
 import { badRequest, missingParameter, unsupportedParameter } from '../../wire/request-errors.js';
 import type { ForwardCall, ForwardReply } from '../upstream.js';
 import { filledString, readForm, readJson } from './forms.js';
@@ -11,9 +11,9 @@ import type { DemoStore } from './store.js';
 /** The one picture of the demo, a grey square of 64 by 64 pixels. */
 const PICTURE =
   'iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAAAAACPAi4CAAAAKUlEQVR42u3MQREAAAwCIKMb3RD77SAA6VEEAoFAIBAIBAKBQCAQfA8G320AeXC6efoAAAAASUVORK5CYII=';
-/** Tokens of a picture, whatever its size. */
-const OUTPUT_TOKENS = { low: 272, medium: 1_056, high: 4_160 };
-const TOKENS_PER_INPUT_IMAGE = 194;
+/** OpenAI's numbers for a square picture of medium quality, and for one that comes with the request. */
+const TOKENS_PER_PICTURE = 1_056;
+const TOKENS_PER_GIVEN_PICTURE = 194;
 const MAX_IMAGES = 16;
 const MAX_PROMPT_LENGTH = 32_000;
 /** First bytes of PNG, JPEG and WebP. */
@@ -52,41 +52,37 @@ function answer(
   const model = optionalString('model', body.model, 256) ?? 'gpt-image-1';
   findDemoModel(model, 'images');
   const prompt = filledString(body, 'prompt', MAX_PROMPT_LENGTH);
-  if ((optionalChoice('output_format', body.output_format, ['png', 'jpeg', 'webp']) ?? 'png') !== 'png') {
+  if ((body.output_format ?? 'png') !== 'png') {
     throw unsupportedParameter("The demo makes PNG images only: use 'output_format': 'png'.", 'output_format');
   }
   const count = optionalInteger('n', body.n, { min: 1, max: 10 }) ?? 1;
-  const partials = optionalInteger('partial_images', body.partial_images, { min: 0, max: 3 }) ?? 0;
   if (model.startsWith('dall-e')) {
-    const revised = model === 'dall-e-3' ? { revised_prompt: prompt } : {};
     const isUrl = body.response_format !== 'b64_json';
     const shown = isUrl ? { url: `data:image/png;base64,${PICTURE}` } : { b64_json: PICTURE };
-    return { created, data: Array<JsonObject>(count).fill({ ...revised, ...shown }) };
+    return { created, data: Array<JsonObject>(count).fill({ revised_prompt: prompt, ...shown }) };
   }
-  const given = optionalString('quality', body.quality, 16);
-  const quality = given === 'low' || given === 'high' ? given : 'medium';
-  const size = optionalString('size', body.size, 16) ?? 'auto';
-  const background = body.background === 'transparent' ? 'transparent' : 'opaque';
-  const looks = { size: size === 'auto' ? '1024x1024' : size, quality, background, output_format: 'png' };
-  const texts = count * estimateTokens(Buffer.byteLength(prompt));
-  const usage = usageOf(texts, count * images * TOKENS_PER_INPUT_IMAGE, count * OUTPUT_TOKENS[quality]);
+  const looks = { size: '1024x1024', quality: 'medium', background: 'opaque', output_format: 'png' };
+  const usage = usageOf(estimateTokens(Buffer.byteLength(prompt)), images, count);
   if (optionalBoolean('stream', body.stream) !== true) {
     return { created, data: Array<JsonObject>(count).fill({ b64_json: PICTURE }), ...looks, usage };
   }
+  const partials = optionalInteger('partial_images', body.partial_images, { min: 0, max: 3 }) ?? 0;
   const event = { b64_json: PICTURE, created_at: created, ...looks };
   const partial = Array.from({ length: partials }, (_, index) => {
     return { type: `${task}.partial_image`, ...event, partial_image_index: index };
   });
-  const each = [...partial, { type: `${task}.completed`, ...event, usage }];
-  return eventsReply(Array(count).fill(each).flat(), true);
+  return eventsReply([...partial, { type: `${task}.completed`, ...event, usage }], true);
 }
 
-function usageOf(textTokens: number, imageTokens: number, output: number): JsonObject {
+function usageOf(promptTokens: number, given: number, made: number): JsonObject {
+  const input = { text_tokens: promptTokens, image_tokens: given * TOKENS_PER_GIVEN_PICTURE };
+  const inputTokens = input.text_tokens + input.image_tokens;
+  const outputTokens = made * TOKENS_PER_PICTURE;
   return {
-    input_tokens: textTokens + imageTokens,
-    input_tokens_details: { image_tokens: imageTokens, text_tokens: textTokens },
-    output_tokens: output,
-    output_tokens_details: { image_tokens: output, text_tokens: 0 },
-    total_tokens: textTokens + imageTokens + output,
+    input_tokens: inputTokens,
+    input_tokens_details: input,
+    output_tokens: outputTokens,
+    output_tokens_details: { image_tokens: outputTokens, text_tokens: 0 },
+    total_tokens: inputTokens + outputTokens,
   };
 }

@@ -16,7 +16,7 @@ import { imageEndpoints } from './images.js';
 import { composeModeration } from './moderations.js';
 import { answerAt } from './replies.js';
 import { type DemoBounds, demoStore } from './store.js';
-import { tokenizers } from './tokenizer.js';
+import { tokenCounters } from './tokenizer.js';
 import { vectorStoreEndpoints } from './vector-stores.js';
 
 type Compose = (body: JsonObject, context: DemoContext) => Promise<DemoReply>;
@@ -44,11 +44,10 @@ export function offlineOpenAI(
   { chunkDelayMs = 0, clock = systemClock }: DemoOptions,
   bounds: Partial<DemoBounds> = {},
 ): Required<Pick<Upstream, 'send' | 'forward'>> {
-  const tools = { clock, tokenizerOf: tokenizers() };
+  const tools = { clock, counterOf: tokenCounters() };
   const store = demoStore(clock, bounds);
   const batchTools = {
     store,
-    turn: (signal: AbortSignal) => pause(clock, 0, signal),
     async answer(operation: ModelOperation, body: JsonObject, call: BatchedCall) {
       const reply = await COMPOSERS[operation](body, { ...call, ...tools });
       return reply.kind === 'whole' ? reply.body : {};

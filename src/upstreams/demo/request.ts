@@ -1,5 +1,5 @@
-import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
-import { optionalBoolean, optionalInteger, optionalObject, optionalString, stringsIn } from '../../wire/members.js';
+import { type JsonObject, shownValue } from '../../base/json.js';
+import { objectsAmong, optionalBoolean, optionalInteger, optionalObject, stringsIn } from '../../wire/members.js';
 import { type ModelRequest, readCeiling, readChatRequest } from '../../wire/model-request.js';
 import { type DemoModel, findDemoModel } from './models.js';
 import { checkStrictSchema } from './strict.js';
@@ -17,7 +17,6 @@ export interface DemoRequest extends Pick<ModelRequest, 'stream' | 'includeUsage
   readonly topLogprobs: number | undefined;
   readonly tools: Tools;
   readonly format: AnswerFormat;
-  readonly effort: string;
 }
 
 /** The form of an answer's text. */
@@ -34,14 +33,13 @@ export function readRequest(body: JsonObject): DemoRequest {
     model: findDemoModel(modelId, 'chat.completions'),
     stream,
     includeUsage,
-    messages: Array.isArray(body.messages) ? body.messages.filter(isJsonObject) : [],
+    messages: objectsAmong(body.messages),
     n,
     maxOutputTokens: ceilings.length === 0 ? undefined : Math.min(...ceilings),
     stop: readStop(body),
     topLogprobs: readTopLogprobs(body),
     tools: readTools(body),
     format: readFormat(body),
-    effort: optionalString('reasoning_effort', body.reasoning_effort) ?? 'medium',
   };
 }
 
@@ -59,18 +57,14 @@ export function untilStop(text: string, stops: readonly string[]): string {
 /** The text of a message, its text parts joined by line ends; '' when it has none. */
 export function textOf({ content }: JsonObject): string {
   if (typeof content === 'string') return content;
-  return partsOf(content)
+  return objectsAmong(content)
     .flatMap((part) => (part.type === 'text' && typeof part.text === 'string' ? [part.text] : []))
     .join('\n');
 }
 
 /** The image parts of a message. */
 export function imagesOf({ content }: JsonObject): readonly JsonObject[] {
-  return partsOf(content).filter((part) => part.type === 'image_url');
-}
-
-function partsOf(content: Json | undefined): readonly JsonObject[] {
-  return Array.isArray(content) ? content.filter(isJsonObject) : [];
+  return objectsAmong(content).filter((part) => part.type === 'image_url');
 }
 
 function readTopLogprobs(body: JsonObject): number | undefined {
@@ -84,6 +78,6 @@ function readFormat(body: JsonObject): AnswerFormat {
   if (format?.type !== 'json_schema') return { kind: 'text' };
   const { name, schema: given, strict } = optionalObject('response_format.json_schema', format.json_schema) ?? {};
   const schema = optionalObject('response_format.json_schema.schema', given) ?? { type: 'object' };
-  if (strict === true) checkStrictSchema(schema, 'response_format', `response_format '${String(name)}'`);
+  if (strict === true) checkStrictSchema(schema, 'response_format', `response_format '${shownValue(name)}'`);
   return { kind: 'schema', schema };
 }

@@ -16,23 +16,15 @@ interface Place {
 type Made = Json | undefined;
 
 /** Tried one after the other, so that recursive schemas get small values. */
-const DEPTHS = [4, 8, 16, 32, 64];
+const DEPTHS = [4, 16, 64];
 const MAX_WORK = 50_000;
 const MAX_ITEMS = 1_000;
 const MAX_LENGTH = 10_000;
 /** Keywords that cannot be satisfied with certainty. Anything else that is not below says nothing of the value. */
 const UNSUPPORTED =
-  `pattern allOf oneOf not if dependentRequired dependentSchemas dependencies patternProperties propertyNames
-  contains prefixItems additionalItems unevaluatedProperties unevaluatedItems minProperties maxProperties $dynamicRef`.split(
-    /\s+/,
+  'pattern allOf oneOf not if dependentRequired patternProperties propertyNames contains prefixItems minProperties'.split(
+    ' ',
   );
-/** Keywords that tell which type is meant where none is named. */
-const TELLTALES: Readonly<Record<string, readonly string[]>> = {
-  object: ['properties', 'required', 'additionalProperties'],
-  array: ['items', 'minItems', 'maxItems', 'uniqueItems'],
-  number: ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'multipleOf'],
-  string: ['minLength', 'maxLength', 'format'],
-};
 const FORMATS: ReadonlyMap<unknown, string> = new Map([
   ['date-time', '2025-01-01T12:00:00Z'],
   ['date', '2025-01-01'],
@@ -43,8 +35,6 @@ const FORMATS: ReadonlyMap<unknown, string> = new Map([
   ['ipv4', '192.0.2.1'],
   ['ipv6', '2001:db8::1'],
   ['uuid', '00000000-0000-4000-8000-000000000000'],
-  ['uri', 'https://example.com/'],
-  ['url', 'https://example.com/'],
 ]);
 
 /** Enough for any request that means well. */
@@ -71,7 +61,7 @@ export function sampleSchema(schema: JsonObject, param: string, budget: SchemaBu
 /** One try to make a value. Whatever cannot be made is `undefined`. */
 class SchemaSampler {
   /** The latest reason why a value could not be made. */
-  why = '';
+  why = 'no value fits it';
   /** Whether depth was a reason, so that more of it may help. */
   isTooDeep = false;
   readonly #root: JsonObject;
@@ -95,8 +85,10 @@ class SchemaSampler {
     if (!isJsonObject(schema)) return this.#fail('a schema in it allows nothing');
     const odd = UNSUPPORTED.find((keyword) => schema[keyword] !== undefined);
     if (odd !== undefined) return this.#fail(`the keyword '${odd}' is not supported`);
-    if (schema.$ref !== undefined) return this.#makeReferred(schema, place);
-    if (schema.anyOf !== undefined) return this.#makeAny(schema, place);
+    if (schema.$ref !== undefined || schema.anyOf !== undefined) {
+      if ((schema.enum ?? schema.const) !== undefined) return this.#fail("'enum' and 'const' must stand alone");
+      return schema.$ref === undefined ? this.#makeAny(schema, place) : this.#makeReferred(schema, place);
+    }
     if (schema.const !== undefined) return this.#firstFitting([schema.const], schema);
     if (Array.isArray(schema.enum)) return this.#firstFitting(schema.enum, schema);
     for (const type of typesOf(schema)) {
@@ -118,9 +110,7 @@ class SchemaSampler {
   /** Follows a pointer into the schema itself. Going deeper bounds references that lead nowhere. */
   #makeReferred(schema: JsonObject, { name, depth }: Place): Made {
     const pointer = String(schema.$ref);
-    if (!/^#(?:\/|$)/.test(pointer) || isConstrained(schema, '$ref')) {
-      return this.#fail("a '$ref' must point into the schema and stand alone");
-    }
+    if (!/^#(?:\/|$)/.test(pointer)) return this.#fail("a '$ref' must point into the schema");
     let target: Json | undefined = this.#root;
     for (const escaped of pointer.split('/').slice(1)) {
       const key = escaped.replaceAll('~1', '/').replaceAll('~0', '~');
@@ -129,15 +119,14 @@ class SchemaSampler {
     }
     if (target === undefined) return this.#fail(`'${pointer.slice(0, 64)}' is not there`);
     const value = this.make(target, { name, depth: depth + 0.5 });
-    return value === undefined || isOfTypes(value, schema) ? value : this.#fail('a reference leads to another type');
+    return value === undefined ? undefined : this.#firstFitting([value], schema);
   }
 
   #makeAny(schema: JsonObject, { name, depth }: Place): Made {
-    const { anyOf } = schema;
-    if (!Array.isArray(anyOf) || isConstrained(schema, 'anyOf')) return this.#fail("'anyOf' must stand alone");
-    for (const alternative of anyOf) {
+    for (const alternative of Array.isArray(schema.anyOf) ? schema.anyOf : []) {
       const value = this.make(alternative, { name, depth: depth + 0.5 });
-      if (this.#budget.left < 0 || (value !== undefined && isOfTypes(value, schema))) return value;
+      if (this.#budget.left < 0) return undefined;
+      if (value !== undefined && this.#firstFitting([value], schema) !== undefined) return value;
     }
     return undefined;
   }
@@ -171,9 +160,8 @@ class SchemaSampler {
   #makeString(schema: JsonObject, { name }: Place): Made {
     const min = numberIn(schema.minLength, 0);
     if (min > MAX_LENGTH) return this.#fail(`'minLength' of ${min} is too large`);
-    const plain = textNamed(name)
-      .padEnd(min, '.')
-      .slice(0, Math.max(0, numberIn(schema.maxLength, MAX_LENGTH)));
+    const max = Math.max(0, numberIn(schema.maxLength, MAX_LENGTH));
+    const plain = textNamed(name).padEnd(min, '.').slice(0, max);
     this.#budget.left -= plain.length / 10;
     return this.#firstFitting([FORMATS.get(schema.format) ?? plain], schema);
   }
@@ -230,18 +218,12 @@ function isWithin(value: Json, schema: JsonObject): boolean {
   );
 }
 
-function typesOf({ type, ...schema }: JsonObject): readonly string[] {
+/** The types that a schema names. Where it names none, an object is made if members are spoken of, else a text. */
+function typesOf({ type, properties, required }: JsonObject): readonly string[] {
   if (typeof type === 'string') return [type];
   // There are seven types.
   if (Array.isArray(type)) return type.slice(0, 7).map(String);
-  const told = Object.keys(TELLTALES).find((name) => TELLTALES[name]?.some((keyword) => schema[keyword] !== undefined));
-  return [told ?? 'string'];
-}
-
-/** Whether a schema says something of its value beside that keyword and its type. */
-function isConstrained(schema: JsonObject, keyword: string): boolean {
-  const others = ['enum', 'const', '$ref', 'anyOf', ...Object.values(TELLTALES).flat()];
-  return others.some((other) => other !== keyword && schema[other] !== undefined);
+  return [(properties ?? required) === undefined ? 'string' : 'object'];
 }
 
 const textNamed = (name: string): string => (/^\w{1,40}$/.test(name) ? `demo ${name}` : 'demo');

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../../base/clock.js';
-import { GatewayError } from '../../base/errors.js';
+import type { GatewayError } from '../../base/errors.js';
 import type { JsonObject } from '../../base/json.js';
 import { listPage, type PageOptions } from '../../wire/list-page.js';
 import { badRequest, objectNotFound } from '../../wire/request-errors.js';
@@ -11,23 +11,23 @@ export interface DemoBounds {
   readonly maxFileBytes: number;
   /** Bytes of all objects. Anything that does not fit is refused: nothing that was stored goes unasked. @default 64 MiB */
   readonly maxStoredBytes: number;
-  /** Objects of each kind. Where they end by themselves, the oldest that has ended makes room. @default 1_000 */
+  /** Objects of each kind. @default 2_000 */
   readonly maxObjects: number;
 }
 
-/** Kinds of objects, with the beginning of their ids, and whether they end by themselves. */
-const KINDS = {
-  file: { prefix: 'file-', ends: false },
-  upload: { prefix: 'upload_', ends: true },
-  part: { prefix: 'part_', ends: false },
-  batch: { prefix: 'batch_', ends: true },
-  vector_store: { prefix: 'vs_', ends: false },
+/** Kinds of objects, with the beginning of their ids. */
+const PREFIXES = {
+  file: 'file-',
+  upload: 'upload_',
+  part: 'part_',
+  batch: 'batch_',
+  vector_store: 'vs_',
   /** A file in a vector store, whose id is the file's. */
-  entry: { prefix: '', ends: false },
-  file_batch: { prefix: 'vsfb_', ends: true },
+  entry: '',
+  file_batch: 'vsfb_',
 } as const;
 
-export type Kind = keyof typeof KINDS;
+export type Kind = keyof typeof PREFIXES;
 
 /** An object that is kept. */
 export interface StoredObject {
@@ -39,8 +39,8 @@ export interface StoredObject {
   readonly body: JsonObject;
   /** The content of a file or a part. @default none */
   readonly bytes?: Buffer;
-  /** Facts of our own about it, which are not shown. @default none */
-  readonly note?: JsonObject;
+  /** The file batch with which a file came into its vector store. @default none */
+  readonly fileBatchId?: string | undefined;
   /** Unix time in seconds from which it is as good as deleted. `undefined`: never. */
   readonly expiresAt?: number | undefined;
 }
@@ -55,20 +55,19 @@ export interface DemoStore {
   nowSeconds(): number;
   /** @param seed base of the id, such as the request id. @throws {GatewayError} 400 when there is no room. */
   add(kind: Kind, seed: string, make: (id: string) => NewObject): StoredObject;
-  /** Changes members of an object's body, and more, if it is still there. */
-  change(object: StoredObject, body: JsonObject, more?: Pick<StoredObject, 'expiresAt'>): StoredObject;
+  /** Changes members of an object's body, if it is still there. */
+  change(object: StoredObject, body: JsonObject): StoredObject;
   /** @param parent of which it is a part. @throws {GatewayError} 404 */
-  at(kind: Kind, id: string | undefined, parent?: string): StoredObject;
+  find(kind: Kind, id: string | undefined, parent?: string): StoredObject;
   delete(object: StoredObject): void;
   /** Oldest first. @param parent of which they are parts; `undefined`: any. */
   all(kind: Kind, parent?: string): readonly StoredObject[];
 }
 
 const MEBIBYTE = 1024 * 1024;
-const DEFAULTS: DemoBounds = { maxFileBytes: 16 * MEBIBYTE, maxStoredBytes: 64 * MEBIBYTE, maxObjects: 1_000 };
+const DEFAULTS: DemoBounds = { maxFileBytes: 16 * MEBIBYTE, maxStoredBytes: 64 * MEBIBYTE, maxObjects: 2_000 };
 /** Rough size in memory of an object beside its content. */
 const OBJECT_BYTES = 1_024;
-const ENDED: readonly unknown[] = ['completed', 'failed', 'cancelled'];
 
 export function demoStore(clock: Clock, given: Partial<DemoBounds> = {}): DemoStore {
   const { maxFileBytes, maxStoredBytes, maxObjects } = { ...DEFAULTS, ...given };
@@ -83,8 +82,9 @@ export function demoStore(clock: Clock, given: Partial<DemoBounds> = {}): DemoSt
   };
   const all = (kind: Kind, parent?: string): readonly StoredObject[] => {
     for (const object of objects.values()) if (isGone(object)) drop(object);
-    const ofKind = [...objects.values()].filter((object) => object.kind === kind);
-    return ofKind.filter((object) => parent === undefined || object.parent === parent);
+    return [...objects.values()].filter(
+      (object) => object.kind === kind && (parent === undefined || object.parent === parent),
+    );
   };
   return {
     maxFileBytes,
@@ -92,15 +92,9 @@ export function demoStore(clock: Clock, given: Partial<DemoBounds> = {}): DemoSt
     all,
     delete: drop,
     add(kind, seed, make) {
-      const { prefix, ends } = KINDS[kind];
-      const present = all(kind);
-      if (present.length >= maxObjects) {
-        const oldest = present.find(({ body }) => ends && ENDED.includes(body.status));
-        if (oldest === undefined) throw full(`${maxObjects} objects of this kind`);
-        drop(oldest);
-      }
+      if (all(kind).length >= maxObjects) throw full(`${maxObjects} objects of this kind`);
       added += 1;
-      const id = objectId(prefix, added, seed);
+      const id = objectId(PREFIXES[kind], added, seed);
       const object: StoredObject = { id, ...make(id), kind };
       const before = objects.get(keyOf(object));
       const weight = weightOf(object) - (before === undefined ? 0 : weightOf(before));
@@ -109,14 +103,14 @@ export function demoStore(clock: Clock, given: Partial<DemoBounds> = {}): DemoSt
       objects.set(keyOf(object), object);
       return object;
     },
-    change(object, body, more = {}) {
+    change(object, body) {
       const current = objects.get(keyOf(object));
       if (current === undefined) return object;
-      const changed = { ...current, ...more, body: { ...current.body, ...body } };
+      const changed = { ...current, body: { ...current.body, ...body } };
       objects.set(keyOf(changed), changed);
       return changed;
     },
-    at(kind, id = '', parent = undefined) {
+    find(kind, id = '', parent = undefined) {
       const object = objects.get(keyOf({ kind, id, parent }));
       if (object === undefined || isGone(object)) throw notFound(kind, id);
       return object;
@@ -126,7 +120,7 @@ export function demoStore(clock: Clock, given: Partial<DemoBounds> = {}): DemoSt
 
 /** A page of objects, the newest first; it may begin after an object that was deleted meanwhile. */
 export function pageOf(
-  objects: readonly Pick<StoredObject, 'body'>[],
+  objects: readonly StoredObject[],
   query: URLSearchParams,
   limits: Pick<PageOptions, 'defaultLimit' | 'maxLimit'> = {},
 ): JsonObject {
@@ -160,10 +154,8 @@ function weightOf({ bytes }: StoredObject): number {
 }
 
 function notFound(kind: Kind, id: string): GatewayError {
-  if (kind !== 'entry' && kind !== 'file_batch') return objectNotFound(kind, id);
-  const what = kind === 'entry' ? 'file' : 'file batch';
-  const message = `No ${what} found with id '${id}' in this vector store.`;
-  return new GatewayError({ status: 404, message, shouldRetry: false });
+  if (kind === 'entry') return objectNotFound('file', id);
+  return objectNotFound(kind === 'file_batch' ? 'batch' : kind, id);
 }
 
 function full(what: string): GatewayError {

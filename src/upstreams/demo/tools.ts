@@ -27,9 +27,12 @@ export interface Tools {
 const MAX_CALLS = 128;
 /** Characters at the end of a message in which tools may be named. */
 const MAX_LOOKED_AT = 16_000;
-/** The last word of "don't" is among them. */
-const NEGATIONS = ['not', 't', 'never', 'without'];
-const VERBS = ['use', 'using', 'call', 'calling', 'invoke', 'run', 'tool', 'function'];
+/** Words that forbid to call a tool that is named up to three words later, as in "don't ever use". */
+const NEGATION = / (?:not|t|never|without)(?: \S+){0,3} $/;
+const VERB = / (?:use|using|call|calling|invoke|run|tool|function)(?: the)? $/;
+/** An order to use tools: at the beginning of a sentence, or after words such as "please" and "you must". */
+const ORDER =
+  /(?:^| please| you| now| just| then| you (?:to|must|should|can|may)) (?:use|call)((?: \S+){0,3}) (?:tool|function)(s?) /;
 
 /** Reads `tools` and `tool_choice`, or `functions` and `function_call`. @throws {GatewayError} 400 */
 export function readTools(body: JsonObject): Tools {
@@ -100,46 +103,45 @@ function chosenTool(offered: readonly OfferedTool[], choice: JsonObject): Offere
 }
 
 function toolsAskedFor(offered: readonly OfferedTool[], said: string): readonly OfferedTool[] {
-  const sentences = said
-    .slice(-MAX_LOOKED_AT)
-    .split(/[.!?:;,\n]/)
-    .map(wordsOf);
-  const named = offered.filter(({ name }) => sentences.some((words) => isNamed(wordsOf(name), words)));
-  if (named.length > 0) return named;
-  return sentences.map((words) => toolsOfOrder(offered, words)).find((tools) => tools.length > 0) ?? [];
-}
-
-/** Tells whether words name a tool: `get_weather`, "get weather". A name of one word must be called a tool as well. */
-function isNamed(parts: readonly string[], words: readonly string[]): boolean {
-  return words.some((_, at) => {
-    const before = words.slice(Math.max(0, at - 4), at);
-    if (parts.length === 0 || parts.some((part, index) => words[at + index] !== part)) return false;
-    if (before.some((word) => NEGATIONS.includes(word))) return false;
-    const last = before.at(-1) === 'the' ? before.at(-2) : before.at(-1);
-    return parts.length > 1 || VERBS.includes(last ?? '') || ['tool', 'function'].includes(words[at + 1] ?? '');
+  const parts = said.slice(-MAX_LOOKED_AT).split(/[.!?:;,\n]/);
+  const sentences = parts.map(wordsOf).filter((sentence) => sentence !== '  ');
+  const named = offered.filter((tool) => {
+    const name = wordsOf(tool.name);
+    return sentences.some((sentence) => sentence.includes(name) && isNamed(name, sentence));
   });
+  if (named.length > 0) return named;
+  return sentences.map((sentence) => toolsOfOrder(offered, sentence)).find((tools) => tools.length > 0) ?? [];
 }
 
-/** The tools that a sentence orders to be used: "please use your tools" means all, "call the weather tool" that one. */
-function toolsOfOrder(offered: readonly OfferedTool[], words: readonly string[]): readonly OfferedTool[] {
-  const at = words.findIndex((word, place) => (word === 'use' || word === 'call') && isOrder(words.slice(0, place)));
-  const object = at === -1 ? [] : words.slice(at + 1, at + 5);
-  const end = object.findIndex((word) => /^(?:tool|function)s?$/.test(word));
-  if (end === -1) return [];
-  if (object[end]?.endsWith('s')) return offered;
-  const meant = offered.filter(({ name }) => wordsOf(name).some((part) => object.slice(0, end).includes(part)));
-  return meant.length > 0 ? meant : offered.slice(0, 1);
+/** Tells whether a sentence names a tool: `get_weather`, "get weather". A name of one word must be called a tool as well. */
+function isNamed(name: string, sentence: string): boolean {
+  const [first = '', ...rest] = sentence.split(name);
+  let before = first;
+  for (const after of rest) {
+    const isOneWord = !name.trim().includes(' ');
+    const isCalledTool = VERB.test(`${before} `) || /^(?:tool|function) /.test(after);
+    if (!NEGATION.test(`${before} `) && (isCalledTool || !isOneWord)) return true;
+    before = after;
+  }
+  return false;
 }
 
-/** Whether a verb after these words is an order: programs that "call a function" are spoken of, too. */
-function isOrder(before: readonly string[]): boolean {
-  const [last = 'please', second] = before.toReversed();
-  const isToYou = second === 'you' && ['to', 'must', 'should', 'can', 'may'].includes(last);
-  return isToYou || ['please', 'you', 'now', 'just', 'then'].includes(last);
+/**
+ * The tools that a sentence orders to be used: "please use your tools" means all, "call the weather tool" that one. "My
+ * program calls a function" orders nothing.
+ */
+function toolsOfOrder(offered: readonly OfferedTool[], sentence: string): readonly OfferedTool[] {
+  const order = ORDER.exec(sentence);
+  if (order === null) return [];
+  const [, object = '', plural] = order;
+  if (plural === 's') return offered;
+  const words = object.split(' ');
+  const meant = offered.find(({ name }) => words.some((word) => word !== '' && wordsOf(name).includes(` ${word} `)));
+  return [meant ?? offered[0]].filter((tool) => tool !== undefined);
 }
 
-/** The words of a text or a name in lower case: `getWeather` and `get_weather` are two. */
-function wordsOf(text: string): readonly string[] {
+/** The words of a text or a name in lower case, each between spaces: `getWeather` and `get_weather` are two. */
+function wordsOf(text: string): string {
   const spaced = text.replace(/(\p{Ll})(\p{Lu})/gu, '$1 $2').toLowerCase();
-  return spaced.split(/[^\p{L}\p{N}]/u).filter((word) => word !== '');
+  return ` ${spaced.replace(/[^\p{L}\p{N}]+/gu, ' ').trim()} `;
 }

@@ -48,7 +48,7 @@ export function completedUsage(usage: Json | undefined): JsonObject | undefined 
 /** The members of an answer's head that a completion or a chunk has. */
 export function readHead(body: JsonObject): Partial<ChatHead> {
   return {
-    ...(typeof body.id === 'string' ? { id: body.id } : {}),
+    ...(typeof body.id === 'string' && body.id !== '' ? { id: body.id } : {}),
     ...(typeof body.created === 'number' && Number.isSafeInteger(body.created) ? { created: body.created } : {}),
     ...(typeof body.model === 'string' ? { model: body.model } : {}),
     ...(typeof body.service_tier === 'string' ? { serviceTier: body.service_tier } : {}),

@@ -58,7 +58,7 @@ export class ChatStream implements WatchedStream {
     if (this.buffer.heldBytes > this.options.maxEventBytes) this.failure = { kind: 'malformed' };
     if (complete === undefined) return undefined;
     const { text } = this.buffer;
-    return this.options.gives === 'objects' ? this.shownObjects(text) : this.shownBytes(complete, text);
+    return this.options.takes === 'objects' ? this.shownObjects(text) : this.shownBytes(complete, text);
   }
 
   /** The chunks of the events, each parsed once. */
@@ -146,14 +146,14 @@ export class ChatStream implements WatchedStream {
   private dataOf(given: string): string | undefined {
     const event = given.startsWith(BYTE_ORDER_MARK) ? given.slice(BYTE_ORDER_MARK.length) : given;
     const data = eventData(event);
-    // A comment may tell the upstream's name of the model; many, or one before an error, break go-openai (wire.md §2.2).
+    // A comment may tell the upstream's name of the model; many, or one before an error, break go-openai, which gives up after 300 lines that are no data.
     if (data !== '[DONE]') return data;
     this.done = true;
     return undefined;
   }
 
   private watchChunk(chunk: JsonObject): StreamChunk | undefined {
-    if (this.options.gives !== 'text') return this.watchObject(chunk);
+    if (this.options.takes !== 'text') return this.watchObject(chunk);
     const shown = this.visibleChunk(chunk);
     if (shown === undefined) return undefined;
     const event = sseEvent(shown);

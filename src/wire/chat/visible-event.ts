@@ -27,13 +27,13 @@ export function visibleEvent(
   if (leftOut.length > 0 || changes.model !== undefined) {
     return sseText(replaceMembers(document, changes, leftOut[0]).toString('latin1'));
   }
-  // Lines such as `id:` break some SDKs (wire.md §2.2): only the data is passed on.
+  // After an `id:` or `retry:` line openai-python fails at the next blank line: only the data is passed on.
   return event.startsWith('data:') && !/[\r\n](?:id|retry|event):/.test(event) ? event : sseText(data);
 }
 
 /**
- * A `usage` of null would tell a client that somebody asked for usage. An `error` of null makes two SDKs throw
- * (wire.md §2.2).
+ * A `usage` of null would tell a client that somebody asked for usage. An `error` of null makes the
+ * SDKs for Go and Java throw.
  */
 function hiddenMembers(document: JsonDocument, hideUsage: boolean): string[] {
   const names = hideUsage ? ['usage', 'error'] : ['error'];

@@ -7,6 +7,7 @@ import {
   parseDocument,
   replaceMembers,
 } from '../../base/json-document.js';
+import { Members } from '../../base/json-scan.js';
 import { estimateTokens } from '../estimate.js';
 import { EventBuffer } from '../event-buffer.js';
 import { BLANK_LINE, BYTE_ORDER_MARK, endOfEvent, eventData } from '../sse.js';
@@ -14,7 +15,7 @@ import { readResponsesUsage, type TokenUsage } from '../usage.js';
 import type { StreamFailure, WatchedStream, WatchOptions } from '../watched-stream.js';
 
 /** The settings that matter for a response. Its longest events are snapshots, which bear the whole answer. */
-export type ResponsesStreamOptions = Pick<WatchOptions, 'showModel' | 'maxEventBytes'>;
+export type PassedStreamOptions = Pick<WatchOptions, 'showModel' | 'maxEventBytes'>;
 
 /** Events with which a response has ended, well or not. */
 const LAST_EVENTS = new Set(['response.completed', 'response.incomplete', 'response.failed', 'response.cancelled']);
@@ -23,7 +24,7 @@ const LAST_EVENTS = new Set(['response.completed', 'response.incomplete', 'respo
  * A watched stream of a response that the upstream makes itself. It is done when the response has ended. An upstream's
  * `error` event is not passed on, for it may tell what the client must not know; `response.failed` is a proper end.
  */
-export class ResponsesStream implements WatchedStream {
+export class PassedStream implements WatchedStream {
   done = false;
   begun = false;
   finished = false;
@@ -36,12 +37,12 @@ export class ResponsesStream implements WatchedStream {
   responseId: string | undefined = undefined;
   /** The latest snapshot, as the client sees it. */
   response: JsonObject | undefined = undefined;
-  private readonly options: ResponsesStreamOptions;
+  private readonly options: PassedStreamOptions;
   private readonly buffer = new EventBuffer();
   private textEvents = 0;
   private textBytes = 0;
 
-  constructor(options: ResponsesStreamOptions) {
+  constructor(options: PassedStreamOptions) {
     this.options = options;
   }
 
@@ -79,7 +80,7 @@ export class ResponsesStream implements WatchedStream {
   private inspectEvent(given: string): string {
     const event = given.startsWith(BYTE_ORDER_MARK) ? given.slice(BYTE_ORDER_MARK.length) : given;
     const data = eventData(event);
-    // A comment may tell the upstream's name of the model, and breaks go-openai as in chat (wire.md §2.2).
+    // A comment may tell the upstream's name of the model, and breaks go-openai as in chat.
     if (data === undefined) return '';
     if (data === '[DONE]') {
       this.done = true;
@@ -98,7 +99,7 @@ export class ResponsesStream implements WatchedStream {
     this.noteEvent(body, isJsonObject(response) ? response : undefined);
     if (typeof body.delta === 'string') this.countText(outlinedByteLength(outline, body.delta));
     if (renamed !== undefined) return eventText(body.type, renamed.bytes.toString('latin1'));
-    // Lines such as `id:` break some SDKs (wire.md §2.2).
+    // After an `id:` or `retry:` line openai-python fails at the next blank line.
     return /(?:^|[\r\n])(?:id|retry):/.test(event) ? eventText(body.type, data) : event;
   }
 
@@ -164,7 +165,8 @@ function withModel(document: JsonDocument, { response }: JsonObject, model: stri
   if (snapshot.kind === 'refused') return undefined;
   const replaced = replaceMembers(snapshot.document, { model });
   const bytes = Buffer.concat([document.bytes.subarray(0, span.start), replaced, document.bytes.subarray(span.end)]);
-  const members = new Map([['response', { start: span.start, end: span.start + replaced.length }]]);
+  const members = new Members();
+  members.add('response', span.start, span.start + replaced.length);
   return { bytes, members };
 }
 

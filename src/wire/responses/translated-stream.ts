@@ -2,7 +2,7 @@ import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { type FinishReason, readFinishReason } from '../chat/answer.js';
 import { objectsAmong } from '../members.js';
 import { responsesUsage } from '../usage.js';
-import { type EndedResponse, failureEvents, type ResponseFailure, responsesEvent } from './errors.js';
+import { type EndedResponse, failureEvents, type ResponseFailure, responsesEvent } from './events.js';
 import {
   completedAt,
   endingOf,
@@ -29,7 +29,7 @@ import {
  * Writes a stream of chat completion chunks as the stream of a response. Thoughts and text are closed when something else
  * begins, as OpenAI does; calls stay open to the end, for the deltas of parallel calls may take turns.
  */
-export class ResponseEncoder {
+export class TranslatedStream {
   private readonly head: ResponseHead;
   private readonly items: StreamedItem[] = [];
   /** Items that have not had their last event. */
