@@ -278,6 +278,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   /** Names the model, and its price, that is known only as the body passes. */
   nameModel(model: CalledModel, name: string): void {
     this.asks = { ...this.asks, model: name };
+    this.model = model;
     if (this.start !== undefined) this.start = { ...this.start, model: model.id, price: model.price };
   }
 
@@ -319,6 +320,11 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   end(how: CallEnd): Awaitable<UsageRecord> {
     this.ended ??= this.settle(this.stopping ?? how);
     return this.ended;
+  }
+
+  /** Ends a call whose whole answer is there. */
+  complete(): Awaitable<UsageRecord> {
+    return this.end('ok');
   }
 
   /** Ends a call whose answer did not begin. */

@@ -61,12 +61,12 @@ export function answerKeeper(
         return response;
       }
       if (typeof body === 'string' || body instanceof Uint8Array) {
-        copy.take(body);
+        copy.takePiece(body);
         await finish(copy.read);
         return response;
       }
       const stream = new KeptStream(body, {
-        take: copy.take,
+        takePiece: copy.takePiece,
         isSettled: () => isSettledWell,
         end: () => (isSettledWell ? finish(copy.read) : giveBack()),
         leave() {
@@ -82,7 +82,7 @@ export function answerKeeper(
 
 /** An onlooker of a stream as it goes out. */
 interface StreamWatcher {
-  take(piece: Piece): void;
+  takePiece(piece: Piece): void;
   /** Whether all is said and paid for, though not all of it may have gone out. */
   isSettled(): boolean;
   /** Called when only the last piece, or nothing, is left to send. May be called twice. */
@@ -123,7 +123,7 @@ class KeptStream implements AnswerStream {
       this.end(() => onStep(undefined));
       return;
     }
-    this.watcher.take(piece);
+    this.watcher.takePiece(piece);
     if (!this.watcher.isSettled()) {
       onStep(piece);
       return;
@@ -151,7 +151,7 @@ const OF_ONE_REQUEST = /^(?:x-request-id|x-ratelimit-.*|retry-after.*|content-le
 
 /** An answer as it goes out, piece by piece. */
 interface AnswerCopy {
-  take(piece: string | Uint8Array): void;
+  takePiece(piece: string | Uint8Array): void;
   /** `undefined`: it is too large to be kept. */
   read(): KeptAnswer | undefined;
 }
@@ -160,7 +160,7 @@ function answerCopy({ status, headers }: Pick<GatewayResponse, 'status' | 'heade
   let pieces: Uint8Array[] = [];
   let size = 0;
   return {
-    take(piece) {
+    takePiece(piece) {
       const bytes = typeof piece === 'string' ? Buffer.from(piece) : piece;
       size += bytes.byteLength;
       if (size <= MAX_KEPT_BYTES) pieces.push(bytes);

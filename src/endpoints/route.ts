@@ -10,8 +10,8 @@ export interface Route {
   /** The credential that opens it: a key, or the admin's secret, which opens nothing else. */
   readonly opens: 'key' | 'admin';
   /**
-   * `call`: a POST with an `Idempotency-Key` is answered once. `question`, about work that was paid for, and `nothing`, which
-   * the gateway answers by itself: each is answered anew. Limits and metering are the handler's own.
+   * How the handler meters it. `call`: limited by requests, tokens and money, recorded, and repeated for an `Idempotency-Key`.
+   * `question`, about work that was paid for: limited and recorded, but at no tokens. `nothing`: the gateway answers by itself.
    */
   readonly counts: 'call' | 'question' | 'nothing';
   readonly answer: RouteHandler;

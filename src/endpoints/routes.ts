@@ -151,21 +151,16 @@ export const ROUTES: readonly RouteRow[] = Object.entries({
   return { method: method as RouteRow['method'], segments: path.slice(1).split('/'), opens, counts, answer };
 });
 
-const KEYED_ROWS = ROUTES.filter(({ opens }) => opens === 'key');
-const ADMIN_ROWS: ReadonlyMap<string, RouteRow> = new Map(
-  ROUTES.filter(({ opens }) => opens === 'admin').map((row) => [`/${row.segments.join('/')}`, row]),
-);
-
 /** The routes without variables, found in one step. */
 const EXACT_ROWS: ReadonlyMap<string, RouteRow> = new Map(
-  KEYED_ROWS.filter(({ segments }) => !segments.some(isVariable)).map((row) => [
+  ROUTES.filter(({ segments }) => !segments.some(isVariable)).map((row) => [
     `${row.method} /${row.segments.join('/')}`,
     row,
   ]),
 );
 
 /** The first segments of our paths, so that no alias takes a path of the host's. */
-const RESOURCES = new Set(KEYED_ROWS.map(({ segments: [first = ''] }) => first));
+const RESOURCES = new Set(ROUTES.filter(({ opens }) => opens === 'key').map(({ segments: [first = ''] }) => first));
 
 /** Options about our place among a host's paths. */
 export interface PathOptions {
@@ -199,23 +194,21 @@ export function findRoute(exchange: Exchange): Route {
   const path = pathOf(exchange.path);
   const exact = EXACT_ROWS.get(`${method} ${path}`);
   if (exact !== undefined) return exact;
-  // Nobody else's call is held up.
-  const admins = path.startsWith('/organization/') ? ADMIN_ROWS.get(path) : undefined;
-  if (admins !== undefined)
-    return admins.method === method ? admins : refusing('admin', methodNotAllowed(method, `/v1${path}`, admins.method));
   const given = path.slice(1).split('/');
   const methods = new Set<string>();
-  for (const row of KEYED_ROWS) {
+  let opens: Route['opens'] = 'key';
+  for (const row of ROUTES) {
     const variables = variablesOf(row.segments, given);
     if (variables === undefined) continue;
     methods.add(row.method);
+    opens = row.opens;
     if (row.method !== method) continue;
     exchange.id = variables.id;
     exchange.rest = variables.rest;
     return row;
   }
   if (methods.size === 0) return refusing('key', unknownUrl(method, `/v1${path}`));
-  return refusing('key', methodNotAllowed(method, `/v1${path}`, [...methods].join(', ')));
+  return refusing(opens, methodNotAllowed(method, `/v1${path}`, [...methods].join(', ')));
 }
 
 function refusing(opens: Route['opens'], error: GatewayError): Route {

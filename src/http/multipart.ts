@@ -1,7 +1,7 @@
 /** The models that a form names, found while it passes. */
 export interface MultipartModels {
   /** Takes the next piece of the body; gives the values of the `model` fields that became complete with it. */
-  take(piece: Uint8Array): string[];
+  takePiece(piece: Uint8Array): string[];
   /**
    * State of the form so far. `closed`: its end was found. `broken`: it is written in a way that parsers read differently,
    * so that an upstream might find another model in it.
@@ -81,7 +81,7 @@ export function multipartModels(boundary: string): MultipartModels {
     get state() {
       return state;
     },
-    take(piece: Uint8Array): string[] {
+    takePiece(piece: Uint8Array): string[] {
       if (state === 'broken') return [];
       const bytes = Buffer.concat([held, piece]);
       const found: string[] = [];

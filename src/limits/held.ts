@@ -21,7 +21,7 @@ export interface HeldTable {
   has(id: string): boolean;
   add(reservation: Reservation, at: number): void;
   /** Removes a reservation; `undefined` when it is gone already. */
-  take(id: string): Reservation | undefined;
+  takeHeld(id: string): Reservation | undefined;
   /** Removes one reservation whose time is up, if there is one. */
   takeExpired(at: number): Reservation | undefined;
 }
@@ -33,7 +33,7 @@ export function heldTable(): HeldTable {
   /** No reservation expires before this. */
   let quietUntil = Number.POSITIVE_INFINITY;
 
-  function take(id: string): Reservation | undefined {
+  function takeHeld(id: string): Reservation | undefined {
     const one = byId.get(id);
     if (one === undefined) return undefined;
     byId.delete(id);
@@ -59,7 +59,7 @@ export function heldTable(): HeldTable {
 
   return {
     has: (id) => byId.has(id),
-    take,
+    takeHeld,
     add(reservation, at) {
       const expiresAt = at + reservation.ttlMs;
       const line = lines.get(reservation.ttlMs) ?? newLine(reservation.ttlMs);
@@ -79,7 +79,7 @@ export function heldTable(): HeldTable {
         if (oldest.expiresAt <= at) expired = oldest;
         quietUntil = Math.min(quietUntil, oldest.expiresAt);
       }
-      return expired === undefined ? undefined : take(expired.reservation.id);
+      return expired === undefined ? undefined : takeHeld(expired.reservation.id);
     },
   };
 }

@@ -161,7 +161,7 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
     },
     settle({ id }, amounts, now) {
       advanceTo(now);
-      const reservation = held.take(id);
+      const reservation = held.takeHeld(id);
       if (reservation !== undefined) giveBack(reservation, amounts);
     },
   };

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { positiveInteger } from '../base/checks.js';
+import { objectOf } from '../base/json.js';
 import type { ObjectKind } from '../wire/operations.js';
 import type { IdempotencyStore, KeptAnswer } from './answer-store.js';
 import type { ObjectStore, StoredObject } from './object-store.js';
@@ -32,7 +33,6 @@ export function memoryObjects(options: MemoryObjectsOptions = {}): ObjectStore {
   const uses = new Map<string, Set<string>>();
   const objects = new LRUCache<string, StoredObject>({
     maxSize: maxBytes,
-    sizeCalculation: ({ body }) => OBJECT_OVERHEAD_BYTES + JSON.stringify(body).length,
     dispose({ owner }, name) {
       for (const byOwner of [names, uses]) {
         const owned = byOwner.get(owner);
@@ -70,7 +70,9 @@ export function memoryObjects(options: MemoryObjectsOptions = {}): ObjectStore {
     put(object) {
       const { owner, kind, id } = object;
       const name = nameOf(owner, kind, id);
-      objects.set(name, object);
+      // A copy, as a database has one: whoever made the object may go on to change it.
+      const text = JSON.stringify(object.body);
+      objects.set(name, { ...object, body: objectOf(text) }, { size: OBJECT_OVERHEAD_BYTES + text.length });
       // An object larger than the whole store is not kept, and neither is the one that it replaces.
       if (!objects.has(name)) return;
       const owned = names.get(owner) ?? new Set<string>();

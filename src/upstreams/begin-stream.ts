@@ -38,6 +38,7 @@ export class StreamAnswer<Stream extends RelayedStream = RelayedStream> {
   isEnded = false;
   private readonly maxBytes: number;
   private sizeBytes = 0;
+  private isOfBytes = false;
 
   constructor(source: StepSource<Uint8Array | JsonObject>, stream: Stream, maxBytes: number) {
     this.source = source;
@@ -54,14 +55,22 @@ export class StreamAnswer<Stream extends RelayedStream = RelayedStream> {
       this.isEnded = true;
       return this.stream.watchEnd();
     }
-    if (step instanceof Uint8Array) this.sizeBytes += step.byteLength;
+    if (step instanceof Uint8Array) {
+      this.isOfBytes = true;
+      this.sizeBytes += step.byteLength;
+    }
     const shown = this.stream.watchPiece(step);
     this.grow(typeof shown === 'string' ? shown.length : 0);
     return shown;
   }
 
+  /** Notes text that a view made of chunks, whose size is known by their bytes already where they came as bytes. */
+  growMade(bytes: number): void {
+    if (!this.isOfBytes) this.grow(bytes);
+  }
+
   /** Notes text that was made of chunks. @throws {GatewayError} when the answer is too large. */
-  grow(bytes: number): void {
+  private grow(bytes: number): void {
     this.sizeBytes += bytes;
     if (this.sizeBytes > this.maxBytes) throw upstreamBadResponse('The upstream answered with too much.');
   }

@@ -42,6 +42,16 @@ export function objectStoreContract(
       assert.deepEqual(await idsOf(store, ann), []);
     });
 
+    it('keeps an object as it was when it was put, whatever becomes of it afterwards', async () => {
+      const store = await make();
+      const { ann } = owners();
+      const body = { text: 'one', list: [{ deep: 1 }] };
+      await store.put(objectOf(ann, 'a', { body }));
+      Object.assign(body, { text: 'two' });
+      Object.assign(body.list[0] ?? {}, { deep: 2 });
+      assert.deepEqual((await store.find(ann, 'file', 'a'))?.body, { text: 'one', list: [{ deep: 1 }] });
+    });
+
     it('lists in the order in which they were first put, whatever is used since', async () => {
       const store = await make();
       const { ann } = owners();

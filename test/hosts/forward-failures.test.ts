@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { setTimeout } from 'node:timers/promises';
 import type { ForwardCall, ForwardReply, Upstream } from 'megallm-middleware';
+import { eventually } from '../helpers/deadline.js';
 import { answering, type ForwardScene, forwardsOnBareHost } from '../helpers/forward-scene.js';
 import { errorAnswer, jsonAnswer } from '../helpers/http-upstream.js';
 
@@ -17,6 +19,34 @@ const forwarding = (forward: (call: ForwardCall) => Promise<ForwardReply>): Upst
   send: () => Promise.reject(new Error('no calls')),
   forward,
 });
+
+const BAD_AUDIO = {
+  error: {
+    message: 'Audio file is corrupted',
+    type: 'invalid_request_error',
+    param: 'audio_file',
+    code: 'invalid_audio',
+  },
+};
+
+/** An upstream whose sound never ends, until its call is cancelled. */
+let isCancelled = false;
+const endless = {
+  ...forwarding(async ({ signal }) => ({
+    status: 200,
+    headers: { 'content-type': 'audio/mpeg' },
+    body: (async function* () {
+      signal.addEventListener('abort', () => {
+        isCancelled = true;
+      });
+      for (;;) {
+        yield Buffer.alloc(1_000);
+        await setTimeout(5, undefined, { signal });
+      }
+    })(),
+  })),
+  isCancelled: () => isCancelled,
+};
 
 /** Values that an upstream without types may throw or answer. */
 const failures: Record<string, () => unknown> = {
@@ -101,5 +131,70 @@ forwardsOnBareHost(
       assert.equal(status, 404, `${method} ${path}`);
       assert.equal(JSON.parse(text).error.message, 'thinker has lost it');
     }
+  },
+);
+
+forwardsOnBareHost(
+  'a refused form keeps the words of the upstream, though no model was known when it was asked',
+  () => answering((_arrival, res) => jsonAnswer(res, BAD_AUDIO, 400)),
+  async ({ ask }) => {
+    const body = new FormData();
+    body.append('model', 'gpt-4o-transcribe');
+    body.append('file', new Blob(['x'.repeat(200)]), 'a.wav');
+    const response = await ask('/audio/transcriptions', { method: 'POST', body });
+    assert.equal(response.status, 400);
+    const { error } = JSON.parse(await response.text());
+    assert.deepEqual(
+      [error.message, error.param, error.code],
+      ['Audio file is corrupted', 'audio_file', 'invalid_audio'],
+    );
+  },
+);
+
+forwardsOnBareHost(
+  'a forwarded answer that breaks off before its first byte costs a budget nothing',
+  () => ({
+    ...answering((_arrival, res) => jsonAnswer(res, {})),
+    models: { tts: { pricing: { inputUsdPerMillion: 10, outputUsdPerMillion: 10 } } },
+    tiers: { open: { usdPerDay: 5 } },
+    upstream: forwarding(() =>
+      Promise.resolve({
+        status: 200,
+        headers: { 'content-type': 'audio/mpeg' },
+        body: (async function* () {
+          if (Date.now() > 0) throw new Error('gone');
+          yield Buffer.from('never');
+        })(),
+      }),
+    ),
+  }),
+  async ({ ask, setup }) => {
+    setup.expectErrors();
+    await assert.rejects(async () => {
+      const response = await ask('/audio/speech', post({ model: 'tts', voice: 'alloy', input: 'x' }));
+      await response.text();
+    });
+    await setup.usage.allSettled();
+    const [record] = setup.records;
+    assert.deepEqual([record?.outcome, record?.costNanoUsd, record?.firstByteMs], ['error', undefined, undefined]);
+  },
+);
+
+forwardsOnBareHost(
+  'a forwarded answer is not read on for a client that left, even from an upstream that drains its calls',
+  () => ({
+    ...answering((_arrival, res) => jsonAnswer(res, {})),
+    upstream: { ...endless, onAbort: 'drain' as const },
+  }),
+  async ({ ask, setup }) => {
+    const controller = new AbortController();
+    const speech = { ...post({ model: 'tts-1', voice: 'alloy', input: 'x' }), signal: controller.signal };
+    const response = await ask('/audio/speech', speech);
+    const reader = response.body?.getReader();
+    await reader?.read();
+    controller.abort();
+    await eventually(() => setup.records.length === 1, 'the record');
+    assert.equal(setup.records[0]?.outcome, 'aborted');
+    await eventually(() => endless.isCancelled(), 'the end of the upstream');
   },
 );

@@ -428,3 +428,15 @@ const previousNotFound = (id: string) => ({
   param: 'previous_response_id',
   message: `400 Previous response with id '${id}' not found.`,
 });
+
+const LONG_STREAM = streamEvents(Array<string>(60).fill('word '));
+
+onBareHost(
+  'the bound of an answer is held against what the upstream sent, not against the response that is made of it',
+  () => translated(() => streamReply(LONG_STREAM), { maxResponseBytes: LONG_STREAM.join('').length + 100 }),
+  async (scene) => {
+    const response = await ask(scene, '/responses', { body: { model: MODEL, input: 'Say words', stream: true } });
+    const names = readEvents(await response.text()).map(({ name }) => name);
+    assert.equal(names.at(-1), 'response.completed');
+  },
+);

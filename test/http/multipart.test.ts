@@ -14,7 +14,7 @@ interface Seen {
 
 function watch(pieces: readonly (Uint8Array | string)[], boundary = BOUNDARY): Seen {
   const watcher = multipartModels(boundary);
-  const models = pieces.flatMap((piece) => watcher.take(Buffer.from(piece)));
+  const models = pieces.flatMap((piece) => watcher.takePiece(Buffer.from(piece)));
   return { models, state: watcher.state };
 }
 

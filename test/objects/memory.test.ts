@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { memoryObjects, type StoredObject } from 'megallm-middleware';
+import { objectStoreContract } from '../contracts/object-store.js';
 
 const object = (id: string, more: Partial<StoredObject> = {}): StoredObject => ({
   owner: 'ann',
@@ -12,32 +13,9 @@ const object = (id: string, more: Partial<StoredObject> = {}): StoredObject => (
 });
 const ids = (objects: readonly StoredObject[]): string[] => objects.map(({ id }) => id);
 
+objectStoreContract('memoryObjects', () => memoryObjects({ maxObjectsPerOwner: 4 }), 4);
+
 describe('objects in memory', () => {
-  it('are found by owner, kind and id together', async () => {
-    const store = memoryObjects();
-    store.put(object('a'));
-    assert.equal((await store.find('ann', 'file', 'a'))?.id, 'a');
-    assert.equal(await store.find('bob', 'file', 'a'), undefined);
-    assert.equal(await store.find('ann', 'batch', 'a'), undefined);
-    assert.equal(await store.find('ann","file', 'file', 'a'), undefined);
-    assert.equal(await store.find('__proto__', 'file', 'constructor'), undefined);
-    store.remove('bob', 'file', 'a');
-    store.remove('ann', 'file', 'a');
-    assert.equal(await store.find('ann', 'file', 'a'), undefined);
-    assert.deepEqual(await store.list('ann', 'file'), []);
-  });
-
-  it('are listed in the order in which they were first put, whatever is used since', async () => {
-    const store = memoryObjects();
-    for (const id of ['a', 'b', 'c']) store.put(object(id));
-    store.put(object('x', { kind: 'batch' }));
-    store.put(object('a', { body: { new: true } }));
-    await store.find('ann', 'file', 'b');
-    const listed = await store.list('ann', 'file');
-    assert.deepEqual(ids(listed), ['a', 'b', 'c']);
-    assert.deepEqual(listed[0]?.body, { new: true });
-  });
-
   it('of one owner that are unused for longest go first, and no other’s', async () => {
     const store = memoryObjects({ maxObjectsPerOwner: 3 });
     store.put(object('b', { owner: 'bob' }));

@@ -127,7 +127,7 @@ async function* checkedPieces(
   let last: Uint8Array | undefined;
   for await (const piece of pieces) {
     if (piece.byteLength === 0) continue;
-    for (const name of models.take(piece)) {
+    for (const name of models.takePiece(piece)) {
       isNamed = true;
       onModel(findUnrouted(config.models, key, name), name);
     }

@@ -70,7 +70,7 @@ export async function forward(exchange: Exchange, rule: ForwardRule, modelName?:
     const shown = await shownObject(call, { reply, rule, list, again: get });
     call.begin({ usage: shown.usage, deliveredTokens: uncounted });
     call.firstByte();
-    const record = await call.end('ok');
+    const record = await call.complete();
     phases?.mark('settle');
     return respondForwarded(reply, shown.body, answerHeaders(call, record));
   } catch (error) {

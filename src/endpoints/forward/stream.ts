@@ -10,7 +10,7 @@ import { WholeEvents } from '../../wire/event-buffer.js';
 import { sseEvent } from '../../wire/sse.js';
 import type { TokenUsage } from '../../wire/usage.js';
 import { UsageTail } from '../../wire/usage.js';
-import { relay } from '../model/relay.js';
+import { relayForwarded } from '../model/relay.js';
 import { OF_MODELS } from './plan.js';
 
 /**
@@ -21,7 +21,7 @@ export function forwardedStream(call: Call, { headers, body }: ForwardReply): An
   const stream = new ForwardedStream(call, headers['content-type'] ?? '');
   call.view = stream;
   call.begin(stream);
-  return relay(call, new StreamAnswer(stepsOf(body), stream, Number.POSITIVE_INFINITY));
+  return relayForwarded(call, new StreamAnswer(stepsOf(body), stream, Number.POSITIVE_INFINITY));
 }
 
 /** A forwarded answer as it is watched, and as it is shown. */

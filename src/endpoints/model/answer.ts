@@ -28,7 +28,7 @@ export function answerModel(call: Call, answer: BegunAnswer): Awaitable<GatewayR
   }
   call.begin(answer);
   call.firstByte();
-  return call.isBackground ? answerFollowed(call, answer) : answerWhole(call, answer, call.end('ok'));
+  return call.isBackground ? answerFollowed(call, answer) : answerWhole(call, answer, call.complete());
 }
 
 /** Answers once the call is settled. @param ending the call's record; `undefined`: the call goes on. */
@@ -47,7 +47,7 @@ function answerWhole(
 /** Answers with a response that the upstream may only have begun to make: then its call ends later. */
 async function answerFollowed(call: Call, answer: WholeAnswer): Promise<GatewayResponse> {
   const followed = followedResponse(call, answer);
-  const response = await answerWhole(call, answer, followed === undefined ? call.end('ok') : undefined);
+  const response = await answerWhole(call, answer, followed === undefined ? call.complete() : undefined);
   followed?.begin();
   return response;
 }

@@ -16,13 +16,22 @@ type OnFailure = (reason: unknown) => void;
 
 /** Hands a stream on to the client. It ends as a good one only if it is complete, else with an error event. */
 export function relay(call: Call, answer: StreamAnswer): AnswerStream {
-  return new Relay(call, answer);
+  return new Relay(call, answer, false);
+}
+
+/**
+ * Hands a forwarded answer on. It is not read on for a client that has left, its delivery is not noted on the way, and one that
+ * breaks off before its first byte has given nothing.
+ */
+export function relayForwarded(call: Call, answer: StreamAnswer): AnswerStream {
+  return new Relay(call, answer, true);
 }
 
 /** A stream on its way to the client, read by the client's asking. Every chunk passes it by calls, not by promises. */
 class Relay implements AnswerStream {
   private readonly call: Call;
   private readonly answer: StreamAnswer;
+  private readonly isForwarded: boolean;
   private unsent: StreamChunk | undefined;
   private isOver = false;
   private isReading = false;
@@ -40,11 +49,12 @@ class Relay implements AnswerStream {
     else this.finish(undefined, brokenStream(reason));
   };
 
-  constructor(call: Call, answer: StreamAnswer) {
+  constructor(call: Call, answer: StreamAnswer, isForwarded: boolean) {
     this.call = call;
     this.answer = answer;
+    this.isForwarded = isForwarded;
     this.unsent = answer.first;
-    call.onDrain(() => this.beginDrain());
+    if (!isForwarded) call.onDrain(() => this.beginDrain());
     call.view.begin?.(answer.stream);
   }
 
@@ -114,7 +124,7 @@ class Relay implements AnswerStream {
   /** Shows text that was made of objects, whose size nobody knew before. */
   private showMade(shown: AnswerPiece | undefined): void {
     try {
-      this.answer.grow(shown?.length ?? 0);
+      this.answer.growMade(shown?.length ?? 0);
     } catch (error) {
       this.breakOff(error);
       return;
@@ -132,7 +142,7 @@ class Relay implements AnswerStream {
       this.readOn();
       return;
     }
-    const noted = this.call.deliver(this.answer.stream.deliveredTokens());
+    const noted = this.isForwarded ? undefined : this.call.deliver(this.answer.stream.deliveredTokens());
     if (isPending(noted)) noted.then(() => this.give(shown));
     else this.give(shown);
   }
@@ -191,7 +201,7 @@ class Relay implements AnswerStream {
   private async giveEnd(last: StreamChunk | undefined, error: GatewayError | undefined): Promise<void> {
     const { call } = this;
     const isGone = call.client.aborted;
-    if (!isGone) call.firstByte();
+    if (!isGone && (error === undefined || !this.isForwarded)) call.firstByte();
     const settling = this.end(error === undefined ? 'ok' : 'failed');
     if (isGone) {
       this.onStep(undefined);

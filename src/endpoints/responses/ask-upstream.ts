@@ -77,7 +77,7 @@ async function answerOf(
   }
   const body = await bodyOf(call, action, reply);
   call.firstByte();
-  const record = await call.end('ok');
+  const record = await call.complete();
   call.exchange.phases?.mark('settle');
   return respondJson(body, answerHeaders(call, record));
 }
