@@ -28,6 +28,8 @@ setInterval(() => {
   peakBuffers = Math.max(peakBuffers, arrayBuffers);
 }, 50);
 process.on('message', () => {
+  // A small body may have passed between two looks.
+  peakRss = Math.max(peakRss, process.memoryUsage().rss);
   process.send?.({ peakRss, peakBuffers });
   peakRss = 0;
   peakBuffers = 0;
