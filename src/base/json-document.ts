@@ -1,5 +1,5 @@
 import { isAscii, isUtf8 } from 'node:buffer';
-import { isJsonObject, type Json, type JsonObject } from './json.js';
+import { isJsonObject, type Json, type JsonObject, objectOf } from './json.js';
 import {
   hasGoodStrings,
   type JsonBounds,
@@ -81,35 +81,24 @@ export function parseDocument(
   return { kind: 'document', document: { bytes, members }, outline: { body: parsed, isDecoded } };
 }
 
-/** The document of an object of our own, written once: its members' places are noted as they are written. */
-export function writeDocument(object: JsonObject): JsonDocument {
-  const members = new Members();
-  const written: string[] = [];
-  let at = 1;
-  for (const [name, value] of Object.entries(object)) {
-    if (value === undefined) continue;
-    const before = `${written.length === 0 ? '' : ','}${JSON.stringify(name)}:`;
-    const text = JSON.stringify(value);
-    const start = at + Buffer.byteLength(before);
-    at = start + Buffer.byteLength(text);
-    members.add(name, start, at);
-    written.push(before + text);
+/** Writes an object that was read, or made of what was read, once: held to the same bounds as bytes that arrive. */
+export function writeDocument(object: JsonObject, bounds: JsonBounds): JsonDocument | JsonRefusal {
+  const text = JSON.stringify(object);
+  const bytes = Buffer.from(text);
+  const members = scanTopLevel(bytes.toString('latin1'), bounds);
+  if (!(members instanceof Members)) return members;
+  if (text.includes(PROTO) && isPoisoned(object)) return refused('poisoned');
+  if (ESCAPE.test(text) && !isWellFormed(object)) {
+    return writeDocument(objectOf(JSON.stringify(object, toWellFormed)), bounds);
   }
-  return { bytes: Buffer.from(`{${written.join('')}}`), members, object };
+  return { bytes, members, object };
 }
 
-/**
- * Finds the top-level members of one JSON object without parsing it, for a reader of only a few of them.
- * @param wanted their names; all by default.
- */
-export function scanDocument(
-  input: Uint8Array,
-  bounds: JsonBounds,
-  wanted?: ReadonlySet<string>,
-): JsonDocument | JsonRefusal {
+/** Finds the top-level members of one JSON object without parsing it, for a reader of only a few of them. */
+export function scanDocument(input: Uint8Array, bounds: JsonBounds): JsonDocument | JsonRefusal {
   const bytes = withoutByteOrderMark(input);
   const text = bytes.toString('latin1');
-  const members = scanTopLevel(text, bounds, wanted);
+  const members = scanTopLevel(text, bounds);
   if (!(members instanceof Members))
     return isTolerable(members, bounds) ? scanDocument(withLast(bytes), bounds) : members;
   return isUtf8(bytes) && hasGoodStrings(text) ? { bytes, members } : refused('syntax');

@@ -85,9 +85,8 @@ const COMMA_OR_CLOSE = 5;
  * items, and notes the places of the top-level values. `JSON.parse` tells no offsets, and takes several times as long
  * where its table of names is not in the processor's cache.
  * @param text UTF-8 bytes in latin1, one character for each byte: faster to walk over than the bytes.
- * @param wanted names of the members to note, in ASCII; all of them by default.
  */
-export function scanTopLevel(text: string, bounds: JsonBounds, wanted?: ReadonlySet<string>): Members | JsonRefusal {
+export function scanTopLevel(text: string, bounds: JsonBounds): Members | JsonRefusal {
   const members = new Members();
   /** For each open container whether it is an object. */
   const open: boolean[] = [];
@@ -111,11 +110,7 @@ export function scanTopLevel(text: string, bounds: JsonBounds, wanted?: Readonly
         const quote = closingQuote(text, at + 1);
         if (quote === -1 || next > NAME_OR_CLOSE) return refused('syntax');
         if (next === NAME || next === NAME_OR_CLOSE) {
-          if (open.length === 1) {
-            const inner = text.slice(at + 1, quote);
-            // Names that are wanted are plain: only one with escapes may be one in disguise.
-            name = wanted === undefined || inner.includes('\\') ? memberName(inner) : inner;
-          }
+          if (open.length === 1) name = memberName(text.slice(at + 1, quote));
           next = COLON;
         } else next = COMMA_OR_CLOSE;
         at = quote;
@@ -155,7 +150,7 @@ export function scanTopLevel(text: string, bounds: JsonBounds, wanted?: Readonly
         at = end - 1;
       }
     }
-    if (next === COMMA_OR_CLOSE && open.length === 1 && isObject && (wanted === undefined || wanted.has(name))) {
+    if (next === COMMA_OR_CLOSE && open.length === 1 && isObject) {
       if (!members.add(name, valueStart, at + 1)) {
         twice = { kind: 'refused', reason: 'duplicate', name };
         if (bounds.strict) return twice;

@@ -122,6 +122,8 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   reason: Error | undefined = undefined;
   /** Contents of the buckets, as the limiter last told them for this call. */
   remaining: readonly number[] | undefined = undefined;
+  /** The same, where a limit refused the call. */
+  remainingAtRefusal: readonly number[] | undefined = undefined;
   /** Whether the ledger has the call's beginning. */
   isRecorded = false;
   private opened: PromiseLike<void> | undefined = undefined;
@@ -397,6 +399,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     const { state } = exchange;
     if (result.kind === 'refused') {
       this.remaining = result.refusal.refused.verdict.remaining;
+      this.remainingAtRefusal = this.remaining;
       throw result.refusal.error;
     }
     const { admission } = result;

@@ -36,7 +36,7 @@ export function debugFacts(call: Call, record?: UsageRecord): DebugFacts {
     attempts: call.attempts === 0 ? undefined : call.attempts,
     estimatedInputTokens: call.inputTokens,
     reservedTokens: admission && reservedTokens(admission),
-    limitsBefore: admission === undefined ? remaining : remainingBefore(admission),
+    limitsBefore: admission === undefined ? call.remainingAtRefusal : remainingBefore(admission),
     limitsAfter: record === undefined ? remaining : call.remainingAfter(),
     record,
   };

@@ -7,8 +7,14 @@ import {
   requestTimeout,
   unsupportedContentEncoding,
 } from '../base/errors.js';
-import { isJsonObject } from '../base/json.js';
-import { type JsonResult, parseDocument, REQUEST_BOUNDS } from '../base/json-document.js';
+import { isJsonObject, type JsonObject } from '../base/json.js';
+import {
+  type JsonDocument,
+  type JsonResult,
+  parseDocument,
+  REQUEST_BOUNDS,
+  writeDocument,
+} from '../base/json-document.js';
 import type { JsonRefusal } from '../base/json-scan.js';
 import { type StepSource, stepsOf } from '../base/steps.js';
 import {
@@ -55,6 +61,16 @@ export function parseBody(
   const result = parseDocument(bytes, REQUEST_BOUNDS, texts);
   if (result.kind === 'document') return result;
   throw unreadableBody(result);
+}
+
+/**
+ * Writes an object that is to be sent in place of what was read.
+ * @throws {GatewayError} 400, as for bytes that arrive
+ */
+export function writeBody(object: JsonObject): JsonDocument {
+  const result = writeDocument(object, REQUEST_BOUNDS);
+  if ('kind' in result) throw unreadableBody(result);
+  return result;
 }
 
 /**

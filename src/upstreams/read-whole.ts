@@ -23,9 +23,6 @@ import type { UpstreamReply } from './upstream.js';
 
 const OPENING_BRACKET = 0x5b;
 
-/** Members of an answer that are looked at, or replaced. */
-const WANTED: ReadonlySet<string> = new Set('error usage model choices output data results'.split(' '));
-
 /** An answer that is there in full. */
 export class WholeAnswer {
   readonly kind = 'whole';
@@ -81,7 +78,7 @@ function wholeObject(call: OutgoingCall, body: JsonObject): WholeAnswer {
 }
 
 function wholeBytes(call: OutgoingCall, bytes: Uint8Array): WholeAnswer {
-  const document = scanDocument(bytes, ANSWER_BOUNDS, WANTED);
+  const document = scanDocument(bytes, ANSWER_BOUNDS);
   const error = 'kind' in document ? undefined : memberValue(document, 'error');
   if ('kind' in document || (error === undefined && document.members.has('error'))) {
     throw upstreamBadResponse('The upstream answered with JSON that cannot be read.');

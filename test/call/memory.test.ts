@@ -4,8 +4,9 @@ import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { programArgs } from '../helpers/compiled.js';
 
-/** Most garbage of one warm whole call, from `handle` to its answer. */
-const MAX_BYTES = 16_384;
+const NODE_MAJOR = Number(process.versions.node.split('.')[0]);
+/** Most garbage of one warm whole call, from `handle` to its answer. From Node 24 on, V8's promises and its context of async calls take more. */
+const MAX_BYTES = NODE_MAJOR < 24 ? 16_384 : 18_432;
 /** Nothing is collected in between: new objects have room for all spans. */
 const FLAGS = ['--expose-gc', '--allow-natives-syntax', '--min-semi-space-size=128', '--max-semi-space-size=256'];
 
@@ -15,6 +16,6 @@ describe('a call in memory', () => {
     const { stdout } = await promisify(execFile)(process.execPath, args);
     const { hasFastProperties, bytesPerCall } = JSON.parse(stdout);
     assert.equal(hasFastProperties, true);
-    assert.ok(bytesPerCall > 0 && bytesPerCall <= MAX_BYTES, `${bytesPerCall} bytes`);
+    assert.ok(bytesPerCall > 10_000 && bytesPerCall <= MAX_BYTES, `${bytesPerCall} bytes`);
   });
 });

@@ -116,16 +116,22 @@ onBareHost(
   () => ({ ...slow, small: { requestsPerMinute: 1 } }),
   async ({ host, upstream, setup }) => {
     const { limiter } = slow;
-    const raw = await rawClient(host.origin);
-    raw.send(rawChat(SMALL_SECRET, CALL));
+    const answer = fetch(`${host.baseUrl}/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${SMALL_SECRET}`, 'content-type': 'application/json', 'x-debug': 'true' },
+      body: JSON.stringify(CALL),
+    });
     await within(limiter.asked, 'the reservation');
     await within(host.gateway.close(), 'the gateway to be closed');
     limiter.answer();
-    assert.equal((await raw.response()).status, 503);
+    const refusal = await answer;
+    assert.equal(refusal.status, 503);
+    const { debug } = Object(await refusal.json()).error;
+    assert.deepEqual(debug.limits_after, [0]);
+    assert.equal(debug.limits_before, undefined, 'it was not refused by a limit');
     assert.deepEqual([upstream.requests.length, setup.usage.settled.length], [0, 0]);
     const draw = { bucket: 'key:key_small:requests', capacity: 1, refillPerMs: 0, amount: 0 };
     const { remaining } = await limiter.reserve({ id: '', draws: [draw], slots: [], ttlMs: 0 }, Date.now());
     assert.deepEqual(remaining, [1], 'the request is given back');
-    raw.destroy();
   },
 );

@@ -440,3 +440,53 @@ onBareHost(
     assert.equal(names.at(-1), 'response.completed');
   },
 );
+
+onBareHost(
+  'what is made of a response’s request is held to the bounds of any request: its tools are nested deeper than they came',
+  () => translated(),
+  async (scene) => {
+    const toolOf = (depth: number): object => {
+      let parameters: object = {};
+      for (let at = 1; at < depth; at += 1) parameters = { properties: { a: parameters } };
+      return { type: 'function', name: 'deep', parameters, strict: false };
+    };
+    const statusOf = async (depth: number): Promise<number> => {
+      const body = { model: MODEL, input: 'Hi', tools: [toolOf(depth)] };
+      const response = await ask(scene, '/responses', { body });
+      if (response.status !== 200) assert.match(await response.text(), /64 levels/);
+      return response.status;
+    };
+    // The body, its tools, a tool, its function: 60 levels are left.
+    assert.deepEqual([await statusOf(30), await statusOf(31)], [200, 400]);
+    assert.equal(scene.upstream.requests.length, 1);
+  },
+);
+
+onBareHost(
+  'half a character that an upstream once wrote reaches it as a whole one when the conversation goes on',
+  () => translated(() => reply(JSON.stringify(wholeChat('Hal')).replace('"Hal"', '"Hal\\ud83d"'))),
+  async (scene) => {
+    const first = await (await ask(scene, '/responses', { body: { model: MODEL, input: 'Hi' } })).json();
+    const body = { model: MODEL, input: 'Go on', previous_response_id: Object(first).id };
+    assert.equal((await ask(scene, '/responses', { body })).status, 200);
+    const sent = (await scene.upstream.request(1)).body;
+    assert.ok(sent.includes('"Hal\ufffd"'), sent);
+  },
+);
+
+onBareHost(
+  'output that no upstream counts is estimated alike, translated or not',
+  () => ({
+    script: () =>
+      streamReply(streamEvents(['A "quote"\n', '\\begin\\begin\\begin', 'Grüße\n\n\n'], { usage: 'never' })),
+    models: { [MODEL]: { responses: 'translate' } },
+  }),
+  async (scene) => {
+    const chat = { model: MODEL, messages: [{ role: 'user', content: 'Hi' }], stream: true };
+    await (await ask(scene, '/chat/completions', { body: chat })).text();
+    await (await ask(scene, '/responses', { body: { model: MODEL, input: 'Hi', stream: true } })).text();
+    const [plain, made] = scene.setup.records;
+    assert.deepEqual([plain?.counted, made?.counted], ['estimated', 'estimated']);
+    assert.equal(made?.outputTokens, plain?.outputTokens);
+  },
+);

@@ -196,3 +196,19 @@ function chatTo(baseUrl: string, body: unknown): Buffer {
   const path = `${new URL(baseUrl).pathname}/chat/completions`;
   return Buffer.from(rawChat(SECRET, body).toString('latin1').replace('/v1/chat/completions', path), 'latin1');
 }
+
+onBareHost(
+  'an answer that is written anew has each member once, the last of its name, whoever reads it',
+  () => ({
+    models: { house: { upstreamModel: MODEL } },
+    script: () => reply(JSON.stringify(wholeChat('Hello')).replace('{', '{"id":"chatcmpl-other","x":1,"x":2,')),
+  }),
+  async ({ client }) => {
+    const text = await (
+      await client()
+        .chat.completions.create({ ...CALL, model: 'house' })
+        .asResponse()
+    ).text();
+    assert.equal(text, JSON.stringify({ id: wholeChat('').id, x: 2, ...wholeChat('Hello'), model: 'house' }));
+  },
+);

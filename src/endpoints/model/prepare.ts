@@ -1,7 +1,8 @@
 import { objectOf } from '../../base/json.js';
-import { memberValue, writeDocument } from '../../base/json-document.js';
+import { memberValue } from '../../base/json-document.js';
 import type { Call } from '../../call/call.js';
 import { passesResponses } from '../../config/models.js';
+import { writeBody } from '../../http/read-body.js';
 import { checkReferences } from '../../stores/ownership.js';
 import { readMetadata } from '../../wire/members.js';
 import { MODEL_ENDPOINTS } from '../../wire/model-endpoint.js';
@@ -29,7 +30,7 @@ export async function prepare(call: Call): Promise<void> {
   // An upstream keeps objects for all; here each is somebody's.
   if (upstream.forward !== undefined && call.hasReferences) await checkReferences(config, plan.owner, body);
   // Of members standing twice inside, the upstream gets the ones that were looked at.
-  if (call.hasReferences) call.document = writeDocument(body);
+  if (call.hasReferences) call.document = writeBody(body);
   call.readsMore = call.hasReferences;
   if (endpoint.operation !== 'responses') {
     const isStored = endpoint.operation === 'chat.completions' && memberValue(call.document, 'store') === true;

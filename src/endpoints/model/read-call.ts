@@ -1,8 +1,8 @@
 import type { JsonObject } from '../../base/json.js';
-import { type JsonDocument, type JsonOutline, writeDocument } from '../../base/json-document.js';
+import type { JsonDocument, JsonOutline } from '../../base/json-document.js';
 import type { Call } from '../../call/call.js';
 import type { ReadCall } from '../../call/terms.js';
-import { parseBody } from '../../http/read-body.js';
+import { parseBody, writeBody } from '../../http/read-body.js';
 import { imagesIn } from '../../wire/estimate.js';
 import type { ModelEndpoint } from '../../wire/model-endpoint.js';
 import { hasReferences, PLAIN_NAME } from '../../wire/references.js';
@@ -30,7 +30,8 @@ export function needsPreparing({ endpoint, document, hasReferences, upstream }: 
 
 /** Reads an object of our own that is to be sent. */
 export function readObject(endpoint: ModelEndpoint, object: JsonObject): ReadCall {
-  return readDocument(endpoint, writeDocument(object), { body: object, isDecoded: true }, false);
+  const document = writeBody(object);
+  return readDocument(endpoint, document, { body: document.object ?? object, isDecoded: true }, false);
 }
 
 function readDocument(

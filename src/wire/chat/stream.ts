@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { ANSWER_BOUNDS, type JsonDocument, memberValue, parseDocument } from '../../base/json-document.js';
 import { closingQuote } from '../../base/json-scan.js';
-import { answerTextBytes, estimateTokens } from '../estimate.js';
+import { estimateTokens } from '../estimate.js';
 import { EventBuffer } from '../event-buffer.js';
 import { BLANK_LINE, BYTE_ORDER_MARK, endOfEvent, eventData, sseEvent } from '../sse.js';
 import { readUsage, type TokenUsage } from '../usage.js';
@@ -71,7 +71,7 @@ export class ChatStream implements WatchedStream {
       if (data === undefined) continue;
       const result = parseDocument(Buffer.from(data, 'latin1'), ANSWER_BOUNDS, 'decoded');
       if (result.kind === 'refused') this.failure = { kind: 'malformed' };
-      else chunks.push(...(this.watchObject(result.outline.body) ?? []));
+      else chunks.push(...(this.watchObject(result.outline.body, data) ?? []));
     }
     return chunks.length === 0 ? undefined : chunks;
   }
@@ -161,10 +161,11 @@ export class ChatStream implements WatchedStream {
     return event;
   }
 
-  private watchObject(chunk: JsonObject): readonly [JsonObject] | undefined {
+  /** @param data the JSON that the chunk came as: texts count as they are written there, as in a stream of bytes. */
+  private watchObject(chunk: JsonObject, data?: string): readonly [JsonObject] | undefined {
     const shown = this.visibleChunk(chunk);
     if (shown === undefined) return undefined;
-    this.countEvent(answerTextBytes(shown.choices));
+    this.countText(data ?? JSON.stringify(shown));
     return [shown];
   }
 
