@@ -9,6 +9,8 @@ import { BARE, launch, type Started, startFolder } from './npm-start.js';
 const folder = startFolder();
 const SECRET = 'test-secret-0123456789';
 const START_MS = 30_000;
+/** Time that npm may take, on a busy machine, to end after its child. */
+const END_MS = 45_000;
 const CHAT = JSON.stringify({ model: 'any', stream: true, messages: [{ role: 'user', content: 'Hi' }] });
 
 // A model whose answer goes on until it is told to end.
@@ -66,11 +68,11 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     const streamed = await fetch(`${baseUrl}/chat/completions`, { method: 'POST', headers, body: CHAT });
     assert.equal(streamed.status, 200);
     running.child.kill(signal);
-    await eventually(() => isRefused(baseUrl), 'new connections are refused');
+    await eventually(() => isRefused(baseUrl), 'new connections are refused', END_MS);
     answer?.end(`${event(' and complete', 'stop')}data: [DONE]\n\n`);
-    const text = await within(streamed.text(), 'the rest of the stream');
+    const text = await within(streamed.text(), 'the rest of the stream', END_MS);
     assert.match(text, /begun.*and complete.*\[DONE\]/s);
     // `npm` and the server hold the same pipes: they close when the last of them has gone.
-    assert.equal(await within(running.ended, 'the end of npm and the server'), 0, running.all());
+    assert.equal(await within(running.ended, 'the end of npm and the server', END_MS), 0, running.all());
   });
 }
