@@ -1,22 +1,41 @@
 import { unexpected } from '../base/checks.js';
 import { NANO_PER_USD } from '../base/money.js';
 
-/** The price of a model in integers: billionths of a US dollar for a million tokens. */
+/** The price of a model in integers: billionths of a US dollar for a million tokens, and millionths of factors. */
 export interface Price {
   readonly inputNanoUsdPerMillion: number;
   readonly cachedInputNanoUsdPerMillion: number;
+  readonly cacheWriteNanoUsdPerMillion: number;
+  readonly cacheWriteLongNanoUsdPerMillion: number;
   readonly inputAudioNanoUsdPerMillion: number;
   readonly inputImageNanoUsdPerMillion: number;
   readonly outputNanoUsdPerMillion: number;
   readonly reasoningNanoUsdPerMillion: number;
   readonly outputAudioNanoUsdPerMillion: number;
+  readonly longContext?: {
+    readonly aboveInputTokens: number;
+    readonly inputMillionths: number;
+    readonly outputMillionths: number;
+  };
+  /** Factors of service tiers, by the names that `serviceTierNamed` gives. Absent: none is known. */
+  readonly serviceTierMillionths?: Readonly<Record<string, number>>;
+  readonly toolCallNanoUsd?: Readonly<Record<string, number>>;
+  readonly imageNanoUsd?: number;
+  readonly audioNanoUsdPerMillionMs?: number;
+  readonly nanoUsdPerMillionCharacters?: number;
+  /** @see Pricing.version */
+  readonly version?: string;
 }
 
-/** Prices as people write them: US dollars for a million tokens, each at most 4,500. */
+/** Prices as people write them: US dollars for a million tokens, each at most 4,500, with every factor applied. */
 export interface Pricing {
   readonly inputUsdPerMillion: number;
   /** @default inputUsdPerMillion */
   readonly cachedInputUsdPerMillion?: number | undefined;
+  /** Input that is written to a cache. @default 1.25 × the input where the long write has a price, else the input's price */
+  readonly cacheWriteUsdPerMillion?: number | undefined;
+  /** Input that is written to a cache which keeps it long: 12 hours, or Anthropic's one. @default 2 × the short write where that has a price, else the input's price */
+  readonly cacheWriteLongUsdPerMillion?: number | undefined;
   /** @default inputUsdPerMillion */
   readonly inputAudioUsdPerMillion?: number | undefined;
   /** @default inputUsdPerMillion */
@@ -26,12 +45,35 @@ export interface Pricing {
   readonly reasoningUsdPerMillion?: number | undefined;
   /** @default outputUsdPerMillion */
   readonly outputAudioUsdPerMillion?: number | undefined;
+  /** Factors for the whole of a call with more input tokens than `aboveInputTokens`. @default none */
+  readonly longContext?:
+    | { readonly aboveInputTokens: number; readonly inputFactor: number; readonly outputFactor: number }
+    | undefined;
+  /**
+   * Factors of service tiers, such as `{ flex: 0.5, fast: 2 }`; `priority` and `fast` are one. A request for another tier is
+   * refused. `default` is 1 unless it is named. @default none is known: a dearer one is refused where money is limited
+   */
+  readonly serviceTiers?: Readonly<Record<string, number>> | undefined;
+  /** US dollars for each call of a hosted tool, by its type: `{ web_search: 0.01 }`. A tool that is not named is free. @default none */
+  readonly toolCallUsd?: Readonly<Record<string, number>> | undefined;
+  /** US dollars for each picture that is made. @default 0 */
+  readonly usdPerImage?: number | undefined;
+  /** US dollars for each minute of sound that is transcribed. @default 0 */
+  readonly usdPerAudioMinute?: number | undefined;
+  /** US dollars for a million characters that are spoken. @default 0 */
+  readonly usdPerMillionCharacters?: number | undefined;
+  /** Name of this price list, kept with every call that was settled at it: a date, as a rule. @default none */
+  readonly version?: string | undefined;
 }
 
 /** Tokens to be priced: at most a billion of input and of output. A part that is `undefined` counts as none. */
 export interface PricedTokens {
   readonly inputTokens: number;
   readonly cachedInputTokens: number | undefined;
+  /** All tokens that were written to a cache. */
+  readonly cacheWriteTokens?: number | undefined;
+  /** The part of them that is kept long. */
+  readonly cacheWriteLongTokens?: number | undefined;
   readonly inputAudioTokens: number | undefined;
   readonly inputImageTokens: number | undefined;
   readonly outputTokens: number;
@@ -39,9 +81,43 @@ export interface PricedTokens {
   readonly outputAudioTokens: number | undefined;
 }
 
+/** Units that cost by the piece. */
+export interface PricedUnits {
+  readonly images?: number | undefined;
+  readonly audioMs?: number | undefined;
+  readonly characters?: number | undefined;
+}
+
+/** Circumstances of a call that change its cost. */
+export interface CostTerms extends PricedUnits {
+  /** A tier whose factor is not known costs like `default`. @default `default` */
+  readonly serviceTier?: string | undefined;
+  /** Calls of hosted tools by type. */
+  readonly toolCalls?: Readonly<Record<string, number>> | undefined;
+}
+
+/** The most that a call may use. */
+export interface WorstUse extends PricedUnits {
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  readonly serviceTier?: string | undefined;
+  /** Calls of hosted tools, whichever. */
+  readonly toolCalls?: number | undefined;
+}
+
 const MILLION = 1_000_000;
 /** A billion tokens of input and as many of output still cost a safe integer of billionths. */
 const MAX_USD_PER_MILLION = 4_500;
+const MAX_NANO_USD_PER_MILLION = MAX_USD_PER_MILLION * NANO_PER_USD;
+/** Price of a cache write where only the long one is told. */
+const SHORT_WRITE_FACTOR = 1.25;
+/** Price of a long write in short ones: OpenAI's; Anthropic's long write is a little cheaper. */
+const LONG_WRITE_FACTOR = 2;
+/** Most calls of tools that are counted for one answer. */
+const MAX_TOOL_CALLS = 1_000_000;
+const NO_TERMS: CostTerms = {};
+
+type RateField = Extract<keyof Pricing, `${string}UsdPerMillion`>;
 
 /**
  * The price in integers, with its defaults filled in.
@@ -49,85 +125,318 @@ const MAX_USD_PER_MILLION = 4_500;
  * @throws {TypeError} for a number that is negative, not finite, or too large for exact sums.
  */
 export function toPrice(pricing: Pricing, name = 'pricing'): Price {
-  const read = (field: keyof Pricing, usual?: number): number => {
+  const read = (field: RateField, usual?: number): number => {
     const usd = pricing[field];
-    if (usd === undefined && usual !== undefined) return usual;
-    if (typeof usd === 'number' && usd >= 0 && usd <= MAX_USD_PER_MILLION) return Math.round(usd * NANO_PER_USD);
-    throw unexpected(`${name}.${field}`, `to be US dollars, at least 0 and at most ${MAX_USD_PER_MILLION}`, usd);
+    return usd === undefined && usual !== undefined ? usual : nanoUsd(`${name}.${field}`, usd);
   };
   const input = read('inputUsdPerMillion');
   const output = read('outputUsdPerMillion');
-  return {
+  const writes = writePrices(pricing, name, input);
+  const price: Price = {
     inputNanoUsdPerMillion: input,
     cachedInputNanoUsdPerMillion: read('cachedInputUsdPerMillion', input),
+    cacheWriteNanoUsdPerMillion: writes.short,
+    cacheWriteLongNanoUsdPerMillion: writes.long,
     inputAudioNanoUsdPerMillion: read('inputAudioUsdPerMillion', input),
     inputImageNanoUsdPerMillion: read('inputImageUsdPerMillion', input),
     outputNanoUsdPerMillion: output,
     reasoningNanoUsdPerMillion: read('reasoningUsdPerMillion', output),
     outputAudioNanoUsdPerMillion: read('outputAudioUsdPerMillion', output),
+    ...longContextOf(pricing, name),
+    ...serviceTiersOf(pricing, name),
+    ...unitPrices(pricing, name),
+    ...versionOf(pricing, name),
+  };
+  checkDearest(price, name);
+  return price;
+}
+
+function writePrices(pricing: Pricing, name: string, input: number): { short: number; long: number } {
+  const { cacheWriteUsdPerMillion: short, cacheWriteLongUsdPerMillion: long } = pricing;
+  if (short === undefined && long === undefined) return { short: input, long: input };
+  const shortNanoUsd =
+    short === undefined ? Math.ceil(input * SHORT_WRITE_FACTOR) : nanoUsd(`${name}.cacheWriteUsdPerMillion`, short);
+  const longNanoUsd =
+    long === undefined ? shortNanoUsd * LONG_WRITE_FACTOR : nanoUsd(`${name}.cacheWriteLongUsdPerMillion`, long);
+  return { short: shortNanoUsd, long: longNanoUsd };
+}
+
+function longContextOf({ longContext }: Pricing, name: string): Pick<Price, 'longContext'> {
+  if (longContext === undefined) return {};
+  const where = `${name}.longContext`;
+  if (typeof longContext !== 'object' || longContext === null) throw unexpected(where, 'to be an object', longContext);
+  const { aboveInputTokens, inputFactor, outputFactor } = longContext;
+  if (!Number.isSafeInteger(aboveInputTokens) || aboveInputTokens < 0) {
+    throw unexpected(`${where}.aboveInputTokens`, 'to be a number of tokens', aboveInputTokens);
+  }
+  const inputMillionths = millionths(`${where}.inputFactor`, inputFactor);
+  const outputMillionths = millionths(`${where}.outputFactor`, outputFactor);
+  return { longContext: { aboveInputTokens, inputMillionths, outputMillionths } };
+}
+
+function serviceTiersOf({ serviceTiers }: Pricing, name: string): Pick<Price, 'serviceTierMillionths'> {
+  if (serviceTiers === undefined) return {};
+  const where = `${name}.serviceTiers`;
+  const factors = new Map<string, number>();
+  for (const [tier, factor] of recordEntries(where, serviceTiers)) {
+    const known = serviceTierNamed(tier);
+    const given = millionths(`${where}.${tier}`, factor);
+    // `fast` and `priority` are one tier: of two factors the dearer one holds.
+    factors.set(known, Math.max(given, factors.get(known) ?? 0));
+  }
+  if (!factors.has(DEFAULT_SERVICE_TIER)) factors.set(DEFAULT_SERVICE_TIER, MILLION);
+  return { serviceTierMillionths: Object.fromEntries(factors) };
+}
+
+function unitPrices(
+  { toolCallUsd, usdPerImage, usdPerAudioMinute, usdPerMillionCharacters }: Pricing,
+  name: string,
+): Pick<Price, 'toolCallNanoUsd' | 'imageNanoUsd' | 'audioNanoUsdPerMillionMs' | 'nanoUsdPerMillionCharacters'> {
+  const fees = `${name}.toolCallUsd`;
+  return {
+    ...(toolCallUsd === undefined
+      ? {}
+      : {
+          toolCallNanoUsd: Object.fromEntries(
+            recordEntries(fees, toolCallUsd).map(([tool, usd]) => [tool, nanoUsd(`${fees}.${tool}`, usd)]),
+          ),
+        }),
+    ...(usdPerImage === undefined ? {} : { imageNanoUsd: nanoUsd(`${name}.usdPerImage`, usdPerImage) }),
+    ...(usdPerAudioMinute === undefined
+      ? {}
+      : {
+          audioNanoUsdPerMillionMs: Math.round(
+            (nanoUsd(`${name}.usdPerAudioMinute`, usdPerAudioMinute) * MILLION) / MS_PER_MINUTE,
+          ),
+        }),
+    ...(usdPerMillionCharacters === undefined
+      ? {}
+      : { nanoUsdPerMillionCharacters: nanoUsd(`${name}.usdPerMillionCharacters`, usdPerMillionCharacters) }),
   };
 }
 
+const MS_PER_MINUTE = 60_000;
+
+function versionOf({ version }: Pricing, name: string): Pick<Price, 'version'> {
+  if (version === undefined) return {};
+  if (typeof version !== 'string' || version === '') throw unexpected(`${name}.version`, 'to be a text', version);
+  return { version };
+}
+
+function recordEntries(name: string, record: unknown): [string, unknown][] {
+  if (typeof record !== 'object' || record === null || Array.isArray(record)) {
+    throw unexpected(name, 'to be an object of numbers', record);
+  }
+  return Object.entries(record);
+}
+
+function nanoUsd(name: string, usd: unknown): number {
+  if (typeof usd === 'number' && usd >= 0 && usd <= MAX_USD_PER_MILLION) return Math.round(usd * NANO_PER_USD);
+  throw unexpected(name, `to be US dollars, at least 0 and at most ${MAX_USD_PER_MILLION}`, usd);
+}
+
+function millionths(name: string, factor: unknown): number {
+  if (typeof factor === 'number' && factor >= 0 && factor <= MAX_FACTOR) return Math.round(factor * MILLION);
+  throw unexpected(name, `to be a factor, at least 0 and at most ${MAX_FACTOR}`, factor);
+}
+
+/** Far beyond any provider's. */
+const MAX_FACTOR = 1_000;
+
+/** @throws {TypeError} for a rate that is too large for exact sums once its factors are applied. */
+function checkDearest(price: Price, name: string): void {
+  const { longContext, serviceTierMillionths = {} } = price;
+  const tier = Math.max(MILLION, ...Object.values(serviceTierMillionths));
+  const inputFactor = (tier / MILLION) * (Math.max(MILLION, longContext?.inputMillionths ?? 0) / MILLION);
+  const outputFactor = (tier / MILLION) * (Math.max(MILLION, longContext?.outputMillionths ?? 0) / MILLION);
+  const dearest = Math.max(dearestInput(price) * inputFactor, dearestOutput(price) * outputFactor);
+  if (dearest <= MAX_NANO_USD_PER_MILLION) return;
+  throw unexpected(
+    name,
+    `to cost at most ${MAX_USD_PER_MILLION} US dollars a million with every factor applied`,
+    dearest / NANO_PER_USD,
+  );
+}
+
+/** The tier of a call whose request and answer name none. */
+export const DEFAULT_SERVICE_TIER = 'default';
+
+/** The one name of a service tier that has several. */
+export function serviceTierNamed(tier: string): string {
+  if (tier === 'priority') return 'fast';
+  return tier === 'standard' ? DEFAULT_SERVICE_TIER : tier;
+}
+
+/** Tiers that nobody charges more for than for `default`. */
+const NEVER_DEARER: ReadonlySet<string> = new Set([DEFAULT_SERVICE_TIER, 'flex', 'batch']);
+
+/** Whether the price of a call in that tier is known, or cannot be more than that of `default`. */
+export function isPricedTier({ serviceTierMillionths }: Price, tier: string): boolean {
+  const name = serviceTierNamed(tier);
+  return serviceTierMillionths === undefined ? NEVER_DEARER.has(name) : Object.hasOwn(serviceTierMillionths, name);
+}
+
+function tierMillionths({ serviceTierMillionths }: Price, tier = DEFAULT_SERVICE_TIER): number {
+  if (serviceTierMillionths === undefined) return MILLION;
+  const name = serviceTierNamed(tier);
+  return (Object.hasOwn(serviceTierMillionths, name) ? serviceTierMillionths[name] : undefined) ?? MILLION;
+}
+
 /**
- * The cost of tokens in billionths of a US dollar, exact and rounded half up once. Parts may overlap, and no token is paid for twice: of the input, cached tokens count first, then audio, then images; of
- * the output, reasoning and then audio. Each is at most the rest of the whole, and the remainder is text.
+ * The cost of tokens in billionths of a US dollar, exact and rounded half up once. Parts may overlap, and no token is paid for twice: of the input, tokens read from a cache count first, then those written to
+ * a cache, the long ones before the others, then audio, then images; of the output, reasoning and then audio. Each is at most the rest of the whole, and the remainder is text.
  */
-export function costNanoUsd(price: Price, tokens: PricedTokens): number {
-  const { inputTokens, outputTokens } = tokens;
+export function costNanoUsd(price: Price, tokens: PricedTokens, terms: CostTerms = NO_TERMS): number {
+  const { inputTokens, outputTokens, cacheWriteTokens = 0, cacheWriteLongTokens = 0 } = tokens;
   const cached = Math.min(tokens.cachedInputTokens ?? 0, inputTokens);
-  const audio = Math.min(tokens.inputAudioTokens ?? 0, inputTokens - cached);
-  const images = Math.min(tokens.inputImageTokens ?? 0, inputTokens - cached - audio);
+  const long = Math.min(cacheWriteLongTokens, inputTokens - cached);
+  const short = Math.min(Math.max(0, cacheWriteTokens - cacheWriteLongTokens), inputTokens - cached - long);
+  const unwritten = inputTokens - cached - long - short;
+  const audio = Math.min(tokens.inputAudioTokens ?? 0, unwritten);
+  const images = Math.min(tokens.inputImageTokens ?? 0, unwritten - audio);
   const reasoning = Math.min(tokens.reasoningTokens ?? 0, outputTokens);
   const spoken = Math.min(tokens.outputAudioTokens ?? 0, outputTokens - reasoning);
-  const cost = new Cost();
-  cost.add(inputTokens - cached - audio - images, price.inputNanoUsdPerMillion);
-  cost.add(cached, price.cachedInputNanoUsdPerMillion);
-  cost.add(audio, price.inputAudioNanoUsdPerMillion);
-  cost.add(images, price.inputImageNanoUsdPerMillion);
-  cost.add(outputTokens - reasoning - spoken, price.outputNanoUsdPerMillion);
-  cost.add(reasoning, price.reasoningNanoUsdPerMillion);
-  cost.add(spoken, price.outputAudioNanoUsdPerMillion);
+  const { longContext } = price;
+  const isLong = longContext !== undefined && inputTokens > longContext.aboveInputTokens;
+  const cost = new Cost(
+    tierMillionths(price, terms.serviceTier),
+    isLong ? longContext.inputMillionths : MILLION,
+    isLong ? longContext.outputMillionths : MILLION,
+  );
+  cost.addInput(unwritten - audio - images, price.inputNanoUsdPerMillion);
+  cost.addInput(cached, price.cachedInputNanoUsdPerMillion);
+  cost.addInput(long, price.cacheWriteLongNanoUsdPerMillion);
+  cost.addInput(short, price.cacheWriteNanoUsdPerMillion);
+  cost.addInput(audio, price.inputAudioNanoUsdPerMillion);
+  cost.addInput(images, price.inputImageNanoUsdPerMillion);
+  cost.addOutput(outputTokens - reasoning - spoken, price.outputNanoUsdPerMillion);
+  cost.addOutput(reasoning, price.reasoningNanoUsdPerMillion);
+  cost.addOutput(spoken, price.outputAudioNanoUsdPerMillion);
+  cost.addUnits(price, terms);
+  cost.addFees(feesOf(price, terms.toolCalls));
   return cost.rounded();
 }
 
-/** The highest possible cost of so many tokens: all of them at the dearest price of any part. */
-export function worstCostNanoUsd(
-  price: Price,
-  { inputTokens, outputTokens }: { readonly inputTokens: number; readonly outputTokens: number },
-): number {
-  const input = Math.max(
+/** The highest possible cost of so much use: all tokens at the dearest price of any part, all tool calls at the dearest fee. */
+export function worstCostNanoUsd(price: Price, use: WorstUse): number {
+  const { longContext } = price;
+  // A call that turns out shorter pays the ordinary price, should that be the dearer one.
+  const mayBeLong = longContext !== undefined && use.inputTokens > longContext.aboveInputTokens;
+  const cost = new Cost(
+    tierMillionths(price, use.serviceTier),
+    mayBeLong ? Math.max(MILLION, longContext.inputMillionths) : MILLION,
+    mayBeLong ? Math.max(MILLION, longContext.outputMillionths) : MILLION,
+  );
+  cost.addInput(use.inputTokens, dearestInput(price));
+  cost.addOutput(use.outputTokens, dearestOutput(price));
+  cost.addUnits(price, use);
+  cost.addFees(Math.min(use.toolCalls ?? 0, MAX_TOOL_CALLS) * dearestFeeNanoUsd(price));
+  return cost.rounded();
+}
+
+/** The dearest fee of any hosted tool; 0 where none is charged for. */
+export function dearestFeeNanoUsd({ toolCallNanoUsd }: Price): number {
+  return toolCallNanoUsd === undefined ? 0 : Math.max(0, ...Object.values(toolCallNanoUsd));
+}
+
+function feesOf({ toolCallNanoUsd }: Price, toolCalls: CostTerms['toolCalls']): number {
+  if (toolCallNanoUsd === undefined || toolCalls === undefined) return 0;
+  let fees = 0;
+  for (const [tool, calls] of Object.entries(toolCalls)) {
+    if (Object.hasOwn(toolCallNanoUsd, tool)) fees += Math.min(calls, MAX_TOOL_CALLS) * (toolCallNanoUsd[tool] ?? 0);
+  }
+  return fees;
+}
+
+function dearestInput(price: Price): number {
+  return Math.max(
     price.inputNanoUsdPerMillion,
     price.cachedInputNanoUsdPerMillion,
+    price.cacheWriteNanoUsdPerMillion,
+    price.cacheWriteLongNanoUsdPerMillion,
     price.inputAudioNanoUsdPerMillion,
     price.inputImageNanoUsdPerMillion,
   );
-  const output = Math.max(
-    price.outputNanoUsdPerMillion,
-    price.reasoningNanoUsdPerMillion,
-    price.outputAudioNanoUsdPerMillion,
-  );
-  const cost = new Cost();
-  cost.add(inputTokens, input);
-  cost.add(outputTokens, output);
-  return cost.rounded();
 }
+
+function dearestOutput(price: Price): number {
+  return Math.max(price.outputNanoUsdPerMillion, price.reasoningNanoUsdPerMillion, price.outputAudioNanoUsdPerMillion);
+}
+
+/** Parts of a billionth of a dollar in which a cost with both of its factors is whole. */
+const SCALE = BigInt(MILLION) ** 3n;
 
 /**
  * A sum of costs that stays exact in doubles: whole billionths of a dollar are added up apart from the millionths of them.
- * Two billion tokens at the dearest price make 9e15 of the one, and 2e15 of the other.
+ * Two billion tokens at the dearest price make 9e15 of the one, and 2e15 of the other. Factors are applied in big integers.
  */
 class Cost {
+  private readonly tier: number;
+  private readonly inputFactor: number;
+  private readonly outputFactor: number;
+  private inputNanoUsd = 0;
+  private inputMillionths = 0;
+  private outputNanoUsd = 0;
+  private outputMillionths = 0;
+  /** Not multiplied by any factor. */
   private nanoUsd = 0;
   private millionths = 0;
 
-  add(tokens: number, nanoUsdPerMillion: number): void {
-    const rest = nanoUsdPerMillion % MILLION;
-    this.nanoUsd += tokens * ((nanoUsdPerMillion - rest) / MILLION);
-    this.millionths += tokens * rest;
+  constructor(tier: number, inputFactor: number, outputFactor: number) {
+    this.tier = tier;
+    this.inputFactor = inputFactor;
+    this.outputFactor = outputFactor;
   }
 
-  /** The sum, rounded half up. Below 2 ** 52 a division by a million never rounds up to a whole number. */
+  addInput(tokens: number, nanoUsdPerMillion: number): void {
+    const rest = nanoUsdPerMillion % MILLION;
+    this.inputNanoUsd += tokens * ((nanoUsdPerMillion - rest) / MILLION);
+    this.inputMillionths += tokens * rest;
+  }
+
+  addOutput(tokens: number, nanoUsdPerMillion: number): void {
+    const rest = nanoUsdPerMillion % MILLION;
+    this.outputNanoUsd += tokens * ((nanoUsdPerMillion - rest) / MILLION);
+    this.outputMillionths += tokens * rest;
+  }
+
+  addUnits(price: Price, { images = 0, audioMs = 0, characters = 0 }: PricedUnits): void {
+    this.nanoUsd += images * (price.imageNanoUsd ?? 0);
+    this.addPieces(audioMs, price.audioNanoUsdPerMillionMs ?? 0);
+    this.addPieces(characters, price.nanoUsdPerMillionCharacters ?? 0);
+  }
+
+  private addPieces(count: number, nanoUsdPerMillion: number): void {
+    const rest = nanoUsdPerMillion % MILLION;
+    this.nanoUsd += count * ((nanoUsdPerMillion - rest) / MILLION);
+    this.millionths += count * rest;
+  }
+
+  addFees(nanoUsd: number): void {
+    this.nanoUsd += nanoUsd;
+  }
+
+  /** The sum, rounded half up, and never beyond the safe integers. */
   rounded(): number {
-    return this.nanoUsd + Math.floor((this.millionths + MILLION / 2) / MILLION);
+    const { tier, inputFactor, outputFactor } = this;
+    const isPlain = tier === MILLION && inputFactor === MILLION && outputFactor === MILLION;
+    return Math.min(isPlain ? this.plain() : this.scaled(), Number.MAX_SAFE_INTEGER);
+  }
+
+  private plain(): number {
+    // Below 2 ** 52 a division by a million never rounds up to a whole number.
+    const millionths = this.inputMillionths + this.outputMillionths + this.millionths;
+    return this.inputNanoUsd + this.outputNanoUsd + this.nanoUsd + Math.floor((millionths + MILLION / 2) / MILLION);
+  }
+
+  private scaled(): number {
+    const million = BigInt(MILLION);
+    const tier = BigInt(this.tier);
+    const input = BigInt(this.inputNanoUsd) * million + BigInt(this.inputMillionths);
+    const output = BigInt(this.outputNanoUsd) * million + BigInt(this.outputMillionths);
+    const rest = BigInt(this.nanoUsd) * million + BigInt(this.millionths);
+    const sum =
+      (input * BigInt(this.inputFactor) + output * BigInt(this.outputFactor)) * tier + rest * million * million;
+    return Number((sum + SCALE / 2n) / SCALE);
   }
 }

@@ -47,6 +47,8 @@ const part = fc.option(count, { nil: undefined });
 const anyTokens = fc.record({
   inputTokens: count,
   cachedInputTokens: part,
+  cacheWriteTokens: part,
+  cacheWriteLongTokens: part,
   inputAudioTokens: part,
   inputImageTokens: part,
   outputTokens: count,
@@ -62,6 +64,8 @@ const nano = fc.oneof(
 const anyPrice = fc.record({
   inputNanoUsdPerMillion: nano,
   cachedInputNanoUsdPerMillion: nano,
+  cacheWriteNanoUsdPerMillion: nano,
+  cacheWriteLongNanoUsdPerMillion: nano,
   inputAudioNanoUsdPerMillion: nano,
   inputImageNanoUsdPerMillion: nano,
   outputNanoUsdPerMillion: nano,
@@ -82,10 +86,13 @@ function exactCost(price: Price, tokens: PricedTokens): bigint {
     return sum + left * BigInt(rest);
   };
   const { inputTokens, cachedInputTokens, inputAudioTokens, inputImageTokens } = tokens;
+  const { cacheWriteTokens = 0, cacheWriteLongTokens = 0 } = tokens;
   const input = shares(
     inputTokens,
     [
       [cachedInputTokens, price.cachedInputNanoUsdPerMillion],
+      [cacheWriteLongTokens, price.cacheWriteLongNanoUsdPerMillion],
+      [Math.max(0, cacheWriteTokens - cacheWriteLongTokens), price.cacheWriteNanoUsdPerMillion],
       [inputAudioTokens, price.inputAudioNanoUsdPerMillion],
       [inputImageTokens, price.inputImageNanoUsdPerMillion],
     ],
