@@ -28,7 +28,7 @@ export {
 } from './keys/registry.js';
 export { type CreatedKey, createKey, hashSecret, type NewKeyFields } from './keys/secret.js';
 export { type MemoryLimiterOptions, memoryLimiter } from './limits/memory.js';
-export type { ListedOperation } from './models/known-models.js';
+export type { ListedOperation } from './models/known-model.js';
 export type { Price, Pricing } from './models/pricing.js';
 export {
   type MemoryIdempotencyOptions,

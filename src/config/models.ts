@@ -1,5 +1,6 @@
 import type { ApiKey } from '../keys/key-store.js';
-import { findKnownModel, KNOWN_MODELS, type ListedOperation } from '../models/known-models.js';
+import type { ListedOperation } from '../models/known-model.js';
+import { findKnownModel, KNOWN_MODELS, priceInForce } from '../models/known-models.js';
 import { type Price, type Pricing, toPrice } from '../models/pricing.js';
 import { DEFAULT_OPERATIONS, type Upstream } from '../upstreams/upstream.js';
 import type { ModelOperation } from '../wire/operations.js';
@@ -16,11 +17,11 @@ export interface ModelOptions {
   /** Tokens of input and output together. */
   readonly contextLength?: number | undefined;
   readonly maxOutputTokens?: number | undefined;
-  /** Absent and not known: cost is unknown, never 0. */
+  /** Absent: what is known of the model, at the price in force when a call begins; not known either: cost is unknown, never 0. */
   readonly pricing?: Pricing | undefined;
   /** @default the public id */
   readonly displayName?: string | undefined;
-  /** @default 'openai' for known models, else 'system' */
+  /** @default the vendor of known models, such as 'openai', else 'system' */
   readonly ownedBy?: string | undefined;
   /** @default what is known of the model, else true for function calling and streaming only */
   readonly capabilities?: { readonly [Name in keyof Capabilities]?: Capabilities[Name] | undefined } | undefined;
@@ -54,6 +55,10 @@ export interface Model {
   readonly maxOutputTokens: number | undefined;
   readonly pricing: Pricing | undefined;
   readonly price: Price | undefined;
+  /** The day since which a known price holds, such as `2026-07-30`. `undefined` for prices of the host's own. */
+  readonly priceVersion: string | undefined;
+  /** Unix time in milliseconds at which another price follows, or `Infinity`. */
+  readonly priceUntilMs: number;
   readonly displayName: string;
   readonly ownedBy: string;
   readonly capabilities: Capabilities;
@@ -66,45 +71,83 @@ export interface Model {
 export interface ModelTable {
   /** The model that calls to this name go to; `undefined` when it is not served. */
   find(name: string): Model | undefined;
-  /** The model of the table with that public id or alias. */
-  findListed(name: string): Model | undefined;
   readonly listed: readonly Model[];
 }
 
-/** The models on offer when the host names none. Spread it to add to it: `{ ...defaultModels(), 'my-model': {} }`. */
+/** The models on offer when the host names none: OpenAI's, as far as they are no dearer than those for everyday work. Spread it to add to it: `{ ...defaultModels(), 'my-model': {} }`. */
 export function defaultModels(): Record<string, ModelOptions> {
-  return Object.fromEntries(KNOWN_MODELS.map((model) => [model.id, {}]));
+  return Object.fromEntries(KNOWN_MODELS.flatMap(({ id, listed }) => (listed === true ? [[id, {}]] : [])));
 }
 
 /**
  * Looks names up in a `Map`: a model called `constructor` is not found.
  * @param passUnlisted names that are not in the table are models too, under their own id.
+ * @param nowMs tells the time by which known prices come into force.
  * @throws {TypeError} when two models share a name, and for a price that is none.
  */
 export function modelTable(
   models: Readonly<Record<string, ModelOptions>>,
   passUnlisted: boolean,
-  nowMs = 0,
+  nowMs: () => number = () => 0,
 ): ModelTable {
-  const byName = new Map<string, Model>();
-  const all = Object.entries(models).map(([id, options]) => {
-    const model = resolveModel(id, options, nowMs);
-    for (const name of [id, ...(options.aliases ?? [])]) {
-      if (byName.has(name)) throw new TypeError(`Expected \`models\` to name each model once, got "${name}" twice`);
-      byName.set(name, model);
-    }
-    return model;
-  });
-  return {
-    find: (name) => byName.get(name) ?? (passUnlisted ? resolveModel(name, {}, nowMs) : undefined),
-    findListed: (name) => byName.get(name),
-    listed: all,
-  };
+  return new Table(models, passUnlisted, nowMs);
 }
 
-function resolveModel(id: string, options: ModelOptions, nowMs: number): Model {
+class Table implements ModelTable {
+  private readonly madeAtMs: number;
+  private readonly byName = new Map<string, Model>();
+  private all: readonly Model[] = [];
+  private priceUntilMs = 0;
+
+  constructor(
+    private readonly models: Readonly<Record<string, ModelOptions>>,
+    private readonly passUnlisted: boolean,
+    private readonly nowMs: () => number,
+  ) {
+    this.madeAtMs = nowMs();
+    this.resolve();
+  }
+
+  get listed(): readonly Model[] {
+    this.keepPricesInForce();
+    return this.all;
+  }
+
+  find(name: string): Model | undefined {
+    this.keepPricesInForce();
+    const listed = this.byName.get(name);
+    if (listed !== undefined || !this.passUnlisted) return listed;
+    return resolveModel(name, {}, this.madeAtMs, this.nowMs());
+  }
+
+  private keepPricesInForce(): void {
+    if (this.priceUntilMs !== Number.POSITIVE_INFINITY && this.nowMs() >= this.priceUntilMs) this.resolve();
+  }
+
+  private resolve(): void {
+    const nowMs = this.nowMs();
+    this.byName.clear();
+    this.all = Object.entries(this.models).map(([id, options]) => {
+      const model = resolveModel(id, options, this.madeAtMs, nowMs);
+      for (const name of [id, ...(options.aliases ?? [])]) {
+        if (this.byName.has(name)) {
+          throw new TypeError(`Expected \`models\` to name each model once, got "${name}" twice`);
+        }
+        this.byName.set(name, model);
+      }
+      return model;
+    });
+    this.priceUntilMs = this.all.reduce(
+      (first, { priceUntilMs }) => Math.min(first, priceUntilMs),
+      Number.POSITIVE_INFINITY,
+    );
+  }
+}
+
+function resolveModel(id: string, options: ModelOptions, madeAtMs: number, nowMs: number): Model {
   const known = findKnownModel(options.upstreamModel ?? id) ?? findKnownModel(id);
-  const pricing = options.pricing ?? known?.pricing;
+  const inForce = options.pricing === undefined && known !== undefined ? priceInForce(known, nowMs) : undefined;
+  const pricing = options.pricing ?? inForce?.pricing;
   const operation = options.operation ?? known?.operation ?? 'chat.completions';
   const { functionCalling, vision, streaming, structuredOutput } = options.capabilities ?? {};
   return {
@@ -116,8 +159,10 @@ function resolveModel(id: string, options: ModelOptions, nowMs: number): Model {
     maxOutputTokens: options.maxOutputTokens ?? known?.maxOutputTokens,
     pricing,
     price: pricing === undefined ? undefined : toPrice(pricing, `models.${id}.pricing`),
+    priceVersion: inForce?.version,
+    priceUntilMs: inForce?.untilMs ?? Number.POSITIVE_INFINITY,
     displayName: options.displayName ?? id,
-    ownedBy: options.ownedBy ?? (known === undefined ? 'system' : 'openai'),
+    ownedBy: options.ownedBy ?? known?.ownedBy ?? 'system',
     capabilities: {
       functionCalling: functionCalling ?? operation === 'chat.completions',
       streaming: streaming ?? (operation !== 'embeddings' && operation !== 'moderations'),
@@ -126,7 +171,7 @@ function resolveModel(id: string, options: ModelOptions, nowMs: number): Model {
     },
     operation,
     responses: options.responses,
-    createdAt: options.createdAt ?? (known === undefined ? nowMs : known.created * 1_000),
+    createdAt: options.createdAt ?? (known?.created === undefined ? madeAtMs : known.created * 1_000),
   };
 }
 

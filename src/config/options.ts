@@ -65,7 +65,7 @@ export function resolveOptions(given: GatewayOptions = {}): Config {
   checkTiersOfKeys(environment, allTiers);
   return Object.freeze({
     upstream: withMethod('upstream', upstream, 'send') ?? defaultUpstream(environment, { hooks, clock }),
-    models: modelTable(models ?? defaultModels(), passesUnlisted(unlistedModels, models), clock.wallMs()),
+    models: modelTable(models ?? defaultModels(), passesUnlisted(unlistedModels, models), () => clock.wallMs()),
     keys: withMethod('keys', keys, 'find') ?? defaultKeys(environment, identify !== undefined, hooks),
     identify,
     admin: checkedAdmin(admin, environment),

@@ -15,7 +15,7 @@ export async function listModels({ caller, state }: Exchange): Promise<JsonObjec
 
 /** `GET /v1/models/{id}`, whose id may hold slashes. */
 export async function retrieveModel({ caller, state, rest }: Exchange): Promise<JsonObject> {
-  const model = state.config.models.findListed(rest);
+  const model = state.config.models.find(rest);
   if (model === undefined || !mayCall(caller, model, rest)) throw modelIdNotFound(rest.slice(0, MAX_SHOWN));
   return modelObject(modelNamed(model, rest));
 }

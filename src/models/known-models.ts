@@ -1,112 +1,83 @@
-import type { ModelOperation } from '../wire/operations.js';
-import type { Pricing } from './pricing.js';
-
-/** Purpose of a model. */
-export type ListedOperation = ModelOperation | 'images' | 'audio';
-
-/** Publicly known facts about one model. */
-export interface KnownModel {
-  readonly id: string;
-  readonly operation: ListedOperation;
-  /** Tokens of input and output together; of one input, where there is no output. `undefined`: not published. */
-  readonly contextLength: number | undefined;
-  /** 0: its output is not counted in tokens. `undefined`: not published. */
-  readonly maxOutputTokens: number | undefined;
-  readonly pricing: Pricing;
-  readonly vision: boolean;
-  readonly structuredOutput: boolean;
-  /** Unix time in seconds. */
-  readonly created: number;
-}
+import type { KnownModel, KnownPrice } from './known-model.js';
+import { MODELS } from './model-data.js';
 
 /**
- * The models of the default table: the four that the service documents (reference: its OpenAI overview), OpenAI's later
- * families, and its models for other purposes. Only models paid for by the token: not by the picture (`dall-e-3`), the
- * minute (`whisper-1`) or the character (`tts-1`). Prices are OpenAI's standard ones, from
- * https://developers.openai.com/api/docs/pricing and the models' own pages there, as of 2026-11-25. A host's `models`
- * option decides which models it serves, under which names and at which prices.
+ * The models that are known: those of OpenAI, Anthropic, Google, xAI, Mistral, DeepSeek, Cohere and Moonshot that are paid for by the
+ * token: not by the picture (`dall-e-3`), the minute (`whisper-1`), the character (`tts-1`) or the request (`sonar`). Prices are the
+ * vendors' standard ones. A host's `models` option decides which models it serves, under which names and at which prices.
  */
-export const KNOWN_MODELS: readonly KnownModel[] = [
-  known('gpt-4', [8_192, 8_192], [30, undefined, 60], 1_687_882_411, []),
-  known('gpt-4-32k', [32_768, 32_768], [60, undefined, 120], 1_687_979_321, []),
-  known('gpt-4-turbo', [128_000, 4_096], [10, undefined, 30], 1_712_361_441, ['vision']),
-  known('gpt-3.5-turbo', [16_385, 4_096], [0.5, undefined, 1.5], 1_677_610_602, []),
-  known('gpt-3.5-turbo-1106', [16_385, 4_096], [1, undefined, 2], 1_698_959_748, []),
-  known('gpt-4o', [128_000, 16_384], [2.5, 1.25, 10], 1_715_367_049, ['vision', 'structuredOutput']),
-  known('gpt-4o-2024-05-13', [128_000, 4_096], [5, undefined, 15], 1_715_368_132, ['vision']),
-  known('gpt-4o-mini', [128_000, 16_384], [0.15, 0.075, 0.6], 1_721_172_741, ['vision', 'structuredOutput']),
-  known('gpt-4.1', [1_047_576, 32_768], [2, 0.5, 8], 1_744_316_542, ['vision', 'structuredOutput']),
-  known('gpt-4.1-mini', [1_047_576, 32_768], [0.4, 0.1, 1.6], 1_744_318_173, ['vision', 'structuredOutput']),
-  known('gpt-4.1-nano', [1_047_576, 32_768], [0.1, 0.025, 0.4], 1_744_321_707, ['vision', 'structuredOutput']),
-  known('o3', [200_000, 100_000], [2, 0.5, 8], 1_744_225_308, ['vision', 'structuredOutput']),
-  known('o4-mini', [200_000, 100_000], [1.1, 0.275, 4.4], 1_744_225_351, ['vision', 'structuredOutput']),
-  known('gpt-5', [400_000, 128_000], [1.25, 0.125, 10], 1_754_425_777, ['vision', 'structuredOutput']),
-  known('gpt-5-mini', [400_000, 128_000], [0.25, 0.025, 2], 1_754_425_928, ['vision', 'structuredOutput']),
-  known('gpt-5-nano', [400_000, 128_000], [0.05, 0.005, 0.4], 1_754_426_384, ['vision', 'structuredOutput']),
-  known('gpt-4o-audio-preview', [128_000, 16_384], [2.5, undefined, 10, sound(40, 80)], 1_727_460_443, []),
-  known('gpt-4o-mini-audio-preview', [128_000, 16_384], [0.15, undefined, 0.6, sound(10, 20)], 1_734_387_424, []),
-  known('gpt-audio', [128_000, 16_384], [2.5, undefined, 10, sound(32, 64)], 1_756_339_249, []),
-  known('gpt-4o-mini-tts', [2_000, undefined], [0.6, undefined, 12], 1_742_403_959, [], 'audio'),
-  known('gpt-4o-transcribe', [16_000, 2_000], [2.5, undefined, 10], 1_742_068_463, [], 'audio'),
-  known('gpt-4o-mini-transcribe', [16_000, 2_000], [1.25, undefined, 5], 1_742_068_596, [], 'audio'),
-  // Cached pictures and cached text differ in price: as long as no usage tells them apart, neither is cheaper.
-  known('gpt-image-1', [undefined, undefined], [5, undefined, 40, images(10)], 1_745_517_030, ['vision'], 'images'),
-  known(
-    'gpt-image-1-mini',
-    [undefined, undefined],
-    [2, undefined, 8, images(2.5)],
-    1_758_845_821,
-    ['vision'],
-    'images',
-  ),
-  known('text-embedding-3-small', [8_192, 0], [0.02, undefined, 0], 1_705_948_997, [], 'embeddings'),
-  known('text-embedding-3-large', [8_192, 0], [0.13, undefined, 0], 1_705_953_180, [], 'embeddings'),
-  known('text-embedding-ada-002', [8_192, 0], [0.1, undefined, 0], 1_671_217_299, [], 'embeddings'),
-  known('omni-moderation-latest', [32_768, 0], [0, undefined, 0], 1_731_689_265, ['vision'], 'moderations'),
-  known('omni-moderation-2024-09-26', [32_768, 0], [0, undefined, 0], 1_732_734_466, ['vision'], 'moderations'),
-  known('gpt-3.5-turbo-instruct', [4_096, 4_096], [1.5, undefined, 2], 1_692_901_427, [], 'completions'),
-  known('davinci-002', [16_384, 16_384], [2, undefined, 2], 1_692_634_301, [], 'completions'),
-  known('babbage-002', [16_384, 16_384], [0.4, undefined, 0.4], 1_692_634_615, [], 'completions'),
-];
+export const KNOWN_MODELS: readonly KnownModel[] = MODELS;
+
+const BY_NAME = new Map(MODELS.flatMap((model) => [model.id, ...(model.aliases ?? [])].map((name) => [name, model])));
+
+/** Day on which the table was last read over: the version of prices without a date. */
+const READ_AT = '2026-11-28';
+
+/** Names that resellers write before a vendor's own, where they sell at the vendor's price. Open weights have many sellers and prices. */
+const VENDORS: ReadonlyMap<string, string> = new Map([
+  ['openai', 'openai'],
+  ['anthropic', 'anthropic'],
+  ['google', 'google'],
+  ['models', 'google'],
+  ['x-ai', 'xai'],
+  ['xai', 'xai'],
+]);
+
+/** Signs of a version at the end of a name: dates, numbers of four and three digits, `-latest`, `-preview` and `-exp`. */
+const VERSION =
+  /(?:[-@](?:\d{4}-\d{2}-\d{2}|\d{2}-\d{4}|\d{8}|\d{4}|\d{3})|-latest|-(?:preview|exp)(?:-\d{2}-\d{2}(?:\d{2})?)?)$/;
+/** Longest name that is looked up otherwise than whole. */
+const MAX_NAME = 128;
 
 /**
- * The known model of that id, or else of the family of a dated snapshot: `gpt-4o-2024-08-06` is `gpt-4o`, `gpt-4-0613`
- * is `gpt-4`.
+ * The known model of that name, or else of the family of a version: `gpt-4o-2024-08-06` is `gpt-4o`, `gpt-4-0613` is `gpt-4`,
+ * `claude-opus-4-1@20250805` is `claude-opus-4-1`. A version that is known itself has its own price. A vendor's name before
+ * it changes nothing: `anthropic/claude-opus-4-1`. What was trained further is priced as that: `ft:gpt-4o:acme::7p4l`.
  */
-export function findKnownModel(id: string): KnownModel | undefined {
-  const family = id.replace(/-(?:\d{4}-\d{2}-\d{2}|\d{4})$/, '');
-  return KNOWN_MODELS.find((model) => model.id === id) ?? KNOWN_MODELS.find((model) => model.id === family);
+export function findKnownModel(name: string): KnownModel | undefined {
+  const whole = BY_NAME.get(name);
+  if (whole !== undefined || name.length > MAX_NAME) return whole;
+  if (name.startsWith('ft:')) return findVersion(`ft:${name.split(':', 2)[1]}`);
+  const slash = name.indexOf('/');
+  if (slash === -1) return findVersion(name);
+  const vendor = VENDORS.get(name.slice(0, slash));
+  const model = vendor === undefined ? undefined : findVersion(name.slice(slash + 1));
+  return model?.ownedBy === vendor ? model : undefined;
 }
 
-function known(
-  id: string,
-  [contextLength, maxOutputTokens]: readonly [number | undefined, number | undefined],
-  [input, cachedInput, output, parts]: readonly [number, number | undefined, number, Partial<Pricing>?],
-  created: number,
-  abilities: readonly ('vision' | 'structuredOutput')[],
-  operation: ListedOperation = 'chat.completions',
-): KnownModel {
-  return {
-    id,
-    operation,
-    contextLength,
-    maxOutputTokens,
-    pricing: {
-      inputUsdPerMillion: input,
-      ...(cachedInput === undefined ? {} : { cachedInputUsdPerMillion: cachedInput }),
-      outputUsdPerMillion: output,
-      ...parts,
-    },
-    vision: abilities.includes('vision'),
-    structuredOutput: abilities.includes('structuredOutput'),
-    created,
-  };
+/** Finds a model whose name the name begins with, the newest of its family first. A date may follow another sign: `-preview-2025-03-11`. */
+function findVersion(name: string): KnownModel | undefined {
+  const whole = BY_NAME.get(name);
+  if (whole !== undefined) return whole;
+  let family = name;
+  for (let shorter = family.replace(VERSION, ''); shorter !== family; shorter = family.replace(VERSION, '')) {
+    family = shorter;
+    const model = BY_NAME.get(`${family}-latest`) ?? BY_NAME.get(family);
+    if (model !== undefined) return model;
+  }
+  return undefined;
 }
 
-function sound(input: number, output: number): Partial<Pricing> {
-  return { inputAudioUsdPerMillion: input, outputAudioUsdPerMillion: output };
+/** A known price as it holds for some time. */
+export interface PriceInForce {
+  readonly pricing: KnownPrice['pricing'];
+  /** The day since which it holds, or was last read. */
+  readonly version: string;
+  /** Unix time in milliseconds at which another follows, or `Infinity`. */
+  readonly untilMs: number;
 }
 
-function images(input: number): Partial<Pricing> {
-  return { inputImageUsdPerMillion: input };
+/** The price that holds at that moment; before the first date, the first. @param nowMs Unix time in milliseconds. */
+export function priceInForce({ prices }: Pick<KnownModel, 'prices'>, nowMs: number): PriceInForce | undefined {
+  let inForce: KnownPrice | undefined;
+  for (const price of prices) {
+    const fromMs = price.effectiveFrom === undefined ? Number.NEGATIVE_INFINITY : Date.parse(price.effectiveFrom);
+    if (inForce !== undefined && fromMs > nowMs) return { ...told(inForce), untilMs: fromMs };
+    inForce = price;
+  }
+  return inForce && { ...told(inForce), untilMs: Number.POSITIVE_INFINITY };
+}
+
+function told({ pricing, effectiveFrom = READ_AT }: KnownPrice): Pick<PriceInForce, 'pricing' | 'version'> {
+  return { pricing, version: effectiveFrom };
 }

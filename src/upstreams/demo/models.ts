@@ -1,4 +1,5 @@
-import { findKnownModel, type ListedOperation } from '../../models/known-models.js';
+import type { ListedOperation } from '../../models/known-model.js';
+import { findKnownModel } from '../../models/known-models.js';
 import { invalidRequest, modelNotFound } from '../../wire/request-errors.js';
 import type { Encoding } from './tokenizer.js';
 
