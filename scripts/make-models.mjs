@@ -248,43 +248,19 @@ function checkNames(models) {
   }
 }
 
-/** The text of the generated file. Facts that many models share are written once. */
+/** The text of the generated file: JSON, which is read in a tenth of the time of as much code, a line for each model. */
 export function renderModels(models) {
-  const shared = new Map();
-  const text = models.map((model) => `  ${literal(model, shared)},`);
-  const constants = [...shared].map(([value, name]) => `const ${name} = ${value};`);
+  const lines = models.map((model) => JSON.stringify(model));
+  const unquotable = lines.find((line) => /[`\\$]/.test(line));
+  if (unquotable !== undefined) throw new Error(`Cannot stand in a template: ${unquotable}`);
   return [
     '// biome-ignore-all format: a line is a model',
     '// Made by scripts/make-models.mjs of @pydantic/genai-prices and scripts/models-by-hand.mjs, which has the sources. Do not edit.',
-    "import type { KnownModel } from './known-model.js';",
-    '',
-    ...constants,
-    '',
-    'export const MODELS: readonly KnownModel[] = [',
-    ...text,
-    '];',
+    'export const MODELS_JSON = `[',
+    lines.join(',\n'),
+    ']`;',
     '',
   ].join('\n');
-}
-
-/** Members whose values repeat. */
-const SHARED = { longContext: 'LONG', serviceTiers: 'TIERS', toolCallUsd: 'TOOLS' };
-
-function literal(value, shared) {
-  if (Array.isArray(value)) return `[${value.map((one) => literal(one, shared)).join(', ')}]`;
-  if (typeof value === 'string') return `'${value}'`;
-  if (typeof value !== 'object') return String(value);
-  const members = Object.entries(value).map(([name, member]) => {
-    const text = literal(member, shared);
-    if (SHARED[name] === undefined) return `${name}: ${text}`;
-    if (!shared.has(text))
-      shared.set(
-        text,
-        `${SHARED[name]}_${[...shared.values()].filter((other) => other.startsWith(SHARED[name])).length + 1}`,
-      );
-    return `${name}: ${shared.get(text)}`;
-  });
-  return `{ ${members.join(', ')} }`;
 }
 
 /** Whether the committed file is what the sources make. */

@@ -1,14 +1,18 @@
 import type { KnownModel, KnownPrice } from './known-model.js';
-import { MODELS } from './model-data.js';
+import { MODELS_JSON } from './model-data.js';
 
 /**
  * The models that are known: those of OpenAI, Anthropic, Google, xAI, Mistral, DeepSeek, Cohere and Moonshot that are paid for by the
  * token: not by the picture (`dall-e-3`), the minute (`whisper-1`), the character (`tts-1`) or the request (`sonar`). Prices are the
  * vendors' standard ones. A host's `models` option decides which models it serves, under which names and at which prices.
  */
-export const KNOWN_MODELS: readonly KnownModel[] = MODELS;
+export const KNOWN_MODELS: readonly KnownModel[] = readModels(JSON.parse(MODELS_JSON));
 
-const BY_NAME = new Map(MODELS.flatMap((model) => [model.id, ...(model.aliases ?? [])].map((name) => [name, model])));
+const BY_NAME = new Map<string, KnownModel>();
+for (const model of KNOWN_MODELS) {
+  BY_NAME.set(model.id, model);
+  for (const alias of model.aliases ?? []) BY_NAME.set(alias, model);
+}
 
 /** Day on which the table was last read over: the version of prices without a date. */
 const READ_AT = '2026-11-28';
@@ -80,4 +84,14 @@ export function priceInForce({ prices }: Pick<KnownModel, 'prices'>, nowMs: numb
 
 function told({ pricing, effectiveFrom = READ_AT }: KnownPrice): Pick<PriceInForce, 'pricing' | 'version'> {
   return { pricing, version: effectiveFrom };
+}
+
+function readModels(json: unknown): readonly KnownModel[] {
+  if (!areModels(json)) throw new TypeError('Expected a list of models');
+  return json;
+}
+
+/** Whether the text has models, of which a test looks at each: the file is made by a script. */
+function areModels(json: unknown): json is readonly KnownModel[] {
+  return Array.isArray(json);
 }
