@@ -118,18 +118,21 @@ export function usageBody({
   };
 }
 
-/** The finish reason in `value`, or `undefined` when it is none of OpenAI's. */
+/** Finish reasons of OpenAI and of other vendors (Anthropic, Gemini, Cohere, Mistral, TGI …), in lower case, by what they mean. */
+const REASONS: readonly (readonly [FinishReason, string])[] = [
+  ['stop', 'stop end_turn stop_sequence eos eos_token end complete completed finish finished'],
+  ['length', 'length max_tokens max_output_tokens model_length token_limit model_context_window_exceeded'],
+  ['tool_calls', 'tool_calls tool_use tool_call'],
+  ['content_filter', 'content_filter safety recitation blocklist prohibited_content spii refusal content_filtered'],
+  ['function_call', 'function_call'],
+];
+const MEANINGS: ReadonlyMap<string, FinishReason> = new Map(
+  REASONS.flatMap(([reason, names]) => names.split(' ').map((name) => [name, reason] as const)),
+);
+
+/** The finish reason in `value`, another vendor's as what it means; `undefined` when it is none. */
 export function readFinishReason(value: Json | undefined): FinishReason | undefined {
-  switch (value) {
-    case 'stop':
-    case 'length':
-    case 'tool_calls':
-    case 'content_filter':
-    case 'function_call':
-      return value;
-    default:
-      return undefined;
-  }
+  return typeof value === 'string' && value.length < 64 ? MEANINGS.get(value.toLowerCase()) : undefined;
 }
 
 function messageOf({ text, toolCalls, functionCall, refusal, extra }: ChatChoice): JsonObject {

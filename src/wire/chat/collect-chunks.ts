@@ -2,13 +2,15 @@ import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { objectsAmong } from '../members.js';
 import { type ChatAnswer, type ChatChoice, type ChatHead, type FinishReason, readFinishReason } from './answer.js';
 import { completedUsage, defaultFinishReason, readHead } from './read-answer.js';
-import { readToolCall, type ToolKind } from './tool-calls.js';
+import { saidWords } from './said-words.js';
+import { CallPlaces, readToolCall, type ToolKind } from './tool-calls.js';
 
 /** One choice while its chunks come in. */
 interface Gathered {
   readonly text: string[];
   readonly refusal: string[];
   readonly toolCalls: Map<number, GatheredCall>;
+  readonly places: CallPlaces;
   readonly functionCall: GatheredCall;
   readonly logprobs: Json[];
   readonly extra: Map<string, Json>;
@@ -22,7 +24,7 @@ interface GatheredCall {
 }
 
 /**
- * Joins the chunks of a stream to one whole answer. Tool calls are joined by their index.
+ * Joins the chunks of a stream to one whole answer. Deltas of one tool call are joined.
  * @throws {RangeError} when the answer grows beyond `maxChars`. {Error} when a chunk is an error.
  */
 export async function collectChunks(
@@ -56,6 +58,7 @@ const emptyChoice = (): Gathered => ({
   text: [],
   refusal: [],
   toolCalls: new Map(),
+  places: new CallPlaces(),
   functionCall: emptyCall(),
   logprobs: [],
   extra: new Map(),
@@ -70,9 +73,14 @@ function gatherChoice(into: Gathered, choice: JsonObject): number {
   }
   if (!isJsonObject(choice.delta)) return 1;
   const { role: _, content, refusal, tool_calls, function_call, ...extra } = choice.delta;
-  let chars = 1 + appendText(into.text, content) + appendText(into.refusal, refusal);
+  const words = typeof content === 'string' ? undefined : saidWords({ content: content ?? null });
+  let chars = 1 + appendText(into.text, words?.text ?? content) + appendText(into.refusal, refusal);
+  if (words !== undefined) {
+    chars += appendText(into.refusal, words.refusal);
+    if (words.thoughts !== '') chars += gatherExtra(into.extra, 'reasoning_content', words.thoughts);
+  }
   for (const call of objectsAmong(tool_calls)) {
-    const index = typeof call.index === 'number' ? call.index : 0;
+    const index = into.places.placeOf(call);
     const gathered = into.toolCalls.get(index) ?? emptyCall();
     into.toolCalls.set(index, gathered);
     chars += gatherCall(gathered, call);

@@ -3,7 +3,8 @@ import { toolCallId } from '../ids.js';
 import { type ChatHead, type FinishReason, readFinishReason } from './answer.js';
 import { type ChunkOptions, chatChunk, openingCallDelta, openingDelta, usageChunk } from './chunks.js';
 import { completedUsage, defaultFinishReason, isCompletionOrError } from './read-answer.js';
-import { laterToolCallBody, readToolCall, type ToolKind, toolCallBody } from './tool-calls.js';
+import { saidWords } from './said-words.js';
+import { CallPlaces, laterToolCallBody, readToolCall, type ToolKind, toolCallBody } from './tool-calls.js';
 
 /** Turns the pieces of an answer, such as a function yields, into the chunks that OpenAI would send. */
 export class DeltaCompleter {
@@ -77,7 +78,7 @@ export class DeltaCompleter {
   private completedMembers({ tool_calls, function_call, content, ...rest }: JsonObject): JsonObject {
     const toolCalls = (Array.isArray(tool_calls) ? tool_calls : []).map((call) => this.calls.completeCall(call));
     return {
-      ...(typeof content === 'string' && content !== '' ? { content } : {}),
+      ...contentMembers(content),
       ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value != null)),
       ...(toolCalls.length > 0 ? { tool_calls: toolCalls } : {}),
       ...(isJsonObject(function_call) ? { function_call: this.completedFunctionCall(function_call) } : {}),
@@ -101,12 +102,23 @@ export class DeltaCompleter {
   }
 }
 
+/** Content in the words of chat completions: a vendor's list of parts is a text, and thoughts beside it. */
+function contentMembers(content: Json | undefined): JsonObject {
+  if (typeof content === 'string') return content === '' ? {} : { content };
+  const { text, thoughts, refusal } = saidWords({ content: content ?? null });
+  return {
+    ...(text === '' ? {} : { content: text }),
+    ...(thoughts === '' ? {} : { reasoning_content: thoughts }),
+    ...(refusal === '' ? {} : { refusal }),
+  };
+}
+
 /** Gives each tool call an index, and an id, type and name in its first delta only. */
 class ToolCallCompleter {
   private readonly seed: string;
   /** Kinds of the calls so far, by index. */
   private readonly kinds = new Map<number, ToolKind>();
-  private lastIndex = -1;
+  private readonly places = new CallPlaces();
 
   constructor(seed: string) {
     this.seed = seed;
@@ -119,8 +131,7 @@ class ToolCallCompleter {
   completeCall(call: Json): JsonObject {
     const given = isJsonObject(call) ? call : {};
     const said = readToolCall(given);
-    const index = this.indexOf(given, said.name !== '');
-    this.lastIndex = index;
+    const index = this.places.placeOf(given);
     const kind = this.kinds.get(index);
     if (kind !== undefined) return { index, ...laterToolCallBody(kind, said.text) };
     if (said.name === '') {
@@ -131,10 +142,5 @@ class ToolCallCompleter {
     this.kinds.set(index, said.kind);
     const id = said.id === '' ? toolCallId(`${this.seed}/0/${index}`) : said.id;
     return { index, ...toolCallBody({ ...said, id }) };
-  }
-
-  private indexOf(call: JsonObject, named: boolean): number {
-    if (typeof call.index === 'number' && Number.isSafeInteger(call.index) && call.index >= 0) return call.index;
-    return named || this.lastIndex === -1 ? this.lastIndex + 1 : this.lastIndex;
   }
 }

@@ -2,6 +2,7 @@ import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { toolCallId } from '../ids.js';
 import { readUsage } from '../usage.js';
 import { type ChatAnswer, type ChatChoice, type ChatHead, readFinishReason } from './answer.js';
+import { saidWords } from './said-words.js';
 import { readToolCall, type SaidCall } from './tool-calls.js';
 
 /** Whether the object is a chat completion, a chunk, or an error in place of one; otherwise it is a message or a delta. */
@@ -14,7 +15,8 @@ export function isFullCompletion({ choices }: JsonObject): boolean {
   if (!Array.isArray(choices)) return false;
   return choices.every((choice) => {
     if (!isJsonObject(choice) || !isJsonObject(choice.message)) return false;
-    return typeof choice.message.role === 'string' && readFinishReason(choice.finish_reason) !== undefined;
+    const { finish_reason: reason } = choice;
+    return typeof choice.message.role === 'string' && reason !== undefined && readFinishReason(reason) === reason;
   });
 }
 
@@ -64,7 +66,7 @@ function readChoice(choice: Json, seed: string): ChatChoice {
   if (!MESSAGE_MEMBERS.some((name) => Object.hasOwn(message, name))) {
     throw new TypeError('Expected an answer to have `choices`, or `content` or `tool_calls` as an assistant message.');
   }
-  const { content, tool_calls, function_call, refusal, ...rest } = message;
+  const { content, tool_calls, function_call, refusal, ...rest } = plainMessage(message);
   const toolCalls = (Array.isArray(tool_calls) ? tool_calls : []).map((given, index) => {
     const { kind, id, name, text } = readNamedCall(given);
     return { kind, id: id === '' ? toolCallId(`${seed}/${index}`) : id, name, text: [text] };
@@ -81,6 +83,19 @@ function readChoice(choice: Json, seed: string): ChatChoice {
       readFinishReason(choice.finish_reason) ?? defaultFinishReason(toolCalls.length > 0, functionCall !== undefined),
     ...(logprobContent === undefined ? {} : { logprobs: logprobContent }),
     extra: extraMembers(rest),
+  };
+}
+
+/** A message whose content is a text: a vendor's list of parts is a text, and thoughts beside it. */
+function plainMessage(message: JsonObject): JsonObject {
+  if (!Array.isArray(message.content)) return message;
+  const { text, thoughts, refusal } = saidWords(message);
+  if (text + thoughts + refusal === '') return message;
+  return {
+    ...message,
+    content: text,
+    ...(thoughts === '' ? {} : { reasoning_content: thoughts }),
+    ...(refusal === '' ? {} : { refusal }),
   };
 }
 

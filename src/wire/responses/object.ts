@@ -1,5 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { type FinishReason, readFinishReason } from '../chat/answer.js';
+import { unknownWords } from '../chat/said-words.js';
 import { responseId } from '../ids.js';
 import { objectsIn, optionalObject } from '../members.js';
 import { responsesUsage } from '../usage.js';
@@ -94,10 +95,11 @@ export const inProgressResponse = (head: ResponseHead): JsonObject => responseSn
 /** The response that a whole chat completion makes: its first choice. @param nowMs Unix time. */
 export function completedResponse(head: ResponseHead, completion: JsonObject, nowMs: number): JsonObject {
   const choice: Json = Array.isArray(completion.choices) ? (completion.choices[0] ?? null) : null;
-  const { message, logprobs, finish_reason }: JsonObject = isJsonObject(choice) ? choice : {};
+  const { logprobs, finish_reason }: JsonObject = isJsonObject(choice) ? choice : {};
+  const message = messageIn(choice);
   const ending = endingOf(readFinishReason(finish_reason));
-  const said = isJsonObject(message) ? saidItems(head.id, message, logprobs) : [];
-  const items = isSilent(said, ending) ? [...said, EMPTY_MESSAGE] : said;
+  const said = saidItems(head.id, message, logprobs);
+  const items = isSilent(said, ending) ? [...said, plainMessage(unknownWords(message))] : said;
   return responseSnapshot(head, {
     ...ending,
     output: items.map((item, outputIndex) => {
@@ -108,6 +110,13 @@ export function completedResponse(head: ResponseHead, completion: JsonObject, no
     serviceTier: usedTier(completion.service_tier),
     ...completedAt(ending, nowMs),
   });
+}
+
+/** The message of a choice; where it has none, what stands in its place. */
+export function messageIn(choice: Json): JsonObject {
+  if (!isJsonObject(choice)) return {};
+  if (isJsonObject(choice.message)) return choice.message;
+  return isJsonObject(choice.delta) ? choice.delta : choice;
 }
 
 /** The end of a response, told from the finish reason of a chat completion; `undefined`: none was given. */
@@ -127,7 +136,7 @@ export function isSilent(said: readonly Pick<SaidItem, 'kind'>[], { status }: Re
   return status === 'completed' && said.every(({ kind }) => kind === 'reasoning');
 }
 
-const EMPTY_MESSAGE: SaidItem = { kind: 'message', parts: [textPart('', [], [])] };
+const plainMessage = (text: string): SaidItem => ({ kind: 'message', parts: [textPart(text, [], [])] });
 
 /** The service tiers of OpenAI's list. Some SDKs fail at any other. */
 const TIERS: readonly Json[] = ['auto', 'default', 'flex', 'scale', 'priority'];

@@ -1,4 +1,5 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
+import { saidCalls as callsOf, saidWords } from '../chat/said-words.js';
 import { readToolCall, type SaidCall } from '../chat/tool-calls.js';
 import { itemId, toolCallId } from '../ids.js';
 import { objectsAmong } from '../members.js';
@@ -50,18 +51,17 @@ export const reasoningPart = (text: string): JsonObject => ({ type: 'reasoning_t
 
 /** The items of a response in the message of a chat completion, in the order in which models say them. */
 export function saidItems(responseId: string, message: JsonObject, logprobs: Json | undefined): readonly SaidItem[] {
-  const { reasoning_content, content, refusal } = message;
+  const { text, thoughts, refusal } = saidWords(message);
   const parts: JsonObject[] = [];
-  const probabilities = typeof content === 'string' ? logProbabilities(logprobs) : [];
-  if (typeof content === 'string' && (content !== '' || probabilities.length > 0)) {
-    parts.push(textPart(content, urlCitations(message.annotations), probabilities));
+  const probabilities = text === message.content ? logProbabilities(logprobs) : [];
+  if (text !== '' || probabilities.length > 0) {
+    parts.push(textPart(text, urlCitations(message.annotations), probabilities));
   }
-  if (typeof refusal === 'string' && refusal !== '') parts.push(refusalPart(refusal));
-  const thoughts = typeof reasoning_content === 'string' ? reasoning_content : '';
+  if (refusal !== '') parts.push(refusalPart(refusal));
   return [
     ...(thoughts === '' ? [] : [{ kind: 'reasoning', parts: [reasoningPart(thoughts)] } as const]),
     ...(parts.length === 0 ? [] : [{ kind: 'message', parts } as const]),
-    ...saidCalls(responseId, message.tool_calls),
+    ...saidCalls(responseId, callsOf(message)),
   ];
 }
 
@@ -88,8 +88,8 @@ function saidType(said: SaidItem): string {
   return said.call.kind === 'custom' ? 'custom_tool_call' : 'function_call';
 }
 
-function saidCalls(responseId: string, calls: Json | undefined): readonly SaidItem[] {
-  return objectsAmong(calls).map((call, index) => {
+function saidCalls(responseId: string, calls: readonly JsonObject[]): readonly SaidItem[] {
+  return calls.map((call, index) => {
     const read = readToolCall(call);
     return { kind: 'call', call: { ...read, id: read.id === '' ? ownCallId(responseId, index) : read.id } };
   });

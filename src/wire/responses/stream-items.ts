@@ -1,5 +1,5 @@
 import type { JsonObject } from '../../base/json.js';
-import { readToolCall, type SaidCall, type ToolKind } from '../chat/tool-calls.js';
+import { CallPlaces, readToolCall, type SaidCall, type ToolKind } from '../chat/tool-calls.js';
 import {
   type ItemPlace,
   type ItemStatus,
@@ -144,11 +144,12 @@ interface PendingCall {
   streamed: StreamedCall | undefined;
 }
 
-/** Sorts the deltas of a stream's parallel calls by their index. A call cannot become an item before its name is known. */
+/** Sorts the deltas of a stream's parallel calls. A call cannot become an item before its name is known. */
 export class StreamedCalls {
   private readonly responseId: string;
   private readonly addItem: (call: Omit<SaidCall, 'text'>) => StreamedCall;
   private readonly calls = new Map<number, PendingCall>();
+  private readonly places = new CallPlaces();
 
   /** @param addItem begins the item of a call. */
   constructor(responseId: string, addItem: (call: Omit<SaidCall, 'text'>) => StreamedCall) {
@@ -158,7 +159,7 @@ export class StreamedCalls {
 
   /** Takes one of the `tool_calls` of a delta. */
   addCallDelta(delta: JsonObject): void {
-    const index = typeof delta.index === 'number' ? delta.index : 0;
+    const index = this.places.placeOf(delta);
     const { kind, id, name, text } = readToolCall(delta);
     const call = this.calls.get(index) ?? { kind, id, name, text: '', streamed: undefined };
     if (!this.calls.has(index)) this.calls.set(index, call);

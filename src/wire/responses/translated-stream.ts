@@ -1,5 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { type FinishReason, readFinishReason } from '../chat/answer.js';
+import { saidCalls, saidWords, unknownWords } from '../chat/said-words.js';
 import { objectsAmong } from '../members.js';
 import { responsesUsage } from '../usage.js';
 import { type EndedResponse, failureEvents, type ResponseFailure, responsesEvent } from './events.js';
@@ -8,6 +9,7 @@ import {
   endingOf,
   inProgressResponse,
   isSilent,
+  messageIn,
   queuedResponse,
   type ResponseHead,
   responseSnapshot,
@@ -42,6 +44,8 @@ export class TranslatedStream {
   private finishReason: FinishReason | undefined = undefined;
   private usage: Json | undefined = undefined;
   private serviceTier: Json | undefined = undefined;
+  /** Words in members that nobody knows, should there be no others. */
+  private unknown = '';
 
   constructor(head: ResponseHead) {
     this.head = head;
@@ -67,6 +71,8 @@ export class TranslatedStream {
       if ((choice.index ?? 0) !== 0) continue;
       this.finishReason = readFinishReason(choice.finish_reason) ?? this.finishReason;
       if (isJsonObject(choice.delta)) this.encodeDelta(choice.delta, choice.logprobs);
+      // Some servers say all at once, in place of deltas.
+      else if (this.items.length === 0) this.encodeDelta(messageIn(choice), choice.logprobs);
     }
     return this.flush();
   }
@@ -79,7 +85,7 @@ export class TranslatedStream {
     const { items } = this;
     this.calls.beginUnnamed();
     const ending = endingOf(this.finishReason);
-    if (isSilent(items, ending)) this.begunMessage().addText('', []);
+    if (isSilent(items, ending)) this.begunMessage().addText(this.unknown, []);
     const isCut = (item: StreamedItem): boolean => ending.status === 'incomplete' && item === items.at(-1);
     const response = responseSnapshot(this.head, {
       ...ending,
@@ -102,19 +108,19 @@ export class TranslatedStream {
   }
 
   private encodeDelta(delta: JsonObject, logprobs: Json | undefined): void {
-    const { reasoning_content, content, annotations, refusal, tool_calls } = delta;
-    if (typeof reasoning_content === 'string' && reasoning_content !== '') {
+    const { text, thoughts, refusal } = saidWords(delta);
+    if (thoughts !== '') {
       this.reasoning ??= this.addItem(streamedReasoning(this.nextPlace()));
-      this.reasoning.addThought(reasoning_content);
+      this.reasoning.addThought(thoughts);
     }
-    const probabilities = typeof content === 'string' ? logProbabilities(logprobs) : [];
-    if (typeof content === 'string' && (content !== '' || probabilities.length > 0)) {
-      this.begunMessage().addText(content, probabilities);
-    }
-    const citations = urlCitations(annotations);
+    const probabilities = typeof delta.content === 'string' ? logProbabilities(logprobs) : [];
+    if (text !== '' || probabilities.length > 0) this.begunMessage().addText(text, probabilities);
+    const citations = urlCitations(delta.annotations);
     if (citations.length > 0) this.begunMessage().addAnnotations(citations);
-    if (typeof refusal === 'string' && refusal !== '') this.begunMessage().addRefusal(refusal);
-    for (const call of objectsAmong(tool_calls)) this.calls.addCallDelta(call);
+    if (refusal !== '') this.begunMessage().addRefusal(refusal);
+    const calls = saidCalls(delta);
+    for (const call of calls) this.calls.addCallDelta(call);
+    if (this.items.length === 0) this.unknown += unknownWords(delta);
   }
 
   private begunMessage(): StreamedMessage {
