@@ -75,9 +75,15 @@ export interface ErrorBody {
   };
 }
 
+/** Codes of our own that say more than OpenAI's, which clients look for. */
+const SHOWN_CODES: ReadonlyMap<string | null, string> = new Map([['request_exceeds_limit', 'rate_limit_exceeded']]);
+
+/** The code that the client sees; hooks and records have the error's own. */
+export const shownCode = ({ code }: GatewayError): string | null => SHOWN_CODES.get(code) ?? code;
+
 /** The JSON body of an error, for answers and for stream events alike. */
 export function errorBody(error: GatewayError): ErrorBody {
-  return { error: { message: error.message, type: error.type, param: error.param, code: error.code } };
+  return { error: { message: error.message, type: error.type, param: error.param, code: shownCode(error) } };
 }
 
 /** Turns anything thrown into an answer that gives nothing away: all but a `GatewayError` becomes a bare 500. */

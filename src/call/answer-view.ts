@@ -15,8 +15,8 @@ export interface AnswerView {
   readonly takes: OutgoingCall['view']['takes'];
   /** The stream has begun: what is known of it grows as its chunks come. */
   begin?(stream: RelayedStream): void;
-  /** Shows a whole answer. */
-  whole(body: AnswerChunk): Awaitable<AnswerPiece>;
+  /** Shows a whole answer. @param record `undefined`: the call goes on. */
+  whole(body: AnswerChunk, record?: UsageRecord): Awaitable<AnswerPiece>;
   /** Shows a part of a stream; `undefined` when the client sees nothing of it. */
   piece(chunk: AnswerChunk): Awaitable<AnswerPiece | undefined>;
   /** Ends a good stream. @param comment for whoever debugs, to come first; often empty. */
@@ -26,6 +26,8 @@ export interface AnswerView {
    * @param debug what `X-Debug` shows.
    */
   error(error: GatewayError, debug: object | undefined): Awaitable<AnswerPiece | undefined>;
+  /** The error in the words of what the client asked. @default as it is */
+  inClientsWords?(error: GatewayError): GatewayError;
   /** The response before anybody works on it, where the gateway makes it in the background. */
   readonly queued?: JsonObject | undefined;
   /** Keeps the queued response. @throws {GatewayError} 503 when the client could not come back for it. */

@@ -1,4 +1,4 @@
-import { GatewayError, toGatewayError, upstreamInterrupted, upstreamStalled } from '../base/errors.js';
+import { GatewayError, shownCode, toGatewayError, upstreamInterrupted, upstreamStalled } from '../base/errors.js';
 import type { AllHooks } from '../config/hooks.js';
 import type { GatewayResponse } from '../http/exchange.js';
 import { respondError } from '../http/respond.js';
@@ -20,7 +20,8 @@ export function respondFailure(
   const { request, requestId, phases, state, showsDebug } = exchange;
   const error = request.signal.aborted ? clientGone() : toGatewayError(thrown);
   reportCause(error, state.config.hooks, facts);
-  const debug = showsDebug ? debugReport(facts, phases) : undefined;
+  const own = shownCode(error) === error.code ? {} : { code: error.code };
+  const debug = showsDebug ? { ...debugReport(facts, phases), ...own } : undefined;
   return respondError(error, ['x-request-id', requestId, ...headers], debug);
 }
 
@@ -40,7 +41,7 @@ export async function failCall(call: Call, error: unknown): Promise<GatewayRespo
   const ceilings = call.ceilings.length > 0 ? call.ceilings : plan.ceilingsAt(config.clock.wallMs());
   remaining ??= await lookQuietly(access, ceilings);
   const headers = remaining === undefined ? [] : limitHeaders({ ceilings, remaining });
-  return respondFailure(error, exchange, { facts, headers });
+  return respondFailure(call.view.inClientsWords?.(toGatewayError(error)) ?? error, exchange, { facts, headers });
 }
 
 /** Reports the cause of an error, which is the operator's to know. */

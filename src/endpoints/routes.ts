@@ -219,14 +219,20 @@ function isVariable(segment: string): boolean {
   return segment === '{id}' || segment === '*';
 }
 
-/** A segment that goes into paths of upstreams: it must not lead elsewhere, however often it is decoded. */
-const SAFE_SEGMENT = /^[\w-][\w.:-]{0,255}$/;
+/**
+ * A segment that goes into paths of upstreams: it must not lead elsewhere, however often it is decoded. Base64 that begins
+ * with a sign, or has slashes, has no dots.
+ */
+const SAFE_SEGMENT = /^(?:[\w-][\w.:=+-]{0,4095}|[\w+/=-]{1,4096})$/;
+/** Longer ids hold what another gateway must remember, in base64: their slashes may stand as they are. */
+const MAX_PLAIN_ID = 64;
 
 /** The texts in place of the variables; `undefined` when the path is another. */
 function variablesOf(
   pattern: readonly string[],
-  given: readonly string[],
+  segments: readonly string[],
 ): { readonly id: string; readonly rest: string } | undefined {
+  const given = pattern[0] === 'responses' ? withWholeId(segments, pattern.length) : segments;
   let id = '';
   for (const [at, segment] of pattern.entries()) {
     const value = given[at];
@@ -243,6 +249,15 @@ function variablesOf(
     } else if (segment !== value) return undefined;
   }
   return pattern.length === given.length ? { id, rest: '' } : undefined;
+}
+
+/** The segments of a path about a response, with its id in one of them. */
+function withWholeId(segments: readonly string[], length: number): readonly string[] {
+  const [first = '', ...below] = segments;
+  const last = segments.at(-1);
+  const rest = last === 'cancel' || last === 'input_items' ? [last] : [];
+  const id = below.slice(0, below.length - rest.length).join('/');
+  return length === 2 + rest.length && id.length > MAX_PLAIN_ID ? [first, id, ...rest] : segments;
 }
 
 function decoded(text: string): string | undefined {

@@ -78,7 +78,7 @@ export function readCompletionRequest(outline: JsonOutline): ModelRequest {
   const { stream, includeUsage } = readStream(body);
   const prompts = body.prompt === undefined || body.prompt === null ? 1 : inputCount('prompt', body.prompt);
   const maxOutputTokens = readCeiling(body, 'max_tokens', 0) ?? DEFAULT_COMPLETION_TOKENS;
-  const n = Math.max(readN(body), readCeiling(body, 'best_of') ?? 1) * prompts;
+  const n = Math.max(readN(body), readCeiling(body, 'best_of', 0) ?? 1) * prompts;
   checkDecimals(body);
   return { model, stream, includeUsage, maxOutputTokens, n };
 }

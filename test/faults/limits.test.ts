@@ -139,7 +139,7 @@ onBareHost(
     await assert.rejects(openai.chat.completions.create({ ...CALL, max_tokens: 5_000 }), (error: unknown) => {
       assert.ok(error instanceof Error);
       assert.match(error.message, /Limit 1,?000, Requested 5,?\d{3}/);
-      assert.deepEqual([Reflect.get(error, 'status'), Reflect.get(error, 'code')], [429, 'request_exceeds_limit']);
+      assert.deepEqual([Reflect.get(error, 'status'), Reflect.get(error, 'code')], [429, 'rate_limit_exceeded']);
       return true;
     });
     assert.equal(calls, 1);

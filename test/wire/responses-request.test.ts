@@ -98,7 +98,7 @@ describe('readResponsesRequest', () => {
     [{ tools: [{}] }, 'missing_required_parameter', 'tools[0].type', /tools\[0\]\.type/],
     [{ tool_choice: 1 }, 'invalid_type', 'tool_choice', /an object/],
     [{ parallel_tool_calls: 1 }, 'invalid_type', 'parallel_tool_calls', /a boolean/],
-    [{ max_tool_calls: 0 }, 'integer_below_min_value', 'max_tool_calls', />= 1/],
+    [{ max_tool_calls: -1 }, 'integer_below_min_value', 'max_tool_calls', />= 0/],
     [{ text: 'x' }, 'invalid_type', 'text', /an object/],
     [
       { text: { format: { type: 'xml' } } },
@@ -396,7 +396,7 @@ describe('chatBodyOf', () => {
       { temperature: 0, top_p: 0.5, user: 'u', safety_identifier: 's', prompt_cache_key: 'p', service_tier: 'flex' },
       { temperature: 0, top_p: 0.5, user: 'u', safety_identifier: 's', prompt_cache_key: 'p', service_tier: 'flex' },
     ],
-    ['what nobody here knows', { top_k: 4, repetition_penalty: null }, { top_k: 4 }],
+    ['nothing that chat does not know', { top_k: 4, client_metadata: { a: 'b' } }, {}],
     [
       'nothing of what the gateway does itself, and nothing that says otherwise',
       {

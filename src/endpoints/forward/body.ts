@@ -7,6 +7,7 @@ import { findUnrouted, type Model } from '../../config/models.js';
 import type { GatewayRequest } from '../../http/exchange.js';
 import { boundaryOf, multipartModels } from '../../http/multipart.js';
 import { isEmpty, parseBody } from '../../http/read-body.js';
+import { pathOf } from '../../http/url.js';
 import type { ApiKey } from '../../keys/key-store.js';
 import { referencesIn } from '../../wire/references.js';
 import { invalidRequest, modelNotAllowed, unsupportedContentType } from '../../wire/request-errors.js';
@@ -46,12 +47,22 @@ export async function readForwardBody(exchange: Exchange): Promise<ForwardBody> 
   if (isEmpty(request)) return { kind: 'none' };
   const reading = exchange.body();
   const bytes = isPending(reading) ? await reading : reading;
-  if (bytes.byteLength === 0) return { kind: 'none' };
+  if (bytes.byteLength === 0 || (isNull(bytes) && needsNoBody(exchange.path))) return { kind: 'none' };
   const { document } = parseBody(bytes);
   const object = objectOf(document.bytes);
   // Of members standing twice inside, the upstream gets the ones that are looked at.
   const passed = referencesIn(object).length > 0 ? Buffer.from(JSON.stringify(object)) : document.bytes;
   return { kind: 'json', bytes: passed, body: object };
+}
+
+/** Whether a body says that there is none, as some clients write where nothing is to be sent. */
+function isNull(bytes: Uint8Array): boolean {
+  return bytes.byteLength < 64 && Buffer.from(bytes).toString('latin1').trim() === 'null';
+}
+
+function needsNoBody(path: string): boolean {
+  const asked = pathOf(path);
+  return asked.endsWith('/cancel') || asked === '/vector_stores';
 }
 
 function formBody({ body, headers }: GatewayRequest, boundary: string, maxBytes: number): FormBody {

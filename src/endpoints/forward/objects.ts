@@ -35,20 +35,33 @@ export async function shownObject(
   const { exchange, plan } = call;
   const { owner } = plan;
   const { config } = exchange.state;
+  if (rule.answer === 'delete') return shownDeletion(call, reply, rule);
   const { bytes, body } = await readObject(reply);
   if (list !== undefined) {
     const page = await ownPage(list, body, async (path) => (await readObject(await again(path))).body);
     return { body: JSON.stringify(page), usage: await takeTold(call, rule, page.data) };
   }
   const { makes, owned } = rule;
-  if (rule.answer === 'delete') {
-    if (body.deleted === true && makes !== undefined) await disown(config, { owner, kind: makes, id: exchange.id });
-    return { body: bytes, usage: undefined };
-  }
   // Only a new one: an answer that comes after somebody deleted the object must not bring it back.
   const isNew = makes !== undefined && owned === undefined;
   if (isNew && typeof body.id === 'string') await own(config, { owner, kind: makes, id: body.id });
   return { body: bytes, usage: await takeTold(call, rule, [body]) };
+}
+
+/** Shows that an object is gone: a good status says so, whatever its words, unless these say that it is not. */
+async function shownDeletion(
+  { exchange, plan }: Call,
+  reply: ForwardReply,
+  { makes }: ForwardRule,
+): Promise<{ readonly body: Uint8Array | string; readonly usage: undefined }> {
+  const { id, state } = exchange;
+  const bytes = await readBytes(reply);
+  const result = bytes.byteLength === 0 ? undefined : parseDocument(bytes, ANSWER_BOUNDS);
+  const said = result?.kind === 'document' ? objectOf(result.document.bytes) : undefined;
+  if (makes !== undefined && said?.deleted !== false)
+    await disown(state.config, { owner: plan.owner, kind: makes, id });
+  const object = makes === 'file' ? 'file' : `${makes}.deleted`;
+  return { body: said === undefined ? JSON.stringify({ id, object, deleted: true }) : bytes, usage: undefined };
 }
 
 /** Makes the files of batches and uploads their owner's, and counts on the owner's account what batches used. */
@@ -68,9 +81,7 @@ function filesMadeIn({ output_file_id, error_file_id, file }: JsonObject): strin
   return made.filter((id) => typeof id === 'string');
 }
 
-async function readObject({
-  body: pieces,
-}: ForwardReply): Promise<{ readonly bytes: Uint8Array; readonly body: JsonObject }> {
+async function readBytes({ body: pieces }: ForwardReply): Promise<Uint8Array> {
   const read: Uint8Array[] = [];
   let size = 0;
   for await (const piece of pieces) {
@@ -78,7 +89,11 @@ async function readObject({
     if (size > MAX_BYTES) throw upstreamBadResponse('The upstream answered with too much.');
     read.push(piece);
   }
-  const result = parseDocument(Buffer.concat(read), ANSWER_BOUNDS);
+  return Buffer.concat(read);
+}
+
+async function readObject(reply: ForwardReply): Promise<{ readonly bytes: Uint8Array; readonly body: JsonObject }> {
+  const result = parseDocument(await readBytes(reply), ANSWER_BOUNDS);
   if (result.kind === 'refused') throw upstreamBadResponse('The upstream answered with JSON that cannot be read.');
   const { bytes } = result.document;
   return { bytes, body: objectOf(bytes) };

@@ -40,7 +40,7 @@ function answerWhole(
   if (isPending(ending)) return ending.then((record) => answerWhole(call, answer, record));
   if (ending !== undefined) call.exchange.phases?.mark('settle');
   const headers = answerHeaders(call, ending);
-  const shown = call.view.whole(answer.body);
+  const shown = call.view.whole(answer.body, ending);
   return isPending(shown) ? shown.then((body) => respondJson(body, headers)) : respondJson(shown, headers);
 }
 

@@ -8,7 +8,7 @@ import { readMetadata } from '../../wire/members.js';
 import { MODEL_ENDPOINTS } from '../../wire/model-endpoint.js';
 import { previousResponseNotFound, unsupportedParameter } from '../../wire/request-errors.js';
 import { chatBodyOf } from '../../wire/responses/chat-body.js';
-import { itemNotFound } from '../../wire/responses/errors.js';
+import { conversationTooLarge, itemNotFound } from '../../wire/responses/errors.js';
 import { inputItemsOf, itemReferences } from '../../wire/responses/items.js';
 import { queuedResponse, responseHead } from '../../wire/responses/object.js';
 import { type ResponsesRequest, readResponsesRequest } from '../../wire/responses/request.js';
@@ -76,6 +76,13 @@ async function prepareTranslated(call: Call, request: ResponsesRequest): Promise
   const { stream_options: _, ...chatBody } = chatBodyOf(request, known);
   call.endpoint = MODEL_ENDPOINTS['chat.completions'];
   call.replaceRead(readObject(call.endpoint, chatBody));
+  const isLonger = priorItems.length > 0 || known.referredItems.length > 0;
+  if (isLonger && call.document.bytes.byteLength > config.maxBodyBytes) {
+    throw conversationTooLarge(
+      config.maxBodyBytes,
+      previousResponseId === undefined ? 'input' : 'previous_response_id',
+    );
+  }
   call.readsMore = call.hasReferences;
   const head = responseHead(exchange.requestId, request, config.clock.wallMs());
   const input = inputItemsOf(request, head.id, known);

@@ -9,6 +9,7 @@ import { NOTHING_READ } from '../../call/terms.js';
 import { findModel } from '../../config/models.js';
 import type { GatewayResponse } from '../../http/exchange.js';
 import { respondJson, respondStream } from '../../http/respond.js';
+import { searchOf } from '../../http/url.js';
 import { disown } from '../../stores/ownership.js';
 import { collectBytes, sourceOf } from '../../upstreams/answer.js';
 import { beginStream } from '../../upstreams/begin-stream.js';
@@ -52,7 +53,7 @@ export async function askAboutResponse(
     const passed = {
       operation: 'responses',
       method: request.method,
-      path: exchange.path,
+      path: pathOfResponse(exchange, action),
       headers: {},
       body: undefined,
     } as const;
@@ -62,6 +63,12 @@ export async function askAboutResponse(
   } catch (error) {
     return failCall(call, error);
   }
+}
+
+const BELOW = { retrieve: '', delete: '', cancel: '/cancel', listInput: '/input_items' };
+
+function pathOfResponse({ id, path }: Exchange, action: ResponseAction): string {
+  return `/responses/${encodeURIComponent(id)}${BELOW[action]}${searchOf(path)}`;
 }
 
 async function answerOf(
@@ -93,12 +100,14 @@ async function bodyOf(
   const { owner } = plan;
   const { id } = exchange;
   if (action === 'listInput' || action === 'delete') {
-    if (!/json/i.test(reply.contentType)) throw upstreamBadResponse(NOT_JSON);
+    const isJson = /json/i.test(reply.contentType);
+    if (action === 'listInput' && !isJson) throw upstreamBadResponse(NOT_JSON);
     const bytes = await collectBytes(sourceOf(call, reply), call);
     if (action === 'listInput') return bytes;
+    // Whatever its words, a good status means that the response is gone.
     await background.find(owner, id)?.drop(responseWithdrawn('deleted'));
     await disown(config, { owner, kind: 'response', id });
-    return bytes;
+    return isJson && bytes.byteLength > 0 ? bytes : JSON.stringify({ id, object: 'response.deleted', deleted: true });
   }
   const { body } = await readWhole(call, reply);
   background.find(owner, id)?.saw(objectIn(body));

@@ -4,6 +4,7 @@ import type { Config } from '../../config/config.js';
 import type { StoredObject } from '../../stores/object-store.js';
 import { findOwned, own, storeFailure } from '../../stores/ownership.js';
 import { previousResponseNotFound } from '../../wire/request-errors.js';
+import { conversationTooLarge } from '../../wire/responses/errors.js';
 
 const KIND = 'response';
 
@@ -43,31 +44,49 @@ export async function findResponse(config: Config, owner: string, id: string): P
 
 /**
  * The conversation up to and with this response, the oldest item first.
- * @throws {GatewayError} 400 when this owner has no such response, or a part of what was said is gone.
+ * @throws {GatewayError} 400 when this owner has no such response, or a part of what was said is gone; 413 when it is larger
+ * than a body may be: no more of it is looked up then.
  */
 export async function conversationUpTo(config: Config, owner: string, id: string): Promise<readonly JsonObject[]> {
+  const { maxBodyBytes } = config;
   const turns: (readonly JsonObject[])[] = [];
+  let bytes = 0;
   for (let at: Json | undefined = id; typeof at === 'string'; ) {
     const known = await findResponse(config, owner, at);
     if (known?.kind !== 'kept' || turns.length === MAX_CHAIN) throw previousResponseNotFound(at);
     const { response, input } = known;
-    turns.push([...input, ...itemsOf(response.output)]);
+    const turn = [...input, ...itemsOf(response.output)];
+    bytes += jsonBytes(turn);
+    if (bytes > maxBodyBytes) throw conversationTooLarge(maxBodyBytes, 'previous_response_id');
+    turns.push(turn);
     at = response.previous_response_id;
   }
   return turns.reverse().flat();
 }
 
-/** Items of this owner's responses, by their ids. */
+/** Items of this owner's responses, by their ids. @throws {GatewayError} 413 when they are larger than a body may be. */
 export async function itemsById(config: Config, owner: string, ids: readonly string[]): Promise<readonly JsonObject[]> {
   if (ids.length === 0) return [];
   const wanted = new Set<Json | undefined>(ids);
   const all = await guarded(() => config.objects.list(owner, KIND), storeFailure);
-  return all.flatMap((object) => {
+  const found = all.flatMap((object) => {
     const known = readKnown(object);
     const items =
       known.kind === 'kept' ? [...known.input, ...itemsOf(known.response.output)] : known.items.map((id) => ({ id }));
     return items.filter((item) => wanted.has(item.id));
   });
+  if (jsonBytes(found) > config.maxBodyBytes) throw conversationTooLarge(config.maxBodyBytes, 'input');
+  return found;
+}
+
+/** About the bytes of a value as JSON, never more. */
+function jsonBytes(value: Json): number {
+  if (typeof value === 'string') return Buffer.byteLength(value) + 2;
+  if (typeof value !== 'object' || value === null) return 1;
+  let bytes = 1;
+  if (Array.isArray(value)) for (const item of value) bytes += 1 + jsonBytes(item);
+  else for (const [name, member] of Object.entries(value)) bytes += name.length + 4 + jsonBytes(member ?? null);
+  return bytes;
 }
 
 function readKnown({ body }: StoredObject): KnownResponse {

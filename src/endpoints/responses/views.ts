@@ -1,14 +1,15 @@
 import { type Awaitable, isPending } from '../../base/awaitable.js';
 import { errorBody, type GatewayError } from '../../base/errors.js';
-import type { JsonObject } from '../../base/json.js';
+import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { type AnswerPiece, type AnswerView, asWritten, chunksIn, objectIn } from '../../call/answer-view.js';
 import type { Call } from '../../call/call.js';
 import type { AnswerChunk } from '../../upstreams/answer.js';
 import type { RelayedStream } from '../../upstreams/begin-stream.js';
 import type { UsageRecord } from '../../usage/usage-store.js';
-import { failedResponse, failureEvents } from '../../wire/responses/events.js';
+import { failedResponse, failureEvents, type ResponseFailure } from '../../wire/responses/events.js';
 import { completedResponse, inProgressResponse, type ResponseHead } from '../../wire/responses/object.js';
 import { PassedStream } from '../../wire/responses/passed-stream.js';
+import { inNamesOfResponses } from '../../wire/responses/renamed-error.js';
 import type { ResponsesRequest } from '../../wire/responses/request.js';
 import { TranslatedStream } from '../../wire/responses/translated-stream.js';
 import { claimResponse, keepResponse } from './stored.js';
@@ -111,8 +112,10 @@ class TranslatedResponse implements AnswerView {
     this.stream = new TranslatedStream(head);
   }
 
-  async whole(body: AnswerChunk): Promise<AnswerPiece> {
-    const response = completedResponse(this.head, objectIn(body), this.nowMs());
+  async whole(body: AnswerChunk, record?: UsageRecord): Promise<AnswerPiece> {
+    const completion = objectIn(body);
+    const usage = (record && usageOf(record, completion.usage)) ?? completion.usage ?? null;
+    const response = completedResponse(this.head, { ...completion, usage }, this.nowMs());
     await this.keep(response);
     return JSON.stringify(response);
   }
@@ -125,14 +128,14 @@ class TranslatedResponse implements AnswerView {
 
   async end(record: UsageRecord, comment: string): Promise<AnswerPiece> {
     const begun = this.start();
-    const { text, response } = this.stream.encodeEnd(usageOf(record), this.nowMs());
+    const { text, response } = this.stream.encodeEnd(usageOf(record, this.stream.usage), this.nowMs());
     await this.keep(response);
     return comment + begun + text;
   }
 
   async error(error: GatewayError): Promise<AnswerPiece> {
     const begun = this.start();
-    const { text, response } = this.stream.encodeFailure(errorBody(error).error);
+    const { text, response } = this.stream.encodeFailure(this.failureOf(error));
     await this.keep(response);
     return begun + text;
   }
@@ -144,7 +147,11 @@ class TranslatedResponse implements AnswerView {
   }
 
   failed(error: GatewayError): Promise<void> {
-    return this.keep(failedResponse(inProgressResponse(this.head), errorBody(error).error));
+    return this.keep(failedResponse(inProgressResponse(this.head), this.failureOf(error)));
+  }
+
+  inClientsWords(error: GatewayError): GatewayError {
+    return inNamesOfResponses(error);
   }
 
   async drop(): Promise<void> {
@@ -169,6 +176,10 @@ class TranslatedResponse implements AnswerView {
     }
   }
 
+  private failureOf(error: GatewayError): ResponseFailure {
+    return errorBody(inNamesOfResponses(error)).error;
+  }
+
   private start(): string {
     const text = this.isStarted ? '' : this.stream.encodeStart();
     this.isStarted = true;
@@ -180,19 +191,22 @@ class TranslatedResponse implements AnswerView {
   }
 }
 
-/** Usage in the words of chat completions. */
-function usageOf({
-  inputTokens,
-  cachedInputTokens,
-  outputTokens,
-  reasoningTokens,
-}: UsageRecord): JsonObject | undefined {
+/** Usage that is recorded, in the words of chat completions: however the upstream contradicts itself, clients see the same. */
+function usageOf(
+  { inputTokens, cachedInputTokens = 0, outputTokens, reasoningTokens = 0 }: UsageRecord,
+  told: Json | undefined,
+): JsonObject | undefined {
   if (inputTokens === undefined || outputTokens === undefined) return undefined;
   return {
     prompt_tokens: inputTokens,
     completion_tokens: outputTokens,
     total_tokens: inputTokens + outputTokens,
-    prompt_tokens_details: { cached_tokens: cachedInputTokens ?? 0 },
-    completion_tokens_details: { reasoning_tokens: reasoningTokens ?? 0 },
+    prompt_tokens_details: { ...writtenTokens(told), cached_tokens: Math.min(cachedInputTokens, inputTokens) },
+    completion_tokens_details: { reasoning_tokens: Math.min(reasoningTokens, outputTokens) },
   };
+}
+
+function writtenTokens(told: Json | undefined): JsonObject {
+  const details = isJsonObject(told) ? told.prompt_tokens_details : undefined;
+  return isJsonObject(details) ? { cache_write_tokens: details.cache_write_tokens ?? 0 } : {};
 }

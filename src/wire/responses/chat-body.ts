@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '../../base/json.js';
-import { objectsIn, optionalObject, requiredString, withoutNulls } from '../members.js';
+import { objectsIn, optionalObject, requiredString, stringsIn, withoutNulls } from '../members.js';
 import { invalidValue, unsupportedParameter } from '../request-errors.js';
 import {
   hostedToolNotSupported,
@@ -14,29 +14,26 @@ import type { ResponsesRequest } from './request.js';
 /** Members that refer to things kept with OpenAI, which nobody else can read. */
 const KEPT_ELSEWHERE = ['conversation', 'prompt'];
 
-/**
- * Members that chat completions express otherwise or not at all. The gateway does some itself (`store`, `background`),
- * some are for tools that OpenAI runs (`max_tool_calls`, `include`), and `metadata` is kept with the response: OpenAI
- * refuses it in a chat completion that is not stored.
- */
-const NOT_IN_CHAT = new Set(
-  `model input instructions max_output_tokens reasoning text tools tool_choice parallel_tool_calls top_logprobs include
-   stream stream_options store background previous_response_id metadata truncation max_tool_calls context_management
-   ${KEPT_ELSEWHERE.join(' ')}`.split(/\s+/),
-);
+/** Members of a response that a chat completion has, too. Others, such as Codex's `client_metadata`, strict servers refuse. */
+const IN_CHAT = `temperature top_p frequency_penalty presence_penalty stop seed logit_bias user safety_identifier
+   prompt_cache_key prompt_cache_retention service_tier`.split(/\s+/);
 
-/**
- * Members by which the gateway counts, or which it sets itself. They mean nothing in a response, and must not slip from
- * there into the chat completion.
- */
-const OF_CHAT_ALONE = new Set(
-  'messages n max_tokens max_completion_tokens response_format logprobs functions function_call'.split(' '),
-);
+/** OpenAI's `IncludeEnum`. */
+const INCLUDES = [
+  'file_search_call.results',
+  'web_search_call.results',
+  'web_search_call.action.sources',
+  'message.input_image.image_url',
+  'computer_call_output.output.image_url',
+  'code_interpreter_call.outputs',
+  'reasoning.encrypted_content',
+  'message.output_text.logprobs',
+];
 
 const LOGPROBS = 'message.output_text.logprobs';
 
 /**
- * The body of the chat completion that answers a call of `/v1/responses`. Unknown members are passed on. Instructions hold
+ * The body of the chat completion that answers a call of `/v1/responses`: nothing that chat does not know. Instructions hold
  * for one call: those of earlier responses are not among `priorItems`.
  * @throws {GatewayError} 400 for anything that chat completions cannot do, 404 for a reference to an unknown item.
  */
@@ -47,6 +44,7 @@ export function chatBodyOf(request: ResponsesRequest, known: KnownItems): JsonOb
       throw unsupportedParameter(`Unsupported parameter: '${name}' is not supported with this model.`, name);
     }
   }
+  checkIncludes(body);
   const messages = [...instructionsOf(body), ...messagesOf(conversationOf(request, known))];
   const responseFormat = chatResponseFormat(request);
   if (responseFormat?.type === 'json_object' && !/json/i.test(JSON.stringify(messages))) {
@@ -69,8 +67,13 @@ export function chatBodyOf(request: ResponsesRequest, known: KnownItems): JsonOb
 }
 
 function furtherMembers(body: JsonObject): JsonObject {
-  const further = Object.entries(body).filter(([name]) => !NOT_IN_CHAT.has(name) && !OF_CHAT_ALONE.has(name));
-  return withoutNulls(Object.fromEntries(further));
+  return withoutNulls(Object.fromEntries(IN_CHAT.map((name) => [name, body[name] ?? null])));
+}
+
+function checkIncludes({ include }: JsonObject): void {
+  for (const [index, name] of stringsIn('include', include).entries()) {
+    if (!INCLUDES.includes(name)) throw invalidValue(`include[${index}]`, name.slice(0, 64), INCLUDES);
+  }
 }
 
 function instructionsOf({ instructions }: JsonObject): readonly JsonObject[] {

@@ -30,6 +30,17 @@ export const itemNotFound = (id: string): GatewayError =>
     shouldRetry: false,
   });
 
+/** 413 for a conversation that, with its earlier responses, is larger than a body may be. */
+export const conversationTooLarge = (maxBytes: number, param: 'previous_response_id' | 'input'): GatewayError =>
+  new GatewayError({
+    status: 413,
+    message: `The conversation is too large: with what it refers to, this request has more than ${maxBytes} bytes. Please begin a new conversation, or summarise this one.`,
+    type: 'invalid_request_error',
+    code: 'request_too_large',
+    param,
+    shouldRetry: false,
+  });
+
 /** 400 for a response in the background that is not to be stored: nobody could fetch it. */
 export const backgroundWithoutStore = (): GatewayError =>
   badRequest("The 'background' parameter is only allowed when 'store' is enabled.", null, 'background');

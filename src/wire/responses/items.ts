@@ -52,7 +52,7 @@ function resolvedInput(
   request: ResponsesRequest,
   { priorItems, referredItems = [] }: KnownItems,
 ): readonly PlacedItem[] {
-  const said = new Set(priorItems.map(({ id }) => id));
+  const said = new Set<Json | undefined>(priorItems.map(({ id }) => id));
   const referred = new Map(referredItems.map((item) => [item.id, item]));
   return inputOf(request).flatMap(({ item, param }) => {
     if (!isReference(item)) return [{ item, param }];
@@ -60,6 +60,7 @@ function resolvedInput(
     if (said.has(id)) return [];
     const found = referred.get(id);
     if (found === undefined) throw itemNotFound(id);
+    said.add(id);
     return [{ item: found, param }];
   });
 }

@@ -43,7 +43,10 @@ export function messagesOf(items: readonly PlacedItem[]): readonly JsonObject[] 
   let reasoning: string[] = [];
 
   function endTurn(): void {
-    messages.push(...turnMessages(turn), ...turn.calls.map((call) => outputs.takeOutput(call)));
+    const taken = turn.calls.map((call) => outputs.takeOutput(call));
+    const shown = taken.flatMap(({ shown }) => shown);
+    messages.push(...turnMessages(turn), ...taken.map(({ message }) => message));
+    if (shown.length > 0) messages.push({ role: 'user', content: shown });
     turn = emptyTurn();
   }
 
@@ -126,12 +129,31 @@ function toolCall(param: string, item: JsonObject): JsonObject {
   return { id, type: 'function', function: { name, arguments: requiredString(`${param}.arguments`, item.arguments) } };
 }
 
+/** The output of a call: a message of the tool, in text, and parts that only a user may show. */
+interface ToolOutput {
+  readonly message: JsonObject;
+  readonly shown: readonly JsonObject[];
+}
+
+const SEE_BELOW = 'The output follows in a message of the user.';
+
+/** Chat completions take nothing but text of a tool. */
+function toolOutput(id: string, content: Json): ToolOutput {
+  const parts = objectsAmong(content);
+  const shown = parts.filter(({ type }) => type !== 'text');
+  if (shown.length === 0) return { message: { role: 'tool', tool_call_id: id, content }, shown };
+  const texts = parts.flatMap(({ text }) => (typeof text === 'string' ? [text] : []));
+  const said = texts.length === 0 ? SEE_BELOW : texts.join('\n');
+  const introduction = { type: 'text', text: `Output of the tool call ${id}:` };
+  return { message: { role: 'tool', tool_call_id: id, content: said }, shown: [introduction, ...shown] };
+}
+
 /** The outputs of calls, each to be taken once: some upstreams number their calls anew in each turn. */
 function toolOutputs(items: readonly PlacedItem[]): {
-  takeOutput(call: JsonObject): JsonObject;
+  takeOutput(call: JsonObject): ToolOutput;
   assertAllTaken(): void;
 } {
-  const waiting = new Map<string, JsonObject[]>();
+  const waiting = new Map<string, ToolOutput[]>();
   const kinds = new Map<string, string>();
   for (const { item, param } of items) {
     const type = itemType(item);
@@ -139,7 +161,7 @@ function toolOutputs(items: readonly PlacedItem[]): {
     const id = requiredString(`${param}.call_id`, item.call_id);
     const content = heardContent(`${param}.output`, item.output);
     const earlier = waiting.get(id) ?? [];
-    waiting.set(id, [...earlier, { role: 'tool', tool_call_id: id, content }]);
+    waiting.set(id, [...earlier, toolOutput(id, content)]);
     kinds.set(id, CALL_KINDS.get(type.slice(0, -'_output'.length)) ?? type);
   }
   return {

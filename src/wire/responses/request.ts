@@ -30,7 +30,8 @@ export interface ResponsesRequest {
 /** OpenAI's own bound. */
 const MIN_OUTPUT_TOKENS = 16;
 const MAX_TOP_LOGPROBS = 20;
-const MAX_ID_LENGTH = 256;
+/** Ids of other gateways hold what they must remember. */
+const MAX_ID_LENGTH = 4_096;
 
 /** Further members that must be texts, if they are there. */
 const TEXTS = ['instructions', 'user', 'prompt_cache_key', 'service_tier'];
@@ -80,7 +81,7 @@ function checkTools({ tools, tool_choice, parallel_tool_calls, max_tool_calls }:
   for (const [index, tool] of objectsIn('tools', tools).entries()) requiredString(`tools[${index}].type`, tool.type);
   if (typeof tool_choice !== 'string') optionalObject('tool_choice', tool_choice);
   optionalBoolean('parallel_tool_calls', parallel_tool_calls);
-  optionalInteger('max_tool_calls', max_tool_calls, { min: 1, max: Number.MAX_SAFE_INTEGER });
+  optionalInteger('max_tool_calls', max_tool_calls, { min: 0, max: Number.MAX_SAFE_INTEGER });
 }
 
 function checkText(value: Json | undefined): void {

@@ -42,7 +42,8 @@ export class TranslatedStream {
   private reasoning: StreamedReasoning | undefined = undefined;
   private message: StreamedMessage | undefined = undefined;
   private finishReason: FinishReason | undefined = undefined;
-  private usage: Json | undefined = undefined;
+  /** The usage that the chunks told. */
+  usage: Json | undefined = undefined;
   private serviceTier: Json | undefined = undefined;
   /** Words in members that nobody knows, should there be no others. */
   private unknown = '';
