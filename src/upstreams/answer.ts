@@ -76,9 +76,9 @@ export function checkNoError(call: NamedCall, error: Json | undefined): void {
   if (error !== undefined && error !== null) throw reportedError(call, error);
 }
 
-/** An error that came with a 200: its own words, our status. */
+/** An error that came with a 200: its own words, and the status that they tell, if they tell one. */
 export function reportedError(call: NamedCall, error: Json): GatewayError {
-  return renamedError(upstreamFailure({ status: 502, body: { error } }), call);
+  return renamedError(upstreamFailure({ status: 'inside', body: { error } }), call);
 }
 
 /** Usage in OpenAI's shape, of our own counting. */
@@ -94,12 +94,22 @@ export function shownModel({ model, asks }: NamedCall): string | undefined {
   return model.upstreamModel === asks.model ? undefined : asks.model;
 }
 
-/** Replaces the upstream's own model id, which must not show in an error's words either, in whatever case. */
+/** A name of a model with what is written about it: vendor, version, date. */
+const MODEL_WORD = /[\w./:@-]+/g;
+/** Shorter names are found only where they stand alone: an `m` is in many words. */
+const LEAST_FOUND_INSIDE = 4;
+
+/**
+ * Replaces the upstream's own model id, which must not show in an error's words either, in whatever case: with the date or the
+ * vendor that stands at it, as these are the upstream's, too.
+ */
 export function renamedError(error: GatewayError, call: NamedCall): GatewayError {
   const shown = shownModel(call);
   if (shown === undefined) return error;
-  const upstreamName = new RegExp(call.model.upstreamModel.replace(/[^A-Za-z0-9_]/g, '\\$&'), 'gi');
-  const renamed = (text: string): string => text.replace(upstreamName, () => shown);
+  const upstreamName = call.model.upstreamModel.toLowerCase();
+  const baseName = upstreamName.slice(upstreamName.lastIndexOf('/') + 1);
+  const names = baseName.length >= LEAST_FOUND_INSIDE ? [upstreamName, baseName] : [upstreamName];
+  const renamed = (text: string): string => renamedText(text, names, shown);
   const { status, message, type, code, param, retryAfterMs, shouldRetry, headers, cause } = error;
   return new GatewayError({
     status,
@@ -112,4 +122,32 @@ export function renamedError(error: GatewayError, call: NamedCall): GatewayError
     headers,
     cause,
   });
+}
+
+function renamedText(text: string, names: readonly string[], shown: string): string {
+  const lower = text.toLowerCase();
+  const found = names.filter((name) => lower.includes(name));
+  if (found.length === 0) return text;
+  const whole = text.replace(MODEL_WORD, (word) => {
+    const end = /[.:]$/.test(word) ? word.length - 1 : word.length;
+    const named = word.slice(0, end).toLowerCase();
+    const isNamed = found.some((name) => name === named || (name.length >= LEAST_FOUND_INSIDE && named.includes(name)));
+    return isNamed ? shown + word.slice(end) : word;
+  });
+  // A name with other characters is none of those words.
+  return found.reduce((all, name) => (MODEL_NAME.test(name) ? all : replacedInAnyCase(all, name, shown)), whole);
+}
+
+const MODEL_NAME = /^[\w./:@-]+$/;
+
+function replacedInAnyCase(text: string, name: string, shown: string): string {
+  const lower = text.toLowerCase();
+  if (lower.length !== text.length) return text.replaceAll(name, () => shown);
+  let replaced = '';
+  let from = 0;
+  for (let at = lower.indexOf(name); at !== -1; at = lower.indexOf(name, from)) {
+    replaced += text.slice(from, at) + shown;
+    from = at + name.length;
+  }
+  return replaced + text.slice(from);
 }

@@ -36,6 +36,8 @@ export class StreamAnswer<Stream extends RelayedStream = RelayedStream> {
   first: StreamChunk | undefined = undefined;
   /** Whether the source has come to its end. */
   isEnded = false;
+  /** Told once, at the end, what the answer was. */
+  onOver: ((stream: RelayedStream) => void) | undefined = undefined;
   private readonly maxBytes: number;
   private sizeBytes = 0;
   private isOfBytes = false;
@@ -84,6 +86,8 @@ export class StreamAnswer<Stream extends RelayedStream = RelayedStream> {
   leave(): void {
     if (!this.isEnded) this.source.leave();
     this.isEnded = true;
+    this.onOver?.(this.stream);
+    this.onOver = undefined;
   }
 }
 

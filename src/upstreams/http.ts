@@ -1,9 +1,10 @@
-import { positiveInteger } from '../base/checks.js';
+import { positiveInteger, unexpected } from '../base/checks.js';
 import { MODEL_OPERATIONS, type ModelOperation } from '../wire/operations.js';
 import { callOverHttp, type HttpDispatcher, type HttpRequest, openPool } from './http-call.js';
 import {
   type AbortPolicy,
   abortPolicy,
+  type CeilingName,
   type ForwardCall,
   type ForwardReply,
   type Upstream,
@@ -27,6 +28,11 @@ export interface HttpOptions {
   readonly connectTimeoutMs?: number | undefined;
   /** Longest time from the request to the head of the answer; OpenAI's SDKs wait as long. @default 600_000 */
   readonly headersTimeoutMs?: number | undefined;
+  /**
+   * The server's name for the output ceiling of a chat completion, where you know it: `max_tokens` for Mistral, DeepSeek, Ollama and most
+   * others. A client's ceiling of the other name is renamed. @default `max_completion_tokens`, until answers show that it is refused or ignored
+   */
+  readonly ceiling?: CeilingName | undefined;
   /** Treatment of a call whose client leaves: see `Upstream`. @default 'cancel' */
   readonly onAbort?: AbortPolicy | undefined;
   /** Longest silence inside an answer. Time in which the client does not read is not counted. @default 120_000 */
@@ -106,7 +112,15 @@ export function http(options: HttpOptions): Upstream {
     });
   }
 
-  return { name: options.name ?? 'http', operations: MODEL_OPERATIONS, ...abortPolicy(options.onAbort), send, forward };
+  const { name = 'http', onAbort, ceiling } = options;
+  return {
+    name,
+    operations: MODEL_OPERATIONS,
+    ...abortPolicy(onAbort),
+    ...(ceiling === undefined ? {} : { ceiling }),
+    send,
+    forward,
+  };
 }
 
 const OPTION_NAMES = new Set<string>([
@@ -119,6 +133,7 @@ const OPTION_NAMES = new Set<string>([
   'headersTimeoutMs',
   'bodyTimeoutMs',
   'onAbort',
+  'ceiling',
 ]);
 
 /** Checks the options. Its errors show no value that may be a key. */
@@ -128,6 +143,10 @@ function checkOptions(options: HttpOptions): void {
   }
   for (const name of ['connections', 'connectTimeoutMs', 'headersTimeoutMs', 'bodyTimeoutMs'] as const) {
     if (options[name] !== undefined) positiveInteger(name, options[name]);
+  }
+  const { ceiling } = options;
+  if (ceiling !== undefined && ceiling !== 'max_tokens' && ceiling !== 'max_completion_tokens') {
+    throw unexpected('ceiling', "to be 'max_tokens' or 'max_completion_tokens'", ceiling);
   }
   for (const [name, value] of Object.entries({ authorization: options.apiKey ?? '', ...options.headers })) {
     const isHeader = /^[\w!#$%&'*+.^`|~-]+$/.test(name) && typeof value === 'string' && /^[\t\x20-\x7e]*$/.test(value);

@@ -121,7 +121,7 @@ function failureOf(error: unknown): GatewayError {
     const retryAfterMs = hasGet(headers) ? retryAfterMsOf(headers) : undefined;
     return upstreamFailure({
       // An error event inside a stream has no status of its own.
-      status: typeof status === 'number' ? status : 502,
+      status: typeof status === 'number' ? status : 'inside',
       body: { error: said },
       ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
       cause: error,

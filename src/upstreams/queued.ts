@@ -102,11 +102,12 @@ export function queued(upstream: Upstream, options: QueuedOptions): Upstream {
     }
   }
 
-  const { forward, operations, onAbort } = upstream;
+  const { forward, operations, onAbort, ceiling } = upstream;
   return {
     name: upstream.name,
     ...(operations === undefined ? {} : { operations }),
     ...(onAbort === undefined ? {} : { onAbort }),
+    ...(ceiling === undefined ? {} : { ceiling }),
     send: (call) => inTurn(call, () => upstream.send(call), releasing),
     ...(forward === undefined
       ? {}

@@ -1,128 +1,200 @@
 import { isPending } from '../base/awaitable.js';
 import { abortSignalOf, orAborted } from '../base/cancellation.js';
+import { type Clock, systemClock } from '../base/clock.js';
 import { causeOf, GatewayError, upstreamError } from '../base/errors.js';
 import { isJsonObject, type JsonObject } from '../base/json.js';
 import { type JsonDocument, memberValue, replaceMembers } from '../base/json-document.js';
-import { ceilingNotTaken, unsupportedOperation } from '../wire/request-errors.js';
+import { ceilingNotTaken, noRoomForAnswer, unsupportedOperation } from '../wire/request-errors.js';
 import type { WatchedStream } from '../wire/watched-stream.js';
 import { type OutgoingCall, renamedError } from './answer.js';
 import { beginStream, type StreamAnswer } from './begin-stream.js';
+import { type AddedCeiling, FieldFacts } from './field-facts.js';
 import { readWhole, type WholeAnswer } from './read-whole.js';
-import type { ForwardCall, ForwardReply, Upstream, UpstreamCall, UpstreamReply } from './upstream.js';
+import { lowerCeiling, readRefusal, STREAM_OPTIONS } from './refusal.js';
+import type { ForwardCall, ForwardReply, UpstreamCall, UpstreamReply } from './upstream.js';
 import { LazyCall } from './upstream-call.js';
 
 /** An answer that has begun well. */
 export type BegunAnswer = WholeAnswer | StreamAnswer<WatchedStream>;
 
-/** Sends calls to models. The only place that asks an upstream twice: without the field of ours that it refused. */
+/** Sends calls to models. The only place that asks an upstream twice: without the field of ours that it refused, or with a lower ceiling. */
 export type CallSender = (call: OutgoingCall) => Promise<BegunAnswer>;
 
-/** Most fields of ours that are remembered as refused by one upstream; past them the memory starts afresh. */
-const MAX_REFUSALS = 1_000;
+/** Most tries of one call: with fewer additions, or a lower ceiling. */
+const MAX_TRIES = 8;
 
-/** A field that we add to a client's body of our own accord, and an upstream may not know: this, or a ceiling. */
-const STREAM_OPTIONS = 'stream_options';
-/** Below this a ceiling is not lowered any further. */
-const LEAST_CEILING = 64;
-
-const NONE: ReadonlySet<string> = new Set();
-
-/** A sender that remembers refused fields, by upstream and model. */
-export function callSender(): CallSender {
-  const refusals = new WeakMap<Upstream, Set<string>>();
-
-  /** Remembers fields that were blamed, once leaving them out has helped: the words of clients must not decide. */
-  function remember(upstream: Upstream, blamed: ReadonlySet<string>): void {
-    const refused = refusals.get(upstream) ?? new Set<string>();
-    refusals.set(upstream, refused);
-    if (refused.size + blamed.size > MAX_REFUSALS) refused.clear();
-    for (const name of blamed) refused.add(name);
-  }
+/** A sender that remembers refused and ignored names of fields, by upstream and model, until they may have changed. */
+export function callSender(clock: Pick<Clock, 'steadyMs'> = systemClock): CallSender {
+  const facts = new FieldFacts(clock);
 
   return async function send(call) {
-    const refused = refusals.get(call.upstream) ?? NONE;
-    let blamed: Set<string> | undefined;
-    let ceiling = call.outputCeiling;
+    let tries: Tries | undefined;
     for (;;) {
-      const added = additions(call, ceiling, { refused, blamed });
+      const added = additions(call, facts, tries);
       call.attempts += 1;
-      if (call.requiresCeiling && lacksCeiling(call, added)) throw ceilingNotTaken(call.asks.model);
+      if (call.requiresCeiling && lacksCeiling(call, facts, added)) {
+        throw tries?.unnamed === undefined ? ceilingNotTaken(call.asks.model) : failureOf(call, tries.unnamed);
+      }
       let hasReplied = false;
       try {
-        const request = requestOf(call, changesOf(call, ceiling, added));
+        const request = requestOf(call, changesOf(call, added), added.ceiling?.replaced);
         const reply = checkedReply(await orAborted(call.upstream.send(request), call));
         hasReplied = true;
-        const begun = call.asks.stream
-          ? beginStream(call, reply, added.includes(STREAM_OPTIONS))
-          : readWhole(call, reply);
-        const answer = isPending(begun) ? await begun : begun;
-        if (blamed !== undefined) remember(call.upstream, blamed);
+        const begun = call.asks.stream ? beginStream(call, reply, added.asksUsage) : readWhole(call, reply);
+        // A whole answer is there already: a promise would cost a turn.
+        const answer: BegunAnswer = isPending<BegunAnswer>(begun) ? await begun : begun;
+        if (tries !== undefined) facts.rememberRefused(call, tries.lasting);
+        facts.watchCeiling(call, added.ceiling, answer);
         return answer;
       } catch (thrown) {
-        const error = hasReplied ? thrown : failureOf(call, thrown);
-        if (ceiling !== undefined && exceedsContext(error) && call.asks.maxOutputTokens === undefined) {
-          // Prompt and our ceiling together were too much; the prompt alone may fit, or with a lower one.
-          if (!call.requiresCeiling) ceiling = undefined;
-          else if (ceiling < LEAST_CEILING) throw error;
-          else ceiling = Math.floor(ceiling / 4);
-          continue;
-        }
-        const name = blamedAddition(error, added);
-        if (name === undefined) throw error;
-        blamed ??= new Set();
-        blamed.add(refusalOf(call, name));
+        tries ??= new Tries(call);
+        const isOver = call.aborted || call.attempts >= MAX_TRIES || !tries.learn(thrown, added);
+        if (isOver) throw hasReplied ? thrown : failureOf(call, tries.shown(thrown));
       }
     }
   };
 }
 
-/**
- * The fields to add: `include_usage` to know what a stream cost, and the reserved ceiling, in its new or its old name.
- * Without them the upstream's answer is estimated, and bounded by the upstream alone.
- */
-function additions(call: OutgoingCall, ceiling: number | undefined, refusals: Refusals): readonly string[] {
+/** Our additions to one try of a call. */
+interface Additions {
+  /** Whether `include_usage` is set, to know what a stream costs. Without it the answer is estimated. */
+  readonly asksUsage: boolean;
+  readonly ceiling: AddedCeiling | undefined;
+}
+
+/** The failed tries of one call, and what they have taught. */
+class Tries {
+  /** Names to be left out from now on. */
+  readonly leftOut = new Set<string>();
+  /** Names whose refusals are about the name, whatever the request. */
+  readonly lasting: string[] = [];
+  /** The ceiling, once it was too much; 'none' where the call does without. */
+  ceiling: number | 'none' | undefined = undefined;
+  /** The refusal that named nothing, if there was one: it may be about the client's request. */
+  unnamed: unknown = undefined;
+  private rounds = 0;
+  private readonly call: OutgoingCall;
+
+  constructor(call: OutgoingCall) {
+    this.call = call;
+  }
+
+  /** Learns from a failure. Returns whether another try can help. */
+  learn(error: unknown, { asksUsage, ceiling }: Additions): boolean {
+    if (!(error instanceof GatewayError)) return false;
+    const hasOwn = (name: string): boolean => this.call.document.members.has(name);
+    const refusal = readRefusal(error, { asksUsage, ceiling, hasOwn });
+    if (refusal === undefined) return false;
+    switch (refusal.about) {
+      case 'clients':
+        return false;
+      case 'room':
+        return ceiling !== undefined && this.lower(ceiling, refusal.text);
+      case 'additions':
+        if (refusal.blamesUsage) this.leaveOut(STREAM_OPTIONS, refusal.isLasting);
+        if (refusal.blamesCeiling && ceiling !== undefined) this.leaveOut(ceiling.name, refusal.isLasting);
+        return true;
+      case 'nothing':
+        return this.giveUpSome(error, { asksUsage, ceiling });
+    }
+  }
+
+  private leaveOut(name: string, isLasting: boolean): void {
+    this.leftOut.add(name);
+    if (isLasting) this.lasting.push(name);
+  }
+
+  /** Prompt and our ceiling together were too much; the prompt alone may fit, or with a lower one. True of this call alone. */
+  private lower({ tokens, name }: AddedCeiling, text: string): boolean {
+    const lower = lowerCeiling(tokens, text, this.rounds);
+    this.rounds += 1;
+    const isUseful = lower !== undefined && (this.rounds === 1 ? lower >= LEAST_USEFUL : this.call.requiresCeiling);
+    if (isUseful) this.ceiling = lower;
+    else if (!this.call.requiresCeiling) this.ceiling = 'none';
+    else if (lower !== undefined) this.ceiling = lower;
+    else {
+      // No number helped: the words may have been about the name after all.
+      if (this.leftOut.size + 1 >= this.call.endpoint.ceilings.length) return false;
+      this.leftOut.add(name);
+      this.ceiling = undefined;
+      this.rounds = 0;
+    }
+    return true;
+  }
+
+  /** Nothing was named: one try without additions, but for the ceiling where money depends on it. */
+  private giveUpSome(error: GatewayError, { asksUsage, ceiling }: Additions): boolean {
+    this.unnamed ??= error;
+    if (!this.call.requiresCeiling || ceiling === undefined) {
+      if (!asksUsage && ceiling === undefined) return false;
+      this.leftOut.add(STREAM_OPTIONS);
+      this.ceiling = 'none';
+      return true;
+    }
+    if (asksUsage) this.leftOut.add(STREAM_OPTIONS);
+    else this.leftOut.add(ceiling.name);
+    return true;
+  }
+
+  /** The error for the client, who must not be told off for what it did not send. */
+  shown(thrown: unknown): unknown {
+    if (this.rounds > 0 && this.call.requiresCeiling && thrown instanceof GatewayError && thrown.status < 500) {
+      return noRoomForAnswer(thrown);
+    }
+    return thrown;
+  }
+}
+
+/** A lower ceiling than this is not worth it where the call may do without. */
+const LEAST_USEFUL = 64;
+
+/** The fields to add: `include_usage`, and the reserved ceiling under the name that the upstream is believed to know. */
+function additions(call: OutgoingCall, facts: FieldFacts, tries: Tries | undefined): Additions {
   const { endpoint, asks } = call;
-  const asksUsage = endpoint.asksUsage && asks.stream && !asks.includeUsage;
-  const addsCeiling = ceiling !== undefined && asks.maxOutputTokens === undefined;
-  const options = asksUsage && isTaken(call, STREAM_OPTIONS, refusals) ? STREAM_OPTIONS : undefined;
-  const name = addsCeiling ? endpoint.ceilings.find((one) => isTaken(call, one, refusals)) : undefined;
-  if (options === undefined) return name === undefined ? NOTHING : [name];
-  return name === undefined ? [options] : [options, name];
+  const isUsable = (name: string): boolean => tries?.leftOut.has(name) !== true && !facts.isRefused(call, name);
+  const asksUsage = endpoint.asksUsage && asks.stream && !asks.includeUsage && isUsable(STREAM_OPTIONS);
+  return { asksUsage, ceiling: addedCeiling(call, facts, tries) };
 }
 
-/** Fields that the upstream refused, in earlier calls and in this one. */
-interface Refusals {
-  readonly refused: ReadonlySet<string>;
-  readonly blamed: ReadonlySet<string> | undefined;
+/** The ceiling of ours, or the client's own under the name that the upstream knows. */
+function addedCeiling(call: OutgoingCall, facts: FieldFacts, tries: Tries | undefined): AddedCeiling | undefined {
+  const { asks, outputCeiling } = call;
+  if (tries?.ceiling === 'none') return undefined;
+  if (asks.maxOutputTokens !== undefined) return renamedCeiling(call, facts, tries);
+  if (outputCeiling === undefined) return undefined;
+  const name = ceilingName(call, facts, tries);
+  if (name === undefined) return undefined;
+  return { name, tokens: tries?.ceiling ?? outputCeiling, isClients: false, replaced: undefined };
 }
 
-const NOTHING: readonly string[] = [];
-
-function isTaken(call: OutgoingCall, name: string, { refused, blamed }: Refusals): boolean {
-  if (refused.size === 0 && blamed === undefined) return true;
-  const refusal = refusalOf(call, name);
-  return !refused.has(refusal) && blamed?.has(refusal) !== true;
+/** A client's ceiling whose name the upstream is known to ignore, or said by the host not to know. */
+function renamedCeiling(call: OutgoingCall, facts: FieldFacts, tries: Tries | undefined): AddedCeiling | undefined {
+  const { endpoint, document, asks, upstream } = call;
+  if (endpoint.ceilings.length < 2 || (upstream.ceiling === undefined && !facts.hasAny(call))) return undefined;
+  const named = endpoint.ceilings.filter((name) => document.members.has(name));
+  const [own] = named;
+  if (named.length !== 1 || own === undefined) return undefined;
+  if (upstream.ceiling === undefined ? !facts.isIgnored(call, own) : upstream.ceiling === own) return undefined;
+  const name = ceilingName(call, facts, tries);
+  if (name === undefined || name === own || asks.maxOutputTokens === undefined) return undefined;
+  return { name, tokens: asks.maxOutputTokens, isClients: true, replaced: own };
 }
 
-/** Whether the upstream does not know any name of a ceiling that the client did not name. */
-function lacksCeiling({ endpoint, asks }: OutgoingCall, added: readonly string[]): boolean {
-  if (asks.maxOutputTokens !== undefined || endpoint.ceilings.length === 0) return false;
-  return !endpoint.ceilings.some((name) => added.includes(name));
+/** The name of the ceiling to be sent: the host's, else the newest that is not known to be refused or ignored. */
+function ceilingName(call: OutgoingCall, facts: FieldFacts, tries: Tries | undefined): string | undefined {
+  const { endpoint, upstream } = call;
+  const isUsable = (name: string): boolean => tries?.leftOut.has(name) !== true && !facts.isBad(call, name);
+  const { ceiling } = upstream;
+  if (ceiling !== undefined && endpoint.ceilings.includes(ceiling) && isUsable(ceiling)) return ceiling;
+  return endpoint.ceilings.find(isUsable);
 }
 
-/** The name under which a refusal is remembered: one endpoint may know a field that another does not. */
-function refusalOf({ endpoint, model }: OutgoingCall, name: string): string {
-  return `${endpoint.operation} ${model.upstreamModel} ${name}`;
-}
-
-/** The one of our additions that a refusal is about, so that the client is not told off for a field it never sent. */
-function blamedAddition(error: unknown, added: readonly string[]): string | undefined {
-  if (!(error instanceof GatewayError) || (error.status !== 400 && error.status !== 422)) return undefined;
-  const { param, message } = error;
-  return added.find((name) => {
-    if (param === null) return message.includes(name);
-    return param === name || (name === STREAM_OPTIONS && param === 'stream_options.include_usage');
-  });
+/** Whether nothing bounds the answer: the upstream knows no name of a ceiling. */
+function lacksCeiling(call: OutgoingCall, facts: FieldFacts, { ceiling }: Additions): boolean {
+  const { endpoint, asks } = call;
+  if (endpoint.ceilings.length === 0 || ceiling !== undefined) return false;
+  // The client's own is one, unless the upstream ignores whatever it is called.
+  return asks.maxOutputTokens === undefined || endpoint.ceilings.every((name) => facts.isIgnored(call, name));
 }
 
 /** The words for an upstream that did not reply. */
@@ -133,15 +205,12 @@ function failureOf(call: OutgoingCall, error: unknown): unknown {
 }
 
 /** The members that the upstream gets otherwise than the client sent them; `undefined`: none. */
-function changesOf(
-  { document, asks, model }: OutgoingCall,
-  ceiling: number | undefined,
-  added: readonly string[],
-): JsonObject | undefined {
-  if (model.upstreamModel === asks.model && added.length === 0) return undefined;
+function changesOf({ document, asks, model }: OutgoingCall, { asksUsage, ceiling }: Additions): JsonObject | undefined {
+  if (model.upstreamModel === asks.model && !asksUsage && ceiling === undefined) return undefined;
   const changes: { -readonly [Name in keyof JsonObject]: JsonObject[Name] } = {};
   if (model.upstreamModel !== asks.model) changes.model = model.upstreamModel;
-  for (const name of added) changes[name] = name === STREAM_OPTIONS ? includingUsage(document) : ceiling;
+  if (asksUsage) changes[STREAM_OPTIONS] = includingUsage(document);
+  if (ceiling !== undefined) changes[ceiling.name] = ceiling.tokens;
   return changes;
 }
 
@@ -166,20 +235,28 @@ function checkedForward(reply: ForwardReply): ForwardReply {
 
 const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null;
 
-function requestOf(call: OutgoingCall, changes: JsonObject | undefined): UpstreamCall {
+/** @param leftOut the member whose place another has taken. */
+function requestOf(call: OutgoingCall, changes: JsonObject | undefined, leftOut: string | undefined): UpstreamCall {
   const { document, asks } = call;
   return new LazyCall({
     keyId: call.keyId,
     tier: call.tier,
     requestId: call.requestId,
     operation: call.endpoint.operation,
-    bytes: changes === undefined ? document.bytes : replaceMembers(document, changes),
+    bytes: changes === undefined ? document.bytes : replaceMembers(document, changes, leftOut),
     isBackground: call.isBackground,
     stream: asks.stream,
     maxResponseBytes: call.maxResponseBytes,
     cancellation: call,
-    object: document.object === undefined ? undefined : { ...document.object, ...changes },
+    object: document.object === undefined ? undefined : changedObject(document.object, changes, leftOut),
   });
+}
+
+function changedObject(object: JsonObject, changes: JsonObject | undefined, leftOut: string | undefined): JsonObject {
+  const changed = { ...object, ...changes };
+  return leftOut === undefined
+    ? changed
+    : Object.fromEntries(Object.entries(changed).filter(([name]) => name !== leftOut));
 }
 
 /**
@@ -201,8 +278,4 @@ export async function passOn(
   } catch (error) {
     throw failureOf(call, error);
   }
-}
-
-function exceedsContext(error: unknown): boolean {
-  return error instanceof GatewayError && error.code === 'context_length_exceeded';
 }

@@ -1,12 +1,14 @@
 import { type Clock, systemClock } from '../base/clock.js';
 import { GatewayError } from '../base/errors.js';
-import { isJsonObject, type JsonObject } from '../base/json.js';
+import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
+import { redacted } from './redact.js';
+import { PROMPT_REFUSED } from './upstream-words.js';
 
 /** An upstream's answer that is not a good one. */
 export interface UpstreamFailure {
-  /** Its HTTP status; 502 for an error that came inside a 200. */
-  readonly status: number;
-  /** Its body as parsed JSON; `undefined` when it was none. */
+  /** Its HTTP status; `inside` for an error that came inside a 200, which may tell its own. */
+  readonly status: number | 'inside';
+  /** Its body as parsed JSON, or its text, of which no client sees anything; `undefined` when it had none. */
   readonly body: unknown;
   /** As `retryAfterMsOf` reads it. */
   readonly retryAfterMs?: number;
@@ -22,16 +24,25 @@ interface Meaning {
   readonly shouldRetry?: boolean;
 }
 
+/** Statuses of the user's own prompt, where the words say so; else they are about the gateway's key or address. */
+const PROMPT_STATUSES: ReadonlySet<number> = new Set([403, 421, 451]);
+
 /** The client's own doing: the upstream's words go through. Statuses not here and not 5xx are between us and it. */
 const REFUSALS: ReadonlyMap<number, Meaning> = new Map(
   [
     { status: 400, message: 'The upstream refused the request as invalid.', shouldRetry: false },
+    { status: 403, message: 'The upstream refused the prompt.', shouldRetry: false },
+    { status: 421, message: 'The upstream refused the prompt.', shouldRetry: false },
+    { status: 451, message: 'The upstream refused the prompt.', shouldRetry: false },
     { status: 404, message: 'The upstream does not know what was asked for.', shouldRetry: false },
     { status: 409, message: 'The upstream reports a conflict. Please retry.' },
     { status: 413, message: 'The request is too large for the upstream.', shouldRetry: false },
     { status: 422, message: 'The upstream refused the request as invalid.', shouldRetry: false },
     { status: 429, message: 'The upstream is rate limited.', code: 'rate_limit_exceeded', shouldRetry: true },
-  ].map((meaning) => [meaning.status, meaning]),
+  ].map((meaning): readonly [number, Meaning] => [
+    meaning.status,
+    PROMPT_STATUSES.has(meaning.status) ? { ...meaning, status: 403 } : meaning,
+  ]),
 );
 
 const UNAVAILABLE: Meaning = {
@@ -64,32 +75,80 @@ const OUT_OF_QUOTA_CODES: ReadonlySet<unknown> = new Set([
   'billing_hard_limit_reached',
 ]);
 
-/**
- * Makes the error that tells the client why the upstream refused or failed. Its message, type, code and param are kept where they are
- * about the client's request, less anything that looks like an address or a key. A 401 or 403 is about the gateway's own
- * key and an `insufficient_quota` about the operator's account: those become a 502 and a 503 that say nothing more. The
- * error has a `cause` where the client is not told all.
- */
-export function upstreamFailure({ status, body, retryAfterMs, cause }: UpstreamFailure): GatewayError {
-  const said = readError(body);
-  const wait = retryAfterMs === undefined ? {} : { retryAfterMs };
-  const neutral = neutralMeaning(status, said);
-  const refusal = neutral === undefined ? REFUSALS.get(status) : undefined;
-  if (refusal !== undefined) return new GatewayError({ ...refusal, ...said, ...wait });
-  return new GatewayError({
-    ...(neutral ?? { ...failureMeaning(status), ...said }),
-    ...wait,
-    cause: cause ?? new Error(`The upstream answered ${status}: ${said?.message ?? 'no message'}`),
-  });
+/** Holds all that was said in an error, to be searched and not to be shown, where no log finds it. */
+const SAID = Symbol('said');
+
+function withSaid(error: GatewayError, body: unknown): GatewayError {
+  return Object.defineProperty(error, SAID, { value: body });
 }
 
+/** All that an upstream said in an error, as text. */
+export function saidIn(error: GatewayError): string {
+  return `${error.message} ${error.param ?? ''} ${error.code ?? ''} ${textOf(Reflect.get(error, SAID))}`;
+}
+
+function textOf(body: unknown): string {
+  if (body === undefined || typeof body === 'string') return body ?? '';
+  try {
+    return JSON.stringify(body) ?? '';
+  } catch {
+    // The body of a host's own client may be anything.
+    return '';
+  }
+}
+
+/**
+ * Makes the error that tells the client why the upstream refused or failed. Its message, type, code and param are kept where they are
+ * about the client's request, less anything that looks like an address, a path, an account or a key. A 401 or 403 is about the
+ * gateway's own key and an `insufficient_quota` about the operator's account: those become a 502 and a 503 that say nothing more,
+ * and the words of a 5xx are for the operator. The error has a `cause` where the client is not told all.
+ */
+export function upstreamFailure({ status: told, body, retryAfterMs, cause }: UpstreamFailure): GatewayError {
+  const said = readError(body);
+  const inside = told === 'inside' ? statusInside(body) : undefined;
+  const status = told === 'inside' ? (inside ?? 502) : told;
+  const wait = retryAfterMs === undefined ? {} : { retryAfterMs };
+  const neutral = neutralMeaning(status, said, body);
+  const refusal = neutral === undefined ? REFUSALS.get(status) : undefined;
+  if (refusal !== undefined) return withSaid(new GatewayError({ ...refusal, ...said, ...wait }), body);
+  // An error inside a stream may be about the client's request: nobody said that it is not.
+  const { message: words, param, ...kind } = said ?? {};
+  const shownWords = told === 'inside' && inside === undefined ? said : kind;
+  const error = new GatewayError({
+    ...(neutral ?? { ...failureMeaning(status), ...shownWords }),
+    ...wait,
+    cause: cause ?? new Error(`The upstream answered ${status}: ${words ?? 'no message'}`),
+  });
+  return withSaid(error, body);
+}
+
+/** Status that an error tells of itself: a numeric `code` or `status` of 400 to 599. */
+export function statusInside(body: unknown): number | undefined {
+  if (!isJsonObject(body)) return undefined;
+  const { error, code, status, status_code, http_status } = body;
+  const inner = isJsonObject(error) ? statusInside(error) : undefined;
+  const told = [code, status, status_code, http_status]
+    .map(Number)
+    .find((one) => Number.isInteger(one) && isError(one));
+  return inner ?? told;
+}
+
+const isError = (status: number): boolean => status >= 400 && status <= 599;
+
 /** `undefined`: the upstream's own words may be shown. */
-function neutralMeaning(status: number, said: SaidError | undefined): Meaning | undefined {
+function neutralMeaning(status: number, said: SaidError | undefined, body: unknown): Meaning | undefined {
   if (status === 402 || OUT_OF_QUOTA_CODES.has(said?.code) || OUT_OF_QUOTA_CODES.has(said?.type)) return OUT_OF_QUOTA;
   if (said?.code === 'invalid_api_key') return MISCONFIGURED;
   // A 404 in no error's shape is a wrong base URL, not an unknown model.
   if (status === 404 && said === undefined) return MISCONFIGURED;
+  if (PROMPT_STATUSES.has(status) && said !== undefined && isAboutPrompt(body)) return undefined;
+  if (PROMPT_STATUSES.has(status)) return MISCONFIGURED;
   return status >= 500 || status === 408 || REFUSALS.has(status) ? undefined : MISCONFIGURED;
+}
+
+function isAboutPrompt(body: unknown): boolean {
+  const text = textOf(body).toLowerCase();
+  return PROMPT_REFUSED.some((word) => text.includes(word));
 }
 
 function failureMeaning(status: number): Meaning {
@@ -105,17 +164,65 @@ interface SaidError {
   readonly param?: string;
 }
 
-/** The shapes in use: `{error:{...}}`, the same in an array (Gemini), `{error:"..."}`, `{message}`, `{detail}`. */
+/**
+ * The shapes in use: `{error:{...}}`, the same in an array (Gemini), `{error:"..."}`, `{message}`, `{detail}`, `{msg}`,
+ * `{error_message}`, `{errors:[...]}`, and the lists of FastAPI's `detail` in any of these.
+ */
 function readError(body: unknown): SaidError | undefined {
   const outer: unknown = Array.isArray(body) ? body[0] : body;
   if (!isJsonObject(outer)) return undefined;
   if (isJsonObject(outer.error)) return errorFields(outer.error);
-  const message = outer.error ?? outer.message ?? outer.detail;
-  return typeof message === 'string' ? errorFields({ ...outer, message }) : undefined;
+  const message = MESSAGE_MEMBERS.map((name) => wordsOf(outer[name])).find((words) => words !== undefined);
+  return message === undefined ? undefined : errorFields({ ...outer, message });
+}
+
+/** Members that hold the words of an error, the likeliest first. */
+const MESSAGE_MEMBERS = [
+  'error',
+  'message',
+  'detail',
+  'errors',
+  'msg',
+  'error_message',
+  'details',
+  'error_msg',
+  'title',
+];
+
+/** Most errors of a list that are joined, and how deep they may stand. */
+const MAX_LISTED = 8;
+const MAX_WORDS_DEPTH = 4;
+
+/** The words of an error, whatever their shape: a text, an object with one, a list of either. */
+function wordsOf(value: Json | undefined, depth = 0): string | undefined {
+  if (typeof value === 'string') return value.trim() === '' ? undefined : value;
+  if (depth > MAX_WORDS_DEPTH) return undefined;
+  if (Array.isArray(value)) {
+    const words = value.slice(0, MAX_LISTED).map((one) => wordsOf(one, depth + 1));
+    const said = words.filter((one) => one !== undefined);
+    return said.length === 0 ? undefined : said.join('; ');
+  }
+  if (!isJsonObject(value)) return undefined;
+  const said = MESSAGE_MEMBERS.map((name) => wordsOf(value[name], depth + 1)).find((words) => words !== undefined);
+  if (said === undefined) return undefined;
+  const place = placeOf(value);
+  return place === undefined ? said : `${place}: ${said}`;
+}
+
+/** Path of the member that an error of a list is about: FastAPI's `loc`, or `field`, `path`, `param`. */
+function placeOf({ loc, field, path, param }: JsonObject): string | undefined {
+  for (const place of [loc, field, path, param]) {
+    if (typeof place === 'string' && place !== '') return place;
+    if (!Array.isArray(place)) continue;
+    const parts = place.slice(0, 16).filter((part) => typeof part === 'string' || typeof part === 'number');
+    if (parts.length > 0) return parts.join('.');
+  }
+  return undefined;
 }
 
 function errorFields(error: JsonObject): SaidError {
-  const message = shown(error.message, 1_000);
+  const said = MESSAGE_MEMBERS.map((name) => wordsOf(error[name])).find((words) => words !== undefined);
+  const message = shown(said, 1_000);
   const type = shown(error.type, 100);
   const code = shown(typeof error.code === 'number' ? String(error.code) : error.code, 100);
   const param = shown(error.param, 200);
@@ -127,28 +234,9 @@ function errorFields(error: JsonObject): SaidError {
   };
 }
 
-/** Addresses, keys and account names, as they are written. */
-const PRIVATE = new RegExp(
-  [
-    String.raw`\b[a-z][a-z0-9+.-]{1,20}:\/\/[^\s"'<>]+`,
-    String.raw`\bBearer\s+[^\s"',;]+`,
-    String.raw`\bsk-[\w*.-]{4,}`,
-    String.raw`\b(?:org-|proj_)[a-z0-9]{12,}`,
-    String.raw`\bAIza[\w-]{16,}`,
-    String.raw`\beyJ[\w-]{8,}(?:\.[\w-]*)*`,
-    String.raw`\b[0-9a-f]{32,}\b`,
-    String.raw`\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b`,
-    String.raw`\b(?:localhost|(?:[\w-]{1,63}\.){1,8}[a-z]{2,24}):\d{2,5}\b`,
-  ].join('|'),
-  'gi',
-);
-
-/** Bounds the time spent on a hostile text; what is left still exceeds what is shown. */
-const MAX_EXAMINED_CHARS = 4_000;
-
 function shown(value: unknown, maxChars: number): string | undefined {
   if (typeof value !== 'string' || value === '') return undefined;
-  const text = value.slice(0, MAX_EXAMINED_CHARS).replace(PRIVATE, '[redacted]');
+  const text = redacted(value);
   if (text.length <= maxChars) return text;
   // Half a word could be half a name that is to be replaced.
   return text.slice(0, maxChars).replace(/\S*$/, '') || undefined;

@@ -20,6 +20,11 @@ export interface Upstream {
   /** Operations that `send` takes; any other is refused before it gets here. @default ['chat.completions'] */
   readonly operations?: readonly ModelOperation[] | undefined;
   /**
+   * Name under which it takes a chat completion's output ceiling, where that is known. @default the newest, until answers show that the
+   * upstream refuses or ignores it
+   */
+  readonly ceiling?: CeilingName | undefined;
+  /**
    * Makes one call and does not retry. Resolves once the answer has begun well: after this the gateway can no longer
    * go to another upstream.
    * @throws {GatewayError} to choose what the client sees; anything else becomes a 502.
@@ -32,6 +37,9 @@ export interface Upstream {
    */
   forward?(call: ForwardCall): Promise<ForwardReply>;
 }
+
+/** Names of the output ceiling of a chat completion. */
+export type CeilingName = 'max_completion_tokens' | 'max_tokens';
 
 /** Treatment of a call whose client leaves. */
 export type AbortPolicy =

@@ -231,6 +231,17 @@ export const ceilingNotTaken = (model: string): GatewayError =>
     shouldRetry: false,
   });
 
+/** 400 for a prompt that leaves no room for an answer; the ceiling that was too much was not the client's. */
+export const noRoomForAnswer = (cause: unknown): GatewayError =>
+  new GatewayError({
+    status: 400,
+    message: 'The messages leave no room for an answer in the context of this model. Please reduce their length.',
+    code: 'context_length_exceeded',
+    param: 'messages',
+    shouldRetry: false,
+    cause,
+  });
+
 function jsonTypeOf(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'an array';

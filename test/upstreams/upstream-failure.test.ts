@@ -27,7 +27,7 @@ describe('upstreamFailure', () => {
     assert.equal(retries(429, { error: { code: 'insufficient_quota' } }), false);
   });
 
-  it('keeps 5xx as an upstream’s 5xx, with its words', () => {
+  it('keeps 5xx as an upstream’s 5xx, and its words for `onError`', () => {
     const expected = [
       [500, 502, 'upstream_error'],
       [502, 502, 'upstream_error'],
@@ -40,10 +40,11 @@ describe('upstreamFailure', () => {
     for (const [status, shown, code] of expected) {
       const error = upstreamFailure({ status, body: { error: { message: 'Overheated.' } } });
       assert.equal(error.status, shown);
-      assert.deepEqual(errorBody(error), {
-        error: { message: 'Overheated.', type: 'server_error', param: null, code },
-      });
+      const { message, ...kind } = errorBody(error).error;
+      assert.deepEqual(kind, { type: 'server_error', param: null, code });
+      assert.match(message, /^The upstream /);
       assert.ok(error.cause instanceof Error);
+      assert.match(error.cause.message, /Overheated\.$/);
     }
     assert.equal(upstreamFailure({ status: 500, body: { error: said } }).code, 'some_code');
   });
@@ -80,7 +81,7 @@ describe('upstreamFailure', () => {
   it('makes a cause without secrets where none is given', () => {
     const { cause } = upstreamFailure({ status: 401, body: { error: { message: 'Bad key sk-CANARY1234.' } } });
     assert.ok(cause instanceof Error);
-    assert.equal(cause.message, 'The upstream answered 401: Bad key [redacted]');
+    assert.equal(cause.message, 'The upstream answered 401: Bad key [redacted].');
   });
 
   it('reads the shapes in use', () => {
@@ -145,13 +146,37 @@ describe('upstreamFailure', () => {
 
   it('redacts what looks like an address, a key or an account', () => {
     const cases = [
-      ['See https://platform.openai.com/docs?x=1#y for more.', 'See [redacted] for more.'],
+      ['See https://platform.openai.com/docs?x=1#y for more.'],
+      ['You can find your API key at https://platform.openai.com/account/api-keys.'],
+      ['Contact us through our help center at help.openai.com.'],
+      ['See http://platform.openai.com.evil.example/docs', 'See [redacted]'],
+      ['See https://platform.openai.com@evil.example/x', 'See [redacted]'],
+      ['in organization org-SECRET on requests', 'in organization [redacted] on requests'],
+      ['in organization `acme-corp` service tier `on_demand`', 'in organization `[redacted]` service tier `on_demand`'],
+      ['project id proj_x91z has no access', 'project id [redacted] has no access'],
+      ['secret /srv/models/x.gguf failed', 'secret [redacted] failed'],
+      ['model=/models/llama.gguf: not loaded', 'model=[redacted]: not loaded'],
+      ['File "/app/vllm/serving.py", line 12', 'File "[redacted]", line 12'],
+      ['at C:\\models\\llama.bin', 'at [redacted]'],
+      ['no ~/.cache/huggingface here', 'no [redacted] here'],
+      ['loading models/llama-3.safetensors', 'loading [redacted]'],
+      ['cannot reach 10.1.2.3 now', 'cannot reach [redacted] now'],
+      ['cannot reach [2001:db8::17]:8000', 'cannot reach [[redacted]]:8000'],
+      ['cannot reach fe80::1%eth0', 'cannot reach [redacted]'],
+      ['cannot reach llm.internal.corp', 'cannot reach [redacted]'],
+      ['cannot reach gpu-box:8000', 'cannot reach [redacted]'],
+      ['getaddrinfo ENOTFOUND gpubox', 'getaddrinfo ENOTFOUND [redacted]'],
+      ['ask ops@acme.example', 'ask [redacted]'],
+      ['This is not a chat model. Did you mean to use /v1/completions or v1/completions?'],
+      ['body.frequency_penalty: Extra inputs are not permitted; body.temperature: too high'],
+      ["Invalid 'tools[0].function.name' at /messages/0/content, see tools.0.function.name"],
+      ['The model `meta-llama/Llama-3.1-8B-Instruct` and gpt-4.1-mini do not exist, e.g. here and/or there.'],
       ['connect to http://10.0.0.5:8000/v1', 'connect to [redacted]'],
       ['postgres://user:pass@db/x is down', '[redacted] is down'],
       ['key sk-proj-abc_DEF-123 is bad', 'key [redacted] is bad'],
       ['key sk-abcd****wxyz is bad', 'key [redacted] is bad'],
-      ['sent Authorization: Bearer abc.def-ghi.', 'sent Authorization: [redacted]'],
-      ['sent bearer ABCDEF', 'sent [redacted]'],
+      ['sent Authorization: Bearer abc.def-ghi.', 'sent Authorization: Bearer [redacted]'],
+      ['sent bearer ABCDEF', 'sent bearer [redacted]'],
       ['connect ECONNREFUSED 10.1.2.3:8000', 'connect ECONNREFUSED [redacted]'],
       ['cannot reach llm.internal.corp:8443', 'cannot reach [redacted]'],
       ['cannot reach localhost:11434', 'cannot reach [redacted]'],

@@ -1,0 +1,114 @@
+import type { Clock } from '../base/clock.js';
+import type { TokenUsage } from '../wire/usage.js';
+import type { OutgoingCall } from './answer.js';
+import type { StreamAnswer } from './begin-stream.js';
+import type { WholeAnswer } from './read-whole.js';
+import type { Upstream } from './upstream.js';
+import { CEILING_ESCAPES } from './upstream-words.js';
+
+/** A ceiling that was put into a request. */
+export interface AddedCeiling {
+  readonly name: string;
+  readonly tokens: number;
+  /** Whether the client named it, under another name. */
+  readonly isClients: boolean;
+  /** The client's name for it, which is left out. */
+  readonly replaced: string | undefined;
+}
+
+/** Most facts about one upstream; past them the memory starts afresh. */
+const MAX_FACTS = 1_000;
+/** A refused name is tried again after an hour: servers are updated, and a try costs little. */
+const REFUSED_MS = 3_600_000;
+/** An ignored name is tried again after a day: such a try may cost an answer without a bound. */
+const IGNORED_MS = 86_400_000;
+
+/** Knowledge about a field's name: why it is not sent, and until when, by the steady clock. */
+interface Fact {
+  readonly kind: 'refused' | 'ignored';
+  readonly until: number;
+}
+
+/** Names of fields that upstreams refuse or ignore, each for one upstream, operation and model, and for a time. */
+export class FieldFacts {
+  private readonly byUpstream = new WeakMap<Upstream, Map<string, Fact>>();
+  private readonly clock: Pick<Clock, 'steadyMs'>;
+
+  constructor(clock: Pick<Clock, 'steadyMs'>) {
+    this.clock = clock;
+  }
+
+  isRefused(call: OutgoingCall, name: string): boolean {
+    return this.factOf(call, name)?.kind === 'refused';
+  }
+
+  isIgnored(call: OutgoingCall, name: string): boolean {
+    return this.factOf(call, name)?.kind === 'ignored';
+  }
+
+  /** Whether the name is refused or ignored. */
+  isBad(call: OutgoingCall, name: string): boolean {
+    return this.factOf(call, name) !== undefined;
+  }
+
+  /** Whether anything is known of the upstream. */
+  hasAny({ upstream }: OutgoingCall): boolean {
+    return this.byUpstream.has(upstream);
+  }
+
+  /** Remembers names that were refused as such, once leaving them out has helped: the words of clients must not decide. */
+  rememberRefused(call: OutgoingCall, names: readonly string[]): void {
+    for (const name of names) this.remember(call, name, { kind: 'refused', until: this.clock.steadyMs() + REFUSED_MS });
+  }
+
+  /** Looks whether an answer keeps to its ceiling. One that is longer shows that the name is not known. */
+  watchCeiling(call: OutgoingCall, added: AddedCeiling | undefined, answer: WholeAnswer | StreamAnswer): void {
+    const { asks, endpoint } = call;
+    const tokens = added?.tokens ?? asks.maxOutputTokens;
+    // With one name there is no other to go to.
+    if (tokens === undefined || endpoint.ceilings.length < 2) return;
+    if (answer.kind === 'whole') this.note(call, added, tokens, answer);
+    else answer.onOver = (stream) => this.note(call, added, tokens, stream);
+  }
+
+  private note(call: OutgoingCall, added: AddedCeiling | undefined, tokens: number, answer: Output): void {
+    const bound = tokens * call.asks.n;
+    if (!exceeds(answer, bound)) return;
+    const { members } = call.document;
+    if (CEILING_ESCAPES.some((name) => members.has(name))) return;
+    const sent = added?.name ?? call.endpoint.ceilings.filter((name) => members.has(name));
+    const names = typeof sent === 'string' ? [sent] : sent;
+    for (const name of names) this.remember(call, name, { kind: 'ignored', until: this.clock.steadyMs() + IGNORED_MS });
+  }
+
+  private factOf(call: OutgoingCall, name: string): Fact | undefined {
+    const facts = this.byUpstream.get(call.upstream);
+    if (facts === undefined || facts.size === 0) return undefined;
+    const fact = facts.get(factName(call, name));
+    return fact !== undefined && fact.until > this.clock.steadyMs() ? fact : undefined;
+  }
+
+  private remember(call: OutgoingCall, name: string, fact: Fact): void {
+    const facts = this.byUpstream.get(call.upstream) ?? new Map<string, Fact>();
+    this.byUpstream.set(call.upstream, facts);
+    if (facts.size >= MAX_FACTS) facts.clear();
+    facts.set(factName(call, name), fact);
+  }
+}
+
+/** One endpoint, or model, may know a field that another does not. */
+function factName({ endpoint, model }: OutgoingCall, name: string): string {
+  return `${endpoint.operation} ${model.upstreamModel} ${name}`;
+}
+
+/** The output of an answer, as far as it was told. */
+interface Output {
+  readonly usage: TokenUsage | undefined;
+  deliveredTokens(): number | undefined;
+}
+
+/** Without usage it takes twice as much as was allowed: deliveries are an estimate. */
+function exceeds(answer: Output, bound: number): boolean {
+  const told = answer.usage?.outputTokens;
+  return told === undefined ? (answer.deliveredTokens() ?? 0) > 2 * bound + 64 : told > bound;
+}

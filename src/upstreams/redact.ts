@@ -1,0 +1,171 @@
+/** Stands in place of what is nobody's business. */
+const REDACTED = '[redacted]';
+
+/** Bounds the time spent on a hostile text; what is left still exceeds what is shown. */
+const MAX_EXAMINED_CHARS = 4_000;
+
+/** A run of characters of which an address, a path or a key may consist. */
+const WORD = /[^\s"'`<>(){}[\],;|]+/g;
+
+/** Keys and account names by their beginnings. */
+const SECRET = new RegExp(
+  [
+    String.raw`\b(?:sk|rk|pk|xai|gsk|pplx|nvapi|ghp|hf|r8|fw|tgp)[-_][\w*.-]{4,}`,
+    String.raw`\b(?:org|proj|project|team|acct|workspace|tenant)[-_](?=[\w-]*[\dA-Z])[\w-]{4,}`,
+    String.raw`\bAIza[\w-]{16,}`,
+    String.raw`\bAKIA[A-Z0-9]{8,}`,
+    String.raw`\beyJ[\w.-]{8,}`,
+    String.raw`\b[0-9a-fA-F]{32,}\b`,
+  ].join('|'),
+  'g',
+);
+
+/** OpenAI's public pages, which its errors refer to. */
+const PUBLIC_HOSTS = new Set([
+  'platform.openai.com',
+  'help.openai.com',
+  'status.openai.com',
+  'developers.openai.com',
+  'community.openai.com',
+  'openai.com',
+  'www.openai.com',
+]);
+
+/** Words after which a name is an account's. */
+const ACCOUNT_WORDS = new Set(['organization', 'organisation', 'org', 'project', 'workspace', 'account', 'tenant']);
+/** Words after which a name is a machine's, as Node writes them, or a key. */
+const BEFORE_SECRETS = new Set(['enotfound', 'eai_again', 'econnrefused', 'bearer']);
+
+/** Beginnings of paths that are OpenAI's routes, or point into the request. */
+const KNOWN_ROOTS = new Set(
+  'v1 v1beta v2 chat completions responses embeddings moderations models files images audio batches openai messages model input tools metadata functions response_format tool_choice stop prompt'.split(
+    ' ',
+  ),
+);
+
+/** Endings of names that are files where a directory stands before them. */
+const FILE_ENDINGS = new Set(
+  'gguf ggml safetensors bin pt pth onnx py pyc so json yaml yml toml js ts mjs rs go cpp cc cu h log sock pem key crt env sqlite db txt conf cfg sh'.split(
+    ' ',
+  ),
+);
+
+/** Last labels of host names: the usual ones, and those of private networks. */
+const TOP_LEVELS = new Set(
+  'com net org io ai dev app cloud internal local localdomain lan corp home intranet private svc cluster test example invalid co de uk eu us cn fr jp ru in ca au ch nl se at be br es it kr pl no fi dk info biz tech xyz me gg sh run site online host systems network compute amazonaws azure'.split(
+    ' ',
+  ),
+);
+
+/**
+ * A text of an upstream without addresses, hosts, file paths, keys and account names. Linear in the text, of which no more than
+ * 4,000 characters are looked at.
+ */
+export function redacted(text: string): string {
+  let before = '';
+  let earlier = '';
+  return text.slice(0, MAX_EXAMINED_CHARS).replace(WORD, (word) => {
+    const shown = follows(before, earlier, word) ? REDACTED : redactedWord(word);
+    earlier = before;
+    before = word.toLowerCase();
+    return shown;
+  });
+}
+
+/** Whether the word before says that this one is an account, a machine or a key. */
+function follows(before: string, earlier: string, word: string): boolean {
+  if (BEFORE_SECRETS.has(before)) return true;
+  const isAccount = ACCOUNT_WORDS.has(before) || ((before === 'id' || before === 'id:') && ACCOUNT_WORDS.has(earlier));
+  return isAccount && /[\d_@-]/.test(word);
+}
+
+function redactedWord(whole: string): string {
+  const end = endOfWord(whole);
+  const word = whole.slice(0, end);
+  const rest = whole.slice(end);
+  const scheme = word.indexOf('://');
+  if (scheme !== -1) return (isPublic(word, scheme) ? word : beforeScheme(word, scheme) + REDACTED) + rest;
+  const path = pathStart(word);
+  if (path !== -1) return word.slice(0, path) + REDACTED + rest;
+  const value = word.indexOf('=') + 1;
+  const last = word.slice(value);
+  if (isAddress(last)) return word.slice(0, value) + REDACTED + rest;
+  return word.replace(SECRET, REDACTED) + rest;
+}
+
+/** End of a word without the punctuation after it. */
+function endOfWord(word: string): number {
+  let end = word.length;
+  while (end > 0 && '.:!?'.includes(word.charAt(end - 1)) && !word.endsWith('::', end)) end -= 1;
+  return end;
+}
+
+function isPublic(word: string, scheme: number): boolean {
+  if (word.slice(0, scheme).toLowerCase() !== 'https') return false;
+  const host = /^[\w.-]*/.exec(word.slice(scheme + 3))?.[0].toLowerCase() ?? '';
+  const after = word.charAt(scheme + 3 + host.length);
+  return PUBLIC_HOSTS.has(host) && (after === '' || after === '/' || after === '#');
+}
+
+/** The part of a word before a URL: `url=`. */
+function beforeScheme(word: string, scheme: number): string {
+  let start = scheme;
+  while (start > 0 && /[\w+.-]/.test(word.charAt(start - 1))) start -= 1;
+  return word.slice(0, start);
+}
+
+/** Where a file path begins in a word; -1 if there is none. */
+function pathStart(word: string): number {
+  if (/^\\\\[\w.-]/.test(word)) return 0;
+  const drive = /(?:^|[=:])([A-Za-z]):[\\/]/.exec(word);
+  if (drive !== null) return word.indexOf(drive[1] ?? '', drive.index);
+  const absolute = /(?:^|[=:])[~.]{0,2}\//.exec(word);
+  if (absolute !== null) {
+    const start = absolute.index + (/^[=:]/.test(absolute[0]) ? 1 : 0);
+    return isFilePath(word.slice(start)) ? start : -1;
+  }
+  return /[\\/]/.test(word) && hasFileEnding(word) ? 0 : -1;
+}
+
+function isFilePath(path: string): boolean {
+  const segments = path.split('/');
+  const [first = '', second = ''] = segments;
+  if (first !== '') return true;
+  if (!/^[\w.@-]/.test(second)) return false;
+  return !KNOWN_ROOTS.has(second.toLowerCase()) || hasFileEnding(path);
+}
+
+function hasFileEnding(path: string): boolean {
+  const name = path.slice(Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\')) + 1);
+  const dot = name.lastIndexOf('.');
+  return dot !== -1 && FILE_ENDINGS.has(/^\w*/.exec(name.slice(dot + 1))?.[0].toLowerCase() ?? '');
+}
+
+/** Whether a word is an e-mail address, an IP address or a host name, with a port or without. */
+function isAddress(word: string): boolean {
+  if (word.includes('@') && word.includes('.')) return true;
+  if (isIpv6(word)) return true;
+  const slash = word.indexOf('/');
+  const authority = slash === -1 ? word : word.slice(0, slash);
+  const colon = authority.indexOf(':');
+  const host = (colon === -1 ? authority : authority.slice(0, colon)).toLowerCase();
+  const port = colon === -1 ? '' : authority.slice(colon + 1);
+  if (colon !== -1 && !/^\d{2,5}$/.test(port)) return false;
+  if (host === 'localhost') return true;
+  const labels = host.split('.');
+  if (!labels.every((label) => /^[a-z0-9-]{1,63}$/.test(label))) return false;
+  if (labels.length === 4 && labels.every((label) => /^\d{1,3}$/.test(label))) return true;
+  const last = labels.at(-1) ?? '';
+  if (!/^[a-z]{2,24}$/.test(last)) return colon !== -1 && labels.length === 1 && /^[a-z].*[-\d]/.test(host);
+  if (labels.length === 1) return colon !== -1 && host.includes('-');
+  if (PUBLIC_HOSTS.has(host)) return false;
+  if (colon !== -1 || TOP_LEVELS.has(last)) return !labels.some((label) => label !== last && /^\d+$/.test(label));
+  return labels.length > 2 && labels.some((label) => /[a-z].*-|-.*[a-z]/.test(label));
+}
+
+function isIpv6(word: string): boolean {
+  const address = word.includes('%') ? word.slice(0, word.indexOf('%')) : word;
+  if (!/^[0-9a-fA-F:.]+$/.test(address)) return false;
+  const colons = address.split(':').length - 1;
+  return colons >= 2 && (address.includes('::') || colons === 7 || (colons === 6 && address.includes('.')));
+}

@@ -1,0 +1,182 @@
+/**
+ * Words by which upstreams say why they refuse a request, in lower case. Data for the rules of `refusal.ts` and `upstream-failure.ts`;
+ * the source of each stands beside it.
+ */
+
+/** A field that the upstream does not know or want, whatever its value: true of the next call, too. */
+export const NAME_REFUSED: readonly string[] = [
+  'extra_forbidden', // pydantic 2, as Mistral, vLLM and every FastAPI server answer
+  'extra inputs are not permitted', // pydantic 2; Anthropic, Fireworks
+  'extra fields not permitted', // pydantic 1: `value_error.extra`
+  'value_error.extra',
+  'unrecognized request argument', // OpenAI, Azure
+  'unrecognized parameter',
+  'unrecognized field', // Jackson, of Java servers
+  'unrecognized key', // zod, of TypeScript servers
+  'unknown parameter', // OpenAI
+  'unknown_parameter',
+  'unknown field', // serde, of TGI and other Rust servers; Go's encoding/json
+  'unknown name', // Gemini: `Invalid JSON payload received. Unknown name "x"`
+  'unknown argument',
+  'unknown property',
+  'unknown key',
+  'unsupported parameter', // OpenAI: `Unsupported parameter: 'max_tokens' is not supported with this model`
+  'unsupported_parameter',
+  'unsupported field',
+  'unsupported property',
+  "' is unsupported", // Groq: `property 'x' is unsupported, did you mean 'y'?`
+  'unexpected keyword argument', // Python: llama-cpp-python, LiteLLM
+  'unexpected argument',
+  'unexpected property',
+  'unexpected field',
+  'additional properties are not allowed', // jsonschema
+  'additionalproperties', // ajv
+  'must not have additional properties', // ajv
+  'should not exist', // class-validator, of Nest servers
+  'is not a recognized parameter',
+  'no such field',
+  'argument not supported', // xAI: `Argument not supported on this model: x`
+  'does not support parameters', // LiteLLM: `UnsupportedParamsError: x does not support parameters`
+  'unsupportedparamserror', // LiteLLM
+];
+
+/** Says that prompt and ceiling together are too much, or the prompt alone: true of this call and no other. */
+export const ROOM_LACKING: readonly string[] = [
+  'context length', // OpenAI, vLLM, OpenRouter, DeepSeek
+  'context_length', // OpenAI, Groq, LM Studio: `context_length_exceeded`
+  'context window', // LiteLLM `ContextWindowExceededError`, xAI
+  'contextwindow',
+  'context size', // llama.cpp: `the request exceeds the available context size`
+  'exceed_context_size', // llama.cpp: `exceed_context_size_error`
+  'context limit', // Anthropic: `exceed context limit`
+  'context overflow', // LM Studio
+  'exceeds the context',
+  'exceed the context',
+  'n_ctx', // llama.cpp
+  'max_model_len', // vLLM, SGLang
+  'max_total_tokens', // TGI
+  'max_seq_len', // TensorRT-LLM, TabbyAPI
+  'max_num_tokens', // TensorRT-LLM
+  'max_position_embeddings',
+  'maximum sequence length',
+  'sequence length', // TensorRT-LLM
+  'maximum input length',
+  'input length and `max_tokens`', // Anthropic
+  'inputs` tokens + `max_new_tokens`', // TGI, Together
+  'input tokens', // vLLM: `your request has N input tokens`
+  'prompt tokens',
+  'prompt is too long', // Anthropic, Fireworks
+  'prompt too long', // Ollama
+  'prompt contains', // Mistral: `Prompt contains N tokens …, too large for model`
+  'prompt length',
+  'prompt has', // MLX, TabbyAPI
+  'too large for model', // Mistral
+  'requested tokens', // llama-cpp-python: `Requested tokens (N) exceed context window of M`
+  'total tokens',
+  'total number of tokens', // Cohere: `too many tokens: total number of tokens in the prompt cannot exceed`
+  'token count', // Gemini: `The input token count (N) exceeds the maximum number of tokens allowed`
+  'too many tokens', // Cohere, Bedrock
+  'too many input tokens',
+  'reduce the length', // Groq, OpenAI: `Please reduce the length of the messages or completion`
+  'reduce your prompt',
+  'decrease input length', // Anthropic
+  'kv cache', // MLC, Ollama
+  'tokens per minute', // Groq's 413: `on tokens per minute (TPM): Limit 6000, Requested 10000`
+  'request too large', // Groq's 413
+];
+
+/** Says that a number is too much (of a ceiling: of what the model can make), not that its name is unknown. */
+export const VALUE_REFUSED: readonly string[] = [
+  'too large', // OpenAI: `max_tokens is too large: N. This model supports at most M completion tokens`
+  'too high',
+  'too big',
+  'too long',
+  'too many',
+  'at most', // OpenAI
+  'less than or equal', // Groq, pydantic: `Input should be less than or equal to 8192`
+  'less_than_equal', // pydantic
+  'must be less', // Together
+  'must be <=',
+  'must be between',
+  'valid range', // DeepSeek: `Invalid max_tokens value, the valid range of max_tokens is [1, 8192]`
+  'in the range',
+  'out of range',
+  'within the range',
+  'maximum',
+  'exceed', // and `exceeds`, `exceeded`
+  'supported range', // Gemini: `The supported range is from 1 (inclusive) to 8193 (exclusive)`
+  'greater than', // Perplexity
+  'limit of',
+  'allowed number of output tokens', // Anthropic
+  'length',
+  'prompt',
+];
+
+/** Other names under which a ceiling is spoken of in refusals of its value. */
+export const CEILING_ALIASES: readonly string[] = [
+  'max_completion_tokens',
+  'max_tokens',
+  'max_output_tokens',
+  'max_new_tokens', // TGI, Together
+  'maxoutputtokens', // Gemini
+  'max_tokens_to_sample', // Anthropic's old API
+  'num_predict', // Ollama
+  'n_predict', // llama.cpp
+];
+
+/**
+ * Members of a request by which its client may get more output than the ceiling says: rejected predictions are billed as output
+ * (OpenAI, "Predicted Outputs"), and other servers have further names for a ceiling. Such a call proves nothing about a name.
+ */
+export const CEILING_ESCAPES: readonly string[] = [
+  'prediction', // OpenAI
+  'best_of', // vLLM
+  'use_beam_search', // vLLM
+  'min_tokens', // vLLM
+  'max_new_tokens', // TGI, SGLang
+  'max_length',
+  'max_output_tokens',
+  'num_predict', // Ollama
+  'n_predict', // llama.cpp
+  'options', // Ollama's native options
+  'extra_body', // LiteLLM passes its members on
+  'generation_config', // Gemini
+  'generationConfig',
+];
+
+/** Codes and types of refusals that no field of ours can have caused. */
+export const CERTAINLY_THE_CLIENTS: ReadonlySet<string> = new Set([
+  'model_not_found', // OpenAI
+  'invalid_image_url', // OpenAI
+  'invalid_base64', // OpenAI
+  'image_parse_error', // OpenAI
+  'content_filter', // Azure
+  'content_policy_violation', // OpenAI, Azure
+  'moderation_blocked', // OpenAI
+  'invalid_prompt', // OpenAI: reasoning models' refusals of a prompt
+  'previous_response_not_found', // OpenAI
+]);
+
+/** A 403, 421 or 451 that is about the user's own words: OpenRouter's moderation, Azure's filter, Gemini, Alibaba, Zhipu. */
+export const PROMPT_REFUSED: readonly string[] = [
+  'flagged', // OpenRouter: `Your chosen model requires moderation and your input was flagged`
+  'moderation', // OpenRouter's metadata, OpenAI
+  'content_filter', // Azure
+  'content filter',
+  'content management policy', // Azure
+  'content policy',
+  'content_policy',
+  'safety', // Gemini, xAI: `Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_…`
+  'usage guidelines', // xAI
+  'usage policies', // OpenAI
+  'usage policy', // Anthropic
+  'inappropriate content', // Alibaba: `data_inspection_failed`
+  'data_inspection_failed', // Alibaba
+  'sensitive', // Zhipu, Moonshot
+  'prohibited_content', // Gemini
+  'harmful',
+  'violates',
+];
+
+/** A 404 that is about the model, not about the path. */
+export const MODEL_UNKNOWN: readonly string[] = ['model', 'deployment'];
