@@ -50,6 +50,7 @@ export { iterableOf, type Pieces, type StepSource, type StepStream } from './bas
 export type {
   AbortPolicy,
   CallContext,
+  CeilingName,
   DrainBounds,
   ForwardCall,
   ForwardReply,

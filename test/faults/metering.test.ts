@@ -105,10 +105,9 @@ onBareHost(
   async (scene) => {
     const { setup, upstream } = scene;
     const asked = { upstream: 0, streamed: 0, local: 0 };
-    // What deletes goes last, and what asks about a response after it was made.
-    const inOrder = [...ROUTES].sort(
-      (one, other) => Number(one.method === 'DELETE') - Number(other.method === 'DELETE'),
-    );
+    // What deletes goes last, parts before the whole, and what asks about a response after it was made.
+    const rank = (route: Route): number => (route.method === 'DELETE' ? 10 - pathOf(route).split('/').length : 0);
+    const inOrder = [...ROUTES].sort((one, other) => rank(one) - rank(other));
     for (const route of inOrder) {
       for (const stream of STREAMS.has(nameOf(route)) ? [false, true] : [false]) {
         const before = [upstream.requests.length, setup.records.length];

@@ -25,7 +25,8 @@ for (const stream of [false, true]) {
           (thrown) => thrown,
         );
       assert.equal(error.status, 400);
-      assert.deepEqual([error.param, error.code], ['house.x', 'house_bad']);
+      // What a model's name may go on with goes with it: a date, or another version.
+      assert.deepEqual([error.param, error.code], ['house', 'house']);
       assert.doesNotMatch(JSON.stringify(error.error), /acme/i);
     },
   );
