@@ -71,6 +71,8 @@ export interface Model {
 export interface ModelTable {
   /** The model that calls to this name go to; `undefined` when it is not served. */
   find(name: string): Model | undefined;
+  /** The model of the table with that public id or alias. */
+  findListed(name: string): Model | undefined;
   readonly listed: readonly Model[];
 }
 
@@ -114,10 +116,14 @@ class Table implements ModelTable {
   }
 
   find(name: string): Model | undefined {
-    this.keepPricesInForce();
-    const listed = this.byName.get(name);
+    const listed = this.findListed(name);
     if (listed !== undefined || !this.passUnlisted) return listed;
     return resolveModel(name, {}, this.madeAtMs, this.nowMs());
+  }
+
+  findListed(name: string): Model | undefined {
+    this.keepPricesInForce();
+    return this.byName.get(name);
   }
 
   private keepPricesInForce(): void {

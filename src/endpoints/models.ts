@@ -1,7 +1,9 @@
 import type { JsonObject } from '../base/json.js';
 import type { Exchange } from '../call/state.js';
+import type { Config } from '../config/config.js';
 import { type Model, mayCall, modelNamed } from '../config/models.js';
 import type { ApiKey } from '../keys/key-store.js';
+import { MAX_MODEL_LENGTH } from '../wire/model-request.js';
 import { modelIdNotFound } from '../wire/request-errors.js';
 
 /** Longest name that is told back. */
@@ -13,11 +15,26 @@ export async function listModels({ caller, state }: Exchange): Promise<JsonObjec
   return { object: 'list', data: models.map(modelObject) };
 }
 
-/** `GET /v1/models/{id}`, whose id may hold slashes. */
+/**
+ * `GET /v1/models/{id}`, whose id may hold slashes: the model that calls to this name go to. A name that is passed on without
+ * being known is a model unless its upstream says that it is none.
+ */
 export async function retrieveModel({ caller, state, rest }: Exchange): Promise<JsonObject> {
-  const model = state.config.models.find(rest);
+  const model = isName(rest) ? await findThere(rest, state.config) : undefined;
   if (model === undefined || !mayCall(caller, model, rest)) throw modelIdNotFound(rest.slice(0, MAX_SHOWN));
   return modelObject(modelNamed(model, rest));
+}
+
+/** Whether a call may bear the name. Paths that lead elsewhere are not names, whichever upstream would take them. */
+function isName(rest: string): boolean {
+  return rest.length <= MAX_MODEL_LENGTH && rest.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
+}
+
+async function findThere(name: string, { models, upstream }: Config): Promise<Model | undefined> {
+  const listed = models.findListed(name);
+  if (listed !== undefined) return listed;
+  const passed = models.find(name);
+  return passed === undefined || (await upstream.hasModel?.(name)) === false ? undefined : passed;
 }
 
 /** The model under its id; for a key that may only call it by other names, under these. */

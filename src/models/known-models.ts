@@ -39,14 +39,22 @@ const MAX_NAME = 128;
  * it changes nothing: `anthropic/claude-opus-4-1`. What was trained further is priced as that: `ft:gpt-4o:acme::7p4l`.
  */
 export function findKnownModel(name: string): KnownModel | undefined {
+  if (name.startsWith('ft:')) return findTuned(name);
   const whole = BY_NAME.get(name);
   if (whole !== undefined || name.length > MAX_NAME) return whole;
-  if (name.startsWith('ft:')) return findVersion(`ft:${name.split(':', 2)[1]}`);
   const slash = name.indexOf('/');
   if (slash === -1) return findVersion(name);
   const vendor = VENDORS.get(name.slice(0, slash));
   const model = vendor === undefined ? undefined : findVersion(name.slice(slash + 1));
   return model?.ownedBy === vendor ? model : undefined;
+}
+
+/** A name such as `ft:gpt-4o-2024-08-06:acme::7p4l` has the model it was trained from, and for whom. */
+function findTuned(name: string): KnownModel | undefined {
+  const [, base, organisation] = name.split(':', 3);
+  return base === undefined || organisation === undefined || name.length > MAX_NAME
+    ? undefined
+    : findVersion(`ft:${base}`);
 }
 
 /** Finds a model whose name the name begins with, the newest of its family first. A date may follow another sign: `-preview-2025-03-11`. */

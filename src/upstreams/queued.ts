@@ -102,12 +102,13 @@ export function queued(upstream: Upstream, options: QueuedOptions): Upstream {
     }
   }
 
-  const { forward, operations, onAbort, ceiling } = upstream;
+  const { forward, operations, onAbort, ceiling, hasModel } = upstream;
   return {
     name: upstream.name,
     ...(operations === undefined ? {} : { operations }),
     ...(onAbort === undefined ? {} : { onAbort }),
     ...(ceiling === undefined ? {} : { ceiling }),
+    ...(hasModel === undefined ? {} : { hasModel: (name: string) => hasModel.call(upstream, name) }),
     send: (call) => inTurn(call, () => upstream.send(call), releasing),
     ...(forward === undefined
       ? {}

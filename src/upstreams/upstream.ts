@@ -25,6 +25,11 @@ export interface Upstream {
    */
   readonly ceiling?: CeilingName | undefined;
   /**
+   * Tells whether calls to that model have an answer, for who looks a model up that the gateway passes on without knowing
+   * it. Absent: taken for granted.
+   */
+  hasModel?(name: string): boolean | Promise<boolean>;
+  /**
    * Makes one call and does not retry. Resolves once the answer has begun well: after this the gateway can no longer
    * go to another upstream.
    * @throws {GatewayError} to choose what the client sees; anything else becomes a 502.

@@ -214,7 +214,14 @@ const PLANS: Readonly<Record<string, Plan>> = {
   'POST /v1/images/generations 200 application/json': unchanged,
   'POST /v1/images/generations 401 application/json': gatewaysOwnKey,
 
-  'GET /v1/models/fake_id 404 application/json': ownError(),
+  // Calls to any name are passed on, as long as the host names no models; what the upstream would say of it, a call hears.
+  'GET /v1/models/fake_id 404 application/json': {
+    check({ answer, requests }) {
+      assert.equal(requests.length, 0);
+      assert.equal(answer.status, 200);
+      assert.equal(bodyOf(answer).id, 'fake_id');
+    },
+  },
   'GET /v1/models/gpt-4o-mini 200 application/json': {
     check({ recording, answer, requests }) {
       assert.equal(requests.length, 0);

@@ -11,7 +11,7 @@ const OPERATIONS: readonly ModelOperation[] = ['chat.completions', 'completions'
  * development without cost.
  */
 export function demo(options: DemoOptions = {}): Upstream {
-  let offline: Promise<Required<Pick<Upstream, 'send' | 'forward'>>> | undefined;
+  let offline: Promise<Required<Pick<Upstream, 'send' | 'forward' | 'hasModel'>>> | undefined;
   /** All but this file is loaded when first asked, so that production never loads it. */
   const load = () => {
     offline ??= import('./offline.js').then(({ offlineOpenAI }) => offlineOpenAI(options));
@@ -20,6 +20,7 @@ export function demo(options: DemoOptions = {}): Upstream {
   return {
     name: 'demo',
     operations: OPERATIONS,
+    hasModel: async (name) => (await load()).hasModel(name),
     send: async (call) => (await load()).send(call),
     forward: async (call) => (await load()).forward(call),
   };

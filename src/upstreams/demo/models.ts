@@ -55,11 +55,9 @@ const FAMILIES = new Set(
  * @throws {GatewayError} 404 for a made-up name, 400 for a model that is there for something else.
  */
 export function findDemoModel(id: string, purpose: DemoPurpose): DemoModel {
-  const isPath = /^\w[\w.:-]*(?:\/\w[\w.:-]*){0,3}$/.test(id);
-  const tuned = /^ft:([^:]+):/.exec(id)?.[1];
-  const name = tuned ?? id.slice(id.lastIndexOf('/') + 1);
-  const made = isPath ? purposeOf(name) : undefined;
-  if (made === undefined && !(isPath && id.includes('/'))) throw modelNotFound(id);
+  const name = nameIn(id);
+  const made = isPath(id) ? purposeOf(name) : undefined;
+  if (!isDemoModel(id)) throw modelNotFound(id);
   if (made !== undefined && made !== purpose) {
     throw invalidRequest(`The model \`${id}\` cannot be used for ${purpose}.`, 'model');
   }
@@ -71,6 +69,20 @@ export function findDemoModel(id: string, purpose: DemoPurpose): DemoModel {
     reasoning: /^(?:o\d|gpt-5(?!-chat))/.test(name),
     encoding: /^gpt-(?:3\.5|4(?![o.]))/.test(name) ? 'cl100k_base' : 'o200k_base',
   };
+}
+
+/** Whether the demo plays a model of that name, for any purpose. */
+export function isDemoModel(id: string): boolean {
+  return isPath(id) && (id.includes('/') || purposeOf(nameIn(id)) !== undefined);
+}
+
+function isPath(id: string): boolean {
+  return /^\w[\w.:-]*(?:\/\w[\w.:-]*){0,3}$/.test(id);
+}
+
+/** The name without an organisation before it, or that of the model which a tuned one was made from. */
+function nameIn(id: string): string {
+  return /^ft:([^:]+):/.exec(id)?.[1] ?? id.slice(id.lastIndexOf('/') + 1);
 }
 
 /** The purpose of the model of that name; `undefined`: it is made up. */

@@ -13,6 +13,7 @@ import { type DemoContext, type DemoOptions, type DemoReply, nextTurn, pause } f
 import { composeEmbeddings } from './embeddings.js';
 import { fileEndpoints } from './files.js';
 import { imageEndpoints } from './images.js';
+import { isDemoModel } from './models.js';
 import { composeModeration } from './moderations.js';
 import { answerAt } from './replies.js';
 import { type DemoBounds, demoStore } from './store.js';
@@ -43,7 +44,7 @@ const COMPOSERS: Readonly<Record<ModelOperation, Compose>> = {
 export function offlineOpenAI(
   { chunkDelayMs = 0, clock = systemClock }: DemoOptions,
   bounds: Partial<DemoBounds> = {},
-): Required<Pick<Upstream, 'send' | 'forward'>> {
+): Required<Pick<Upstream, 'send' | 'forward' | 'hasModel'>> {
   const tools = { clock, counterOf: tokenCounters() };
   const store = demoStore(clock, bounds);
   const batchTools = {
@@ -54,6 +55,7 @@ export function offlineOpenAI(
     },
   };
   return {
+    hasModel: isDemoModel,
     async send({ operation, body, requestId, signal, isBackground }) {
       signal.throwIfAborted();
       if (isBackground === true) await pause(clock, BACKGROUND_MS, signal);
