@@ -185,7 +185,7 @@ function toolsOf(prices) {
   return fees.length === 0 ? undefined : Object.fromEntries(fees.map(([name, tool]) => [tool, latest[name] / 1_000]));
 }
 
-function applyFact({ models, source, date, aliases = [], atLeast, released, ...facts }, drafts) {
+function applyFact({ models, source, date, aliases = [], released, ...facts }, drafts) {
   if (!/^https:\/\//.test(source) || !/^\d{4}-\d\d-\d\d$/.test(date)) throw new Error(`${models}: no source or date`);
   for (const id of models) {
     if (!drafts.has(id) && facts.prices === undefined) throw new Error(`Nobody prices ${id}`);
@@ -196,9 +196,6 @@ function applyFact({ models, source, date, aliases = [], atLeast, released, ...f
     for (const [name, value] of Object.entries(facts)) if (value !== undefined) draft[name] = value;
     draft.aliases.push(...aliases);
     if (released !== undefined) draft.created = Date.parse(released) / 1_000;
-    for (const [rate, usd] of Object.entries(atLeast ?? {})) {
-      draft.prices = draft.prices.map((price) => ({ ...price, [rate]: Math.max(price[rate] ?? 0, usd) }));
-    }
     drafts.set(id, draft);
   }
 }

@@ -629,10 +629,30 @@ export const FACTS = [
     date: '2026-11-28',
   },
 
-  // DeepSeek: the dearer of the package's price, of the last own price of these names and of the model that answers to them.
+  // DeepSeek: at the dearest hours of the day. Calls to V4 Flash are answered by its follower, at its price.
   {
-    models: ['deepseek-chat', 'deepseek-reasoner'],
-    atLeast: { input: 0.44, cachedInput: 0.07, output: 1.32 },
+    models: ['deepseek-flash'],
+    ownedBy: 'deepseek',
+    contextLength: 1_000_000,
+    vision: true,
+    released: '2026-09-10',
+    prices: [{ input: 0.3, cachedInput: 0.006, output: 1.2 }],
+    source: 'https://api-docs.deepseek.com/quick_start/pricing',
+    date: '2026-11-28',
+  },
+  {
+    models: ['deepseek-v4-flash'],
+    prices: [
+      { input: 0.14, cachedInput: 0.0028, output: 0.28 },
+      { effectiveFrom: '2026-08-16', input: 0.44, cachedInput: 0.014, output: 1.32 },
+      { effectiveFrom: '2026-09-11', input: 0.3, cachedInput: 0.006, output: 1.2 },
+    ],
+    source: 'https://api-docs.deepseek.com/quick_start/pricing',
+    date: '2026-11-28',
+  },
+  {
+    models: ['deepseek-flash', 'deepseek-v4-flash', 'deepseek-v4-pro'],
+    maxOutputTokens: 384_000,
     source: 'https://api-docs.deepseek.com/quick_start/pricing',
     date: '2026-11-28',
   },

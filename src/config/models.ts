@@ -55,8 +55,6 @@ export interface Model {
   readonly maxOutputTokens: number | undefined;
   readonly pricing: Pricing | undefined;
   readonly price: Price | undefined;
-  /** The day since which a known price holds, such as `2026-07-30`. `undefined` for prices of the host's own. */
-  readonly priceVersion: string | undefined;
   /** Unix time in milliseconds at which another price follows, or `Infinity`. */
   readonly priceUntilMs: number;
   readonly displayName: string;
@@ -96,16 +94,19 @@ export function modelTable(
 }
 
 class Table implements ModelTable {
+  private readonly models: readonly (readonly [string, ModelOptions])[];
   private readonly madeAtMs: number;
   private readonly byName = new Map<string, Model>();
   private all: readonly Model[] = [];
   private priceUntilMs = 0;
 
   constructor(
-    private readonly models: Readonly<Record<string, ModelOptions>>,
+    models: Readonly<Record<string, ModelOptions>>,
     private readonly passUnlisted: boolean,
     private readonly nowMs: () => number,
   ) {
+    // Copied, as a host may change its object before the next price comes into force.
+    this.models = Object.entries(models).map(([id, options]) => [id, { ...options }]);
     this.madeAtMs = nowMs();
     this.resolve();
   }
@@ -133,7 +134,7 @@ class Table implements ModelTable {
   private resolve(): void {
     const nowMs = this.nowMs();
     this.byName.clear();
-    this.all = Object.entries(this.models).map(([id, options]) => {
+    this.all = this.models.map(([id, options]) => {
       const model = resolveModel(id, options, this.madeAtMs, nowMs);
       for (const name of [id, ...(options.aliases ?? [])]) {
         if (this.byName.has(name)) {
@@ -165,7 +166,6 @@ function resolveModel(id: string, options: ModelOptions, madeAtMs: number, nowMs
     maxOutputTokens: options.maxOutputTokens ?? known?.maxOutputTokens,
     pricing,
     price: pricing === undefined ? undefined : toPrice(pricing, `models.${id}.pricing`),
-    priceVersion: inForce?.version,
     priceUntilMs: inForce?.untilMs ?? Number.POSITIVE_INFINITY,
     displayName: options.displayName ?? id,
     ownedBy: options.ownedBy ?? known?.ownedBy ?? 'system',

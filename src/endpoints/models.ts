@@ -27,7 +27,9 @@ export async function retrieveModel({ caller, state, rest }: Exchange): Promise<
 
 /** Whether a call may bear the name. Paths that lead elsewhere are not names, whichever upstream would take them. */
 function isName(rest: string): boolean {
-  return rest.length <= MAX_MODEL_LENGTH && rest.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
+  return (
+    rest.length <= MAX_MODEL_LENGTH && rest.split('/').every((part) => part !== '' && part !== '.' && part !== '..')
+  );
 }
 
 async function findThere(name: string, { models, upstream }: Config): Promise<Model | undefined> {

@@ -1,5 +1,6 @@
 import type { KnownModel, KnownPrice } from './known-model.js';
 import { MODELS_JSON } from './model-data.js';
+import type { Pricing } from './pricing.js';
 
 /**
  * The models that are known: those of OpenAI, Anthropic, Google, xAI, Mistral, DeepSeek, Cohere and Moonshot that are paid for by the
@@ -72,9 +73,8 @@ function findVersion(name: string): KnownModel | undefined {
 
 /** A known price as it holds for some time. */
 export interface PriceInForce {
-  readonly pricing: KnownPrice['pricing'];
-  /** The day since which it holds, or was last read. */
-  readonly version: string;
+  /** Its version is the day since which it holds, or on which it was last read. */
+  readonly pricing: Pricing;
   /** Unix time in milliseconds at which another follows, or `Infinity`. */
   readonly untilMs: number;
 }
@@ -84,14 +84,14 @@ export function priceInForce({ prices }: Pick<KnownModel, 'prices'>, nowMs: numb
   let inForce: KnownPrice | undefined;
   for (const price of prices) {
     const fromMs = price.effectiveFrom === undefined ? Number.NEGATIVE_INFINITY : Date.parse(price.effectiveFrom);
-    if (inForce !== undefined && fromMs > nowMs) return { ...told(inForce), untilMs: fromMs };
+    if (inForce !== undefined && fromMs > nowMs) return { pricing: dated(inForce), untilMs: fromMs };
     inForce = price;
   }
-  return inForce && { ...told(inForce), untilMs: Number.POSITIVE_INFINITY };
+  return inForce && { pricing: dated(inForce), untilMs: Number.POSITIVE_INFINITY };
 }
 
-function told({ pricing, effectiveFrom = READ_AT }: KnownPrice): Pick<PriceInForce, 'pricing' | 'version'> {
-  return { pricing, version: effectiveFrom };
+function dated({ pricing, effectiveFrom = READ_AT }: KnownPrice): Pricing {
+  return { ...pricing, version: effectiveFrom };
 }
 
 function readModels(json: unknown): readonly KnownModel[] {
