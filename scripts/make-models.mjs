@@ -3,7 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { findProvider } from '@pydantic/genai-prices';
-import { FACTS, LEFT_OUT, NAMES_LEFT_OUT, NOT_THE_VENDORS } from './models-by-hand.mjs';
+import { FACTS, LEFT_OUT, NAMES_LEFT_OUT, NOT_THE_VENDORS, TOOL_FEES } from './models-by-hand.mjs';
 
 const FILE = fileURLToPath(new URL('../src/models/model-data.ts', import.meta.url));
 
@@ -51,7 +51,7 @@ export function makeModels(
   providers = Object.keys(VENDORS).map((providerId) => findProvider({ providerId })),
   facts = FACTS,
 ) {
-  const notes = [];
+  const notes = ['openai: pictures and containers that hosted tools make have the dearest picture’s and one container’s price for each call'];
   const unpriced = [];
   const drafts = new Map();
   for (const { id, models } of providers) {
@@ -203,6 +203,7 @@ function applyFact({ models, source, date, aliases = [], released, ...facts }, d
 function finished({ id, aliases, prices, toolCallUsd, serviceTiers, cacheWriteLongFactor, ...facts }) {
   const names = [...new Set(aliases)].filter((name) => name !== id);
   const operation = facts.operation ?? 'chat.completions';
+  const fees = operation === 'chat.completions' ? { ...TOOL_FEES[facts.ownedBy]?.toolCallUsd, ...toolCallUsd } : {};
   const hasNoOutput = operation === 'embeddings' || operation === 'moderations';
   return compact({
     id,
@@ -224,7 +225,7 @@ function finished({ id, aliases, prices, toolCallUsd, serviceTiers, cacheWriteLo
           ...Object.fromEntries(Object.entries(PRICING_FIELDS).map(([rate, field]) => [field, rates[rate]])),
           longContext: rates.longContext,
           serviceTiers: rates.serviceTiers ?? serviceTiers,
-          toolCallUsd: rates.toolCallUsd ?? toolCallUsd,
+          toolCallUsd: Object.keys(fees).length === 0 ? undefined : fees,
         }),
       });
     }),

@@ -34,6 +34,23 @@ export const LEFT_OUT = [
 /** Names that the package gives to models whose price they do not have: searching models have a fee for each request. */
 export const NAMES_LEFT_OUT = /-search-preview/;
 
+/**
+ * Fees of hosted tools that all chat models of a vendor have, below what the package or an entry tells of a model. A container is
+ * paid for once and used by many calls: each is counted as one. A picture is counted as the dearest, of `gpt-image-1` in high quality.
+ */
+export const TOOL_FEES = {
+  openai: {
+    toolCallUsd: { web_search: 0.01, file_search: 0.0025, code_interpreter: 0.03, shell: 0.03, image_generation: 0.25 },
+    source: OPENAI_PRICES,
+    date: '2026-11-25',
+  },
+  anthropic: {
+    toolCallUsd: { web_search: 0.01 },
+    source: 'https://platform.claude.com/docs/en/about-claude/pricing',
+    date: '2026-11-28',
+  },
+};
+
 /** Notes of the package that say that a price is not the vendor's own. */
 export const NOT_THE_VENDORS = /^(?:imported from openrouter|seen on openrouter|can't find pricing|i can't find)/i;
 
@@ -43,7 +60,7 @@ export const FACTS = [
   {
     models: ['gpt-4o', 'gpt-4o-mini', 'gpt-4.1', 'gpt-4.1-mini'],
     // The package has $10 for a thousand searches; the preview tool of models that do not reason costs $25, under the same name in answers.
-    toolCallUsd: { web_search: 0.025, file_search: 0.0025 },
+    toolCallUsd: { web_search: 0.025 },
     source: OPENAI_PRICES,
     date: '2026-11-25',
   },
@@ -167,7 +184,6 @@ export const FACTS = [
     listed: true,
     released: '2026-09-29',
     prices: [{ input: 2, cachedInput: 0.1, cacheWrite: 2.5, output: 10, longContext: AT_272K }],
-    toolCallUsd: { web_search: 0.01, file_search: 0.0025 },
     source: openai('gpt-6.1-sol'),
     date: '2026-11-28',
   },
@@ -181,7 +197,6 @@ export const FACTS = [
     listed: true,
     released: '2026-10-26',
     prices: [{ input: 1, cachedInput: 0.05, cacheWrite: 1.25, output: 5, longContext: AT_272K }],
-    toolCallUsd: { web_search: 0.01, file_search: 0.0025 },
     source: openai('gpt-6.1-terra'),
     date: '2026-11-28',
   },
@@ -209,7 +224,6 @@ export const FACTS = [
         serviceTiers: { ...FAST, ultrafast: 6 },
       },
     ],
-    toolCallUsd: { web_search: 0.01, file_search: 0.0025 },
     source: openai('gpt-6.2-sol'),
     date: '2026-11-28',
   },
@@ -223,7 +237,6 @@ export const FACTS = [
     listed: true,
     released: '2026-11-17',
     prices: [{ input: 8, cachedInput: 0.4, cacheWrite: 10, output: 40, longContext: AT_272K, serviceTiers: FAST }],
-    toolCallUsd: { web_search: 0.01, file_search: 0.0025 },
     // As https://github.com/iyulab/TokenMeter/releases/tag/v0.17.0 and https://github.com/BerriAI/litellm/discussions/52347 read it.
     source: OPENAI_PRICES,
     date: '2026-11-28',
@@ -406,7 +419,6 @@ export const FACTS = [
     released: '2026-11-09',
     prices: [{ input: 8, cachedInput: 0.2, cacheWrite: 10, output: 40, serviceTiers: { fast: 2 } }],
     cacheWriteLongFactor: 2,
-    toolCallUsd: { web_search: 0.01 },
     source: claude('fable-5-2'),
     date: '2026-11-28',
   },
@@ -424,7 +436,6 @@ export const FACTS = [
       { effectiveFrom: '2026-10-07', input: 2, cachedInput: 0.1, cacheWrite: 2.5, output: 10 },
     ],
     cacheWriteLongFactor: 2,
-    toolCallUsd: { web_search: 0.01 },
     // The cheaper reads of 7 October: https://github.com/kurofune/claudit/releases/tag/v1.9.2, read from the price page.
     source: claude('sonnet-5-5'),
     date: '2026-11-28',
@@ -445,7 +456,6 @@ export const FACTS = [
       },
     ],
     cacheWriteLongFactor: 2,
-    toolCallUsd: { web_search: 0.01 },
     source: claude('haiku-5-5'),
     date: '2026-11-28',
   },
