@@ -71,14 +71,18 @@ export async function collectBytes(
   return pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces);
 }
 
+/** Members beside an error that may tell its status. */
+type BesideError = JsonObject;
+
 /** @throws {GatewayError} for an answer that bears an error in spite of its 200. */
-export function checkNoError(call: NamedCall, error: Json | undefined): void {
-  if (error !== undefined && error !== null) throw reportedError(call, error);
+export function checkNoError(call: NamedCall, error: Json | undefined, beside?: () => BesideError): void {
+  if (error !== undefined && error !== null) throw reportedError(call, error, beside?.());
 }
 
 /** An error that came with a 200: its own words, and the status that they tell, if they tell one. */
-export function reportedError(call: NamedCall, error: Json): GatewayError {
-  return renamedError(upstreamFailure({ status: 'inside', body: { error } }), call);
+export function reportedError(call: NamedCall, error: Json, { status, code }: BesideError = {}): GatewayError {
+  const body = { error, ...(status === undefined ? {} : { status }), ...(code === undefined ? {} : { code }) };
+  return renamedError(upstreamFailure({ status: 'inside', body }), call);
 }
 
 /** Usage in OpenAI's shape, of our own counting. */
@@ -92,6 +96,33 @@ export type NamedCall = Pick<OutgoingCall, 'model' | 'asks'>;
 /** The client's name of the model, where the upstream has another. */
 export function shownModel({ model, asks }: NamedCall): string | undefined {
   return model.upstreamModel === asks.model ? undefined : asks.model;
+}
+
+/** The client's name in place of the upstream's, where that is another or tells where a file lies. */
+export function shownModelOf(call: NamedCall, isPath: boolean): string | undefined {
+  return shownModel(call) ?? (isPath ? call.asks.model : undefined);
+}
+
+const MODEL_MEMBER = Buffer.from('"model"');
+const QUOTE = 0x22;
+const COLON = 0x3a;
+
+/** Whether the model that is named first in some bytes is the path of a file, as llama.cpp and vLLM name it. */
+export function namesModelPath(bytes: Uint8Array): boolean {
+  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const member = buffer.indexOf(MODEL_MEMBER);
+  if (member === -1) return false;
+  let at = member + MODEL_MEMBER.length;
+  while (buffer[at] === COLON || (buffer[at] ?? QUOTE) <= 0x20) at += 1;
+  return isPathAt(buffer, at);
+}
+
+/** Whether the JSON text that begins at `start` is an absolute path. */
+export function isPathAt(bytes: Uint8Array, start: number): boolean {
+  if (bytes[start] !== QUOTE) return false;
+  const [first, second] = [bytes[start + 1], bytes[start + 2]];
+  const isRelative = (first === 0x2e || first === 0x7e) && (second === 0x2f || second === 0x2e);
+  return first === 0x2f || isRelative || (second === COLON && (bytes[start + 3] === 0x5c || bytes[start + 3] === 0x2f));
 }
 
 /** A name of a model with what is written about it: vendor, version, date. */

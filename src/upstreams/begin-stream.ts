@@ -1,6 +1,5 @@
 import { type GatewayError, upstreamBadResponse, upstreamInterrupted } from '../base/errors.js';
-import type { JsonObject } from '../base/json.js';
-import { ANSWER_BOUNDS, memberValue, scanDocument } from '../base/json-document.js';
+import { type JsonObject, objectOf } from '../base/json.js';
 import { nextOf, type StepSource } from '../base/steps.js';
 import type { StreamChunk, WatchedStream } from '../wire/watched-stream.js';
 import {
@@ -8,15 +7,16 @@ import {
   collectBytes,
   estimatedUsage,
   type NamedCall,
+  namesModelPath,
   type OutgoingCall,
   reportedError,
-  shownModel,
+  shownModelOf,
   sourceOf,
 } from './answer.js';
+import { type AnswerForm, formOf } from './answer-form.js';
+import { chunksOfWhole } from './convert-answer.js';
+import { wholeBytes } from './read-whole.js';
 import type { UpstreamReply } from './upstream.js';
-
-/** Longest event of a stream. */
-const MAX_EVENT_BYTES = 4_194_304;
 
 /** The part of a watched stream that its relay needs. */
 export type RelayedStream = Pick<
@@ -91,55 +91,99 @@ export class StreamAnswer<Stream extends RelayedStream = RelayedStream> {
   }
 }
 
-/** Waits for the first event: until then an error is an ordinary one, with a status. */
+/** Waits for the first event: until then an error is an ordinary one, with a status. A whole answer becomes a stream. */
 export async function beginStream(
   call: OutgoingCall,
   reply: UpstreamReply,
   hideUsage: boolean,
 ): Promise<StreamAnswer<WatchedStream>> {
-  if (reply.kind === 'whole') {
-    throw upstreamBadResponse('The upstream answered whole where a stream was asked for.');
-  }
+  if (reply.kind === 'whole') return streamOfWhole(call, reply.body);
   const source = sourceOf(call, reply);
-  if (reply.kind !== 'chunks' && !/^text\/event-stream/i.test(reply.contentType)) {
-    await refuseWholeAnswer(call, source);
+  const head = reply.kind === 'chunks' ? undefined : await readHead(source, reply.contentType);
+  if (head?.form === 'json') return streamOfWhole(call, await bytesFrom(call, source, head.step));
+  if (head?.form === 'other') {
+    source.leave();
+    throw upstreamBadResponse('The upstream answered with something other than an event stream.');
   }
   const stream = call.endpoint.watch({
     hideUsage,
-    showModel: shownModel(call),
+    showModel: shownModelOf(call, head?.step !== undefined && namesModelPath(head.step)),
     awaitsUsage: call.asks.includeUsage && reply.kind !== 'chunks',
     n: call.asks.n,
     takes: call.view.takes,
-    maxEventBytes: Math.min(MAX_EVENT_BYTES, call.maxResponseBytes),
+    maxEventBytes: call.maxResponseBytes,
   });
   const answer = new StreamAnswer(source, stream, call.maxResponseBytes);
-  answer.first = await firstChunk(answer);
+  answer.first = await firstChunk(answer, head);
   if (answer.first !== undefined) return answer;
   if (stream.failure?.kind === 'reported') throw reportedError(call, stream.failure.error);
   throw upstreamBadResponse('The upstream ended the stream before it began.');
 }
 
+/** The first bytes of an answer, as far as its form takes them; no step at the end of it. */
+interface AnswerHead {
+  readonly step: Uint8Array | undefined;
+  readonly form: AnswerForm;
+}
+
+async function readHead(source: StepSource<Uint8Array | JsonObject>, contentType: string): Promise<AnswerHead> {
+  const isCalledEvents = /^text\/event-stream/i.test(contentType);
+  let bytes: Uint8Array | undefined;
+  for (;;) {
+    const step = await nextOf(source);
+    if (!(step instanceof Uint8Array)) return { step: bytes, form: isCalledEvents ? 'events' : 'other' };
+    bytes = bytes === undefined ? step : Buffer.concat([bytes, step]);
+    const form = formOf(bytes);
+    if (form === 'json' || form === 'events') return { step: bytes, form };
+    // What is called an event stream may begin with a field that nobody knows.
+    if (isCalledEvents) return { step: bytes, form: 'events' };
+    if (form === 'other') return { step: bytes, form };
+  }
+}
+
+/** The bytes of an answer of which the first were read. */
+async function bytesFrom(
+  call: OutgoingCall,
+  source: StepSource<Uint8Array | JsonObject>,
+  first: Uint8Array | undefined,
+): Promise<Uint8Array> {
+  const rest = await collectBytes(source, call);
+  return first === undefined ? rest : Buffer.concat([first, rest]);
+}
+
+/** Shows a whole answer as the stream that was asked for. */
+function streamOfWhole(call: OutgoingCall, body: JsonObject | Uint8Array): Promise<StreamAnswer<WatchedStream>> {
+  if (body instanceof Uint8Array) wholeBytes(call, body);
+  const whole = body instanceof Uint8Array ? objectOf(body) : body;
+  if (whole.output === undefined) checkNoError(call, whole.error);
+  const chunks = chunksOfWhole(call.endpoint.operation, whole);
+  return beginStream(call, { kind: 'chunks', chunks: each(chunks) }, !call.asks.includeUsage);
+}
+
+async function* each(chunks: readonly JsonObject[]): AsyncGenerator<JsonObject> {
+  yield* chunks;
+}
+
 /** Comments keep a connection alive and say nothing: with them the answer has not begun. */
-async function firstChunk(answer: StreamAnswer<WatchedStream>): Promise<StreamChunk | undefined> {
+async function firstChunk(
+  answer: StreamAnswer<WatchedStream>,
+  head: AnswerHead | undefined,
+): Promise<StreamChunk | undefined> {
   try {
+    let step = head === undefined ? await nextOf(answer.source) : head.step;
     for (;;) {
-      const chunk = answer.takeStep(await nextOf(answer.source));
+      const chunk = answer.takeStep(step);
       if (chunk !== undefined && answer.stream.begun) return chunk;
-      if (!answer.isOver) continue;
-      answer.leave();
-      return undefined;
+      if (answer.isOver) {
+        answer.leave();
+        return undefined;
+      }
+      step = await nextOf(answer.source);
     }
   } catch (error) {
     answer.leave();
     throw error;
   }
-}
-
-/** A 200 that is no stream: an error in disguise, if it is one. */
-async function refuseWholeAnswer(call: OutgoingCall, source: StepSource<Uint8Array | JsonObject>): Promise<never> {
-  const document = scanDocument(await collectBytes(source, call), ANSWER_BOUNDS);
-  if (!('kind' in document)) checkNoError(call, memberValue(document, 'error'));
-  throw upstreamBadResponse('The upstream answered with something other than an event stream.');
 }
 
 /** A chunk with estimated usage, for a client that asked and an upstream that counts nothing. */

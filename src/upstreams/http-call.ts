@@ -3,6 +3,7 @@ import { type Cancellation, reasonOf } from '../base/cancellation.js';
 import { systemClock } from '../base/clock.js';
 import { upstreamBadResponse, upstreamError, upstreamTimeout } from '../base/errors.js';
 import { iterableOf, type StepSource } from '../base/steps.js';
+import { type ContentCoding, contentCoding, Inflater } from './inflate.js';
 import { retryAfterMsOf, upstreamFailure } from './upstream-failure.js';
 
 /** Connections to one server. */
@@ -91,7 +92,7 @@ class HttpHeaders {
     return undefined;
   }
 
-  /** Headers that occur once. The gateway, not the upstream, decides which to pass on. */
+  /** Headers that occur once, but for those of a coding that was taken out. The gateway, not the upstream, decides which to pass on. */
   single(): Record<string, string> {
     const single: Record<string, string> = {};
     const repeated = new Set<string>();
@@ -101,6 +102,9 @@ class HttpHeaders {
       single[name] = this.raw[at + 1]?.toString('latin1') ?? '';
     }
     for (const name of repeated) delete single[name];
+    // A body that was inflated has another length.
+    if (contentCoding(single['content-encoding']) !== undefined) delete single['content-length'];
+    delete single['content-encoding'];
     return single;
   }
 }
@@ -118,6 +122,7 @@ class HttpCall implements Dispatcher.DispatchHandler {
   private abortRequest: ((error: Error) => void) | undefined = undefined;
   private refusal: ((text: Buffer) => Error) | undefined = undefined;
   private streamed: ResponseBody | undefined = undefined;
+  private inflater: Inflater | undefined = undefined;
   private readonly pieces: Buffer[] = [];
   private size = 0;
 
@@ -143,16 +148,42 @@ class HttpCall implements Dispatcher.DispatchHandler {
   onHeaders(status: number, raw: Buffer[], resume: () => void): boolean {
     if (status < 200) return true;
     const headers = new HttpHeaders(raw);
-    this.refusal = refusalOf(status, headers, this.reading);
+    this.refusal = refusalOf(status, headers);
+    const coding = contentCoding(headers.get('content-encoding'));
+    if (coding !== undefined) this.inflater = this.inflaterOf(coding, resume);
     if (this.refusal !== undefined) return true;
     if (this.reading.maxWholeBytes === undefined) {
-      this.streamed = new ResponseBody({ resume, abort: (error) => this.abortRequest?.(error) });
+      const onResume = (): void => {
+        this.inflater?.resume();
+        resume();
+      };
+      this.streamed = new ResponseBody({ resume: onResume, abort: (error) => this.abortRequest?.(error) });
       this.outcome.onBegun({ status, headers, body: this.streamed });
     }
     return true;
   }
 
   onData(piece: Buffer): boolean {
+    return this.inflater === undefined ? this.take(piece) : this.inflater.write(piece);
+  }
+
+  onComplete(): void {
+    this.reading.cancellation.removeEventListener('abort', this.onAbort);
+    if (this.inflater === undefined) this.finish();
+    else this.inflater.end();
+  }
+
+  onError(error: Error): void {
+    const { cancellation } = this.reading;
+    cancellation.removeEventListener('abort', this.onAbort);
+    this.inflater?.leave();
+    const thrown = cancellation.aborted ? cancellation.reason : transportError(error);
+    this.streamed?.fail(thrown);
+    this.outcome.onFailed(this.refusal === undefined ? thrown : this.refusal(Buffer.alloc(0)));
+  }
+
+  /** Takes a piece of the body, without its coding. */
+  private take(piece: Buffer): boolean {
     if (this.streamed !== undefined) return this.streamed.push(piece);
     this.size += piece.length;
     this.pieces.push(piece);
@@ -164,8 +195,7 @@ class HttpCall implements Dispatcher.DispatchHandler {
     return true;
   }
 
-  onComplete(): void {
-    this.reading.cancellation.removeEventListener('abort', this.onAbort);
+  private finish(): void {
     if (this.streamed !== undefined) {
       this.streamed.end();
       return;
@@ -176,41 +206,47 @@ class HttpCall implements Dispatcher.DispatchHandler {
     else this.outcome.onFailed(this.refusal(body));
   }
 
-  onError(error: Error): void {
-    const { cancellation } = this.reading;
-    cancellation.removeEventListener('abort', this.onAbort);
-    const thrown = cancellation.aborted ? cancellation.reason : transportError(error);
-    this.streamed?.fail(thrown);
-    this.outcome.onFailed(this.refusal === undefined ? thrown : this.refusal(Buffer.alloc(0)));
+  private inflaterOf(coding: ContentCoding, resume: () => void): Inflater {
+    return new Inflater(coding, {
+      onData: (piece) => this.take(piece),
+      onEnd: () => this.finish(),
+      onBroken: (error) => {
+        const failure = upstreamBadResponse('The upstream sent a compressed answer that cannot be read.', error);
+        this.streamed?.fail(failure);
+        this.giveUp(this.refusal === undefined ? failure : this.refusal(Buffer.alloc(0)));
+      },
+      onDrain: resume,
+    });
   }
 
   private giveUp(error: Error): void {
+    this.inflater?.leave();
     this.outcome.onFailed(error);
     this.abortRequest?.(error);
   }
 }
 
 /** Makes an error of the text of a bad answer; `undefined` for a good answer. */
-function refusalOf(
-  status: number,
-  headers: HttpHeaders,
-  { maxWholeBytes }: HttpReading,
-): ((text: Buffer) => Error) | undefined {
+function refusalOf(status: number, headers: HttpHeaders): ((text: Buffer) => Error) | undefined {
   if (status >= 300 && status < 400) {
     return () => upstreamBadResponse('The upstream answered with a redirect, which is not followed.');
   }
-  if (status >= 400) {
-    const retryAfterMs = retryAfterMsOf(headers);
-    return (text) =>
-      upstreamFailure({ status, body: parsed(text), ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
-  }
-  if ((headers.get('content-encoding') ?? 'identity') !== 'identity') {
-    return () => upstreamBadResponse('The upstream sent a compressed answer although none was asked for.');
-  }
-  if (maxWholeBytes !== undefined && !/^application\/(?:[\w.+-]+\+)?json/i.test(headers.get('content-type') ?? '')) {
-    return () => upstreamBadResponse('The upstream answered with something other than JSON.');
-  }
-  return undefined;
+  if (status < 400) return undefined;
+  const retryAfterMs = retryAfterMsOf(headers);
+  const isText = /^text\/plain/i.test(headers.get('content-type') ?? '');
+  return (bytes) => {
+    const text = bytes.toString('utf8');
+    const body = parsed(text) ?? (isText && isSaid(status, text) ? { message: text.trim() } : text);
+    return upstreamFailure({ status, body, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
+  };
+}
+
+/** Longest plain text that is taken for the words of an error. */
+const MAX_SAID_CHARS = 1_000;
+
+/** Whether a plain text says what is wrong with the request. A page of some proxy, and a 404 of a wrong address, do not. */
+function isSaid(status: number, text: string): boolean {
+  return status !== 404 && text.length <= MAX_SAID_CHARS && !text.trimStart().startsWith('<');
 }
 
 /** Most bytes that wait for a slow client before the socket is paused. */
@@ -324,9 +360,9 @@ class ResponseBody implements StepSource<Uint8Array>, AsyncIterable<Uint8Array> 
   }
 }
 
-function parsed(text: Buffer): unknown {
+function parsed(text: string): unknown {
   try {
-    return JSON.parse(text.toString('utf8'));
+    return JSON.parse(text);
   } catch {
     return undefined;
   }

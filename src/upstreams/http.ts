@@ -35,7 +35,7 @@ export interface HttpOptions {
   readonly ceiling?: CeilingName | undefined;
   /** Treatment of a call whose client leaves: see `Upstream`. @default 'cancel' */
   readonly onAbort?: AbortPolicy | undefined;
-  /** Longest silence inside an answer. Time in which the client does not read is not counted. @default 120_000 */
+  /** Longest silence inside an answer. Time in which the client does not read is not counted. @default 600_000 */
   readonly bodyTimeoutMs?: number | undefined;
 }
 
@@ -63,7 +63,7 @@ export function http(options: HttpOptions): Upstream {
     connections: options.connections ?? 4_096,
     connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
     headersTimeoutMs: options.headersTimeoutMs ?? 600_000,
-    bodyTimeoutMs: options.bodyTimeoutMs ?? 120_000,
+    bodyTimeoutMs: options.bodyTimeoutMs ?? 600_000,
   });
   let pool: HttpDispatcher | undefined;
   opening.then(

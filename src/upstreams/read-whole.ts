@@ -1,6 +1,6 @@
 import type { Awaitable } from '../base/awaitable.js';
 import { type GatewayError, upstreamBadResponse } from '../base/errors.js';
-import type { JsonObject } from '../base/json.js';
+import { type JsonObject, objectOf } from '../base/json.js';
 import {
   ANSWER_BOUNDS,
   memberValue,
@@ -8,6 +8,7 @@ import {
   scanDocument,
   withoutByteOrderMark,
 } from '../base/json-document.js';
+import { type StepSource, stepsOf } from '../base/steps.js';
 import { answerTextBytes, estimateTokens } from '../wire/estimate.js';
 import { readUsage, type TokenUsage } from '../wire/usage.js';
 import {
@@ -15,10 +16,16 @@ import {
   checkNoError,
   collectBytes,
   estimatedUsage,
+  isPathAt,
   type OutgoingCall,
+  reportedError,
   shownModel,
+  shownModelOf,
   sourceOf,
 } from './answer.js';
+import { formOf } from './answer-form.js';
+import { wholeOfStream } from './convert-answer.js';
+import { hasFloatEmbeddings, withEncodedEmbeddings } from './encode-embeddings.js';
 import type { UpstreamReply } from './upstream.js';
 
 const OPENING_BRACKET = 0x5b;
@@ -43,22 +50,45 @@ export class WholeAnswer {
   }
 }
 
-/** Reads a whole answer to its end and makes sure that it is one. */
+/** Reads a whole answer to its end and makes sure that it is one. A stream in its place is collected. */
 export function readWhole(call: OutgoingCall, reply: UpstreamReply): Awaitable<WholeAnswer> {
-  if (reply.kind === 'chunks') throw upstreamBadResponse('The upstream streamed an answer that was to be whole.');
-  if (reply.kind === 'whole') {
-    return reply.body instanceof Uint8Array ? wholeBytes(call, reply.body) : wholeObject(call, reply.body);
+  if (reply.kind === 'chunks') return collected(call, sourceOf(call, reply));
+  if (reply.kind === 'bytes') {
+    return collectBytes(sourceOf(call, reply), call).then((bytes) => readBytes(call, bytes));
   }
-  if (!/^application\/(?:[\w.+-]+\+)?json/i.test(reply.contentType)) {
-    throw upstreamBadResponse('The upstream answered with something other than JSON.');
-  }
-  return collectBytes(sourceOf(call, reply), call).then((bytes) => wholeBytes(call, bytes));
+  return reply.body instanceof Uint8Array ? readBytes(call, reply.body) : wholeObject(call, reply.body);
+}
+
+/** Reads the bytes of an answer, in the form that they have, whatever they were called. */
+function readBytes(call: OutgoingCall, bytes: Uint8Array): Awaitable<WholeAnswer> {
+  const form = formOf(bytes);
+  if (form === 'events') return collected(call, stepsOf(only(bytes)));
+  if (form !== 'json') throw upstreamBadResponse('The upstream answered with something other than JSON.');
+  const answer = wholeBytes(call, bytes);
+  return call.endpoint.operation === 'embeddings' ? encoded(call, answer) : answer;
+}
+
+async function collected(call: OutgoingCall, source: StepSource<Uint8Array | JsonObject>): Promise<WholeAnswer> {
+  return wholeObject(call, await wholeOfStream(call, source));
+}
+
+async function* only(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+/** Embeddings in the form that was asked for: a client that asked for base64 would read numbers as nonsense. */
+function encoded(call: OutgoingCall, answer: WholeAnswer): Awaitable<WholeAnswer> {
+  const { body, usage } = answer;
+  if (!(body instanceof Uint8Array) || memberValue(call.document, 'encoding_format') !== 'base64') return answer;
+  const bytes = withoutByteOrderMark(body);
+  if (!hasFloatEmbeddings(bytes)) return answer;
+  return withEncodedEmbeddings(bytes).then((text) => new WholeAnswer(text, usage, 0));
 }
 
 function wholeObject(call: OutgoingCall, body: JsonObject): WholeAnswer {
   // A response bears its error itself, and `null` where it has none.
-  if (body.output === undefined) checkNoError(call, body.error);
-  if (!Array.isArray(body[call.endpoint.answerMember])) throw noAnswer(call);
+  if (body.output === undefined) checkNoError(call, body.error, () => body);
+  if (!Array.isArray(body[call.endpoint.answerMember])) throw noAnswer(call, body);
   const usage = readUsage(body.usage);
   const outputBytes = usage === undefined ? answerTextBytes(body.choices ?? body.output) : 0;
   const shown = shownModel(call);
@@ -77,23 +107,38 @@ function wholeObject(call: OutgoingCall, body: JsonObject): WholeAnswer {
   return new WholeAnswer(text ?? answer, usage, outputBytes);
 }
 
-function wholeBytes(call: OutgoingCall, bytes: Uint8Array): WholeAnswer {
+export function wholeBytes(call: OutgoingCall, bytes: Uint8Array): WholeAnswer {
   const document = scanDocument(bytes, ANSWER_BOUNDS);
   const error = 'kind' in document ? undefined : memberValue(document, 'error');
   if ('kind' in document || (error === undefined && document.members.has('error'))) {
     throw upstreamBadResponse('The upstream answered with JSON that cannot be read.');
   }
-  if (!document.members.has('output')) checkNoError(call, error);
+  if (!document.members.has('output')) checkNoError(call, error, () => parsedObject(document.bytes));
   const answer = document.members.get(call.endpoint.answerMember);
-  if (answer === undefined || document.bytes[answer.start] !== OPENING_BRACKET) throw noAnswer(call);
+  if (answer === undefined || document.bytes[answer.start] !== OPENING_BRACKET) {
+    throw noAnswer(call, document.members.has('output') ? {} : parsedObject(document.bytes));
+  }
   const usage = readUsage(memberValue(document, 'usage'));
   const written = document.members.has('choices') ? 'choices' : 'output';
   const outputBytes = usage === undefined ? answerTextBytes(memberValue(document, written)) : 0;
-  const shown = shownModel(call);
+  const model = document.members.get('model');
+  const shown = shownModelOf(call, model !== undefined && isPathAt(document.bytes, model.start));
   const body = shown === undefined ? withoutByteOrderMark(bytes) : replaceMembers(document, { model: shown });
   return new WholeAnswer(body, usage, outputBytes);
 }
 
-function noAnswer({ endpoint }: OutgoingCall): GatewayError {
-  return upstreamBadResponse(`The upstream answered with no ${endpoint.answerMember}.`);
+/** An answer without its member: an error of another shape, if it says so. */
+function noAnswer(call: OutgoingCall, body: JsonObject): GatewayError {
+  const { object, code, detail, message } = body;
+  const isError = object === 'error' || code !== undefined || detail !== undefined || typeof message === 'string';
+  if (isError && body.choices === undefined) return reportedError(call, body);
+  return upstreamBadResponse(`The upstream answered with no ${call.endpoint.answerMember}.`);
+}
+
+function parsedObject(bytes: Uint8Array): JsonObject {
+  try {
+    return objectOf(bytes);
+  } catch {
+    return {};
+  }
 }

@@ -118,7 +118,11 @@ describe('a stream that goes wrong ends with an error event after what was good,
   for (const [what, event] of Object.entries(garbage)) {
     onBareHost(
       what,
-      () => ({ broken: true, script: () => afterTwoEvents(chunkOf(event), { kind: 'stall' }) }),
+      () => ({
+        broken: true,
+        maxResponseBytes: 4_000_000,
+        script: () => afterTwoEvents(chunkOf(event), { kind: 'stall' }),
+      }),
       async (scene) => {
         await assertGivenUp(scene, /^upstream_bad_response$/);
         await within((await scene.upstream.request(0)).closed, 'the upstream’s work to be ended');

@@ -1,0 +1,103 @@
+import { systemClock } from '../base/clock.js';
+import { upstreamBadResponse, upstreamInterrupted } from '../base/errors.js';
+import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
+import { nextOf, type StepSource } from '../base/steps.js';
+import { chatCompletion, chatHead } from '../wire/chat/answer.js';
+import { collectChunks } from '../wire/chat/collect-chunks.js';
+import { objectsAmong } from '../wire/members.js';
+import type { ModelOperation } from '../wire/operations.js';
+import { eventObjects } from '../wire/sse.js';
+import { type OutgoingCall, reportedError } from './answer.js';
+
+/** Chunks that say the same as a whole answer, for a client that asked for a stream. */
+export function chunksOfWhole(operation: ModelOperation, whole: JsonObject): readonly JsonObject[] {
+  if (operation === 'responses') return [{ type: lastEventOf(whole), sequence_number: 0, response: whole }];
+  const { choices, usage, ...head } = whole;
+  const isChat = operation === 'chat.completions';
+  const chunk = { ...head, ...(isChat ? { object: 'chat.completion.chunk' } : {}) };
+  const shown = isChat ? objectsAmong(choices).map(deltaChoice) : (choices ?? []);
+  return [{ ...chunk, choices: shown }, ...(isJsonObject(usage) ? [{ ...chunk, choices: [], usage }] : [])];
+}
+
+function lastEventOf({ status }: JsonObject): string {
+  return status === 'incomplete' || status === 'failed' ? `response.${status}` : 'response.completed';
+}
+
+function deltaChoice({ message, ...choice }: JsonObject): JsonObject {
+  if (!isJsonObject(message)) return { ...choice, delta: {} };
+  const { tool_calls, ...delta } = message;
+  if (!Array.isArray(tool_calls)) return { ...choice, delta: message };
+  const calls = tool_calls.map((call, index): Json => (isJsonObject(call) ? { index, ...call } : call));
+  return { ...choice, delta: { ...delta, tool_calls: calls } };
+}
+
+/** One whole answer of a stream that nobody asked for. */
+export async function wholeOfStream(
+  call: OutgoingCall,
+  source: StepSource<Uint8Array | JsonObject>,
+): Promise<JsonObject> {
+  return call.endpoint.operation === 'responses' ? responseOfStream(source, call) : completionOfStream(call, source);
+}
+
+async function completionOfStream(
+  call: OutgoingCall,
+  source: StepSource<Uint8Array | JsonObject>,
+): Promise<JsonObject> {
+  const { endpoint, asks, requestId, maxResponseBytes } = call;
+  if (endpoint.operation !== 'chat.completions') throw streamed();
+  const stream = endpoint.watch({
+    hideUsage: false,
+    showModel: undefined,
+    awaitsUsage: false,
+    n: asks.n,
+    takes: 'objects',
+    maxEventBytes: maxResponseBytes,
+  });
+  const chunks: JsonObject[] = [];
+  for (let piece = await nextOf(source); piece !== undefined && !stream.done; piece = await nextOf(source)) {
+    keep(stream.watchPiece(piece));
+    if (stream.failure !== undefined) break;
+  }
+  keep(stream.watchEnd());
+  if (stream.failure?.kind === 'reported') throw reportedError(call, stream.failure.error);
+  if (stream.failure !== undefined) throw upstreamBadResponse('The upstream sent what is not a chunk.');
+  if (!stream.done && !stream.finished) throw upstreamInterrupted();
+  const head = chatHead(requestId, asks.model, systemClock.wallMs());
+  try {
+    return chatCompletion(await collectChunks(chunks, head, maxResponseBytes));
+  } catch (error) {
+    throw upstreamBadResponse('The upstream answered with too much.', error);
+  }
+
+  function keep(shown: unknown): void {
+    if (Array.isArray(shown)) chunks.push(...shown.filter(isJsonObject));
+  }
+}
+
+/** The response that the last event of a stream bears. */
+async function responseOfStream(source: StepSource<Uint8Array | JsonObject>, call: OutgoingCall): Promise<JsonObject> {
+  let last: JsonObject | undefined;
+  for (let piece = await nextOf(source); piece !== undefined; piece = await nextOf(source)) {
+    for (const event of piece instanceof Uint8Array ? eventsIn(piece) : [piece]) {
+      if (event.type === 'error') throw reportedError(call, isJsonObject(event.error) ? event.error : event);
+      if (isJsonObject(event.response) && isLast(event.type)) last = event.response;
+    }
+  }
+  if (last === undefined) throw upstreamInterrupted();
+  return last;
+}
+
+function eventsIn(bytes: Uint8Array): readonly JsonObject[] {
+  try {
+    return [...eventObjects(Buffer.from(bytes).toString('utf8'))];
+  } catch (error) {
+    throw upstreamBadResponse('The upstream sent what is not an event.', error);
+  }
+}
+
+const isLast = (type: Json | undefined): boolean =>
+  type === 'response.completed' || type === 'response.incomplete' || type === 'response.failed';
+
+function streamed(): Error {
+  return upstreamBadResponse('The upstream streamed an answer that was to be whole.');
+}
