@@ -1,4 +1,4 @@
-import type { Dispatcher, Pool } from 'undici';
+import type { Dispatcher } from 'undici';
 import { type Cancellation, reasonOf } from '../base/cancellation.js';
 import { systemClock } from '../base/clock.js';
 import { upstreamBadResponse, upstreamError, upstreamTimeout } from '../base/errors.js';
@@ -7,7 +7,11 @@ import { type ContentCoding, contentCoding, Inflater } from './inflate.js';
 import { retryAfterMsOf, upstreamFailure } from './upstream-failure.js';
 
 /** Connections to one server. */
-export type HttpDispatcher = Dispatcher;
+export interface HttpConnections {
+  readonly pool: Dispatcher;
+  /** Sends over a connection that nobody has used before. */
+  dispatchFresh(request: HttpRequest, handler: Dispatcher.DispatchHandler): void;
+}
 
 /** Bounds of the connections to one server. */
 interface PoolBounds {
@@ -18,15 +22,53 @@ interface PoolBounds {
 }
 
 /** Opens connections to one server. undici takes 160 ms to load: in the background, and only where it is used. */
-export async function openPool(origin: string, bounds: PoolBounds): Promise<Pool> {
+export async function openPool(origin: string, bounds: PoolBounds): Promise<HttpConnections> {
   const undici = await import('undici');
-  return new undici.Pool(origin, {
-    connections: bounds.connections,
+  const connector = undici.buildConnector({ timeout: bounds.connectTimeoutMs });
+  const options = {
     pipelining: 1,
-    connect: { timeout: bounds.connectTimeoutMs },
     headersTimeout: bounds.headersTimeoutMs,
     bodyTimeout: bounds.bodyTimeoutMs,
-  });
+    connect: ((given, onConnected) =>
+      connector(given, (...result: Parameters<typeof onConnected>) => {
+        const [, socket] = result;
+        if (socket !== null && socket !== undefined) markUse(socket);
+        onConnected(...result);
+      })) satisfies typeof connector,
+  };
+  return {
+    pool: new undici.Pool(origin, { ...options, connections: bounds.connections }),
+    dispatchFresh(request, handler) {
+      const client = new undici.Client(origin, options);
+      client.dispatch(request, handler);
+      void client.close().catch(() => {});
+    },
+  };
+}
+
+/** Bytes of TLS itself that may come after the handshake, before any answer: tickets for later sessions. */
+const MAX_TICKET_BYTES = 4_096;
+
+/** The part of a socket that tells whether it was used. */
+interface UsedSocket {
+  readonly bytesRead: number;
+  /** True of TLS. */
+  readonly encrypted?: boolean;
+  prependListener(name: 'error', listener: (error: Error) => void): unknown;
+}
+
+/** Lets the error of a connection tell whether an answer had come over it before. */
+function markUse(socket: UsedSocket): void {
+  const unused = socket.encrypted === true ? socket.bytesRead + MAX_TICKET_BYTES : 0;
+  socket.prependListener('error', (error) => Reflect.set(error, 'isReused', socket.bytesRead > unused));
+}
+
+/** Codes of a connection that the other side closed. */
+const CLOSED_CODES = new Set<unknown>(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
+
+/** Whether a kept-alive connection ended, as servers end those that were idle: the request may never have arrived. */
+function isStaleConnection(error: Error): boolean {
+  return CLOSED_CODES.has(Reflect.get(error, 'code')) && Reflect.get(error, 'isReused') === true;
 }
 
 /** One request as undici takes it. */
@@ -62,16 +104,19 @@ interface HttpReading {
   readonly cancellation: Cancellation;
 }
 
-/** Sends one request, and tells once how it ended. */
+/** Sends one request, and tells once how it ended. One that a stale connection swallowed is sent once more, over a fresh one. */
 export function callOverHttp(
-  dispatcher: Dispatcher,
+  { pool, dispatchFresh }: HttpConnections,
   request: HttpRequest,
   reading: HttpReading,
   outcome: HttpOutcome,
 ): void {
   const { cancellation } = reading;
+  const { body } = request;
+  const isRepeatable = body === null || body instanceof Uint8Array;
+  const again = isRepeatable ? () => dispatchFresh(request, new HttpCall(reading, outcome, undefined)) : undefined;
   if (cancellation.aborted) outcome.onFailed(cancellation.reason);
-  else dispatcher.dispatch(request, new HttpCall(reading, outcome));
+  else pool.dispatch(request, new HttpCall(reading, outcome, again));
 }
 
 /** Headers in undici's own form, looked up one by one without making an object of all. */
@@ -119,6 +164,8 @@ const MAX_ERROR_BYTES = 65_536;
 class HttpCall implements Dispatcher.DispatchHandler {
   private readonly reading: HttpReading;
   private readonly outcome: HttpOutcome;
+  private readonly again: (() => void) | undefined;
+  private hasHead = false;
   private abortRequest: ((error: Error) => void) | undefined = undefined;
   private refusal: ((text: Buffer) => Error) | undefined = undefined;
   private streamed: ResponseBody | undefined = undefined;
@@ -126,9 +173,11 @@ class HttpCall implements Dispatcher.DispatchHandler {
   private readonly pieces: Buffer[] = [];
   private size = 0;
 
-  constructor(reading: HttpReading, outcome: HttpOutcome) {
+  /** @param again sends the request once more; `undefined` where that must not be. */
+  constructor(reading: HttpReading, outcome: HttpOutcome, again: (() => void) | undefined) {
     this.reading = reading;
     this.outcome = outcome;
+    this.again = again;
     reading.cancellation.addEventListener('abort', this.onAbort);
   }
 
@@ -146,6 +195,7 @@ class HttpCall implements Dispatcher.DispatchHandler {
   }
 
   onHeaders(status: number, raw: Buffer[], resume: () => void): boolean {
+    this.hasHead = true;
     if (status < 200) return true;
     const headers = new HttpHeaders(raw);
     this.refusal = refusalOf(status, headers);
@@ -176,6 +226,10 @@ class HttpCall implements Dispatcher.DispatchHandler {
   onError(error: Error): void {
     const { cancellation } = this.reading;
     cancellation.removeEventListener('abort', this.onAbort);
+    if (this.again !== undefined && !this.hasHead && !cancellation.aborted && isStaleConnection(error)) {
+      this.again();
+      return;
+    }
     this.inflater?.leave();
     const thrown = cancellation.aborted ? cancellation.reason : transportError(error);
     this.streamed?.fail(thrown);

@@ -1,6 +1,6 @@
 import { positiveInteger, unexpected } from '../base/checks.js';
 import { MODEL_OPERATIONS, type ModelOperation } from '../wire/operations.js';
-import { callOverHttp, type HttpDispatcher, type HttpRequest, openPool } from './http-call.js';
+import { callOverHttp, type HttpConnections, type HttpRequest, openPool } from './http-call.js';
 import {
   type AbortPolicy,
   abortPolicy,
@@ -65,7 +65,7 @@ export function http(options: HttpOptions): Upstream {
     headersTimeoutMs: options.headersTimeoutMs ?? 600_000,
     bodyTimeoutMs: options.bodyTimeoutMs ?? 600_000,
   });
-  let pool: HttpDispatcher | undefined;
+  let pool: HttpConnections | undefined;
   opening.then(
     (opened) => {
       pool = opened;
