@@ -51,7 +51,9 @@ export function makeModels(
   providers = Object.keys(VENDORS).map((providerId) => findProvider({ providerId })),
   facts = FACTS,
 ) {
-  const notes = ['openai: pictures and containers that hosted tools make have the dearest picture’s and one container’s price for each call'];
+  const notes = [
+    'openai: pictures and containers that hosted tools make have the dearest picture’s and one container’s price for each call',
+  ];
   const unpriced = [];
   const drafts = new Map();
   for (const { id, models } of providers) {

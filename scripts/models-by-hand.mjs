@@ -609,6 +609,13 @@ export const FACTS = [
   },
   { models: ['grok-2-vision-1212'], vision: true, source: 'https://docs.x.ai/docs/models', date: '2026-11-28' },
   {
+    models: ['grok-4.20'],
+    aliases: ['grok-4.20-0309-reasoning', 'grok-4.20-0309-non-reasoning'],
+    // The names: https://docs.apiyi.com/api-capabilities/grok/overview, compared with xAI's page there.
+    source: 'https://docs.x.ai/docs/models',
+    date: '2026-11-28',
+  },
+  {
     models: ['grok-4.5'],
     released: '2026-07-08',
     source: 'https://docs.x.ai/docs/models/grok-4.5',
@@ -616,6 +623,12 @@ export const FACTS = [
   },
 
   // Mistral: `-latest` is the newest of its family; the package's are older.
+  {
+    models: ['ministral-3b-2512'],
+    aliases: ['ministral-3b-latest'],
+    source: 'https://mistral.ai/pricing/api',
+    date: '2026-11-28',
+  },
   {
     models: ['mistral-small-2603'],
     aliases: ['mistral-small-latest', 'mistral-small'],

@@ -29,8 +29,7 @@ const VENDORS: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Signs of a version at the end of a name: dates, numbers of four and three digits, `-latest`, `-preview` and `-exp`. */
-const VERSION =
-  /(?:[-@](?:\d{4}-\d{2}-\d{2}|\d{2}-\d{4}|\d{8}|\d{4}|\d{3})|-latest|-(?:preview|exp)(?:-\d{2}-\d{2}(?:\d{2})?)?)$/;
+const VERSION = /(?:[-@](?:\d{4}-\d{2}-\d{2}|\d{2}-\d{4}|\d{2}-\d{2}|\d{8}|\d{4}|\d{3})|-latest|-preview|-exp)$/;
 /** Longest name that is looked up otherwise than whole. */
 const MAX_NAME = 128;
 
@@ -58,7 +57,7 @@ function findTuned(name: string): KnownModel | undefined {
     : findVersion(`ft:${base}`);
 }
 
-/** Finds a model whose name the name begins with, the newest of its family first. A date may follow another sign: `-preview-2025-03-11`. */
+/** Finds a model whose name the name begins with, the newest of its family first. Several signs may follow each other: `-preview-05-06`. */
 function findVersion(name: string): KnownModel | undefined {
   const whole = BY_NAME.get(name);
   if (whole !== undefined) return whole;
