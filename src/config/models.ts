@@ -93,10 +93,14 @@ export function modelTable(
   return new Table(models, passUnlisted, nowMs);
 }
 
+/** Names beside the table that are kept as models, so that calls to them do not make them anew. */
+const MAX_PASSED = 256;
+
 class Table implements ModelTable {
   private readonly models: readonly (readonly [string, ModelOptions])[];
   private readonly madeAtMs: number;
   private readonly byName = new Map<string, Model>();
+  private readonly passed = new Map<string, Model>();
   private all: readonly Model[] = [];
   private priceUntilMs = 0;
 
@@ -119,7 +123,13 @@ class Table implements ModelTable {
   find(name: string): Model | undefined {
     const listed = this.findListed(name);
     if (listed !== undefined || !this.passUnlisted) return listed;
-    return resolveModel(name, {}, this.madeAtMs, this.nowMs());
+    const nowMs = this.nowMs();
+    const kept = this.passed.get(name);
+    if (kept !== undefined && nowMs < kept.priceUntilMs) return kept;
+    const model = resolveModel(name, {}, this.madeAtMs, nowMs);
+    if (this.passed.size >= MAX_PASSED) this.passed.clear();
+    this.passed.set(name, model);
+    return model;
   }
 
   findListed(name: string): Model | undefined {

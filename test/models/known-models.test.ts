@@ -322,6 +322,12 @@ describe('dated prices', () => {
       made,
     );
     assert.equal(table.find('cheap'), table.find('gpt-5.6-luna'));
+    // What is passed on is kept, though not for ever.
+    const passed = table.find('gpt-5.6-luna-2026-07-09');
+    assert.equal(table.find('gpt-5.6-luna-2026-07-09'), passed);
+    for (let name = 0; name < 1_000; name += 1) table.find(String(name));
+    assert.notEqual(table.find('gpt-5.6-luna-2026-07-09'), passed);
+    assert.deepEqual(table.find('gpt-5.6-luna-2026-07-09'), passed);
   });
 });
 
