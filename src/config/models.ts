@@ -74,7 +74,7 @@ export interface ModelTable {
   readonly listed: readonly Model[];
 }
 
-/** The models on offer when the host names none: OpenAI's, as far as they are no dearer than those for everyday work. Spread it to add to it: `{ ...defaultModels(), 'my-model': {} }`. */
+/** The models on offer when the host names none: OpenAI's, save old ones and those of the `-pro` class. Spread it to add to it: `{ ...defaultModels(), 'my-model': {} }`. */
 export function defaultModels(): Record<string, ModelOptions> {
   return Object.fromEntries(KNOWN_MODELS.flatMap(({ id, listed }) => (listed === true ? [[id, {}]] : [])));
 }
