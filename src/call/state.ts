@@ -8,6 +8,7 @@ import { readBody } from '../http/read-body.js';
 import type { ApiKey } from '../keys/key-store.js';
 import { type FindPlan, type KeyPlan, keyPlans } from '../limits/levels.js';
 import type { LimiterAccess } from '../limits/limiter-store.js';
+import { MissingResponses } from '../upstreams/missing-responses.js';
 import { type CallSender, callSender } from '../upstreams/send.js';
 import type { UsageRecord } from '../usage/usage-store.js';
 import type { TokenUsage } from '../wire/usage.js';
@@ -56,6 +57,7 @@ export interface GatewayState {
   readonly access: LimiterAccess;
   readonly planOf: FindPlan;
   readonly send: CallSender;
+  readonly missingResponses: MissingResponses;
   /** Calls that are not settled yet. */
   readonly running: Set<Running>;
   /** Calls whose clients are gone and whose upstreams are still read. */
@@ -71,11 +73,13 @@ export interface GatewayState {
 
 /** The state of a gateway that has not been asked anything yet. */
 export function gatewayState(config: Config, batches: BatchMeter): GatewayState {
+  const missingResponses = new MissingResponses(config.clock);
   return {
     config,
     access: limiterAccess(config),
     planOf: keyPlans(config, config.findPeriod, () => config.clock.wallMs()),
-    send: callSender(),
+    send: callSender(config.clock, missingResponses),
+    missingResponses,
     running: new Set(),
     draining: 0,
     unsettled: unsettledCalls(config),

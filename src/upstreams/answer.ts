@@ -22,6 +22,8 @@ export interface OutgoingCall extends Cancellation {
   readonly model: {
     /** The upstream's own id of the model. */
     readonly upstreamModel: string;
+    /** Treatment of responses, where the host has said it. */
+    readonly responses?: 'pass' | 'translate' | undefined;
   };
   readonly document: JsonDocument;
   readonly asks: ModelRequest;

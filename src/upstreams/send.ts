@@ -9,6 +9,7 @@ import type { WatchedStream } from '../wire/watched-stream.js';
 import { type OutgoingCall, renamedError } from './answer.js';
 import { beginStream, type StreamAnswer } from './begin-stream.js';
 import { type AddedCeiling, FieldFacts } from './field-facts.js';
+import { MissingResponses } from './missing-responses.js';
 import { readWhole, type WholeAnswer } from './read-whole.js';
 import { lowerCeiling, readRefusal, STREAM_OPTIONS } from './refusal.js';
 import type { ForwardCall, ForwardReply, UpstreamCall, UpstreamReply } from './upstream.js';
@@ -24,7 +25,10 @@ export type CallSender = (call: OutgoingCall) => Promise<BegunAnswer>;
 const MAX_TRIES = 8;
 
 /** A sender that remembers refused and ignored names of fields, by upstream and model, until they may have changed. */
-export function callSender(clock: Pick<Clock, 'steadyMs'> = systemClock): CallSender {
+export function callSender(
+  clock: Pick<Clock, 'steadyMs'> = systemClock,
+  missingResponses = new MissingResponses(clock),
+): CallSender {
   const facts = new FieldFacts(clock);
 
   return async function send(call) {
@@ -49,7 +53,7 @@ export function callSender(clock: Pick<Clock, 'steadyMs'> = systemClock): CallSe
       } catch (thrown) {
         tries ??= new Tries(call);
         const isOver = call.aborted || call.attempts >= MAX_TRIES || !tries.learn(thrown, added);
-        if (isOver) throw hasReplied ? thrown : failureOf(call, tries.shown(thrown));
+        if (isOver) throw hasReplied ? thrown : failureOf(call, missingResponses.note(call, tries.shown(thrown)));
       }
     }
   };

@@ -1,3 +1,4 @@
+import { memberOf } from '../base/checks.js';
 import { type Clock, systemClock } from '../base/clock.js';
 import { GatewayError } from '../base/errors.js';
 import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
@@ -78,13 +79,19 @@ const OUT_OF_QUOTA_CODES: ReadonlySet<unknown> = new Set([
 /** Holds all that was said in an error, to be searched and not to be shown, where no log finds it. */
 const SAID = Symbol('said');
 
-function withSaid(error: GatewayError, body: unknown): GatewayError {
-  return Object.defineProperty(error, SAID, { value: body });
+function withSaid(error: GatewayError, status: number, body: unknown): GatewayError {
+  return Object.defineProperty(error, SAID, { value: { status, body } });
+}
+
+/** Status with which an upstream told an error, where it was an upstream. */
+export function statusIn(error: GatewayError): number {
+  const status = memberOf(Reflect.get(error, SAID), 'status');
+  return typeof status === 'number' ? status : error.status;
 }
 
 /** All that an upstream said in an error, as text. */
 export function saidIn(error: GatewayError): string {
-  return `${error.message} ${error.param ?? ''} ${error.code ?? ''} ${textOf(Reflect.get(error, SAID))}`;
+  return `${error.message} ${error.param ?? ''} ${error.code ?? ''} ${textOf(memberOf(Reflect.get(error, SAID), 'body'))}`;
 }
 
 function textOf(body: unknown): string {
@@ -110,7 +117,7 @@ export function upstreamFailure({ status: told, body, retryAfterMs, cause }: Ups
   const wait = retryAfterMs === undefined ? {} : { retryAfterMs };
   const neutral = neutralMeaning(status, said, body);
   const refusal = neutral === undefined ? REFUSALS.get(status) : undefined;
-  if (refusal !== undefined) return withSaid(new GatewayError({ ...refusal, ...said, ...wait }), body);
+  if (refusal !== undefined) return withSaid(new GatewayError({ ...refusal, ...said, ...wait }), status, body);
   // An error inside a stream may be about the client's request: nobody said that it is not.
   const { message: words, param, ...kind } = said ?? {};
   const shownWords = told === 'inside' && inside === undefined ? said : kind;
@@ -119,7 +126,7 @@ export function upstreamFailure({ status: told, body, retryAfterMs, cause }: Ups
     ...wait,
     cause: cause ?? new Error(`The upstream answered ${status}: ${words ?? 'no message'}`),
   });
-  return withSaid(error, body);
+  return withSaid(error, status, body);
 }
 
 /** Status that an error tells of itself: a numeric `code` or `status` of 400 to 599. */

@@ -178,5 +178,24 @@ export const PROMPT_REFUSED: readonly string[] = [
   'violates',
 ];
 
-/** A 404 that is about the model, not about the path. */
-export const MODEL_UNKNOWN: readonly string[] = ['model', 'deployment'];
+/** A 404 that is about the path. */
+export const ROUTE_UNKNOWN: readonly string[] = [
+  '"not found"', // FastAPI, as vLLM, SGLang and llama-cpp-python: `{"detail":"Not Found"}`
+  'page not found', // Go's net/http, as Ollama
+  'file not found', // llama.cpp
+  'no route', // Kong, as Mistral: `no Route matched with those values`
+  'route not found',
+  'route post',
+  'cannot post', // Express
+  'invalid url', // OpenAI
+  'unknown url',
+  'unknown request url', // Groq: `Unknown request URL: POST /x`
+  'unknown endpoint',
+  'unexpected endpoint', // LM Studio: `Unexpected endpoint or method`
+  'endpoint not found',
+  'path not found',
+  'resource not found', // Azure
+  '404 not found', // nginx
+  '<html',
+  '<!doctype',
+];

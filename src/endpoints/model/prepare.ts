@@ -40,7 +40,8 @@ export async function prepare(call: Call): Promise<void> {
     return;
   }
   const request = readResponsesRequest(body);
-  if (passesResponses(call.model, upstream)) await preparePassed(call, request);
+  const isMissing = call.model.responses === undefined && exchange.state.missingResponses.has(upstream);
+  if (passesResponses(call.model, upstream) && !isMissing) await preparePassed(call, request);
   else await prepareTranslated(call, request);
   call.isBackground = request.background;
 }
