@@ -1,4 +1,5 @@
 import type { Clock, Deadlines } from '../base/clock.js';
+import type { Sealer } from '../base/seal.js';
 import type { CorsOptions } from '../http/cors.js';
 import type { Identify, KeyStore, Limits, TierLimits } from '../keys/key-store.js';
 import type { FindPeriod, LearnedOutput, LimiterStore } from '../limits/limiter-store.js';
@@ -27,6 +28,11 @@ export interface GatewayOptions {
   readonly identify?: Identify | undefined;
   /** Opens the reports on all keys below `/v1/organization`. @default `MEGALLM_ADMIN_SECRET`; none set: they are not there */
   readonly admin?: AdminOptions | undefined;
+  /**
+   * Secret behind what clients hold for us and only we can read: `encrypted_content` of thoughts in translated responses. At
+   * least 32 characters, the same in all processes. @default random: after a restart what was sealed before is ignored
+   */
+  readonly sealingSecret?: string | undefined;
   /** Limits by tier, beside and instead of the default tiers `basic`, `pro` and `enterprise`. */
   readonly tiers?: Readonly<Record<string, TierLimits>> | undefined;
   /** Limits of all calls together. @default none */
@@ -79,6 +85,7 @@ type Reshaped =
   | 'unlistedModels'
   | 'identify'
   | 'admin'
+  | 'sealingSecret'
   | 'tiers'
   | 'budgetTimeZone'
   | 'hooks'
@@ -92,6 +99,7 @@ type Complete<Options> = { readonly [Name in keyof Options]-?: Exclude<Options[N
 export interface Config extends Complete<Omit<GatewayOptions, Reshaped>> {
   readonly models: ModelTable;
   readonly identify: Identify | undefined;
+  readonly sealer: Sealer;
   /** The SHA-256 of the admin's secret. */
   readonly admin: Buffer | undefined;
   readonly tiers: ReadonlyMap<string, TierLimits>;

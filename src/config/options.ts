@@ -1,6 +1,7 @@
 import { positiveInteger, unexpected, withMethod } from '../base/checks.js';
 import { type Clock, deadlines, systemClock } from '../base/clock.js';
 import { unavailable } from '../base/errors.js';
+import { sealerOf } from '../base/seal.js';
 import { checkedCors } from '../http/cors.js';
 import type { KeyStore } from '../keys/key-store.js';
 import { checkedLimits, checkedTiers, DEFAULT_TIERS } from '../keys/limits.js';
@@ -35,6 +36,7 @@ export function resolveOptions(given: GatewayOptions = {}): Config {
     keys,
     identify,
     admin,
+    sealingSecret,
     tiers,
     globalLimits,
     budgetTimeZone = 'UTC',
@@ -69,6 +71,7 @@ export function resolveOptions(given: GatewayOptions = {}): Config {
     keys: withMethod('keys', keys, 'find') ?? defaultKeys(environment, identify !== undefined, hooks),
     identify,
     admin: checkedAdmin(admin, environment),
+    sealer: sealerOf(sealingSecret),
     tiers: allTiers,
     globalLimits: globalLimits === undefined ? NO_LIMITS : checkedLimits('globalLimits', globalLimits),
     findPeriod: checkedPeriods(budgetTimeZone),

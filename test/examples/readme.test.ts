@@ -120,6 +120,10 @@ const DEFAULTS: { readonly [Name in keyof GatewayOptions]-?: (config: Config, pr
     assert.notEqual(resolved({ environment: { MEGALLM_ADMIN_SECRET: secret } }).admin, undefined);
     return '`MEGALLM_ADMIN_SECRET`';
   },
+  sealingSecret({ sealer }, { sealer: other }) {
+    assert.equal(other.open(sealer.seal('x', 'ann'), 'ann'), undefined);
+    return 'random';
+  },
   tiers: ({ tiers }) => [...tiers.keys()].map((tier) => `\`${tier}\``).join(', '),
   globalLimits: ({ globalLimits }) => (Object.keys(globalLimits).length === 0 ? 'none' : 'some'),
   budgetTimeZone({ findPeriod }) {

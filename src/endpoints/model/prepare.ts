@@ -72,7 +72,12 @@ async function prepareTranslated(call: Call, request: ResponsesRequest): Promise
   const { previousResponseId } = request;
   const priorItems =
     previousResponseId === undefined ? [] : await conversationUpTo(config, plan.owner, previousResponseId);
-  const known = { priorItems, referredItems: await itemsById(config, plan.owner, itemReferences(request)) };
+  const { owner } = plan;
+  const known = {
+    priorItems,
+    referredItems: await itemsById(config, owner, itemReferences(request)),
+    openThoughts: (sealed: string) => config.sealer.open(sealed, owner),
+  };
   // Usage is the gateway's to ask for, as with every stream.
   const { stream_options: _, ...chatBody } = chatBodyOf(request, known);
   call.endpoint = MODEL_ENDPOINTS['chat.completions'];
@@ -85,7 +90,9 @@ async function prepareTranslated(call: Call, request: ResponsesRequest): Promise
     );
   }
   call.readsMore = call.hasReferences;
-  const head = responseHead(exchange.requestId, request, config.clock.wallMs());
+  const head = responseHead(exchange.requestId, request, config.clock.wallMs(), (thoughts) =>
+    config.sealer.seal(thoughts, owner),
+  );
   const input = inputItemsOf(request, head.id, known);
   const queued = request.background ? queuedResponse(head) : undefined;
   call.view = translatedResponse(call, { head, input, queued });

@@ -45,7 +45,7 @@ export function chatBodyOf(request: ResponsesRequest, known: KnownItems): JsonOb
     }
   }
   checkIncludes(body);
-  const messages = [...instructionsOf(body), ...messagesOf(conversationOf(request, known))];
+  const messages = [...instructionsOf(body), ...messagesOf(conversationOf(request, known), known.openThoughts)];
   const responseFormat = chatResponseFormat(request);
   if (responseFormat?.type === 'json_object' && !/json/i.test(JSON.stringify(messages))) {
     throw responsesJsonModeWithoutTheWord();

@@ -8,6 +8,8 @@ import type { ResponsesRequest } from './request.js';
 export interface PlacedItem {
   readonly item: JsonObject;
   readonly param: string;
+  /** Whether it was kept here: its summary of thoughts, then, is all of them. */
+  readonly isKept?: boolean;
 }
 
 /** Stored items to which the input of a call may refer. */
@@ -16,6 +18,8 @@ export interface KnownItems {
   readonly priorItems: readonly JsonObject[];
   /** Stored items outside the conversation that an `item_reference` may mean. @default [] */
   readonly referredItems?: readonly JsonObject[];
+  /** Reads thoughts that were sealed for the caller; `undefined`: they are none of ours. @default none are */
+  readonly openThoughts?: (sealed: string) => string | undefined;
 }
 
 /** Ids of the items that the input only refers to, to be looked up where items are stored. */
@@ -30,7 +34,7 @@ export function itemReferences(request: ResponsesRequest): readonly string[] {
  * @throws {GatewayError} 404 for a reference to an unknown item.
  */
 export function conversationOf(request: ResponsesRequest, known: KnownItems): readonly PlacedItem[] {
-  const prior = known.priorItems.map((item) => ({ item, param: 'input' }));
+  const prior = known.priorItems.map((item) => ({ item, param: 'input', isKept: true }));
   return [...prior, ...resolvedInput(request, known)];
 }
 
@@ -61,7 +65,7 @@ function resolvedInput(
     const found = referred.get(id);
     if (found === undefined) throw itemNotFound(id);
     said.add(id);
-    return [{ item: found, param }];
+    return [{ item: found, param, isKept: true }];
   });
 }
 

@@ -2,7 +2,7 @@ import type { Json, JsonObject } from '../../base/json.js';
 import { objectsAmong, objectsIn, optionalString, requiredString, withoutNulls } from '../members.js';
 import { invalidRequest, invalidType, invalidValue, missingParameter } from '../request-errors.js';
 import { toolCallWithoutOutput, toolOutputWithoutCall } from './errors.js';
-import type { PlacedItem } from './items.js';
+import type { KnownItems, PlacedItem } from './items.js';
 
 /** Words and calls of an assistant before anybody else speaks: one message in chat completions. */
 interface Turn {
@@ -33,9 +33,13 @@ const CALL_KINDS: ReadonlyMap<string, string> = new Map([
 /**
  * The conversation as messages of chat completions. Words and calls of an assistant in a row become one message, and the
  * outputs of its calls follow it directly, as upstreams demand, wherever they stood.
+ * @param openThoughts as `KnownItems` has it.
  * @throws {GatewayError} 400 for an item that chat completions do not have, and for a call without output or the reverse.
  */
-export function messagesOf(items: readonly PlacedItem[]): readonly JsonObject[] {
+export function messagesOf(
+  items: readonly PlacedItem[],
+  openThoughts: KnownItems['openThoughts'],
+): readonly JsonObject[] {
   const outputs = toolOutputs(items);
   const messages: JsonObject[] = [];
   let turn = emptyTurn();
@@ -50,10 +54,11 @@ export function messagesOf(items: readonly PlacedItem[]): readonly JsonObject[] 
     turn = emptyTurn();
   }
 
-  for (const { item, param } of items) {
+  for (const placed of items) {
+    const { item, param } = placed;
     const type = itemType(item);
     if (type === 'reasoning') {
-      reasoning.push(...reasoningTexts(item));
+      reasoning.push(...reasoningTexts(placed, openThoughts));
     } else if (CALL_KINDS.has(type)) {
       turn.reasoning.push(...reasoning.splice(0));
       turn.calls.push(toolCall(param, item));
@@ -116,8 +121,17 @@ function turnMessages({ reasoning, text, refusal, hasMessage, calls }: Turn): re
   ];
 }
 
-function reasoningTexts({ content }: JsonObject): readonly string[] {
-  return objectsAmong(content).flatMap(({ text }) => (typeof text === 'string' ? [text] : []));
+/** The thoughts of an item: as they were sealed, or as they stand there. */
+function reasoningTexts(
+  { item, isKept = false }: PlacedItem,
+  openThoughts: KnownItems['openThoughts'],
+): readonly string[] {
+  const { encrypted_content: sealed, content, summary } = item;
+  const opened = typeof sealed === 'string' ? openThoughts?.(sealed) : undefined;
+  if (opened !== undefined) return [opened];
+  const parts = objectsAmong(content);
+  const texts = parts.length === 0 && isKept ? objectsAmong(summary) : parts;
+  return texts.flatMap(({ text }) => (typeof text === 'string' ? [text] : []));
 }
 
 function toolCall(param: string, item: JsonObject): JsonObject {

@@ -4,7 +4,7 @@ import { unknownWords } from '../chat/said-words.js';
 import { responseId } from '../ids.js';
 import { objectsIn, optionalObject } from '../members.js';
 import { responsesUsage } from '../usage.js';
-import { outputItem, type SaidItem, saidItems, textPart } from './output.js';
+import { outputItem, type SaidItem, saidItems, type ThoughtsForm, textPart } from './output.js';
 import type { ResponsesRequest } from './request.js';
 
 /** The facts that every snapshot of a response repeats. */
@@ -16,6 +16,7 @@ export interface ResponseHead {
   readonly model: string;
   /** The client's request: each snapshot repeats its settings. */
   readonly request: ResponsesRequest;
+  readonly thoughts: ThoughtsForm;
 }
 
 /** The facts that change from one snapshot of a response to the next. */
@@ -39,9 +40,21 @@ export type ResponseEnding =
   | { readonly status: 'completed' }
   | { readonly status: 'incomplete'; readonly incompleteReason: IncompleteReason };
 
-/** The head of a response. @param seed source of the ids, such as the request id. @param nowMs Unix time. */
-export function responseHead(seed: string, request: ResponsesRequest, nowMs: number): ResponseHead {
-  return { id: responseId(seed), createdAt: Math.floor(nowMs / 1000), model: request.model, request };
+/**
+ * The head of a response.
+ * @param seed source of the ids, such as the request id. @param nowMs Unix time. @param seal hides thoughts, should the client want them so.
+ */
+export function responseHead(
+  seed: string,
+  request: ResponsesRequest,
+  nowMs: number,
+  seal?: (thoughts: string) => string,
+): ResponseHead {
+  const { reasoning, include } = request.body;
+  const { summary = null } = optionalObject('reasoning', reasoning) ?? {};
+  const isSealed = Array.isArray(include) && include.includes('reasoning.encrypted_content');
+  const thoughts = { isSummary: summary !== null, seal: isSealed ? seal : undefined };
+  return { id: responseId(seed), createdAt: Math.floor(nowMs / 1000), model: request.model, request, thoughts };
 }
 
 /** A snapshot of a response, its members in the order in which OpenAI sends them. */
@@ -98,7 +111,7 @@ export function completedResponse(head: ResponseHead, completion: JsonObject, no
   const { logprobs, finish_reason }: JsonObject = isJsonObject(choice) ? choice : {};
   const message = messageIn(choice);
   const ending = endingOf(readFinishReason(finish_reason));
-  const said = saidItems(head.id, message, logprobs);
+  const said = saidItems(head.id, message, logprobs, head.thoughts);
   const items = isSilent(said, ending) ? [...said, plainMessage(unknownWords(message))] : said;
   return responseSnapshot(head, {
     ...ending,

@@ -9,7 +9,8 @@ export type ItemStatus = 'in_progress' | 'completed' | 'incomplete';
 
 /** Words or a call of the model, as one item of a response. */
 export type SaidItem =
-  | { readonly kind: 'reasoning' | 'message'; readonly parts: readonly JsonObject[] }
+  | { readonly kind: 'message'; readonly parts: readonly JsonObject[] }
+  | { readonly kind: 'reasoning'; readonly parts: readonly JsonObject[]; readonly sealed?: string | undefined }
   | { readonly kind: 'call'; readonly call: SaidCall };
 
 /** Position of an item; the item's id follows from it. */
@@ -18,13 +19,25 @@ export interface ItemPlace {
   readonly outputIndex: number;
 }
 
+/** Form in which a client wants thoughts. */
+export interface ThoughtsForm {
+  /** Whether they stand in the summary, in place of the content. */
+  readonly isSummary: boolean;
+  /** Makes the `encrypted_content`; `undefined`: the client did not ask for it. */
+  readonly seal: ((thoughts: string) => string) | undefined;
+}
+
+/** Thoughts as their maker's content. */
+export const PLAIN_THOUGHTS: ThoughtsForm = { isSummary: false, seal: undefined };
+
 /** One item of a response's output, its members in the order in which OpenAI sends them. */
 export function outputItem({ responseId, outputIndex }: ItemPlace, said: SaidItem, status: ItemStatus): JsonObject {
   const type = saidType(said);
   const id = outputItemId({ responseId, outputIndex }, said);
   if (said.kind !== 'call') {
     const { kind, parts } = said;
-    return { id, type, status, content: parts, ...(kind === 'message' ? { role: 'assistant' } : { summary: [] }) };
+    if (kind === 'message') return { id, type, status, content: parts, role: 'assistant' };
+    return { id, type, status, ...reasoningMembers(parts, said.sealed) };
   }
   const { kind, id: callId, name, text } = said.call;
   if (kind === 'custom') return { id, type, status, call_id: callId, input: text, name };
@@ -46,11 +59,29 @@ export const textPart = (
 /** A part of a message that refuses. */
 export const refusalPart = (refusal: string): JsonObject => ({ type: 'refusal', refusal });
 
-/** A part of a reasoning item: the thoughts themselves, not a summary of them. */
+/** A part of a reasoning item: the thoughts themselves. */
 export const reasoningPart = (text: string): JsonObject => ({ type: 'reasoning_text', text });
 
+/** The thoughts as the summary of a reasoning item. */
+export const summaryPart = (text: string): JsonObject => ({ type: SUMMARY, text });
+
+const SUMMARY = 'summary_text';
+
+function reasoningMembers(parts: readonly JsonObject[], sealed: string | undefined): JsonObject {
+  const isSummary = parts.some(({ type }) => type === SUMMARY);
+  return {
+    ...(isSummary ? { summary: parts } : { content: parts, summary: [] }),
+    ...(sealed === undefined ? {} : { encrypted_content: sealed }),
+  };
+}
+
 /** The items of a response in the message of a chat completion, in the order in which models say them. */
-export function saidItems(responseId: string, message: JsonObject, logprobs: Json | undefined): readonly SaidItem[] {
+export function saidItems(
+  responseId: string,
+  message: JsonObject,
+  logprobs: Json | undefined,
+  form: ThoughtsForm = PLAIN_THOUGHTS,
+): readonly SaidItem[] {
   const { text, thoughts, refusal } = saidWords(message);
   const parts: JsonObject[] = [];
   const probabilities = text === message.content ? logProbabilities(logprobs) : [];
@@ -59,10 +90,15 @@ export function saidItems(responseId: string, message: JsonObject, logprobs: Jso
   }
   if (refusal !== '') parts.push(refusalPart(refusal));
   return [
-    ...(thoughts === '' ? [] : [{ kind: 'reasoning', parts: [reasoningPart(thoughts)] } as const]),
+    ...(thoughts === '' ? [] : [thoughtItem(thoughts, form)]),
     ...(parts.length === 0 ? [] : [{ kind: 'message', parts } as const]),
     ...saidCalls(responseId, callsOf(message)),
   ];
+}
+
+function thoughtItem(thoughts: string, { isSummary, seal }: ThoughtsForm): SaidItem {
+  const parts = [isSummary ? summaryPart(thoughts) : reasoningPart(thoughts)];
+  return { kind: 'reasoning', parts, sealed: seal?.(thoughts) };
 }
 
 /** An id for a call that the upstream gave none. @param index of the call in its answer. */

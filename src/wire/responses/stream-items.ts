@@ -9,6 +9,8 @@ import {
   reasoningPart,
   refusalPart,
   type SaidItem,
+  summaryPart,
+  type ThoughtsForm,
   textPart,
 } from './output.js';
 
@@ -71,12 +73,43 @@ interface PartPlace {
 }
 
 /** Begins an item of thoughts, which has one part. */
-export function streamedReasoning(place: StreamPlace): StreamedReasoning {
+export function streamedReasoning(place: StreamPlace, { isSummary, seal }: ThoughtsForm): StreamedReasoning {
   const parts: StreamedPart[] = [];
-  const item = openItem(place, () => ({ kind: 'reasoning', parts: parts.map((part) => part.partBody()) }), parts);
-  const part = plainPart(partPlace(place, item, 0), 'response.reasoning_text', 'text', reasoningPart);
+  const pieces: string[] = [];
+  let sealed: string | undefined;
+  const item = openItem(
+    place,
+    (status) => {
+      // Once, as no two seals of a text are the same.
+      if (status !== 'in_progress') sealed ??= seal?.(pieces.join(''));
+      return { kind: 'reasoning', parts: parts.map((part) => part.partBody()), sealed };
+    },
+    parts,
+  );
+  const { emit, at } = partPlace(place, item, 0);
+  const part = isSummary
+    ? plainPart({ emit, at: summaryPlace(at) }, SUMMARY_EVENTS, 'text', summaryPart)
+    : plainPart(
+        { emit, at },
+        { part: 'response.content_part', text: 'response.reasoning_text' },
+        'text',
+        reasoningPart,
+      );
   parts.push(part);
-  return { ...item, addThought: part.addPiece };
+  return {
+    ...item,
+    addThought(text) {
+      pieces.push(text);
+      part.addPiece(text);
+    },
+  };
+}
+
+const SUMMARY_EVENTS = { part: 'response.reasoning_summary_part', text: 'response.reasoning_summary_text' };
+
+/** A part of a summary has an index of its own. */
+function summaryPlace({ content_index, ...at }: JsonObject): JsonObject {
+  return { ...at, summary_index: content_index ?? 0 };
 }
 
 /** Begins a message: a text, a refusal or both. */
@@ -100,7 +133,8 @@ export function streamedMessage(place: StreamPlace): StreamedMessage {
     addAnnotations: (annotations) => begunAnswer().annotate(annotations),
     addRefusal(piece) {
       if (refusal === undefined) {
-        refusal = plainPart(partPlace(place, item, parts.length), 'response.refusal', 'refusal', refusalPart);
+        const events = { part: 'response.content_part', text: 'response.refusal' };
+        refusal = plainPart(partPlace(place, item, parts.length), events, 'refusal', refusalPart);
         parts.push(refusal);
       }
       refusal.addPiece(piece);
@@ -190,12 +224,16 @@ export class StreamedCalls {
   }
 }
 
-function openItem(place: StreamPlace, said: () => SaidItem, parts: readonly StreamedPart[]): StreamedItem {
+function openItem(
+  place: StreamPlace,
+  said: (status: ItemStatus) => SaidItem,
+  parts: readonly StreamedPart[],
+): StreamedItem {
   const { emit, outputIndex } = place;
-  const itemBody = (status: ItemStatus): JsonObject => outputItem(place, said(), status);
+  const itemBody = (status: ItemStatus): JsonObject => outputItem(place, said(status), status);
   emit('response.output_item.added', { output_index: outputIndex, item: itemBody('in_progress') });
   return {
-    kind: said().kind,
+    kind: said('in_progress').kind,
     itemBody,
     closeItem(status) {
       for (const part of parts) part.closePart();
@@ -212,22 +250,22 @@ function partPlace({ emit, outputIndex }: StreamPlace, { itemBody }: StreamedIte
 /** Begins a part of plain text. @param name the member of its last event that bears the whole text. */
 function plainPart(
   { emit, at }: PartPlace,
-  events: string,
+  events: { readonly part: string; readonly text: string },
   name: 'text' | 'refusal',
   bodyOf: (text: string) => JsonObject,
 ): PlainPart {
   const pieces: string[] = [];
   const partBody = (): JsonObject => bodyOf(pieces.join(''));
-  emit('response.content_part.added', { ...at, part: partBody() });
+  emit(`${events.part}.added`, { ...at, part: partBody() });
   return {
     partBody,
     addPiece(text) {
       pieces.push(text);
-      emit(`${events}.delta`, { ...at, delta: text });
+      emit(`${events.text}.delta`, { ...at, delta: text });
     },
     closePart() {
-      emit(`${events}.done`, { ...at, [name]: pieces.join('') });
-      emit('response.content_part.done', { ...at, part: partBody() });
+      emit(`${events.text}.done`, { ...at, [name]: pieces.join('') });
+      emit(`${events.part}.done`, { ...at, part: partBody() });
     },
   };
 }

@@ -111,7 +111,7 @@ export class TranslatedStream {
   private encodeDelta(delta: JsonObject, logprobs: Json | undefined): void {
     const { text, thoughts, refusal } = saidWords(delta);
     if (thoughts !== '') {
-      this.reasoning ??= this.addItem(streamedReasoning(this.nextPlace()));
+      this.reasoning ??= this.addItem(streamedReasoning(this.nextPlace(), this.head.thoughts));
       this.reasoning.addThought(thoughts);
     }
     const probabilities = typeof delta.content === 'string' ? logProbabilities(logprobs) : [];
