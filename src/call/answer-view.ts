@@ -30,10 +30,16 @@ export interface AnswerView {
   inClientsWords?(error: GatewayError): GatewayError;
   /** The response before anybody works on it, where the gateway makes it in the background. */
   readonly queued?: JsonObject | undefined;
+  /** Whether the client watches while such a response is made. */
+  readonly isWatched?: boolean;
   /** Keeps the queued response. @throws {GatewayError} 503 when the client could not come back for it. */
   keepQueued?(): Awaitable<void>;
   /** Tells that there is no answer, and that nobody waits for it: the call was made in the background. */
   failed?(error: GatewayError): Awaitable<void>;
+  /** As `BackgroundWork` has it. */
+  eventsAfter?(sequenceNumber: number): AsyncIterable<string> | undefined;
+  /** Nothing more comes, however the work ended. */
+  over?(): void;
   /** Keeps nothing more of the call; resolves when nothing is being kept. */
   drop?(): Awaitable<void>;
 }

@@ -31,6 +31,8 @@ export interface BackgroundWork {
   saw(response: JsonObject): void;
   /** Resolves when the work is done and all of it is kept. */
   readonly over: Promise<void>;
+  /** The events after that one, those to come included, where the client asked for a stream and the gateway makes it. */
+  eventsAfter?(sequenceNumber: number): AsyncIterable<string> | undefined;
 }
 
 /** All work in the background, by its owner and the id of the response. */

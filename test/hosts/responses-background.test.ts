@@ -201,7 +201,7 @@ onBareHost(
       const reader = response.body?.getReader();
       const first = new TextDecoder().decode((await reader?.read())?.value);
       const streamedId = idIn(first);
-      assert.equal((await client().responses.retrieve(streamedId)).status, 'queued');
+      assert.equal((await client().responses.retrieve(streamedId)).status, 'in_progress');
       const queued = await client().responses.create(CALL);
       await upstream.request(1);
       abort.abort();

@@ -79,7 +79,9 @@ async function prepareTranslated(call: Call, request: ResponsesRequest): Promise
     openThoughts: (sealed: string) => config.sealer.open(sealed, owner),
   };
   // Usage is the gateway's to ask for, as with every stream.
-  const { stream_options: _, ...chatBody } = chatBodyOf(request, known);
+  // In the background the upstream streams to us, so that it is known when the answer begins.
+  const asked = { ...request, stream: request.stream || request.background };
+  const { stream_options: _, ...chatBody } = chatBodyOf(asked, known);
   call.endpoint = MODEL_ENDPOINTS['chat.completions'];
   call.replaceRead(readObject(call.endpoint, chatBody));
   const isLonger = priorItems.length > 0 || known.referredItems.length > 0;

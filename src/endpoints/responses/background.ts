@@ -9,8 +9,8 @@ import { answerModel, askUpstream } from '../model/answer.js';
 
 /** Answers a call that does not end with its client. */
 export async function answerInBackground(call: Call): Promise<GatewayResponse> {
-  const { queued } = call.view;
-  if (call.asks.stream) return streamed(call);
+  const { queued, isWatched } = call.view;
+  if (isWatched ?? call.asks.stream) return streamed(call);
   // An upstream's own background work is answered at once.
   if (queued === undefined) return answerModel(call, await askUpstream(call));
   await call.view.keepQueued?.();
@@ -33,8 +33,9 @@ async function streamed(call: Call): Promise<GatewayResponse> {
 function note(call: Call, over: Promise<void>): void {
   const { exchange, plan, view } = call;
   exchange.state.background.add(plan.owner, String(view.queued?.id), {
-    over,
+    over: over.finally(() => view.over?.()),
     saw() {},
+    eventsAfter: (sequenceNumber) => view.eventsAfter?.(sequenceNumber),
     async drop(reason) {
       const kept = view.drop?.();
       call.giveUp(reason);
@@ -48,7 +49,8 @@ async function work(call: Call): Promise<void> {
   const { exchange, requestId, keyId } = call;
   const { hooks } = exchange.state.config;
   try {
-    await answerModel(call, await askUpstream(call));
+    const { body } = await answerModel(call, await askUpstream(call));
+    if (typeof body !== 'string' && !(body instanceof Uint8Array)) for await (const _ of body);
   } catch (thrown) {
     // There is no answer, and nobody to tell of it but a client that asks later.
     const error = toGatewayError(thrown);

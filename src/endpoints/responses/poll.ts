@@ -5,6 +5,7 @@ import type { Call, CallEnd } from '../../call/call.js';
 import type { BackgroundWork } from '../../call/state.js';
 import { readWhole, type WholeAnswer } from '../../upstreams/read-whole.js';
 import { passOn } from '../../upstreams/send.js';
+import { isEnded } from '../../wire/responses/retold.js';
 import { readUsage, type TokenUsage } from '../../wire/usage.js';
 import { claimResponse } from './stored.js';
 
@@ -112,11 +113,6 @@ class Poll implements FollowedResponse, BackgroundWork {
     const whole = await readWhole(this.call, { kind: 'bytes', contentType: headers['content-type'] ?? '', body });
     return objectIn(whole.body);
   }
-}
-
-/** A response without a status counts as done: nobody could tell when it were. */
-function isEnded({ status }: JsonObject): boolean {
-  return status !== 'queued' && status !== 'in_progress';
 }
 
 function endOf({ status }: JsonObject): CallEnd {

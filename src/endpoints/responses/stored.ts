@@ -16,6 +16,8 @@ export interface KeptResponse {
   readonly response: JsonObject;
   /** The items of its own input, the oldest first. */
   readonly input: readonly JsonObject[];
+  /** Its events as they were streamed in the background, to be taken up again. */
+  readonly events?: string | undefined;
 }
 
 /** Knowledge of a response: all of it, or that an upstream has it. */
@@ -24,8 +26,13 @@ export type KnownResponse =
   | { readonly kind: 'passed'; readonly model: string; readonly items: readonly string[] };
 
 /** Keeps a response for its owner, in place of an earlier state of it. */
-export async function keepResponse(config: Config, owner: string, { response, input }: KeptResponse): Promise<void> {
-  await own(config, { owner, kind: KIND, id: String(response.id) }, { response, input });
+export async function keepResponse(
+  config: Config,
+  owner: string,
+  { response, input, events }: KeptResponse,
+): Promise<void> {
+  const kept = { response, input, ...(events === undefined ? {} : { events }) };
+  await own(config, { owner, kind: KIND, id: String(response.id) }, kept);
 }
 
 /** Notes whose a response is that an upstream keeps, and which items it has. */
@@ -90,7 +97,10 @@ function jsonBytes(value: Json): number {
 }
 
 function readKnown({ body }: StoredObject): KnownResponse {
-  if (isJsonObject(body.response)) return { kind: 'kept', response: body.response, input: itemsOf(body.input) };
+  if (isJsonObject(body.response)) {
+    const events = typeof body.events === 'string' ? body.events : undefined;
+    return { kind: 'kept', response: body.response, input: itemsOf(body.input), events };
+  }
   const items = Array.isArray(body.items) ? body.items.filter((id) => typeof id === 'string') : [];
   return { kind: 'passed', model: String(body.model), items };
 }

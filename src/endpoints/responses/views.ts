@@ -11,7 +11,9 @@ import { completedResponse, inProgressResponse, type ResponseHead } from '../../
 import { PassedStream } from '../../wire/responses/passed-stream.js';
 import { inNamesOfResponses } from '../../wire/responses/renamed-error.js';
 import type { ResponsesRequest } from '../../wire/responses/request.js';
+import { isEnded } from '../../wire/responses/retold.js';
 import { TranslatedStream } from '../../wire/responses/translated-stream.js';
+import { EventLog } from './event-log.js';
 import { claimResponse, keepResponse } from './stored.js';
 
 /** Shows a response as the upstream made it. It is the caller's before the caller knows of it. */
@@ -96,11 +98,15 @@ export function translatedResponse(call: Call, translated: Translated): AnswerVi
 class TranslatedResponse implements AnswerView {
   readonly takes = 'objects';
   readonly queued: JsonObject | undefined;
+  readonly isWatched: boolean;
   private readonly call: Call;
   private readonly head: ResponseHead;
   private readonly input: readonly JsonObject[];
   private readonly stream: TranslatedStream;
+  /** Its events, where a client may come back for them. */
+  private readonly log: EventLog | undefined;
   private isStarted = false;
+  private hasBegun = false;
   private isDropped = false;
   private keeping: Promise<void> | undefined = undefined;
 
@@ -109,7 +115,9 @@ class TranslatedResponse implements AnswerView {
     this.head = head;
     this.input = input;
     this.queued = queued;
+    this.isWatched = head.request.stream;
     this.stream = new TranslatedStream(head);
+    this.log = queued !== undefined && head.request.stream ? new EventLog() : undefined;
   }
 
   async whole(body: AnswerChunk, record?: UsageRecord): Promise<AnswerPiece> {
@@ -123,12 +131,15 @@ class TranslatedResponse implements AnswerView {
   piece(part: AnswerChunk): AnswerPiece | undefined {
     let text = this.start();
     for (const chunk of chunksIn(part)) text += this.stream.encodeChunk(chunk);
+    this.log?.add(text);
+    this.begun();
     return text === '' ? undefined : text;
   }
 
   async end(record: UsageRecord, comment: string): Promise<AnswerPiece> {
     const begun = this.start();
     const { text, response } = this.stream.encodeEnd(usageOf(record, this.stream.usage), this.nowMs());
+    this.log?.add(begun + text);
     await this.keep(response);
     return comment + begun + text;
   }
@@ -136,8 +147,23 @@ class TranslatedResponse implements AnswerView {
   async error(error: GatewayError): Promise<AnswerPiece> {
     const begun = this.start();
     const { text, response } = this.stream.encodeFailure(this.failureOf(error));
+    this.log?.add(begun + text);
     await this.keep(response);
     return begun + text;
+  }
+
+  private begun(): void {
+    if (this.hasBegun || this.queued === undefined) return;
+    this.hasBegun = true;
+    void this.keep(inProgressResponse(this.head));
+  }
+
+  eventsAfter(sequenceNumber: number): AsyncIterable<string> | undefined {
+    return this.log?.after(sequenceNumber);
+  }
+
+  over(): void {
+    this.log?.end();
   }
 
   keepQueued(): Promise<void> {
@@ -162,15 +188,18 @@ class TranslatedResponse implements AnswerView {
   /** Keeps an answer that is there and paid for: an error here costs the client only its being kept. */
   private keep(response: JsonObject): Promise<void> {
     if (!this.head.request.store || this.isDropped) return Promise.resolve();
-    this.keeping = this.keepNow(response);
+    this.keeping = this.keepNow(response, this.keeping);
     return this.keeping;
   }
 
-  private async keepNow(response: JsonObject): Promise<void> {
+  private async keepNow(response: JsonObject, earlier: Promise<void> | undefined): Promise<void> {
     const { exchange, plan, requestId, keyId } = this.call;
     const { config } = exchange.state;
+    // A later state must not be overtaken by an earlier one.
+    if (earlier !== undefined) await earlier;
+    const events = isEnded(response) ? this.log?.toString() : undefined;
     try {
-      await keepResponse(config, plan.owner, { response, input: this.input });
+      await keepResponse(config, plan.owner, { response, input: this.input, events });
     } catch (error) {
       config.hooks.onError(error, { requestId, keyId });
     }
