@@ -94,6 +94,51 @@ onBareHost(
 );
 
 onBareHost(
+  'what an upstream deletes is nobody’s from then on, with whatever good status and words it says so',
+  () => ({
+    script: (request) => {
+      const [, , kind = '', id] = request.path.split('/');
+      if (request.method === 'DELETE') {
+        if (id === 'loud') return reply('OK', { headers: { 'content-type': 'text/plain' } });
+        return [{ kind: 'send', bytes: head(204, {}) }];
+      }
+      const name = request.path.split('/').at(-1) ?? '';
+      if (request.method === 'GET') return reply({ id: name });
+      return kind === 'responses'
+        ? reply(wholeResponse('Hello', { id: String(request.json().input) }))
+        : reply({ id: String(request.json().name), object: 'vector_store' });
+    },
+  }),
+  async (scene) => {
+    for (const id of ['quiet', 'loud']) {
+      await (await ask(scene, '/responses', { body: { ...CALL, input: id } })).text();
+      await (await ask(scene, '/vector_stores', { body: { name: id } })).text();
+      for (const [path, object] of [
+        [`/responses/${id}`, 'response.deleted'],
+        [`/vector_stores/${id}`, 'vector_store.deleted'],
+      ] as const) {
+        const deleted = await ask(scene, path, { method: 'DELETE' });
+        assert.equal(deleted.status, 200);
+        assert.match(deleted.headers.get('content-type') ?? '', /^application\/json/);
+        assert.deepEqual(await deleted.json(), { id, object, deleted: true });
+        assert.equal((await refusedBy(scene, path)).status, 404);
+      }
+    }
+  },
+);
+
+onBareHost(
+  'a conversation that says nothing is refused in the words of responses',
+  () => translated(),
+  async (scene) => {
+    const input = [{ type: 'reasoning', id: 'rs_1', summary: [] }];
+    const { status, param, message } = await refusedBy(scene, '/responses', { body: { ...CALL, input } });
+    assert.deepEqual([status, param], [400, 'input']);
+    assert.doesNotMatch(message, /messages/);
+  },
+);
+
+onBareHost(
   'only members that chat knows reach a chat upstream',
   () => translated(),
   async (scene) => {

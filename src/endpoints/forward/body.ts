@@ -44,7 +44,8 @@ export async function readForwardBody(exchange: Exchange): Promise<ForwardBody> 
     if (boundary === undefined) throw unsupportedContentType(contentType.slice(0, 200));
     return formBody(request, boundary, state.config.maxUploadBytes);
   }
-  if (isEmpty(request)) return { kind: 'none' };
+  const isNothing = 'parsed' in request.body && request.body.parsed === null && needsNoBody(exchange.path);
+  if (isNothing || isEmpty(request)) return { kind: 'none' };
   const reading = exchange.body();
   const bytes = isPending(reading) ? await reading : reading;
   if (bytes.byteLength === 0 || (isNull(bytes) && needsNoBody(exchange.path))) return { kind: 'none' };

@@ -72,7 +72,7 @@ export async function forward(exchange: Exchange, rule: ForwardRule, modelName?:
     call.firstByte();
     const record = await call.complete();
     phases?.mark('settle');
-    return respondForwarded(reply, shown.body, answerHeaders(call, record));
+    return respondForwarded(shown.reply ?? reply, shown.body, answerHeaders(call, record));
   } catch (error) {
     return failCall(call, form?.refusal ?? error);
   }

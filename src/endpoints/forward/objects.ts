@@ -20,6 +20,14 @@ interface ObjectAnswer {
   again(path: string): Promise<ForwardReply>;
 }
 
+/** The part of an answer that the client may see. */
+interface ShownAnswer {
+  readonly body: Uint8Array | string;
+  readonly usage: TokenUsage | undefined;
+  /** Status and headers. @default the upstream's */
+  readonly reply?: Pick<ForwardReply, 'status' | 'headers'>;
+}
+
 /** Largest answer about objects. */
 const MAX_BYTES = 16_777_216;
 
@@ -28,10 +36,7 @@ const MAX_BYTES = 16_777_216;
  * before the caller is told of them.
  * @throws {GatewayError} 502 for an answer that is no object, 503 when the store fails.
  */
-export async function shownObject(
-  call: Call,
-  { reply, rule, list, again }: ObjectAnswer,
-): Promise<{ readonly body: Uint8Array | string; readonly usage: TokenUsage | undefined }> {
+export async function shownObject(call: Call, { reply, rule, list, again }: ObjectAnswer): Promise<ShownAnswer> {
   const { exchange, plan } = call;
   const { owner } = plan;
   const { config } = exchange.state;
@@ -53,15 +58,17 @@ async function shownDeletion(
   { exchange, plan }: Call,
   reply: ForwardReply,
   { makes }: ForwardRule,
-): Promise<{ readonly body: Uint8Array | string; readonly usage: undefined }> {
+): Promise<ShownAnswer> {
   const { id, state } = exchange;
   const bytes = await readBytes(reply);
   const result = bytes.byteLength === 0 ? undefined : parseDocument(bytes, ANSWER_BOUNDS);
   const said = result?.kind === 'document' ? objectOf(result.document.bytes) : undefined;
   if (makes !== undefined && said?.deleted !== false)
     await disown(state.config, { owner: plan.owner, kind: makes, id });
+  if (said !== undefined) return { body: bytes, usage: undefined };
   const object = makes === 'file' ? 'file' : `${makes}.deleted`;
-  return { body: said === undefined ? JSON.stringify({ id, object, deleted: true }) : bytes, usage: undefined };
+  const body = JSON.stringify({ id, object, deleted: true });
+  return { body, usage: undefined, reply: { status: 200, headers: { 'content-type': 'application/json' } } };
 }
 
 /** Makes the files of batches and uploads their owner's, and counts on the owner's account what batches used. */

@@ -82,6 +82,12 @@ async function prepareTranslated(call: Call, request: ResponsesRequest): Promise
   // In the background the upstream streams to us, so that it is known when the answer begins.
   const asked = { ...request, stream: request.stream || request.background };
   const { stream_options: _, ...chatBody } = chatBodyOf(asked, known);
+  const head = responseHead(exchange.requestId, request, config.clock.wallMs(), (thoughts) =>
+    config.sealer.seal(thoughts, owner),
+  );
+  const input = inputItemsOf(request, head.id, known);
+  const queued = request.background ? queuedResponse(head) : undefined;
+  call.view = translatedResponse(call, { head, input, queued });
   call.endpoint = MODEL_ENDPOINTS['chat.completions'];
   call.replaceRead(readObject(call.endpoint, chatBody));
   const isLonger = priorItems.length > 0 || known.referredItems.length > 0;
@@ -92,10 +98,4 @@ async function prepareTranslated(call: Call, request: ResponsesRequest): Promise
     );
   }
   call.readsMore = call.hasReferences;
-  const head = responseHead(exchange.requestId, request, config.clock.wallMs(), (thoughts) =>
-    config.sealer.seal(thoughts, owner),
-  );
-  const input = inputItemsOf(request, head.id, known);
-  const queued = request.background ? queuedResponse(head) : undefined;
-  call.view = translatedResponse(call, { head, input, queued });
 }

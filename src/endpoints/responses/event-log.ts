@@ -6,7 +6,7 @@ export class EventLog {
 
   /** @param text any number of whole events. */
   add(text: string): void {
-    this.events.push(...eventsIn(text));
+    for (const event of eventsIn(text)) this.events.push(event);
     this.wake();
   }
 

@@ -1,8 +1,10 @@
 import { type Clock, holdProcess, systemClock } from '../../base/clock.js';
+import { GatewayError } from '../../base/errors.js';
 import type { JsonObject } from '../../base/json.js';
 import type { ModelOperation } from '../../wire/operations.js';
 import { chatBodyOf } from '../../wire/responses/chat-body.js';
 import { completedResponse, responseHead } from '../../wire/responses/object.js';
+import { inNamesOfResponses } from '../../wire/responses/renamed-error.js';
 import { readResponsesRequest } from '../../wire/responses/request.js';
 import type { Upstream } from '../upstream.js';
 import { audioEndpoints } from './audio.js';
@@ -76,7 +78,9 @@ export function offlineOpenAI(
 async function composeResponse(body: JsonObject, context: DemoContext): Promise<DemoReply> {
   const request = readResponsesRequest(body);
   const head = responseHead(context.requestId, request, context.clock.wallMs());
-  const reply = await composeChat(chatBodyOf(request, { priorItems: [] }), context);
+  const reply = await composeChat(chatBodyOf(request, { priorItems: [] }), context).catch((error: unknown) => {
+    throw error instanceof GatewayError ? inNamesOfResponses(error) : error;
+  });
   if (reply.kind !== 'whole') return reply;
   return { kind: 'whole', body: completedResponse(head, reply.body, context.clock.wallMs()) };
 }

@@ -45,6 +45,8 @@ export class TranslatedStream {
   /** The usage that the chunks told. */
   usage: Json | undefined = undefined;
   private serviceTier: Json | undefined = undefined;
+  /** The number of the one choice; some servers begin at another than 0. */
+  private index: Json | undefined = undefined;
   /** Words in members that nobody knows, should there be no others. */
   private unknown = '';
 
@@ -69,7 +71,8 @@ export class TranslatedStream {
     this.usage = isJsonObject(chunk.usage) ? chunk.usage : this.usage;
     this.serviceTier = chunk.service_tier ?? this.serviceTier;
     for (const choice of objectsAmong(chunk.choices)) {
-      if ((choice.index ?? 0) !== 0) continue;
+      this.index ??= choice.index ?? 0;
+      if ((choice.index ?? 0) !== this.index) continue;
       this.finishReason = readFinishReason(choice.finish_reason) ?? this.finishReason;
       if (isJsonObject(choice.delta)) this.encodeDelta(choice.delta, choice.logprobs);
       // Some servers say all at once, in place of deltas.
