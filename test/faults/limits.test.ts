@@ -168,6 +168,7 @@ const MULTIPLIED: readonly (readonly [path: string, body: object, outputTokens: 
   ['/v1/completions', { ...PROMPT, max_tokens: 10, n: 2, best_of: 5 }, 50],
   ['/v1/completions', { ...PROMPT, max_tokens: 10, best_of: 3, n: 3, prompt: ['a', 'b'] }, 60],
   ['/v1/completions', { ...PROMPT, max_tokens: 0, echo: true }, 0],
+  ['/v1/completions', { ...PROMPT, max_tokens: 10, best_of: 0, n: 2 }, 20],
 ];
 
 onBareHost(

@@ -55,6 +55,24 @@ onEveryHost(
 );
 
 onBareHost(
+  'of a call larger than its limit the client sees OpenAI’s code, and whoever debugs ours',
+  () => ({ key: { debug: true, limits: { tokensPerMinute: 1_000 } } }),
+  async ({ host }) => {
+    const response = await fetch(`${host.baseUrl}/chat/completions`, {
+      method: 'POST',
+      headers: { ...DEBUG, authorization: `Bearer ${SECRET}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ ...CALL, max_tokens: 5_000 }),
+    });
+    const { error } = JSON.parse(await response.text());
+    assert.deepEqual(
+      [response.status, error.code, error.debug.code],
+      [429, 'rate_limit_exceeded', 'request_exceeds_limit'],
+    );
+    assert.equal(response.headers.get('x-should-retry'), 'false');
+  },
+);
+
+onBareHost(
   'X-Debug of an error is in `error.debug`',
   () => ({ ...HOUSE, broken: true, script: () => errorReply(500, { message: `at ${UPSTREAM_KEY}` }) }),
   async ({ host, upstream }) => {
