@@ -1,6 +1,6 @@
 import type { NextFunction, Request, Response } from 'express';
 import { type Gateway, type GatewayOptions, gatewayOf } from '../src/adapter.js';
-import { readRequest, writeResponse } from './node-io.js';
+import { readRequest, releaseRequest, writeResponse } from './node-io.js';
 
 /** Express middleware, for Express 4 and 5, at any mount point. */
 export interface ExpressMiddleware {
@@ -12,10 +12,19 @@ export interface ExpressMiddleware {
 export function megallm(options?: GatewayOptions | Gateway): ExpressMiddleware {
   const gateway = gatewayOf(options);
   const handle = async (req: Request, res: Response, next: NextFunction): Promise<void> => {
-    const request = readRequest(req, res, { url: req.url, parsedBody: req.body, native: req });
+    const request = readRequest(req, res, {
+      url: req.url,
+      originalUrl: req.originalUrl,
+      parsedBody: req.body,
+      native: req,
+      address: () => req.ip,
+    });
     const response = await gateway.handle(request);
-    if (response === undefined) return next();
-    await writeResponse(req, res, response);
+    if (response === undefined) {
+      releaseRequest(res);
+      return next();
+    }
+    await writeResponse(req, res, response, gateway.lingering);
   };
   return Object.assign(handle, { gateway });
 }

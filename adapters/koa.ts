@@ -1,6 +1,6 @@
 import type { Context, Next } from 'koa';
 import { type Gateway, type GatewayOptions, gatewayOf } from '../src/adapter.js';
-import { readRequest, writeResponse } from './node-io.js';
+import { readRequest, releaseRequest, writeResponse } from './node-io.js';
 
 /** Koa middleware, at the root or below `koa-mount`. */
 export interface KoaMiddleware {
@@ -13,19 +13,26 @@ export function megallm(options?: GatewayOptions | Gateway): KoaMiddleware {
   const gateway = gatewayOf(options);
   const handle = async (ctx: Context, next: Next): Promise<void> => {
     const parsedBody: unknown = Reflect.get(ctx.request, 'body');
-    const request = readRequest(ctx.req, ctx.res, { url: ctx.url, parsedBody, native: ctx });
+    const request = readRequest(ctx.req, ctx.res, {
+      url: ctx.url,
+      originalUrl: ctx.originalUrl,
+      parsedBody,
+      native: ctx,
+      address: () => ctx.ip,
+    });
     // Koa watches the socket too, and would report a client that reset its connection.
     const report = ctx.onerror;
     ctx.onerror = (error) => error !== ctx.req.socket.errored && report.call(ctx, error);
     const response = await gateway.handle(request);
     if (response === undefined) {
       ctx.onerror = report;
+      releaseRequest(ctx.res);
       return next();
     }
     // Written past Koa: a stream as `ctx.body` makes an application error of every client that leaves early.
     ctx.respond = false;
     ctx.status = response.status;
-    await writeResponse(ctx.req, ctx.res, response);
+    await writeResponse(ctx.req, ctx.res, response, gateway.lingering);
   };
   return Object.assign(handle, { gateway });
 }

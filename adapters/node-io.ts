@@ -1,102 +1,75 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import {
   type AnswerStream,
-  createCancellation,
+  countLingering,
   type GatewayRequest,
   type GatewayResponse,
-  iterableOf,
-  type StepSource,
+  type Lingering,
 } from '../src/adapter.js';
+import { IncomingRequest, isComplete, isHttp2, type RequestContext, requestOf } from './incoming-request.js';
+import { dropRest } from './lingering.js';
 
-/** Facts that only the adapter knows about a request. */
-export interface RequestContext {
-  /** Path and query below the mount point. */
-  readonly url: string;
-  /** The value that the host's body parser left, if it ran. */
-  readonly parsedBody: unknown;
-  /** The host framework's own request, for `identify`. */
-  readonly native: unknown;
-}
+export type { RequestContext } from './incoming-request.js';
 
 /** Longest time in which a client may take nothing before it is cut off: it holds memory and a place in the limits. */
 const STALLED_CLIENT_MS = 30_000;
 
-/** Most bytes of a refused upload that are read, and the longest time, before the connection is closed. */
-const REFUSED_BYTES = 524_288;
-const REFUSED_MS = 1_000;
-
 /** Largest body whose copying costs less than a write of its own. */
 const SMALL_BYTES = 65_536;
 
-/** Bytes of a body that may wait to be read before its sender is held back. */
-const MAX_WAITING_BYTES = 65_536;
+/** Headers that describe the body which the host meant to send: ours is another. */
+const DESCRIBING = ['content-length', 'transfer-encoding', 'content-encoding'];
 
-/** Reads a Node request into the form that the core sees. */
-export function readRequest(
-  req: IncomingMessage,
-  res: ServerResponse,
-  { url, parsedBody, native }: RequestContext,
-): GatewayRequest {
-  const signal = createCancellation();
-  const onClose = (): void => {
-    if (!res.writableFinished) signal.abort(clientGone());
-  };
-  // `close` of the response, not of the request: that one also fires after a body was read.
-  if (res.closed || res.destroyed) onClose();
-  else res.on('close', onClose);
-  return {
-    method: req.method ?? 'GET',
-    url,
-    headers: req.headers,
-    signal,
-    // Express 4 leaves `req.body = {}` for bodies that it did not read: the stream itself tells who did.
-    // `readableEnded`: an empty body was read to its end without a byte, and `end` will not come a second time.
-    body: req.readableDidRead || req.readableEnded ? { parsed: parsedBody } : new IncomingBody(req),
-    native,
-  };
+/** Reads a Node request, of HTTP/1 or the compatible API of HTTP/2, into the form that the core sees. */
+export function readRequest(req: IncomingMessage, res: ServerResponse, context: RequestContext): GatewayRequest {
+  return new IncomingRequest(req, res, context);
 }
 
-function clientGone(): Error {
-  return new Error('The client closed the connection.');
+/** Gives a request that is not ours back to the host, which answers it: nothing here watches it any more. */
+export function releaseRequest(res: ServerResponse): void {
+  requestOf(res)?.handBack();
 }
 
-/** Writes an answer. Resolves when it is written, or nobody is left to read it. */
+/**
+ * Writes an answer. Resolves when it is written, or nobody is left to read it.
+ * @param lingering the gateway's, which counts connections that still send after an early answer
+ */
 export async function writeResponse(
   req: IncomingMessage,
   res: ServerResponse,
-  { status, headers, body }: GatewayResponse,
+  response: GatewayResponse,
+  lingering: Lingering = countLingering(),
 ): Promise<void> {
+  // The end of a small body may stand in the very packet that is being read: a turn later the request is complete.
+  if (!isComplete(req) && !isAnswered(res)) await new Promise((resolve) => setImmediate(resolve));
+  const { status, headers, body } = response;
   const isWhole = typeof body === 'string' || body instanceof Uint8Array;
   if (isAnswered(res)) {
     if (!isWhole) body.leave();
     return;
   }
+  for (const name of DESCRIBING) if (res.hasHeader(name)) res.removeHeader(name);
+  const isEarly = !isComplete(req);
+  writeHead(res, status, isEarly && !isHttp2(req) ? [...headers, 'connection', 'close'] : headers);
   if (!isWhole) {
-    writeHead(res, status, headers);
-    return new Promise((resolve) => new StreamWriter(res, body, resolve).writeNext());
+    await new Promise<void>((resolve) => new StreamWriter(res, body, resolve).writeNext());
+    if (isGone(res)) return;
   }
-  // The end of a small body may stand in the very packet that is being read: a turn later the request is complete.
-  if (!req.complete) {
-    await new Promise((resolve) => setImmediate(resolve));
-    if (isAnswered(res)) return;
-  }
-  if (req.complete) {
-    writeHead(res, status, headers);
-    // As a text, a small body leaves in one write together with the head; latin1 keeps its bytes.
-    if (typeof body !== 'string' && body.byteLength <= SMALL_BYTES) {
-      res.end(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('latin1'), 'latin1');
-    } else res.end(body);
-    return;
-  }
-  writeHead(res, status, [...headers, 'connection', 'close']);
-  res.write(body);
-  await uploadStops(req);
-  res.end();
+  requestOf(res)?.end();
+  if (isEarly) endEarly(req, res, isWhole ? body : '', lingering);
+  else if (isWhole) endWhole(res, body);
+  else res.end();
+  cutIfStalled(res);
 }
 
 /** Whether the host answered in our place, or nobody is left to answer. */
 function isAnswered(res: ServerResponse): boolean {
-  return res.destroyed || res.headersSent;
+  return isGone(res) || res.headersSent;
+}
+
+/** Whether nobody is left to read. The compatible API of HTTP/2 knows no `destroyed`. */
+function isGone(res: ServerResponse): boolean {
+  return res.destroyed || requestOf(res)?.isClosed === true;
 }
 
 /** Node takes a flat list fastest; hosts may have put a method in its place that does not know it (on-headers before 1.1). */
@@ -118,6 +91,33 @@ function byName(headers: readonly string[]): Record<string, string | string[]> {
   return named;
 }
 
+function endWhole(res: ServerResponse, body: string | Uint8Array): void {
+  // As a text, a small body leaves in one write together with the head; latin1 keeps its bytes.
+  if (typeof body !== 'string' && body.byteLength <= SMALL_BYTES) {
+    res.end(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('latin1'), 'latin1');
+  } else res.end(body);
+}
+
+/** Ends an answer to a client that still sends. All of the answer leaves at once; the connection stays for what still comes. */
+function endEarly(req: IncomingMessage, res: ServerResponse, body: string | Uint8Array, lingering: Lingering): void {
+  if (isHttp2(req)) {
+    const { stream } = req;
+    res.end(body);
+    // Without an error: the answer is whole, and the rest of the request is not wanted (RFC 9113, 8.1).
+    dropRest(req, lingering, () => stream.close());
+    return;
+  }
+  if (body.length > 0) res.write(body);
+  dropRest(req, lingering, () => res.end());
+}
+
+/** Cuts off a client that does not take the rest of an answer which is written. */
+function cutIfStalled(res: ServerResponse): void {
+  if (!res.writableEnded || res.writableFinished || (res.writableLength ?? 0) === 0) return;
+  const timer = setTimeout(() => res.destroy(), STALLED_CLIENT_MS);
+  res.on('close', () => clearTimeout(timer));
+}
+
 /** An answer in pieces on its way out, no faster than its client takes it. */
 class StreamWriter {
   private readonly res: ServerResponse;
@@ -134,9 +134,8 @@ class StreamWriter {
   readonly writeNext = (): void => this.pieces.read(this.write, this.fail);
 
   private readonly write = (piece: string | Uint8Array | undefined): void => {
-    if (piece === undefined || this.res.destroyed) {
-      if (piece === undefined) this.res.end();
-      else this.pieces.leave();
+    if (piece === undefined || isGone(this.res)) {
+      if (piece !== undefined) this.pieces.leave();
       this.onOver();
     } else if (this.res.write(piece)) this.writeNext();
     else this.awaitDrain();
@@ -149,7 +148,7 @@ class StreamWriter {
 
   /** Waits for `drain` or for the end of the connection, whichever comes. */
   private awaitDrain(): void {
-    if (this.res.destroyed) {
+    if (isGone(this.res)) {
       setImmediate(this.writeNext);
       return;
     }
@@ -168,110 +167,5 @@ class StreamWriter {
     this.res.off('close', this.onDrained);
     // Not in this turn: a source that never waits would hold back everybody else.
     setImmediate(this.writeNext);
-  };
-}
-
-/**
- * Waits a little for an upload that was refused unread to end. Closing at once would reset the connection and the client
- * would lose the answer; reading on would swallow gigabytes for nothing.
- */
-function uploadStops(req: IncomingMessage): Promise<void> {
-  return new Promise((resolve) => {
-    let drained = 0;
-    const done = (): void => {
-      clearTimeout(timer);
-      req.off('data', onData).off('end', done).off('close', done);
-      req.pause();
-      resolve();
-    };
-    const onData = (chunk: Uint8Array): void => {
-      drained += chunk.byteLength;
-      if (drained > REFUSED_BYTES) done();
-    };
-    const timer = setTimeout(done, REFUSED_MS);
-    req.on('data', onData).on('end', done).on('close', done);
-    req.resume();
-  });
-}
-
-/**
- * The body by the request's events: Node's own iterator costs more than the rest of a request, and destroys the request
- * when it is left early. Nothing is read before the first `read`.
- */
-class IncomingBody implements StepSource<Uint8Array>, AsyncIterable<Uint8Array> {
-  private readonly req: IncomingMessage;
-  private waiting: Uint8Array[] = [];
-  private waitingBytes = 0;
-  private state: 'unread' | 'open' | 'ended' | 'failed' | 'left' = 'unread';
-  private onStep: ((piece: Uint8Array | undefined) => void) | undefined = undefined;
-  private onFailure: ((reason: unknown) => void) | undefined = undefined;
-
-  constructor(req: IncomingMessage) {
-    this.req = req;
-  }
-
-  read(onStep: (piece: Uint8Array | undefined) => void, onFailure: (reason: unknown) => void): void {
-    this.onStep = onStep;
-    this.onFailure = onFailure;
-    if (this.state === 'unread') {
-      this.state = 'open';
-      this.req.on('data', this.onData).on('end', this.onEnd).on('close', this.onClose).on('error', this.onClose);
-    }
-    this.tell();
-    if (this.onStep !== undefined && !this.req.readableFlowing) this.req.resume();
-  }
-
-  leave(): void {
-    const wasOpen = this.state === 'open';
-    this.state = 'left';
-    this.onStep = undefined;
-    this.waiting = [];
-    if (!wasOpen) return;
-    this.req.off('data', this.onData).off('end', this.onEnd).off('close', this.onClose);
-    this.req.pause();
-  }
-
-  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
-    return iterableOf(this)[Symbol.asyncIterator]();
-  }
-
-  /** Hands a waiting reader the bytes or the end that have arrived. */
-  private tell(): void {
-    const onStep = this.onStep;
-    if (onStep === undefined) return;
-    const [first] = this.waiting;
-    if (first === undefined) {
-      if (this.state === 'open') return;
-      this.onStep = undefined;
-      if (this.state === 'failed') this.onFailure?.(clientGone());
-      else onStep(undefined);
-      return;
-    }
-    // A body that is there in full goes in one piece: its end is an event of this very turn.
-    if (this.req.complete && this.state === 'open') return;
-    const piece = this.waiting.length === 1 ? first : Buffer.concat(this.waiting);
-    this.waiting = [];
-    this.waitingBytes = 0;
-    this.onStep = undefined;
-    onStep(piece);
-  }
-
-  private readonly onData = (given: Uint8Array | string): void => {
-    // Strings, where the host has set an encoding.
-    const piece = typeof given === 'string' ? Buffer.from(given, this.req.readableEncoding ?? 'utf8') : given;
-    this.waiting.push(piece);
-    this.waitingBytes += piece.byteLength;
-    if (this.waitingBytes > MAX_WAITING_BYTES && this.onStep === undefined) this.req.pause();
-    this.tell();
-  };
-
-  private readonly onEnd = (): void => {
-    if (this.state === 'open') this.state = 'ended';
-    this.tell();
-  };
-
-  private readonly onClose = (): void => {
-    if (this.state === 'open') this.state = 'failed';
-    this.tell();
   };
 }

@@ -12,6 +12,7 @@ import { checkAdmin } from './endpoints/reports/admin.js';
 import { findRoute, ownPath } from './endpoints/routes.js';
 import { type CorsOptions, crossOrigin, preflight } from './http/cors.js';
 import type { GatewayRequest, GatewayResponse } from './http/exchange.js';
+import { countLingering, type Lingering } from './http/lingering.js';
 import { respondError } from './http/respond.js';
 import { pathOf } from './http/url.js';
 import { authenticate } from './keys/authenticate.js';
@@ -23,6 +24,8 @@ export interface Gateway {
   handle(request: GatewayRequest): Promise<GatewayResponse | undefined>;
   /** Tells whether a call of that key would be admitted now, and if not, why and when. Nothing is taken. Never rejects for a refusal. */
   explain(key: ApiKey, request: ExplainedRequest): Promise<Explanation>;
+  /** Connections that were answered early and still send, for `writeResponse`. */
+  readonly lingering: Lingering;
   /**
    * Refuses new calls with 503, lets running ones end, and resolves when all are recorded. `graceMs`: after this,
    * running calls are ended with an error. @default 30_000
@@ -69,6 +72,7 @@ export function createGateway(options?: GatewayOptions): Gateway {
 
   return {
     handle,
+    lingering: countLingering(config.lingering),
     explain: (key, request) => explain(key, request, state),
     close({ graceMs = DEFAULT_GRACE_MS } = {}) {
       state.closed ??= drain(state, graceMs);

@@ -13,6 +13,7 @@ export type { ExplainedRequest, Explanation } from './endpoints/explain.js';
 export { createGateway, type Gateway } from './gateway.js';
 export type { CorsOptions } from './http/cors.js';
 export type { GatewayRequest, GatewayResponse } from './http/exchange.js';
+export type { LingeringOptions } from './http/lingering.js';
 export { type CachedKeys, type CachedKeysOptions, cachedKeys } from './keys/cached.js';
 export type { KeyChanges } from './keys/key-fields.js';
 export type { ApiKey, Identify, Limits, TierLimits } from './keys/key-store.js';

@@ -1,6 +1,7 @@
 import type { Clock, Deadlines } from '../base/clock.js';
 import type { Sealer } from '../base/seal.js';
 import type { CorsOptions } from '../http/cors.js';
+import type { LingeringBounds, LingeringOptions } from '../http/lingering.js';
 import type { Identify, KeyStore, Limits, TierLimits } from '../keys/key-store.js';
 import type { FindPeriod, LearnedOutput, LimiterStore } from '../limits/limiter-store.js';
 import type { IdempotencyStore } from '../stores/answer-store.js';
@@ -58,6 +59,8 @@ export interface GatewayOptions {
   readonly maxBodyBytes?: number | undefined;
   /** Largest multipart body, which passes on as it comes. @default 536_870_912 */
   readonly maxUploadBytes?: number | undefined;
+  /** Bounds of what is read and dropped of a request that was answered before its end, so that the answer arrives. */
+  readonly lingering?: LingeringOptions | undefined;
   /** For a request body to arrive whole. @default 30_000 */
   readonly bodyTimeoutMs?: number | undefined;
   /**
@@ -90,6 +93,7 @@ type Reshaped =
   | 'budgetTimeZone'
   | 'hooks'
   | 'cors'
+  | 'lingering'
   | 'bodyTimeoutMs'
   | 'environment';
 
@@ -107,6 +111,7 @@ export interface Config extends Complete<Omit<GatewayOptions, Reshaped>> {
   readonly learned: LearnedOutput;
   readonly hooks: AllHooks;
   readonly cors: CorsOptions | undefined;
+  readonly lingering: LingeringBounds;
   /** The time in which each request body must arrive whole. */
   readonly bodyDeadlines: Deadlines;
   /** The `timeoutMs` of each call. */

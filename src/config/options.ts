@@ -3,6 +3,7 @@ import { type Clock, deadlines, systemClock } from '../base/clock.js';
 import { unavailable } from '../base/errors.js';
 import { sealerOf } from '../base/seal.js';
 import { checkedCors } from '../http/cors.js';
+import { checkedLingering } from '../http/lingering.js';
 import type { KeyStore } from '../keys/key-store.js';
 import { checkedLimits, checkedTiers, DEFAULT_TIERS } from '../keys/limits.js';
 import { memoryKeys } from '../keys/memory.js';
@@ -50,6 +51,7 @@ export function resolveOptions(given: GatewayOptions = {}): Config {
     cors,
     maxBodyBytes = 10_485_760,
     maxUploadBytes = 536_870_912,
+    lingering,
     bodyTimeoutMs = 30_000,
     defaultMaxOutputTokens = 4_096,
     timeoutMs = 600_000,
@@ -86,6 +88,7 @@ export function resolveOptions(given: GatewayOptions = {}): Config {
     cors: checkedCors(cors),
     maxBodyBytes: positiveInteger('maxBodyBytes', maxBodyBytes),
     maxUploadBytes: positiveInteger('maxUploadBytes', maxUploadBytes),
+    lingering: checkedLingering(lingering),
     bodyDeadlines: deadlines(clock, positiveInteger('bodyTimeoutMs', bodyTimeoutMs)),
     defaultMaxOutputTokens: positiveInteger('defaultMaxOutputTokens', defaultMaxOutputTokens),
     timeoutMs: positiveInteger('timeoutMs', timeoutMs),

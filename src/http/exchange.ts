@@ -6,6 +6,8 @@ export interface GatewayRequest {
   readonly method: string;
   /** Path and query below the host's mount point, such as `/v1/models?limit=2`. */
   readonly url: string;
+  /** Path that the host cut off before `url`, such as `/ai`; empty or absent where it cut off none. */
+  readonly mountPath?: string | undefined;
   /** Header names in lower case, as Node gives them. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** Aborts, with an `Error` as reason, when the client goes away: an `AbortSignal`, or a cheaper `createCancellation()`. */
@@ -18,6 +20,8 @@ export interface GatewayRequest {
   readonly body: Pieces<Uint8Array> | { readonly parsed: unknown };
   /** The host framework's own request (Express `req`, Koa `ctx`), for `identify` only. */
   readonly native: unknown;
+  /** The client's address, as the host knows it. */
+  readonly address?: string | undefined;
 }
 
 /** The core's answer. Adapters write it out and add nothing. */

@@ -151,7 +151,7 @@ onBareHost(
 
 onBareHost(
   'C1 C2 an upload without end is refused early and not swallowed',
-  () => ({}),
+  () => ({ lingering: { idleMs: 100 } }),
   async ({ host, upstream }) => {
     const chunk = Buffer.concat([Buffer.from('10000\r\n'), Buffer.alloc(65_536, 0x20), Buffer.from('\r\n')]);
     const endless: [string, Record<string, string>, number][] = [

@@ -1,0 +1,39 @@
+import type { IncomingMessage } from 'node:http';
+import type { Lingering } from '../src/adapter.js';
+
+/**
+ * Takes and drops what a client still sends after an early answer, as nginx does. Closing at once would reset the
+ * connection, and a client that writes before it reads would never see the answer; reading on for ever would swallow
+ * gigabytes for nothing.
+ * @param onOver called once, when the body has ended, the client is gone or a bound is reached
+ */
+export function dropRest(req: IncomingMessage, lingering: Lingering, onOver: () => void): void {
+  if (!lingering.enter()) {
+    onOver();
+    return;
+  }
+  const { idleMs, totalMs, maxBytes } = lingering.bounds;
+  let dropped = 0;
+  let isOver = false;
+  const over = (): void => {
+    if (isOver) return;
+    isOver = true;
+    clearTimeout(idleTimer);
+    clearTimeout(totalTimer);
+    req.off('data', onData).off('end', over).off('close', over);
+    req.pause();
+    lingering.leave();
+    onOver();
+  };
+  const onData = (piece: Uint8Array | string): void => {
+    dropped += piece.length;
+    if (dropped > maxBytes) over();
+    else idleTimer.refresh();
+  };
+  const idleTimer = setTimeout(over, idleMs);
+  const totalTimer = setTimeout(over, totalMs);
+  req.on('data', onData).on('end', over).on('close', over);
+  // A client that resets its connection now is none of the host's errors.
+  req.on('error', over);
+  req.resume();
+}
