@@ -9,11 +9,11 @@ import { type ExplainedRequest, type Explanation, explain } from './endpoints/ex
 import { batchMeter } from './endpoints/forward/batches.js';
 import { replayed } from './endpoints/replay.js';
 import { checkAdmin } from './endpoints/reports/admin.js';
-import { findRoute, ownPath } from './endpoints/routes.js';
+import { findRoute, methodsOf, ownPath } from './endpoints/routes.js';
 import { type CorsOptions, crossOrigin, preflight } from './http/cors.js';
 import type { GatewayRequest, GatewayResponse } from './http/exchange.js';
 import { countLingering, type Lingering } from './http/lingering.js';
-import { respondError } from './http/respond.js';
+import { respondError, respondMethods, withoutBody } from './http/respond.js';
 import { pathOf } from './http/url.js';
 import { authenticate } from './keys/authenticate.js';
 import type { ApiKey } from './keys/key-store.js';
@@ -44,13 +44,28 @@ export function createGateway(options?: GatewayOptions): Gateway {
   const state = gatewayState(config, batchMeter(config));
 
   function handle(request: GatewayRequest): Promise<GatewayResponse | undefined> {
-    const path = ownPath(request.url, config);
+    const path = ownPath(request, config);
     if (path === undefined) return Promise.resolve(undefined);
-    return config.cors === undefined ? answer(request, path) : answerCrossOrigin(request, path, config.cors);
+    return config.cors === undefined ? answerAny(request, path) : answerCrossOrigin(request, path, config.cors);
+  }
+
+  function answerAny(request: GatewayRequest, path: string): Promise<GatewayResponse> {
+    return request.method === 'HEAD' || request.method === 'OPTIONS'
+      ? answerAbout(request, path)
+      : answer(request, path);
+  }
+
+  /** Answers questions about a path: `HEAD` as `GET` without its body, `OPTIONS` with its methods and without a key. */
+  async function answerAbout(request: GatewayRequest, path: string): Promise<GatewayResponse> {
+    const methods = methodsOf(path);
+    if (methods !== undefined && request.method === 'OPTIONS') return respondMethods(methods.join(', '));
+    if (request.method === 'OPTIONS') return answer(request, path);
+    const isAnswered = methods?.includes('GET') === true;
+    return withoutBody(await answer(isAnswered ? asGet(request) : request, path));
   }
 
   async function answerCrossOrigin(request: GatewayRequest, path: string, cors: CorsOptions): Promise<GatewayResponse> {
-    return crossOrigin(preflight(request) ?? (await answer(request, path)), request, cors);
+    return crossOrigin(preflight(request) ?? (await answerAny(request, path)), request, cors);
   }
 
   async function answer(request: GatewayRequest, path: string): Promise<GatewayResponse> {
@@ -79,6 +94,10 @@ export function createGateway(options?: GatewayOptions): Gateway {
       return state.closed;
     },
   };
+}
+
+function asGet({ url, mountPath, headers, signal, body, native, address }: GatewayRequest): GatewayRequest {
+  return { method: 'GET', url, mountPath, headers, signal, body, native, address };
 }
 
 /** The gateway itself, or a new one of these options: what adapters take. */

@@ -2,6 +2,7 @@ import { type GatewayError, methodNotAllowed, unknownUrl } from '../base/errors.
 import type { JsonObject } from '../base/json.js';
 import { debugHeaders } from '../call/debug.js';
 import type { Exchange } from '../call/state.js';
+import type { GatewayRequest } from '../http/exchange.js';
 import { respondJson } from '../http/respond.js';
 import { pathOf } from '../http/url.js';
 import { MODEL_ENDPOINTS } from '../wire/model-endpoint.js';
@@ -162,6 +163,16 @@ const EXACT_ROWS: ReadonlyMap<string, RouteRow> = new Map(
 /** The first segments of our paths, so that no alias takes a path of the host's. */
 const RESOURCES = new Set(ROUTES.filter(({ opens }) => opens === 'key').map(({ segments: [first = ''] }) => first));
 
+/**
+ * The first segments of OpenAI's paths, with those that the gateway does not have: below them it answers as OpenAI does.
+ * Every other path below `/v1` is the host's. Source: the paths of OpenAI's published description, October 2026.
+ */
+const OPENAI_RESOURCES = new Set([
+  ...RESOURCES,
+  ...`assistants chatkit containers content_provenance_checks conversations evals fine_tuning organization projects
+    realtime skills threads videos`.split(/\s+/),
+]);
+
 /** Options about our place among a host's paths. */
 export interface PathOptions {
   /** Path below which `/v1` stands. */
@@ -172,17 +183,50 @@ export interface PathOptions {
 
 /**
  * The path below `/v1` with its query, such as `/models?limit=2`; `undefined` when it is none of ours and the host may have it.
- * Doubled slashes are one (some SDKs write `//` for a base URL that ends in a slash).
+ * Doubled slashes are one (some SDKs write `//` for a base URL that ends in a slash), and one at the end is none.
  */
-export function ownPath(url: string, { basePath, unversionedPaths }: PathOptions): string | undefined {
+export function ownPath(
+  { url: target, mountPath = '' }: Pick<GatewayRequest, 'url' | 'mountPath'>,
+  { basePath, unversionedPaths }: PathOptions,
+): string | undefined {
+  const url = target.startsWith('/') ? target : withoutOrigin(target);
   const given = pathOf(url);
-  const path = given.includes('//') ? given.replace(/\/{2,}/g, '/') : given;
-  if (!path.startsWith(basePath)) return undefined;
-  const below = path.slice(basePath.length);
+  const path = plainPath(given);
+  const below = belowBase(path, basePath, mountPath);
+  if (below === undefined) return undefined;
   const query = url.slice(given.length);
-  if (below === '/v1' || below.startsWith('/v1/')) return below.slice('/v1'.length) + query;
-  if (!unversionedPaths || !below.startsWith('/') || !RESOURCES.has(below.split('/', 2)[1] ?? '')) return undefined;
-  return below + query;
+  if (below === '/v1' || below.startsWith('/v1/')) {
+    const rest = below.slice('/v1'.length);
+    return rest === '' || OPENAI_RESOURCES.has(resourceOf(rest)) ? rest + query : undefined;
+  }
+  const known = mountPath.endsWith('/v1') ? OPENAI_RESOURCES : unversionedPaths ? RESOURCES : undefined;
+  return known?.has(resourceOf(below)) === true ? below + query : undefined;
+}
+
+/** The path below `basePath`, which the host may have cut off already. */
+function belowBase(path: string, basePath: string, mountPath: string): string | undefined {
+  if (basePath === '') return path;
+  if (path.startsWith(`${basePath}/`)) return path.slice(basePath.length);
+  return mountPath.endsWith(basePath) || mountPath.endsWith(`${basePath}/v1`) ? path : undefined;
+}
+
+function plainPath(given: string): string {
+  const path = given.includes('//') ? given.replace(/\/{2,}/g, '/') : given;
+  return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
+}
+
+/** Cuts off scheme and host, which servers must accept in a request's target (RFC 9112, 3.2.2). */
+function withoutOrigin(target: string): string {
+  const host = /^https?:\/\//i.exec(target)?.[0].length;
+  if (host === undefined) return target;
+  const end = target.slice(host).search(/[/?]/);
+  const rest = end === -1 ? '' : target.slice(host + end);
+  return rest.startsWith('/') ? rest : `/${rest}`;
+}
+
+function resourceOf(below: string): string {
+  const end = below.indexOf('/', 1);
+  return below.startsWith('/') ? below.slice(1, end === -1 ? undefined : end) : '';
 }
 
 /**
@@ -194,21 +238,38 @@ export function findRoute(exchange: Exchange): Route {
   const path = pathOf(exchange.path);
   const exact = EXACT_ROWS.get(`${method} ${path}`);
   if (exact !== undefined) return exact;
-  const given = path.slice(1).split('/');
-  const methods = new Set<string>();
-  let opens: Route['opens'] = 'key';
-  for (const row of ROUTES) {
-    const variables = variablesOf(row.segments, given);
-    if (variables === undefined) continue;
-    methods.add(row.method);
-    opens = row.opens;
+  const rows = rowsOf(path);
+  for (const { row, variables } of rows) {
     if (row.method !== method) continue;
     exchange.id = variables.id;
     exchange.rest = variables.rest;
     return row;
   }
-  if (methods.size === 0) return refusing('key', unknownUrl(method, `/v1${path}`));
-  return refusing(opens, methodNotAllowed(method, `/v1${path}`, [...methods].join(', ')));
+  const opens = rows.at(-1)?.row.opens ?? 'key';
+  if (rows.length === 0) return refusing(opens, unknownUrl(method, `/v1${path}`));
+  return refusing(opens, methodNotAllowed(method, `/v1${path}`, allowed(rows).join(', ')));
+}
+
+/** The methods of a path, as `allow` lists them; `undefined` where the path is not there. */
+export function methodsOf(path: string): readonly string[] | undefined {
+  const rows = rowsOf(pathOf(path));
+  if (rows.length === 0) return undefined;
+  const methods = allowed(rows);
+  return methods.includes('GET') ? [...methods, 'HEAD'] : methods;
+}
+
+type FoundRow = { readonly row: RouteRow; readonly variables: NonNullable<ReturnType<typeof variablesOf>> };
+
+function rowsOf(path: string): readonly FoundRow[] {
+  const given = path.slice(1).split('/');
+  return ROUTES.flatMap((row) => {
+    const variables = variablesOf(row.segments, given);
+    return variables === undefined ? [] : [{ row, variables }];
+  });
+}
+
+function allowed(rows: readonly FoundRow[]): readonly string[] {
+  return [...new Set<string>(rows.map(({ row }) => row.method))];
 }
 
 function refusing(opens: Route['opens'], error: GatewayError): Route {

@@ -67,6 +67,17 @@ export function respondError(
   return { status: error.status, headers, body };
 }
 
+/** Tells the methods of a path, for `OPTIONS`. */
+export function respondMethods(methods: string): GatewayResponse {
+  return { status: 204, headers: ['allow', `${methods}, OPTIONS`, ...COMMON_HEADERS], body: '' };
+}
+
+/** The same answer for `HEAD`. */
+export function withoutBody({ status, headers, body }: GatewayResponse): GatewayResponse {
+  if (typeof body !== 'string' && !(body instanceof Uint8Array)) body.leave();
+  return { status, headers, body: '' };
+}
+
 /** Tells when to come back in each form that clients know: seconds, milliseconds, and yes or no. */
 function pushRetry(headers: HeaderList, { retryAfterMs, shouldRetry }: GatewayError): void {
   if (retryAfterMs !== undefined && Number.isFinite(retryAfterMs)) {

@@ -313,7 +313,7 @@ describe('wire.md §2.2, the hard rules', () => {
     const refused = [
       post(scene, '/chat/completions', '{'),
       post(scene, '/chat/completions', {}),
-      post(scene, '/nowhere', {}),
+      post(scene, '/threads', {}),
       get(scene, '/models/none'),
       get(scene, '/chat/completions/none'),
       get(scene, '/models', { authorization: `Bearer ${UNKNOWN_SECRET}` }),

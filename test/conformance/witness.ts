@@ -165,9 +165,9 @@ function watchAnswer(
 
 /** The path below the mount point and `/v1`. */
 function pathBelow(mountPath: string, url: string): string {
-  const path = (url.split('?')[0] ?? '').replace(/\/{2,}/g, '/');
+  const path = (url.split('?')[0] ?? '').replace(/^https?:\/\/[^/]*/i, '').replace(/\/{2,}/g, '/');
   const below = path.startsWith(mountPath) ? path.slice(mountPath.length) : path;
-  return below.replace(/^\/v1(?=\/|$)/, '');
+  return below.replace(/^\/v1(?=\/|$)/, '').replace(/\/$/, '');
 }
 
 /** The value of a JSON text, or nothing. */

@@ -90,7 +90,7 @@ onBareHost(
         'invalid_request',
       ],
       ['in the URL', post({}, `/v1/chat/completions?api_key=${SECRET}&key=${SECRET}`), 401, null],
-      ['as user info', post({}, `http://${SECRET}@test/v1/chat/completions`), 404, null],
+      ['as user info', post({}, `http://${SECRET}@test/v1/chat/completions`), 401, null],
       ['basic', post({ authorization: `Basic ${Buffer.from(`:${SECRET}`).toString('base64')}` }), 401, null],
       ['bare', post({ authorization: SECRET }), 401, null],
       ['an empty bearer', post({ authorization: 'Bearer ' }), 401, null],
@@ -181,19 +181,21 @@ onBareHost(
     const key = { authorization: `Bearer ${SECRET}` };
     const cases: [string, string, number][] = [
       ['PUT', '/v1/chat/completions', 405],
-      ['OPTIONS', '/v1/chat/completions', 405],
       ['TRACE', '/v1/models', 405],
       ['PROPFIND', '/v1/models', 405],
       ['DELETE', '/v1/models/x', 405],
       ['POST', '/v1/models', 405],
-      ['GET', '/v1/Models', 404],
-      ['GET', '/v1/../v1/nope', 404],
+      ['GET', '/v1/threads', 404],
       ['GET', '/v1', 404],
     ];
     for (const [method, path, status] of cases) {
       assert.equal((await rawExchange(host.origin, rawRequest(method, path, key))).status, status, `${method} ${path}`);
       const stranger = await rawExchange(host.origin, rawRequest(method, path, {}));
       assert.equal(stranger.status, 401, `${method} ${path} by a stranger`);
+    }
+    // The host's own.
+    for (const path of ['/v1/Models', '/v1/../v1/nope']) {
+      assert.equal((await rawExchange(host.origin, rawRequest('GET', path, {}))).status, 404, path);
     }
     const client = await rawClient(host.origin);
     client.send(rawRequest('HEAD', '/v1/models', key));

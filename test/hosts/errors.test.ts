@@ -34,7 +34,7 @@ onEveryHost(
     assert.equal(wrong.headers.get('www-authenticate'), 'Bearer realm="OpenAI API"');
     assert.ok(!wrong.message.includes(UNKNOWN_SECRET), 'the key is not echoed whole');
     assert.ok((await errorOf(client({ apiKey: UNKNOWN_SECRET }).models.list())) instanceof OpenAI.AuthenticationError);
-    for (const path of ['/chat/completions', '/models', '/models/x', '/usage', '/nope', '']) {
+    for (const path of ['/chat/completions', '/models', '/models/x', '/usage', '/threads/x', '']) {
       const { status, body } = await request(host.baseUrl).get(path);
       assert.deepEqual([status, body.error.code, body.error.param], [401, null, null], path);
       assert.match(body.error.message, /^You didn't provide an API key/);
@@ -84,9 +84,9 @@ onBareHost(
     }
     const theirs = await errorOf(openai.chat.completions.create({ ...CALL, model: 'theirs' }));
     assert.ok(theirs instanceof OpenAI.PermissionDeniedError);
-    const nowhere = await errorOf(openai.post('/nope', { body: {} }));
+    const nowhere = await errorOf(openai.post('/threads', { body: {} }));
     assert.ok(nowhere instanceof OpenAI.NotFoundError);
-    assert.match(nowhere.message, /Invalid URL \(POST .*\/v1\/nope\)/);
+    assert.match(nowhere.message, /Invalid URL \(POST .*\/v1\/threads\)/);
     await request(host.baseUrl).get('/embeddings').auth(SECRET, { type: 'bearer' }).expect(405).expect('allow', 'POST');
     assert.equal((await openai.chat.completions.create({ ...CALL, model: 'mine' })).model, 'mine');
   },
@@ -179,7 +179,7 @@ onEveryHost(
     const ids = new Set<string>();
     for (const [method, below] of [
       ['GET', '/models'],
-      ['GET', '/nope'],
+      ['GET', '/evals'],
       ['DELETE', '/models'],
       ['POST', '/chat/completions'],
     ]) {

@@ -83,7 +83,6 @@ forwardsOnBareHost('nor below a vector store', owned, async ({ host, client, ups
     `..%255c${other}`,
     `..%00/${other}`,
     `.%2e/${other}`,
-    'files/',
     'files//x',
     'files/%20',
     'files/a;b',

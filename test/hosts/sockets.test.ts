@@ -28,7 +28,7 @@ onEveryHost(
       chatBytes(scene, SECRET, { ...CALL, stream: true }),
       rawRequest('GET', '/host', {}),
       chatBytes(scene, SECRET, { ...CALL, stream: true }),
-      rawRequest('GET', `${new URL(scene.host.baseUrl).pathname}/nope`, { authorization: `Bearer ${SECRET}` }),
+      rawRequest('GET', `${new URL(scene.host.baseUrl).pathname}/threads/x`, { authorization: `Bearer ${SECRET}` }),
       chatBytes(scene, SECRET, CALL),
     ];
     for (const bytes of bodies) {
