@@ -16,7 +16,7 @@ const FLEX = { flex: 0.5 };
 export const LEFT_OUT = [
   {
     models:
-      /^(?:ada|babbage|curie|davinci|text-davinci-00\d|claude-v1|claude-2|gemini-1\.0-pro-vision-001|gemini-pro)$/,
+      /^(?:ada|babbage|curie|davinci|text-davinci-00\d|claude-v1|claude-2|command|command-light|gemini-1\.0-pro-vision-001|gemini-pro)$/,
     reason: 'retired',
   },
   { models: /^gemini-(?:1\.5|flash-1\.5|pro-1\.5)/, reason: 'retired' },
