@@ -286,6 +286,7 @@ onBareHost(
     assert.equal(status, 'queued');
     assert.equal((await responses.cancel(id)).status, 'cancelled');
     const other = await responses.create({ model: 'gpt-4o', input: 'say hi', background: true });
+    await eventually(async () => (await responses.retrieve(other.id)).status === 'in_progress', 'the answer to begin');
     await eventually(async () => (await responses.retrieve(other.id)).status === 'completed', 'the response to end');
     assert.equal((await responses.retrieve(other.id)).output_text, 'hi');
   },

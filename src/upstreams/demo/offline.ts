@@ -60,10 +60,12 @@ export function offlineOpenAI(
     hasModel: isDemoModel,
     async send({ operation, body, requestId, signal, isBackground }) {
       signal.throwIfAborted();
-      if (isBackground === true) await pause(clock, BACKGROUND_MS, signal);
-      const reply = await COMPOSERS[operation](body(), { requestId, signal, ...tools });
+      const asked = body();
+      const pauseMs = isBackground === true ? BACKGROUND_MS : 0;
+      if (pauseMs > 0 && asked.stream !== true) await pause(clock, pauseMs, signal);
+      const reply = await COMPOSERS[operation](asked, { requestId, signal, ...tools });
       if (reply.kind === 'whole') return reply;
-      return { kind: 'chunks', chunks: paced(reply.chunks, signal, { clock, chunkDelayMs }) };
+      return { kind: 'chunks', chunks: paced(reply.chunks, signal, { clock, chunkDelayMs, pauseMs }) };
     },
     forward: answerAt({
       ...fileEndpoints(store),
@@ -88,10 +90,12 @@ async function composeResponse(body: JsonObject, context: DemoContext): Promise<
 async function* paced(
   chunks: Iterable<JsonObject>,
   signal: AbortSignal,
-  { clock, chunkDelayMs }: { readonly clock: Clock; readonly chunkDelayMs: number },
+  { clock, chunkDelayMs, pauseMs }: { readonly clock: Clock; readonly chunkDelayMs: number; readonly pauseMs: number },
 ): AsyncGenerator<JsonObject, void, undefined> {
   let sent = 0;
   for (const chunk of chunks) {
+    // Once the answer has begun, so that it can be seen to be under way.
+    if (sent === 1 && pauseMs > 0) await pause(clock, pauseMs, signal);
     if (chunkDelayMs > 0) await pause(clock, chunkDelayMs, signal).finally(holdProcess());
     else if (sent % CHUNKS_PER_TURN === CHUNKS_PER_TURN - 1) await nextTurn(signal);
     signal.throwIfAborted();

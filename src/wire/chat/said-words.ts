@@ -29,7 +29,7 @@ const THOUGHT_PART = /^(?:thinking|thought|reasoning|summary)/;
 /** Members of an unknown part or delta that are no words. */
 const NO_WORDS = new Set(
   `id type role name index object model signature data encrypted format finish_reason stop_reason logprobs url image_url
-   images b64_json`.split(/\s+/),
+   images b64_json obfuscation native_finish_reason`.split(/\s+/),
 );
 /** Members that hold the words of a part; others beside them, such as annotations, are about these. */
 const WORDS = ['text', 'thinking', 'reasoning', 'content', 'summary', 'refusal', 'transcript'];

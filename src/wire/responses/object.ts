@@ -51,9 +51,9 @@ export function responseHead(
   seal?: (thoughts: string) => string,
 ): ResponseHead {
   const { reasoning, include } = request.body;
-  const { summary = null } = optionalObject('reasoning', reasoning) ?? {};
+  const { summary, generate_summary } = optionalObject('reasoning', reasoning) ?? {};
   const isSealed = Array.isArray(include) && include.includes('reasoning.encrypted_content');
-  const thoughts = { isSummary: summary !== null, seal: isSealed ? seal : undefined };
+  const thoughts = { isSummary: typeof (summary ?? generate_summary) === 'string', seal: isSealed ? seal : undefined };
   return { id: responseId(seed), createdAt: Math.floor(nowMs / 1000), model: request.model, request, thoughts };
 }
 
