@@ -216,6 +216,14 @@ const BLAMED: readonly (readonly [
     ['input', "Bad 'input' in your messages."],
   ],
   [
+    ['body.max_completion_tokens', 'body.max_completion_tokens: Extra inputs are not permitted'],
+    ['body.max_output_tokens', 'body.max_output_tokens: Extra inputs are not permitted'],
+  ],
+  [
+    ['my_max_tokens', 'the max_tokens_of_all and my_max_tokens are odd, tools too'],
+    ['my_max_tokens', 'the max_tokens_of_all and my_max_tokens are odd, tools too'],
+  ],
+  [
     ['temperature', "Bad 'temperature'."],
     ['temperature', "Bad 'temperature'."],
   ],

@@ -13,7 +13,7 @@ const NAMES: ReadonlyMap<string, string> = new Map([
 
 /** A member with its path, as errors write it. Names that are words of English count only where they stand in quotes. */
 const MENTIONED =
-  /(?<![\w.])(?:max_completion_tokens|max_tokens|reasoning_effort|(?:response_format|tools|tool_choice|messages)(?:\.\w{1,64}|\[\w{1,64}\]){0,16})(?!\w)|(?<=['"`])(?:verbosity|logprobs)(?=['"`])/g;
+  /(?<!\w)(?:max_completion_tokens|max_tokens|reasoning_effort|(?:response_format|tools|tool_choice|messages)(?:\.\w{1,64}|\[\w{1,64}\]){0,16})(?!\w)|(?<=['"`])(?:verbosity|logprobs)(?=['"`])/g;
 
 /** The same error in the names of `/v1/responses`: the client knows nothing of the chat completion that was made of its request. */
 export function inNamesOfResponses(error: GatewayError): GatewayError {
@@ -21,7 +21,7 @@ export function inNamesOfResponses(error: GatewayError): GatewayError {
   const message = error.message.replace(MENTIONED, (name, at: number) =>
     isProse(error.message, name, at) ? name : renamed(name),
   );
-  const param = error.param === null ? null : renamed(error.param);
+  const param = error.param === null ? null : (NAMES.get(error.param) ?? error.param.replace(MENTIONED, renamed));
   if (message === error.message && param === error.param) return error;
   return new GatewayError({ status, type, code, retryAfterMs, shouldRetry, headers, cause, message, param });
 }
@@ -38,5 +38,5 @@ function renamed(path: string): string {
   if (name === 'messages') return to;
   if (name === 'response_format') return to + rest.replace('.json_schema', '');
   if (name !== 'tools' && name !== 'tool_choice') return to + rest;
-  return name + rest.replace(/\.(?:function|custom|allowed_tools)(?=\.|$)/, '').replace('.format.grammar', '.format');
+  return name + rest.replace(/\.(?:function|custom|allowed_tools)(?=[.[]|$)/, '').replace('.format.grammar', '.format');
 }
