@@ -55,6 +55,7 @@ export type {
   DrainBounds,
   ForwardCall,
   ForwardReply,
+  StreamPatience,
   Upstream,
   UpstreamCall,
   UpstreamReply,

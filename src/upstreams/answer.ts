@@ -73,16 +73,13 @@ export async function collectBytes(
   return pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces);
 }
 
-/** Members beside an error that may tell its status. */
-type BesideError = JsonObject;
-
-/** @throws {GatewayError} for an answer that bears an error in spite of its 200. */
-export function checkNoError(call: NamedCall, error: Json | undefined, beside?: () => BesideError): void {
-  if (error !== undefined && error !== null) throw reportedError(call, error, beside?.());
+/** @param beside the object that bears the error, which may tell its status. @throws {GatewayError} for an answer that bears an error in spite of its 200. */
+export function checkNoError(call: NamedCall, error: Json | undefined, beside?: JsonObject): void {
+  if (error !== undefined && error !== null) throw reportedError(call, error, beside);
 }
 
 /** An error that came with a 200: its own words, and the status that they tell, if they tell one. */
-export function reportedError(call: NamedCall, error: Json, { status, code }: BesideError = {}): GatewayError {
+export function reportedError(call: NamedCall, error: Json, { status, code }: JsonObject = {}): GatewayError {
   const body = { error, ...(status === undefined ? {} : { status }), ...(code === undefined ? {} : { code }) };
   return renamedError(upstreamFailure({ status: 'inside', body }), call);
 }
@@ -122,7 +119,8 @@ export function namesModelPath(bytes: Uint8Array): boolean {
 /** Whether the JSON text that begins at `start` is an absolute path. */
 export function isPathAt(bytes: Uint8Array, start: number): boolean {
   if (bytes[start] !== QUOTE) return false;
-  const [first, second] = [bytes[start + 1], bytes[start + 2]];
+  const first = bytes[start + 1];
+  const second = bytes[start + 2];
   const isRelative = (first === 0x2e || first === 0x7e) && (second === 0x2f || second === 0x2e);
   return first === 0x2f || isRelative || (second === COLON && (bytes[start + 3] === 0x5c || bytes[start + 3] === 0x2f));
 }

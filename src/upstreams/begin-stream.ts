@@ -1,4 +1,11 @@
-import { type GatewayError, upstreamBadResponse, upstreamInterrupted } from '../base/errors.js';
+import { type Clock, systemClock } from '../base/clock.js';
+import {
+  type GatewayError,
+  upstreamBadResponse,
+  upstreamInterrupted,
+  upstreamStalled,
+  upstreamTimeout,
+} from '../base/errors.js';
 import { type JsonObject, objectOf } from '../base/json.js';
 import { nextOf, type StepSource } from '../base/steps.js';
 import type { StreamChunk, WatchedStream } from '../wire/watched-stream.js';
@@ -16,7 +23,12 @@ import {
 import { type AnswerForm, formOf } from './answer-form.js';
 import { chunksOfWhole } from './convert-answer.js';
 import { wholeBytes } from './read-whole.js';
-import type { UpstreamReply } from './upstream.js';
+import type { StreamPatience, UpstreamReply } from './upstream.js';
+
+/** A comment of ours, in the form in which other gateways send theirs; no client takes it for an event. */
+const HEARTBEAT = ': keep-alive\n\n';
+/** Shortest time between two heartbeats. */
+const HEARTBEAT_MS = 10_000;
 
 /** The part of a watched stream that its relay needs. */
 export type RelayedStream = Pick<
@@ -38,6 +50,8 @@ export class StreamAnswer<Stream extends RelayedStream = RelayedStream> {
   isEnded = false;
   /** Told once, at the end, what the answer was. */
   onOver: ((stream: RelayedStream) => void) | undefined = undefined;
+  /** Waiting for events, where something bounds it or is shown of it. */
+  quiet: Quiet | undefined = undefined;
   private readonly maxBytes: number;
   private sizeBytes = 0;
   private isOfBytes = false;
@@ -63,7 +77,7 @@ export class StreamAnswer<Stream extends RelayedStream = RelayedStream> {
     }
     const shown = this.stream.watchPiece(step);
     this.grow(typeof shown === 'string' ? shown.length : 0);
-    return shown;
+    return this.quiet === undefined ? shown : this.quiet.heard(shown, this.stream);
   }
 
   /** Notes text that a view made of chunks, whose size is known by their bytes already where they came as bytes. */
@@ -91,6 +105,49 @@ export class StreamAnswer<Stream extends RelayedStream = RelayedStream> {
   }
 }
 
+/** The times of a stream in which nothing comes but comments, by which upstreams keep a connection open. */
+export class Quiet {
+  private readonly clock: Pick<Clock, 'steadyMs'>;
+  private readonly patience: StreamPatience;
+  private readonly showsHeartbeats: boolean;
+  /** When the first of the comments came, and when we last passed one on. */
+  private since: number | undefined = undefined;
+  private shownAt = 0;
+  /** Whether the client has the head. */
+  hasHead = false;
+
+  constructor(patience: StreamPatience, showsHeartbeats: boolean, clock: Pick<Clock, 'steadyMs'> = systemClock) {
+    this.clock = clock;
+    this.patience = patience;
+    this.showsHeartbeats = showsHeartbeats;
+  }
+
+  /** Takes what a step showed. Returns it, or a heartbeat. @throws {GatewayError} 504 for a stream that has said nothing for too long. */
+  heard(
+    shown: StreamChunk | undefined,
+    { done, failure }: Pick<RelayedStream, 'done' | 'failure'>,
+  ): StreamChunk | undefined {
+    if (shown !== undefined || done || failure !== undefined) {
+      this.since = undefined;
+      this.hasHead ||= shown !== undefined;
+      return shown;
+    }
+    const now = this.clock.steadyMs();
+    if (this.since === undefined) {
+      this.since = now;
+      this.shownAt = now;
+    }
+    const { tokenTimeoutMs, openHeadAfterMs } = this.patience;
+    if (this.hasHead && tokenTimeoutMs !== undefined && now - this.since > tokenTimeoutMs) throw upstreamStalled();
+    if (!this.showsHeartbeats) return undefined;
+    if (!this.hasHead && (openHeadAfterMs === undefined || now - this.since < openHeadAfterMs)) return undefined;
+    if (this.hasHead && now - this.shownAt < HEARTBEAT_MS) return undefined;
+    this.hasHead = true;
+    this.shownAt = now;
+    return HEARTBEAT;
+  }
+}
+
 /** Waits for the first event: until then an error is an ordinary one, with a status. A whole answer becomes a stream. */
 export async function beginStream(
   call: OutgoingCall,
@@ -114,10 +171,32 @@ export async function beginStream(
     maxEventBytes: call.maxResponseBytes,
   });
   const answer = new StreamAnswer(source, stream, call.maxResponseBytes);
-  answer.first = await firstChunk(answer, head);
+  const { patience = NO_PATIENCE } = call.upstream;
+  if (reply.kind === 'bytes') answer.quiet = new Quiet(patience, call.view.takes === 'text');
+  const first = firstChunk(answer, head);
+  const { firstTokenTimeoutMs } = patience;
+  answer.first = await (firstTokenTimeoutMs === undefined ? first : inTime(first, firstTokenTimeoutMs, answer));
   if (answer.first !== undefined) return answer;
   if (stream.failure?.kind === 'reported') throw reportedError(call, stream.failure.error);
   throw upstreamBadResponse('The upstream ended the stream before it began.');
+}
+
+const NO_PATIENCE: StreamPatience = {};
+
+/** The first chunk, if it comes in that time; else the stream is left. */
+async function inTime<T>(first: Promise<T>, timeoutMs: number, answer: StreamAnswer): Promise<T> {
+  let cancel = (): void => {};
+  const late = new Promise<never>((_, reject) => {
+    cancel = systemClock.setTimer(() => {
+      answer.leave();
+      reject(upstreamTimeout());
+    }, timeoutMs);
+  });
+  try {
+    return await Promise.race([first, late]);
+  } finally {
+    cancel();
+  }
 }
 
 /** The first bytes of an answer, as far as its form takes them; no step at the end of it. */
@@ -173,7 +252,7 @@ async function firstChunk(
     let step = head === undefined ? await nextOf(answer.source) : head.step;
     for (;;) {
       const chunk = answer.takeStep(step);
-      if (chunk !== undefined && answer.stream.begun) return chunk;
+      if (chunk !== undefined && (answer.stream.begun || chunk === HEARTBEAT)) return chunk;
       if (answer.isOver) {
         answer.leave();
         return undefined;

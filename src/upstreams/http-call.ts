@@ -106,17 +106,14 @@ interface HttpReading {
 
 /** Sends one request, and tells once how it ended. One that a stale connection swallowed is sent once more, over a fresh one. */
 export function callOverHttp(
-  { pool, dispatchFresh }: HttpConnections,
+  connections: HttpConnections,
   request: HttpRequest,
   reading: HttpReading,
   outcome: HttpOutcome,
 ): void {
   const { cancellation } = reading;
-  const { body } = request;
-  const isRepeatable = body === null || body instanceof Uint8Array;
-  const again = isRepeatable ? () => dispatchFresh(request, new HttpCall(reading, outcome, undefined)) : undefined;
   if (cancellation.aborted) outcome.onFailed(cancellation.reason);
-  else pool.dispatch(request, new HttpCall(reading, outcome, again));
+  else connections.pool.dispatch(request, new HttpCall(connections, request, reading, outcome));
 }
 
 /** Headers in undici's own form, looked up one by one without making an object of all. */
@@ -164,8 +161,10 @@ const MAX_ERROR_BYTES = 65_536;
 class HttpCall implements Dispatcher.DispatchHandler {
   private readonly reading: HttpReading;
   private readonly outcome: HttpOutcome;
-  private readonly again: (() => void) | undefined;
-  private hasHead = false;
+  private readonly connections: HttpConnections;
+  private readonly request: HttpRequest;
+  /** Whether the request must not be sent again: it was, or an answer has begun. */
+  private isFinal = false;
   private abortRequest: ((error: Error) => void) | undefined = undefined;
   private refusal: ((text: Buffer) => Error) | undefined = undefined;
   private streamed: ResponseBody | undefined = undefined;
@@ -173,11 +172,11 @@ class HttpCall implements Dispatcher.DispatchHandler {
   private readonly pieces: Buffer[] = [];
   private size = 0;
 
-  /** @param again sends the request once more; `undefined` where that must not be. */
-  constructor(reading: HttpReading, outcome: HttpOutcome, again: (() => void) | undefined) {
+  constructor(connections: HttpConnections, request: HttpRequest, reading: HttpReading, outcome: HttpOutcome) {
+    this.connections = connections;
+    this.request = request;
     this.reading = reading;
     this.outcome = outcome;
-    this.again = again;
     reading.cancellation.addEventListener('abort', this.onAbort);
   }
 
@@ -195,7 +194,7 @@ class HttpCall implements Dispatcher.DispatchHandler {
   }
 
   onHeaders(status: number, raw: Buffer[], resume: () => void): boolean {
-    this.hasHead = true;
+    this.isFinal = true;
     if (status < 200) return true;
     const headers = new HttpHeaders(raw);
     this.refusal = refusalOf(status, headers);
@@ -226,8 +225,10 @@ class HttpCall implements Dispatcher.DispatchHandler {
   onError(error: Error): void {
     const { cancellation } = this.reading;
     cancellation.removeEventListener('abort', this.onAbort);
-    if (this.again !== undefined && !this.hasHead && !cancellation.aborted && isStaleConnection(error)) {
-      this.again();
+    if (!this.isFinal && !cancellation.aborted && isStaleConnection(error) && isRepeatable(this.request)) {
+      this.isFinal = true;
+      cancellation.addEventListener('abort', this.onAbort);
+      this.connections.dispatchFresh(this.request, this);
       return;
     }
     this.inflater?.leave();
@@ -278,6 +279,11 @@ class HttpCall implements Dispatcher.DispatchHandler {
     this.outcome.onFailed(error);
     this.abortRequest?.(error);
   }
+}
+
+/** Whether the body can be sent again. */
+function isRepeatable({ body }: HttpRequest): boolean {
+  return body === null || body instanceof Uint8Array;
 }
 
 /** Makes an error of the text of a bad answer; `undefined` for a good answer. */

@@ -37,6 +37,15 @@ export interface HttpOptions {
   readonly onAbort?: AbortPolicy | undefined;
   /** Longest silence inside an answer. Time in which the client does not read is not counted. @default 600_000 */
   readonly bodyTimeoutMs?: number | undefined;
+  /** Longest time from the head of a stream to its first event, whatever comments come meanwhile. @default as `bodyTimeoutMs` says */
+  readonly firstTokenTimeoutMs?: number | undefined;
+  /** Longest time between two events of a stream, whatever comments come meanwhile. @default as `bodyTimeoutMs` says */
+  readonly tokenTimeoutMs?: number | undefined;
+  /**
+   * Time after which the head of a stream goes to the client if only comments have come: proxies between may not wait. An error after that
+   * is an event and no status. @default the head waits for the first event
+   */
+  readonly openHeadAfterMs?: number | undefined;
 }
 
 const JSON_HEADERS = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' };
@@ -63,7 +72,7 @@ export function http(options: HttpOptions): Upstream {
     connections: options.connections ?? 4_096,
     connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
     headersTimeoutMs: options.headersTimeoutMs ?? 600_000,
-    bodyTimeoutMs: options.bodyTimeoutMs ?? 600_000,
+    bodyTimeoutMs: Math.min(options.bodyTimeoutMs ?? 600_000, options.tokenTimeoutMs ?? Number.POSITIVE_INFINITY),
   });
   let pool: HttpConnections | undefined;
   opening.then(
@@ -112,12 +121,13 @@ export function http(options: HttpOptions): Upstream {
     });
   }
 
-  const { name = 'http', onAbort, ceiling } = options;
+  const { name = 'http', onAbort, ceiling, firstTokenTimeoutMs, tokenTimeoutMs, openHeadAfterMs } = options;
   return {
     name,
     operations: MODEL_OPERATIONS,
     ...abortPolicy(onAbort),
     ...(ceiling === undefined ? {} : { ceiling }),
+    patience: { firstTokenTimeoutMs, tokenTimeoutMs, openHeadAfterMs },
     send,
     forward,
   };
@@ -132,16 +142,29 @@ const OPTION_NAMES = new Set<string>([
   'connectTimeoutMs',
   'headersTimeoutMs',
   'bodyTimeoutMs',
+  'firstTokenTimeoutMs',
+  'tokenTimeoutMs',
+  'openHeadAfterMs',
   'onAbort',
   'ceiling',
 ]);
+
+const POSITIVE_INTEGERS = [
+  'connections',
+  'connectTimeoutMs',
+  'headersTimeoutMs',
+  'bodyTimeoutMs',
+  'firstTokenTimeoutMs',
+  'tokenTimeoutMs',
+  'openHeadAfterMs',
+] as const;
 
 /** Checks the options. Its errors show no value that may be a key. */
 function checkOptions(options: HttpOptions): void {
   for (const name of Object.keys(options)) {
     if (!OPTION_NAMES.has(name)) throw new TypeError(`Unknown option \`${name}\` of http`);
   }
-  for (const name of ['connections', 'connectTimeoutMs', 'headersTimeoutMs', 'bodyTimeoutMs'] as const) {
+  for (const name of POSITIVE_INTEGERS) {
     if (options[name] !== undefined) positiveInteger(name, options[name]);
   }
   const { ceiling } = options;

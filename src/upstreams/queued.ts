@@ -102,13 +102,14 @@ export function queued(upstream: Upstream, options: QueuedOptions): Upstream {
     }
   }
 
-  const { forward, operations, onAbort, ceiling, hasModel } = upstream;
+  const { forward, operations, onAbort, ceiling, hasModel, patience } = upstream;
   return {
     name: upstream.name,
     ...(operations === undefined ? {} : { operations }),
     ...(onAbort === undefined ? {} : { onAbort }),
     ...(ceiling === undefined ? {} : { ceiling }),
     ...(hasModel === undefined ? {} : { hasModel: (name: string) => hasModel.call(upstream, name) }),
+    ...(patience === undefined ? {} : { patience }),
     send: (call) => inTurn(call, () => upstream.send(call), releasing),
     ...(forward === undefined
       ? {}

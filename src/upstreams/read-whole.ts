@@ -87,7 +87,7 @@ function encoded(call: OutgoingCall, answer: WholeAnswer): Awaitable<WholeAnswer
 
 function wholeObject(call: OutgoingCall, body: JsonObject): WholeAnswer {
   // A response bears its error itself, and `null` where it has none.
-  if (body.output === undefined) checkNoError(call, body.error, () => body);
+  if (body.output === undefined) checkNoError(call, body.error, body);
   if (!Array.isArray(body[call.endpoint.answerMember])) throw noAnswer(call, body);
   const usage = readUsage(body.usage);
   const outputBytes = usage === undefined ? answerTextBytes(body.choices ?? body.output) : 0;
@@ -113,7 +113,9 @@ export function wholeBytes(call: OutgoingCall, bytes: Uint8Array): WholeAnswer {
   if ('kind' in document || (error === undefined && document.members.has('error'))) {
     throw upstreamBadResponse('The upstream answered with JSON that cannot be read.');
   }
-  if (!document.members.has('output')) checkNoError(call, error, () => parsedObject(document.bytes));
+  if (error !== undefined && error !== null && !document.members.has('output')) {
+    throw reportedError(call, error, parsedObject(document.bytes));
+  }
   const answer = document.members.get(call.endpoint.answerMember);
   if (answer === undefined || document.bytes[answer.start] !== OPENING_BRACKET) {
     throw noAnswer(call, document.members.has('output') ? {} : parsedObject(document.bytes));

@@ -152,12 +152,19 @@ class Tries {
 /** A lower ceiling than this is not worth it where the call may do without. */
 const LEAST_USEFUL = 64;
 
+const NOTHING: Additions = { asksUsage: false, ceiling: undefined };
+
 /** The fields to add: `include_usage`, and the reserved ceiling under the name that the upstream is believed to know. */
 function additions(call: OutgoingCall, facts: FieldFacts, tries: Tries | undefined): Additions {
   const { endpoint, asks } = call;
-  const isUsable = (name: string): boolean => tries?.leftOut.has(name) !== true && !facts.isRefused(call, name);
-  const asksUsage = endpoint.asksUsage && asks.stream && !asks.includeUsage && isUsable(STREAM_OPTIONS);
-  return { asksUsage, ceiling: addedCeiling(call, facts, tries) };
+  const asksUsage =
+    endpoint.asksUsage &&
+    asks.stream &&
+    !asks.includeUsage &&
+    tries?.leftOut.has(STREAM_OPTIONS) !== true &&
+    !facts.isRefused(call, STREAM_OPTIONS);
+  const ceiling = addedCeiling(call, facts, tries);
+  return asksUsage || ceiling !== undefined ? { asksUsage, ceiling } : NOTHING;
 }
 
 /** The ceiling of ours, or the client's own under the name that the upstream knows. */
@@ -186,11 +193,15 @@ function renamedCeiling(call: OutgoingCall, facts: FieldFacts, tries: Tries | un
 
 /** The name of the ceiling to be sent: the host's, else the newest that is not known to be refused or ignored. */
 function ceilingName(call: OutgoingCall, facts: FieldFacts, tries: Tries | undefined): string | undefined {
-  const { endpoint, upstream } = call;
-  const isUsable = (name: string): boolean => tries?.leftOut.has(name) !== true && !facts.isBad(call, name);
-  const { ceiling } = upstream;
-  if (ceiling !== undefined && endpoint.ceilings.includes(ceiling) && isUsable(ceiling)) return ceiling;
-  return endpoint.ceilings.find(isUsable);
+  const { ceilings } = call.endpoint;
+  const { ceiling } = call.upstream;
+  if (ceiling !== undefined && ceilings.includes(ceiling) && isUsable(call, facts, tries, ceiling)) return ceiling;
+  for (const name of ceilings) if (isUsable(call, facts, tries, name)) return name;
+  return undefined;
+}
+
+function isUsable(call: OutgoingCall, facts: FieldFacts, tries: Tries | undefined, name: string): boolean {
+  return tries?.leftOut.has(name) !== true && !facts.isBad(call, name);
 }
 
 /** Whether nothing bounds the answer: the upstream knows no name of a ceiling. */

@@ -24,6 +24,8 @@ export interface Upstream {
    * upstream refuses or ignores it
    */
   readonly ceiling?: CeilingName | undefined;
+  /** Bounds of waiting for the parts of a stream. @default no others than its transport's */
+  readonly patience?: StreamPatience | undefined;
   /**
    * Tells whether calls to that model have an answer, for who looks a model up that the gateway passes on without knowing
    * it. Absent: taken for granted.
@@ -41,6 +43,19 @@ export interface Upstream {
    * @throws {GatewayError} to choose what the client sees, also for every answer that is not a 2xx; anything else becomes a 502.
    */
   forward?(call: ForwardCall): Promise<ForwardReply>;
+}
+
+/** Waiting for the parts of a stream whose upstream sends comments meanwhile, which say nothing. */
+export interface StreamPatience {
+  /** Longest time from the head of an answer to its first event. */
+  readonly firstTokenTimeoutMs?: number | undefined;
+  /** Longest time between two events. */
+  readonly tokenTimeoutMs?: number | undefined;
+  /**
+   * Time of comments alone after which the client gets the head of its answer, and a comment. An error that follows can then be no more
+   * than an event. Absent: the head waits for the first event.
+   */
+  readonly openHeadAfterMs?: number | undefined;
 }
 
 /** Names of the output ceiling of a chat completion. */
