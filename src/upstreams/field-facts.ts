@@ -23,6 +23,11 @@ const REFUSED_MS = 3_600_000;
 /** An ignored name is tried again after a day: such a try may cost an answer without a bound. */
 const IGNORED_MS = 86_400_000;
 
+/** A longer prompt may be the reason of a refusal that names something else. */
+const SHORT_PROMPT_TOKENS = 2_000;
+/** Refusals in a row that make sure of it. */
+const SURE_REFUSALS = 3;
+
 /** Knowledge about a field's name: why it is not sent, and until when, by the steady clock. */
 interface Fact {
   readonly kind: 'refused' | 'ignored';
@@ -32,6 +37,7 @@ interface Fact {
 /** Names of fields that upstreams refuse or ignore, each for one upstream, operation and model, and for a time. */
 export class FieldFacts {
   private readonly byUpstream = new WeakMap<Upstream, Map<string, Fact>>();
+  private readonly suspicions = new WeakMap<Upstream, Map<string, number>>();
   private readonly clock: Pick<Clock, 'steadyMs'>;
 
   constructor(clock: Pick<Clock, 'steadyMs'>) {
@@ -56,9 +62,26 @@ export class FieldFacts {
     return this.byUpstream.has(upstream);
   }
 
-  /** Remembers names that were refused as such, once leaving them out has helped: the words of clients must not decide. */
+  /**
+   * Remembers names that were refused as such, once leaving them out has helped: the words of clients must not decide. With a long prompt
+   * the reason may be the prompt, whatever the words: then the same has to happen several times in a row.
+   */
   rememberRefused(call: OutgoingCall, names: readonly string[]): void {
-    for (const name of names) this.remember(call, name, { kind: 'refused', until: this.clock.steadyMs() + REFUSED_MS });
+    for (const name of names) {
+      if (call.inputTokens > SHORT_PROMPT_TOKENS && this.suspect(call, name) < SURE_REFUSALS) continue;
+      this.remember(call, name, { kind: 'refused', until: this.clock.steadyMs() + REFUSED_MS });
+    }
+  }
+
+  /** Counts a refusal that is not sure to be about the name. */
+  private suspect(call: OutgoingCall, name: string): number {
+    const key = factName(call, name);
+    const suspicions = this.suspicions.get(call.upstream) ?? new Map<string, number>();
+    this.suspicions.set(call.upstream, suspicions);
+    if (suspicions.size >= MAX_FACTS) suspicions.clear();
+    const count = (suspicions.get(key) ?? 0) + 1;
+    suspicions.set(key, count);
+    return count;
   }
 
   /** Looks whether an answer keeps to its ceiling. One that is longer shows that the name is not known. */
@@ -67,6 +90,8 @@ export class FieldFacts {
     const tokens = added?.tokens ?? asks.maxOutputTokens;
     // With one name there is no other to go to.
     if (tokens === undefined || endpoint.ceilings.length < 2) return;
+    // A name that was taken is known, whatever was refused before.
+    if (added !== undefined) this.suspicions.get(call.upstream)?.delete(factName(call, added.name));
     if (answer.kind === 'whole') this.note(call, added, tokens, answer);
     else answer.onOver = (stream) => this.note(call, added, tokens, stream);
   }

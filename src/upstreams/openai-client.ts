@@ -68,7 +68,7 @@ function resourceOf(client: OpenAIClient, operation: ModelOperation): OpenAIReso
 
 /** Waits for the first chunk: until then a failure is an ordinary error. */
 async function openStream(answer: unknown, signal: UpstreamCall['signal']): Promise<UpstreamReply> {
-  if (!isAsyncIterable(answer)) throw upstreamBadResponse('The upstream answered whole where a stream was asked for.');
+  if (!isAsyncIterable(answer)) return { kind: 'whole', body: asAnswered(checked(answer)) };
   const iterator = answer[Symbol.asyncIterator]();
   let first: IteratorResult<unknown> | undefined = await iterator.next();
   // The SDK ends a stream that was aborted as if it were complete.

@@ -147,6 +147,37 @@ describe('callSender', () => {
     assert.equal(upstream.bodies.at(-1)?.max_completion_tokens, 100);
   });
 
+  it('forgets after an hour what was refused, as servers are updated', async () => {
+    let refuses = true;
+    const upstream = picky((body) =>
+      refuses && body.max_completion_tokens ? invalidRequest('Unknown parameter', 'max_completion_tokens') : undefined,
+    );
+    let now = 0;
+    const send = callSender({ steadyMs: () => now });
+    const names = async (): Promise<string[]> => {
+      await send(ask(upstream, BODY, 100));
+      return Object.keys(upstream.bodies.at(-1) ?? {}).filter((name) => name.startsWith('max_'));
+    };
+    assert.deepEqual(await names(), ['max_tokens']);
+    refuses = false;
+    now = 3_599_999;
+    assert.deepEqual(await names(), ['max_tokens']);
+    now = 3_600_001;
+    assert.deepEqual(await names(), ['max_completion_tokens']);
+  });
+
+  it('believes a refusal of a name only after three in a row where the prompt is long', async () => {
+    const upstream = picky((body) =>
+      body.max_completion_tokens ? invalidRequest('Unknown parameter', 'max_completion_tokens') : undefined,
+    );
+    const send = callSender();
+    const attempts: number[] = [];
+    for (let round = 0; round < 4; round += 1) {
+      attempts.push(await attemptsOf(send, ask(upstream, BODY, 100, { inputTokens: 5_000 })));
+    }
+    assert.deepEqual(attempts, [2, 2, 2, 1]);
+  });
+
   it("passes the client's own mistakes on at once", async () => {
     const upstream = picky(() => contextLengthExceeded(8_192, 9_000, 100));
     const call = ask(upstream, { ...BODY, max_tokens: 100 }, 100);
