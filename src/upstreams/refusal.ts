@@ -1,5 +1,5 @@
 import type { GatewayError } from '../base/errors.js';
-import { saidIn } from './upstream-failure.js';
+import { saidIn, statusIn } from './upstream-failure.js';
 import { CEILING_ALIASES, CERTAINLY_THE_CLIENTS, NAME_REFUSED, ROOM_LACKING, VALUE_REFUSED } from './upstream-words.js';
 
 /** A field that we add to a client's body of our own accord, and an upstream may not know: this, or a ceiling. */
@@ -38,7 +38,7 @@ export function readRefusal(error: GatewayError, request: RefusedRequest): Refus
   const lacksRoom = has(text, ROOM_LACKING);
   const isRefusing = REFUSING.has(error.status);
   // Some servers fail, in their own words, at what does not fit.
-  if (!isRefusing && !(error.status >= 500 && lacksRoom && ceiling !== undefined)) return undefined;
+  if (!isRefusing && !(statusIn(error) >= 500 && lacksRoom && ceiling !== undefined)) return undefined;
   const isNamed = has(text, NAME_REFUSED);
   const namesCeiling =
     ceiling !== undefined && CEILING_ALIASES.some((name) => text.includes(name) && !request.hasOwn(name));
@@ -114,6 +114,8 @@ export function lowerCeiling(ceiling: number, text: string, round: number): numb
 /** The numbers that may be of the context and the prompt: not our ceiling, nor the sum of it and another. */
 function withoutCeiling(numbers: readonly number[], ceiling: number): readonly number[] {
   const others = numbers.filter((_, at) => at !== numbers.indexOf(ceiling));
+  // With nothing to compare it was the context's own number, and not the ceiling.
+  if (others.length < 2) return numbers;
   return others.filter((sum) => !others.includes(sum - ceiling));
 }
 

@@ -335,6 +335,23 @@ describe('a ceiling of ours for which there is no room', () => {
     });
   }
 
+  it('is lowered where a server fails in such words, and not where an account is empty', async () => {
+    const words = `the request exceeds the available context size, n_ctx ${LIMIT}, prompt tokens ${PROMPT}`;
+    const script = refusing((body) =>
+      PROMPT + (ceilingOf(body) ?? 0) > LIMIT ? { status: 500, body: { error: { message: words } } } : undefined,
+    );
+    await withScene(BARE_HOST, scene(BUDGET, script), async (given) => {
+      await given.client().chat.completions.create(PRICED);
+      assert.deepEqual(seen(given).map(ceilingOf), [4_096, LIMIT - PROMPT]);
+    });
+    const empty = { error: { message: `${words}`, code: 'insufficient_quota' } };
+    const poor = refusing(() => ({ status: 429, body: empty }));
+    await withScene(BARE_HOST, { ...scene(BUDGET, poor), broken: true }, async (given) => {
+      await assert.rejects(given.client().chat.completions.create(PRICED), { status: 503 });
+      assert.equal(given.upstream.requests.length, 1);
+    });
+  });
+
   it('tells a budget key about its prompt, not about a ceiling, where nothing fits', async () => {
     const script = refusing((body) => ({
       body: { error: { message: `max_completion_tokens ${String(ceilingOf(body))} is too large` } },

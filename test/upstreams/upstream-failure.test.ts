@@ -213,7 +213,29 @@ describe('upstreamFailure', () => {
       }),
       runs(200),
     );
-    for (const unit of ['a', 'a-', 'a.', 'sk-', '1.', 'ab://', 'Bearer ', 'eyJ', 'a.b:', '9:', '\u0000', 'é']) {
+    for (const unit of [
+      'a',
+      'a-',
+      'a.',
+      'sk-',
+      '1.',
+      'ab://',
+      'Bearer ',
+      'eyJ',
+      'a.b:',
+      '9:',
+      '\u0000',
+      'é',
+      '/',
+      '/a',
+      'org-',
+      'a=/',
+      '::',
+      'a@',
+      '~/',
+      '\\',
+      'a-1',
+    ]) {
       upstreamFailure({ status: 400, body: { error: { message: unit.repeat(500_000) } } });
     }
   });
