@@ -79,9 +79,9 @@ export function createGateway(options?: GatewayOptions): Gateway {
         exchange.key = isPending(authenticating) ? await authenticating : authenticating;
       }
       if (exchange.key !== undefined) exchange.phases?.mark('auth');
-      return await replayed(exchange, route);
+      return held(await replayed(exchange, route), exchange);
     } catch (error) {
-      return respondFailure(error, exchange);
+      return held(respondFailure(error, exchange), exchange);
     }
   }
 
@@ -94,6 +94,12 @@ export function createGateway(options?: GatewayOptions): Gateway {
       return state.closed;
     },
   };
+}
+
+/** Lets go of the request, and holds its answer until the client has it. */
+function held(response: GatewayResponse, exchange: Exchange): GatewayResponse {
+  if (!exchange.isCalled) exchange.letGo();
+  return exchange.state.held.holdAnswer(response, exchange.key?.id ?? '');
 }
 
 function asGet({ url, mountPath, headers, signal, body, native, address }: GatewayRequest): GatewayRequest {

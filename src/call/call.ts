@@ -408,6 +408,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     if (state.closed !== undefined || this.client.aborted) return this.turnAway(admission);
     exchange.phases?.mark('admit');
     const start = this.open(admission);
+    exchange.isCalled = true;
     exchange.onCall?.(this);
     if (this.plan.shadows.length > 0) void this.holdShadow(start, admission);
     const written = recordStart(state.config, start);
@@ -541,6 +542,8 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
 
   private leaveRunning(record: UsageRecord | undefined): void {
     this.exchange.state.running.delete(this);
+    this.exchange.isCalled = false;
+    this.exchange.letGo();
     this.isSettled = true;
     this.record = record;
     const { waiting } = this;

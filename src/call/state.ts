@@ -4,7 +4,8 @@ import type { Clock } from '../base/clock.js';
 import type { JsonObject } from '../base/json.js';
 import type { Config } from '../config/config.js';
 import type { GatewayRequest } from '../http/exchange.js';
-import { readBody } from '../http/read-body.js';
+import { HeldBytes } from '../http/held-bytes.js';
+import { type BodyHolder, readBody } from '../http/read-body.js';
 import type { ApiKey } from '../keys/key-store.js';
 import { type FindPlan, type KeyPlan, keyPlans } from '../limits/levels.js';
 import type { LimiterAccess } from '../limits/limiter-store.js';
@@ -65,6 +66,8 @@ export interface GatewayState {
   /** Calls whose clients are gone and whose upstreams are still read. */
   draining: number;
   readonly unsettled: Unsettled;
+  /** Bytes of bodies and answers that are in memory. */
+  readonly held: HeldBytes;
   readonly batches: BatchMeter;
   readonly background: Background;
   /** Resolves when the gateway is closed; `undefined` while it takes new calls. */
@@ -85,6 +88,7 @@ export function gatewayState(config: Config, batches: BatchMeter): GatewayState 
     running: new Set(),
     draining: 0,
     unsettled: unsettledCalls(config),
+    held: new HeldBytes(config),
     batches,
     background: noBackground(),
     closed: undefined,
@@ -141,7 +145,7 @@ function startPhases(clock: Clock): Phases {
 }
 
 /** One request and its answer to be. */
-export class Exchange {
+export class Exchange implements BodyHolder {
   readonly request: GatewayRequest;
   readonly state: GatewayState;
   readonly requestId: string;
@@ -158,7 +162,10 @@ export class Exchange {
   /** Told of the call as soon as it is admitted. */
   onCall: ((call: Running) => void) | undefined = undefined;
   private readonly asksDebug: boolean;
+  /** Whether a call of this request is running: it needs the body. */
+  isCalled = false;
   private bytes: Awaitable<Uint8Array> | undefined = undefined;
+  private heldBytes = 0;
 
   constructor(request: GatewayRequest, path: string, state: GatewayState) {
     this.request = request;
@@ -187,7 +194,23 @@ export class Exchange {
 
   /** The body's bytes, read once however often they are asked for. @throws {GatewayError} as `readBody` does. */
   body(): Awaitable<Uint8Array> {
-    this.bytes ??= readBody(this.request, this.state.config);
+    this.bytes ??= readBody(this.request, this.state.config, this);
     return this.bytes;
+  }
+
+  checkRoom(bytes: number): void {
+    this.state.held.check(this.key?.id ?? '', bytes);
+  }
+
+  hold(bytes: number): void {
+    this.checkRoom(bytes);
+    this.state.held.add(this.key?.id ?? '', bytes);
+    this.heldBytes += bytes;
+  }
+
+  /** Tells that nobody needs the body any more. */
+  letGo(): void {
+    if (this.heldBytes > 0) this.state.held.remove(this.key?.id ?? '', this.heldBytes);
+    this.heldBytes = 0;
   }
 }

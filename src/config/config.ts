@@ -59,6 +59,13 @@ export interface GatewayOptions {
   readonly maxBodyBytes?: number | undefined;
   /** Largest multipart body, which passes on as it comes. @default 536_870_912 */
   readonly maxUploadBytes?: number | undefined;
+  /**
+   * Most bytes of one key's request bodies and unread answers in memory at once; more requests get a 429.
+   * @default 67_108_864, or `maxBodyBytes` where that is more
+   */
+  readonly maxHeldBytesPerKey?: number | undefined;
+  /** The same of all keys together; more requests get a 503. @default 1_073_741_824 */
+  readonly maxHeldBytes?: number | undefined;
   /** Bounds of what is read and dropped of a request that was answered before its end, so that the answer arrives. */
   readonly lingering?: LingeringOptions | undefined;
   /** For a request body to arrive whole. @default 30_000 */

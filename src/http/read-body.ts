@@ -34,19 +34,34 @@ export interface BodyBounds {
   readonly bodyDeadlines: Deadlines;
 }
 
+/** Keeps account of the bytes of bodies that are in memory. */
+export interface BodyHolder {
+  /** @throws {GatewayError} 429 or 503 when there is no room for so many bytes more. */
+  checkRoom(bytes: number): void;
+  /** Takes account of bytes that are there. @throws {GatewayError} as `checkRoom` does. */
+  hold(bytes: number): void;
+}
+
 /**
  * Reads a request's bytes, from the wire or from what the host's body parser left.
  * @throws {GatewayError} 400, 408, 413, 415 or 500; the signal's reason when the client goes away.
  */
-export function readBody(request: GatewayRequest, bounds: BodyBounds): Awaitable<Uint8Array> {
+export function readBody(
+  request: GatewayRequest,
+  bounds: BodyBounds,
+  holder: BodyHolder = UNCOUNTED,
+): Awaitable<Uint8Array> {
   // What the host's parser read, it inflated too.
   if (!('parsed' in request.body)) {
     checkHeaders(request.headers, bounds.maxBodyBytes);
-    return new BodyCollector(request, stepsOf(request.body), bounds).collect();
+    const announced = Number(request.headers['content-length']);
+    if (announced > 0) holder.checkRoom(announced);
+    return new BodyCollector(request, stepsOf(request.body), bounds, holder).collect();
   }
   checkType(request.headers);
   const bytes = parsedBytes(request.body.parsed);
   if (bytes.byteLength > bounds.maxBodyBytes) throw bodyTooLarge(bounds.maxBodyBytes);
+  holder.hold(bytes.byteLength);
   return bytes;
 }
 
@@ -115,6 +130,7 @@ class BodyCollector implements Timed {
   private readonly request: GatewayRequest;
   private readonly source: StepSource<Uint8Array>;
   private readonly bounds: BodyBounds;
+  private readonly holder: BodyHolder;
   private readonly announcedBytes: number;
   private readonly pieces: Uint8Array[] = [];
   private size = 0;
@@ -122,10 +138,11 @@ class BodyCollector implements Timed {
   private resolve: (bytes: Uint8Array) => void = ignore;
   private reject: (reason: unknown) => void = ignore;
 
-  constructor(request: GatewayRequest, source: StepSource<Uint8Array>, bounds: BodyBounds) {
+  constructor(request: GatewayRequest, source: StepSource<Uint8Array>, bounds: BodyBounds, holder: BodyHolder) {
     this.request = request;
     this.source = source;
     this.bounds = bounds;
+    this.holder = holder;
     this.announcedBytes = Number(request.headers['content-length']);
   }
 
@@ -158,6 +175,12 @@ class BodyCollector implements Timed {
         this.onFailure(bodyTooLarge(maxBodyBytes));
         return;
       }
+      try {
+        this.holder.hold(piece.byteLength);
+      } catch (error) {
+        this.onFailure(error);
+        return;
+      }
       // HTTP knows no more than was announced: the end need not be asked for.
       if (this.size !== this.announcedBytes) {
         this.source.read(this.onStep, this.onFailure);
@@ -172,6 +195,7 @@ class BodyCollector implements Timed {
   private readonly onFailure = (reason: unknown): void => {
     if (this.isOver) return;
     this.stop();
+    this.pieces.length = 0;
     this.source.leave();
     this.reject(reason);
   };
@@ -186,6 +210,8 @@ class BodyCollector implements Timed {
 }
 
 function ignore(): void {}
+
+const UNCOUNTED: BodyHolder = { checkRoom: ignore, hold: ignore };
 
 /** Turns the body parser's value back into bytes, so that it passes the same checks as any other body. */
 function parsedBytes(parsed: unknown): Uint8Array {

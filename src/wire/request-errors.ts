@@ -200,6 +200,18 @@ export const responseNotCancellable = (isBackground: boolean): GatewayError =>
 export const responseWithdrawn = (how: 'cancelled' | 'deleted'): GatewayError =>
   badRequest(`The response was ${how}.`, `response_${how}`);
 
+/** 429 for a key whose requests and unread answers fill the memory that it may have. */
+export const tooManyBytes = (): GatewayError =>
+  new GatewayError({
+    status: 429,
+    message:
+      'Too many bytes of this key wait at once: bodies of requests, and answers that were not read. Please retry.',
+    type: 'requests',
+    code: 'rate_limit_exceeded',
+    retryAfterMs: 1_000,
+    shouldRetry: true,
+  });
+
 /** 429 for a budget that is used up, or whose rest is too small. Nothing is refunded before its period ends. */
 export const quotaExceeded = (message: string): GatewayError =>
   new GatewayError({

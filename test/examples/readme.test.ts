@@ -153,6 +153,8 @@ const DEFAULTS: { readonly [Name in keyof GatewayOptions]-?: (config: Config, pr
   cors: ({ cors }) => (cors === undefined ? 'none' : 'some'),
   maxBodyBytes: ({ maxBodyBytes }) => told(maxBodyBytes),
   maxUploadBytes: ({ maxUploadBytes }) => told(maxUploadBytes),
+  maxHeldBytesPerKey: ({ maxHeldBytesPerKey }) => told(maxHeldBytesPerKey),
+  maxHeldBytes: ({ maxHeldBytes }) => told(maxHeldBytes),
   lingering: ({ lingering: { idleMs, totalMs, maxBytes, maxConnections } }) =>
     `${idleMs / 1_000} s, ${totalMs / 1_000} s, ${maxBytes / 1_048_576} MiB, ${maxConnections}`,
   bodyTimeoutMs() {

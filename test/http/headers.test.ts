@@ -37,7 +37,7 @@ describe('headers of an answer', () => {
     for (const [url, status] of [
       ['/v1/models', 200],
       ['/v1/embeddings', 405],
-      ['/v1/nothing', 404],
+      ['/v1/threads', 404],
     ] as const) {
       const answer = await gateway.handle({
         method: 'GET',
