@@ -37,7 +37,7 @@ function demand(config: Config, terms: Partial<ChosenTerms> = {}, key = KEY): De
   const exchange = new Exchange({ ...request, native: undefined }, '', gatewayState(config, batches));
   exchange.key = key;
   const call = new Call(exchange, MODEL_ENDPOINTS['chat.completions']);
-  call.take({ ...NOTHING_READ, asks: { ...NOTHING_READ.asks, model: 'm' }, inputTokens: 10 });
+  call.take({ ...NOTHING_READ, asks: { ...NOTHING_READ.asks, model: 'm' }, inputTokens: 10, mostInputTokens: 30 });
   call.chooseAs({ model: PRICED, upstream: config.upstream, asksModel: true, ...terms });
   call.weigh();
   return call;

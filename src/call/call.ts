@@ -12,7 +12,6 @@ import type { OutgoingCall } from '../upstreams/answer.js';
 import { type DrainBounds, drainBounds, type Upstream } from '../upstreams/upstream.js';
 import { usageRecord } from '../usage/record.js';
 import type { UsageRecord, UsageStart } from '../usage/usage-store.js';
-import { mostInputTokens } from '../wire/estimate.js';
 import type { ModelEndpoint } from '../wire/model-endpoint.js';
 import type { ModelRequest } from '../wire/model-request.js';
 import type { Operation } from '../wire/operations.js';
@@ -89,7 +88,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   asks: ModelRequest = NOTHING_READ.asks;
   document: JsonDocument = NOTHING_READ.document;
   inputTokens = 0;
-  images = 0;
+  mostInputTokens = 0;
   hasReferences = false;
   /** The body as an object, until the call is prepared. */
   body: JsonObject | undefined = undefined;
@@ -178,11 +177,11 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   }
 
   /** Takes another request in place of the one that was read: the one that the upstream is to get. */
-  replaceRead({ document, asks, inputTokens, images, hasReferences, body }: ReadCall): void {
+  replaceRead({ document, asks, inputTokens, mostInputTokens, hasReferences, body }: ReadCall): void {
     this.document = document;
     this.asks = asks;
     this.inputTokens = inputTokens;
-    this.images = images;
+    this.mostInputTokens = mostInputTokens;
     this.hasReferences = hasReferences;
     this.body = body;
   }
@@ -229,9 +228,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     if (this.asks.maxOutputTokens === undefined) {
       this.defaultOutputTokens = this.usualOutputTokens ?? usualOutputTokens(config, this.plan.owner, this.model);
     }
-    this.worstInputTokens ??= this.readsMore
-      ? this.model.contextLength
-      : mostInputTokens(this.inputTokens, this.images);
+    this.worstInputTokens ??= this.readsMore ? this.model.contextLength : this.mostInputTokens;
     if (!this.plan.isBudgeted) return;
     const name = this.asks.model;
     if (this.asksModel && this.model.price === undefined) throw notPriced(`the price of \`${name}\` is unknown`);

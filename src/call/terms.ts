@@ -10,8 +10,8 @@ export interface ReadCall {
   readonly document: JsonDocument;
   readonly asks: ModelRequest;
   readonly inputTokens: number;
-  /** Images that the model is shown. */
-  readonly images: number;
+  /** The most that these can come to, for money. */
+  readonly mostInputTokens: number;
   /** Whether the body speaks of files or other objects that somebody owns. */
   readonly hasReferences: boolean;
   /** The body as an object, where it is parsed in full: for preparing the call alone. */
@@ -23,7 +23,7 @@ export const NOTHING_READ: ReadCall = {
   document: { bytes: Buffer.alloc(0), members: new Members() },
   asks: { model: '', stream: false, includeUsage: false, maxOutputTokens: undefined, n: 1 },
   inputTokens: 0,
-  images: 0,
+  mostInputTokens: 0,
   hasReferences: false,
 };
 

@@ -1,6 +1,5 @@
-import type { JsonDocument, JsonOutline } from '../base/json-document.js';
+import type { JsonOutline } from '../base/json-document.js';
 import { ChatStream } from './chat/stream.js';
-import { estimateChatInput, estimateResponseInput, estimateTextInput } from './estimate.js';
 import {
   type ModelRequest,
   readChatRequest,
@@ -18,8 +17,6 @@ export interface ModelEndpoint {
   readonly operation: ModelOperation;
   /** Reads the fields that we act on. @throws {GatewayError} 400 for what a gateway must not pass on. */
   read(outline: JsonOutline): ModelRequest;
-  /** Input tokens, on the safe side. */
-  estimateInput(outline: JsonOutline, document: JsonDocument): number;
   /** Names of the output ceiling, the newest first, one of which is added where a reservation needs one. */
   readonly ceilings: readonly string[];
   /** Whether streams tell their usage only if asked by `stream_options`. */
@@ -33,7 +30,6 @@ export interface ModelEndpoint {
 const chatCompletions: ModelEndpoint = {
   operation: 'chat.completions',
   read: readChatRequest,
-  estimateInput: estimateChatInput,
   ceilings: ['max_completion_tokens', 'max_tokens'],
   asksUsage: true,
   answerMember: 'choices',
@@ -47,14 +43,12 @@ export const MODEL_ENDPOINTS = {
     ...chatCompletions,
     operation: 'completions',
     read: readCompletionRequest,
-    estimateInput: estimateTextInput('prompt'),
     ceilings: [],
   },
   embeddings: {
     ...chatCompletions,
     operation: 'embeddings',
     read: readEmbeddingRequest,
-    estimateInput: estimateTextInput('input'),
     ceilings: [],
     answerMember: 'data',
   },
@@ -62,14 +56,12 @@ export const MODEL_ENDPOINTS = {
     ...chatCompletions,
     operation: 'moderations',
     read: readModerationRequest,
-    estimateInput: estimateTextInput('input'),
     ceilings: [],
     answerMember: 'results',
   },
   responses: {
     operation: 'responses',
     read: readPassedResponse,
-    estimateInput: estimateResponseInput,
     ceilings: ['max_output_tokens'],
     asksUsage: false,
     answerMember: 'output',

@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { encode as encodeO200k } from 'gpt-tokenizer';
 import { encode as encodeCl100k } from 'gpt-tokenizer/encoding/cl100k_base';
 import { readCall } from '../../src/endpoints/model/read-call.js';
-import { estimateTokens, imagesIn, mostInputTokens, TOKENS_PER_IMAGE } from '../../src/wire/estimate.js';
+import { estimateTokens } from '../../src/wire/estimate.js';
+import { MOST_PER_IMAGE, TOKENS_PER_IMAGE } from '../../src/wire/input-estimate.js';
 import { MODEL_ENDPOINTS } from '../../src/wire/model-endpoint.js';
 import { runs } from '../helpers/depth.js';
 
@@ -26,11 +27,15 @@ function realTokens(text: string): number {
   return Math.max(encodeO200k(text, PLAIN).length, encodeCl100k(text, PLAIN).length);
 }
 
-function inputTokens(
-  body: object,
-  operation: 'chat.completions' | 'completions' | 'embeddings' = 'chat.completions',
-): number {
-  return readCall(MODEL_ENDPOINTS[operation], Buffer.from(JSON.stringify({ model: 'gpt-4o', ...body }))).inputTokens;
+type Operation = 'chat.completions' | 'completions' | 'embeddings' | 'responses';
+
+function read(body: object | string, operation: Operation = 'chat.completions') {
+  const text = typeof body === 'string' ? body : JSON.stringify({ model: 'gpt-4o', ...body });
+  return readCall(MODEL_ENDPOINTS[operation], Buffer.from(text));
+}
+
+function inputTokens(body: object, operation: Operation = 'chat.completions'): number {
+  return read(body, operation).inputTokens;
 }
 
 const said = (content: unknown) => ({ messages: [{ role: 'user', content }] });
@@ -42,7 +47,7 @@ describe('E28 the estimate of a text', () => {
       const names = new Intl.DisplayNames([language], { type: 'region' });
       const text = COUNTRIES.map((country) => names.of(country)).join(', ');
       scripts.add(new Intl.Locale(names.resolvedOptions().locale).maximize().script ?? '');
-      assert.ok(mostInputTokens(estimateTokens(bytesOf(text)), 0) >= realTokens(text), language);
+      assert.ok(read(said(text)).mostInputTokens >= realTokens(text), language);
       if (!PROSE.has(language)) continue;
       assert.ok(estimateTokens(bytesOf(text)) >= encodeO200k(text).length, `${language} by itself`);
     }
@@ -58,8 +63,7 @@ describe('E28 the estimate of a text', () => {
     );
     fc.assert(
       fc.property(text, (given) => {
-        const estimated = inputTokens(said(given));
-        const most = mostInputTokens(estimated, 0);
+        const most = read(said(given)).mostInputTokens;
         // Three tokens around each message, and three before the answer.
         const real = realTokens(Buffer.from(given).toString()) + 7;
         assert.ok(most >= real, `${most} < ${real}: ${JSON.stringify(given)}`);
@@ -106,8 +110,122 @@ describe('the estimate of a call', () => {
 
 it('E6 an image may take 48,169 tokens in the model that takes most, wherever it stands', () => {
   const part = { type: 'image_url', image_url: { url: 'data:' } };
-  assert.equal(imagesIn([{ role: 'user', content: [part, { type: 'text', text: 'image_url' }, part] }]), 2);
-  assert.equal(imagesIn([{ type: 'function_call_output', output: [{ type: 'input_image', image_url: 'data:' }] }]), 1);
-  assert.equal(imagesIn('input_image'), 0);
-  assert.equal(mostInputTokens(TOKENS_PER_IMAGE * 2 + 10, 2), 2 * 48_169 + 30);
+  const shown = read(said([part, { type: 'text', text: 'image_url' }, part]));
+  assert.equal(shown.inputTokens, 7 + 3 + 2 * TOKENS_PER_IMAGE);
+  assert.equal(shown.mostInputTokens, 3 * (7 + 3) + 2 * MOST_PER_IMAGE);
+  assert.equal(MOST_PER_IMAGE, 48_169);
+  const output = [{ type: 'input_image', image_url: 'data:' }];
+  const answered = read({ input: [{ type: 'function_call_output', call_id: 'c', output }] }, 'responses');
+  assert.ok(answered.mostInputTokens > MOST_PER_IMAGE && answered.mostInputTokens < MOST_PER_IMAGE + 200);
+  assert.ok(read({ input: 'input_image' }, 'responses').mostInputTokens < 100);
+});
+
+describe('no member lets a text count as nothing', () => {
+  const SIZE = 30_000;
+  const prose = 'The words of a long story. '.repeat(Math.ceil(SIZE / 27));
+  const counts = (body: object | string, operation: Operation = 'chat.completions'): void => {
+    const { inputTokens: usual, mostInputTokens: most } = read(body, operation);
+    const told = (typeof body === 'string' ? body : JSON.stringify(body)).slice(0, 200);
+    assert.ok(usual >= (SIZE * 0.99) / 3, `${usual} usually: ${told}`);
+    assert.ok(most >= SIZE * 0.99, `${most} at most: ${told}`);
+  };
+  const message = { role: 'user', content: 'x' };
+
+  it('in messages, beside them, in their parts, in names, under the types of media', () => {
+    const names =
+      `content reasoning_content reasoning documents tool_call_id name refusal thinking audio image_url data url
+      metadata type role text prefix cache_control`.split(/\s+/);
+    for (const name of names) {
+      if (name !== 'role' && name !== 'content') counts({ messages: [{ ...message, [name]: prose }] });
+      if (name !== 'content')
+        counts({ messages: [{ ...message, content: [{ type: 'text', text: 'x', [name]: prose }] }] });
+      for (const type of ['image_url', 'input_audio', 'file', 'video_url', 'document', 'unheard_of']) {
+        counts({ messages: [{ ...message, content: [{ [name]: prose, type, more: { [name]: prose } }] }] });
+        counts({ messages: [{ ...message, content: [{ type, [type]: { [name]: prose } }] }] });
+      }
+      counts({ input: [{ ...message, [name]: prose }] }, 'responses');
+    }
+    for (const name of 'documents guided_json chat_template chat_template_kwargs user stop suffix prompt input'.split(
+      ' ',
+    )) {
+      counts({ messages: [message], [name]: [prose] });
+    }
+    counts({ messages: [{ ...message, [prose]: 1 }] });
+    counts({ messages: [message], [prose]: 1 });
+    counts({ messages: [message], tools: [{ type: 'function', function: { name: 'f', description: prose } }] });
+    counts({ messages: [{ ...message, nested: [[[[prose]]]] }] });
+  });
+
+  it('under a name that stands twice, of which a parser keeps the other', () => {
+    counts(`{"model":"m","messages":[{"role":"user","content":${JSON.stringify(prose)},"content":"x"}]}`);
+    counts(
+      `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":${JSON.stringify(prose)},"text":""}]}]}`,
+    );
+  });
+
+  it('in many small texts, brackets or values', () => {
+    const many = (value: unknown, count: number) => ({ messages: [{ ...message, seen: Array(count).fill(value) }] });
+    counts(many('words', SIZE / 5));
+    for (const value of [[], {}, null, true, 7]) counts(many(value, SIZE / 3));
+  });
+
+  it('whatever the body is', () => {
+    const text = fc.constant(prose);
+    const { tree } = fc.letrec<{ tree: unknown }>((tie) => ({
+      tree: fc.oneof(
+        { maxDepth: 6 },
+        text,
+        fc.array(tie('tree'), { minLength: 1, maxLength: 3 }),
+        fc.dictionary(
+          fc.oneof(
+            fc.constantFrom(
+              ...'content text type role url data image_url file source input_audio tool_calls x'.split(' '),
+            ),
+            fc.string({ minLength: 1, maxLength: 8 }),
+          ),
+          tie('tree'),
+          { minKeys: 1, maxKeys: 3 },
+        ),
+      ),
+    }));
+    fc.assert(
+      fc.property(tree, fc.constantFrom('file', 'image_url', 'text'), (value, type) => {
+        if (/__proto__|constructor/.test(JSON.stringify(value))) return;
+        counts({ messages: [{ ...message, content: [{ type, extra: value }], more: value }] });
+      }),
+      runs(50),
+    );
+  });
+});
+
+describe('K17 media are taken for what they may cost, not for text', () => {
+  const base64 = 'SUQz'.repeat(100_000);
+  const cost = (part: object) => {
+    const { inputTokens: usual, mostInputTokens: most } = read(said([part]));
+    return { usual, most };
+  };
+
+  it('sound by its bytes and its format', () => {
+    const mp3 = cost({ type: 'input_audio', input_audio: { data: base64, format: 'mp3' } });
+    assert.ok(mp3.usual > 300 && mp3.usual < 1_000, `${mp3.usual}`);
+    assert.ok(mp3.most > 9_000 && mp3.most < 11_000, `${mp3.most}`);
+    const wav = cost({ type: 'input_audio', input_audio: { data: base64, format: 'wav' } });
+    assert.ok(wav.usual < mp3.usual && wav.most > 9_000);
+    assert.ok(cost({ type: 'audio_url', audio_url: { url: `data:audio/mp3;base64,${base64}` } }).usual < 1_000);
+  });
+
+  it('pages by their bytes, other files as text', () => {
+    const pdf = cost({ type: 'file', file: { filename: 'a.pdf', file_data: `data:application/pdf;base64,${base64}` } });
+    assert.ok(pdf.usual > 2_900 && pdf.usual < 3_200, `${pdf.usual}`);
+    assert.ok(pdf.most > 140_000);
+    const text = cost({ type: 'file', file: { filename: 'a.txt', file_data: `data:text/plain;base64,${base64}` } });
+    assert.ok(text.usual >= 100_000 && text.most >= 300_000);
+  });
+
+  it('films by their bytes; of an address nobody knows what is behind it', () => {
+    assert.ok(cost({ type: 'video_url', video_url: { url: `data:video/mp4;base64,${base64}` } }).usual < 1_000);
+    assert.ok(cost({ type: 'video_url', video_url: { url: 'https://example.com/a.mp4' } }).most >= 1_000_000);
+    const image = cost({ type: 'image_url', image_url: { url: 'https://example.com/a.png' } });
+    assert.equal(image.most, 3 * 7 + MOST_PER_IMAGE);
+  });
 });

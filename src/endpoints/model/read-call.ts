@@ -3,7 +3,7 @@ import type { JsonDocument, JsonOutline } from '../../base/json-document.js';
 import type { Call } from '../../call/call.js';
 import type { ReadCall } from '../../call/terms.js';
 import { parseBody, writeBody } from '../../http/read-body.js';
-import { imagesIn } from '../../wire/estimate.js';
+import { estimateInput } from '../../wire/input-estimate.js';
 import type { ModelEndpoint } from '../../wire/model-endpoint.js';
 import { hasReferences, PLAIN_NAME } from '../../wire/references.js';
 import { duplicateMember } from '../../wire/request-errors.js';
@@ -41,11 +41,13 @@ function readDocument(
   keepsBody: boolean,
 ): ReadCall {
   const isOfTexts = endpoint.operation !== 'chat.completions' && endpoint.operation !== 'responses';
+  const asks = endpoint.read(outline);
+  const { tokens, mostTokens } = estimateInput(outline, document);
   return {
     document,
-    asks: endpoint.read(outline),
-    inputTokens: endpoint.estimateInput(outline, document),
-    images: isOfTexts ? 0 : imagesIn(outline.body.messages) + imagesIn(outline.body.input),
+    asks,
+    inputTokens: tokens,
+    mostInputTokens: mostTokens,
     hasReferences: !isOfTexts && hasReferences(outline.body),
     body: keepsBody && outline.isDecoded ? outline.body : undefined,
   };

@@ -1,0 +1,276 @@
+import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
+import { type JsonDocument, type JsonOutline, outlinedByteLength } from '../base/json-document.js';
+import { closingQuote, type Span } from '../base/json-scan.js';
+import { estimateTokens } from './estimate.js';
+
+/** Input tokens of a request, as far as they can be told from the outside. */
+export interface InputEstimate {
+  /** At the usual rates: for limits by the minute. */
+  readonly tokens: number;
+  /** The most that they can come to: for money. */
+  readonly mostTokens: number;
+}
+
+/**
+ * Most tokens that a text may have for each estimated one: tokenizers never make more of a byte than a token, and runes,
+ * random letters or rare scripts come near to that.
+ */
+const MOST_PER_ESTIMATED_TOKEN = 3;
+
+/** Bytes that stand for a token which was given as a number, or for another value that is no text. */
+const BYTES_PER_VALUE = 3;
+/** Tokens that OpenAI adds to each message. */
+const TOKENS_PER_MESSAGE = 4;
+/** Tokens that OpenAI adds to prime the answer. */
+const TOKENS_PER_REPLY = 3;
+
+/** Most tokens of an image at the usual sizes and `detail`s; its bytes say nothing about them. */
+export const TOKENS_PER_IMAGE = 1_536;
+
+/**
+ * Most tokens of an image in any model: 8 tiles in gpt-4o-mini, of 5,667 tokens each, and 2,833 (OpenAI's guide to images,
+ * its rules of scaling and its table of tokens).
+ */
+export const MOST_PER_IMAGE = 48_169;
+
+type Medium = 'image' | 'sound' | 'file' | 'film';
+
+/** Parts of a message that are no text, by type: OpenAI's, and those of vLLM and Anthropic. */
+const MEDIA: ReadonlyMap<Json | undefined, Medium> = new Map<Json, Medium>([
+  ['image_url', 'image'],
+  ['input_image', 'image'],
+  ['computer_screenshot', 'image'],
+  ['image_generation_call', 'image'],
+  ['image', 'image'],
+  ['input_audio', 'sound'],
+  ['audio_url', 'sound'],
+  ['file', 'file'],
+  ['input_file', 'file'],
+  ['document', 'file'],
+  ['video_url', 'film'],
+  ['input_video', 'film'],
+]);
+
+/** Members of such a part, or of an object in it, that bear its data. All others are text. */
+const DATA = new Set('url image_url data file_data file_url audio_url video_url result'.split(' '));
+/** Longer addresses are read as text. */
+const MAX_ADDRESS_LENGTH = 2_048;
+/** Longest type in a `data:` address. */
+const MAX_TYPE_LENGTH = 256;
+const BYTES_PER_BASE64_CHARACTER = 0.75;
+/** Most tokens behind an address, which nobody can tell from the outside: as many as the largest context takes. */
+const MOST_BEHIND_ADDRESS = 1_000_000;
+
+/** Bytes of a medium to a token: usually, and at the least that it can have. */
+interface Density {
+  readonly usual: number;
+  readonly least: number;
+}
+
+/** A minute has 600 tokens with OpenAI, 1,920 with Gemini. Usual: 64 kbit/s; least: 8 kbit/s, the slowest that MP3 knows. */
+const COMPRESSED_SOUND: Density = { usual: 800, least: 31 };
+/** Usual: 16 bits at 16 kHz. A format is only what the client calls it, so that the least is the same. */
+const PLAIN_SOUND: Density = { usual: 3_200, least: 31 };
+/** A page has some 1,000 tokens in some 100 KB; one of nothing but compressed text has as many in 2 KB. */
+const PAGES: Density = { usual: 100, least: 2 };
+/** 300 tokens a second with Gemini. Usual: 1 Mbit/s; least: a tenth of it. */
+const FILM: Density = { usual: 400, least: 40 };
+/** Files that are text are read as such. */
+const TEXT: Density = { usual: 3, least: 1 };
+
+/** Members that are read value by value; all others count by the bytes in which they are written. */
+const READ = new Set(['messages', 'input', 'prompt', 'instructions']);
+const MAX_SETTING_BYTES = 64;
+/** Members that no model reads, as long as they are short. */
+const SETTINGS = new Set(
+  `model stream stream_options n best_of max_tokens max_completion_tokens max_output_tokens temperature top_p top_k min_p seed
+   stop user store background metadata service_tier parallel_tool_calls tool_choice function_call logprobs top_logprobs
+   logit_bias presence_penalty frequency_penalty reasoning_effort reasoning verbosity modalities audio encoding_format
+   dimensions echo include truncation previous_response_id conversation max_tool_calls safety_identifier prompt_cache_key
+   prompt_cache_retention text speed`.split(/\s+/),
+);
+/** Members whose names are no news to a model. */
+const KNOWN_NAMES = new Set(
+  `${[...READ].join(' ')} tools functions response_format role content type input_audio file source output summary text image_url url detail name refusal tool_calls
+   function_call`.split(/\s+/),
+);
+/** Roles and types that the tokens of each message pay for. */
+const KNOWN_WORDS = new Set(
+  `system developer user assistant tool function message text input_text output_text refusal ${[...MEDIA.keys()].join(' ')}`.split(
+    /\s+/,
+  ),
+);
+
+/** Most bytes of a tree that its texts and names leave unexplained before it is looked at for names that stand twice. */
+const MAX_UNEXPLAINED_BYTES = 4_096;
+/** Lists and objects that a message has: itself, its content and a few parts. */
+const CONTAINERS_PER_ITEM = 4;
+const FEW_ITEMS = 4;
+const COLON = 0x3a;
+const QUOTE = 0x22;
+
+/**
+ * Estimates the input of a request in one pass over its body: every text in it counts, under whatever name, unless it is known
+ * to cost otherwise, as an image's data. Costs about a microsecond for each KB. The depth of bodies is bounded, as is this.
+ */
+export function estimateInput(outline: JsonOutline, document: JsonDocument): InputEstimate {
+  const pass = new InputPass(outline);
+  for (let member = document.members.first; member !== undefined; member = member.next) {
+    const { name } = member;
+    if (READ.has(name)) pass.addTree(outline.body[name], document.bytes, member);
+    else pass.addWritten(name, member.end - member.start);
+  }
+  return pass.estimate();
+}
+
+/** The sums of one pass. Texts are counted in bytes, and become tokens at the end. */
+class InputPass {
+  private bytes = 0;
+  /** Tokens around messages. */
+  private framing = 0;
+  private mediaTokens = 0;
+  private mostMediaTokens = 0;
+  /** Members, lists and objects of the tree at hand, and the bytes of its texts and names, whatever they cost. */
+  private members = 0;
+  private containers = 0;
+  private seenBytes = 0;
+  private readonly outline: JsonOutline;
+
+  constructor(outline: JsonOutline) {
+    this.outline = outline;
+  }
+
+  estimate(): InputEstimate {
+    const { mediaTokens, mostMediaTokens } = this;
+    const tokens = this.framing + estimateTokens(this.bytes);
+    return { tokens: tokens + mediaTokens, mostTokens: MOST_PER_ESTIMATED_TOKEN * tokens + mostMediaTokens };
+  }
+
+  addTree(value: Json | undefined, bytes: Buffer, span: Span): void {
+    this.members = 0;
+    this.containers = 0;
+    this.seenBytes = 0;
+    const items = Array.isArray(value) ? value.length : 0;
+    if (value === this.outline.body.messages) this.framing += TOKENS_PER_REPLY + TOKENS_PER_MESSAGE * items;
+    this.addValue(value, undefined);
+    // Brackets are text, too, where a model is shown the JSON of something.
+    this.bytes += BYTES_PER_VALUE * Math.max(0, this.containers - CONTAINERS_PER_ITEM * (items + FEW_ITEMS));
+    const unexplained = span.end - span.start - this.seenBytes;
+    // Of a name that stands twice in an object the parser keeps the last, and others may read the first.
+    if (unexplained > MAX_UNEXPLAINED_BYTES && membersIn(bytes, span) > this.members) this.bytes += unexplained;
+  }
+
+  /** Adds a member by the bytes that it takes. */
+  addWritten(name: string, size: number): void {
+    if (size <= MAX_SETTING_BYTES && SETTINGS.has(name)) return;
+    this.bytes += size + (KNOWN_NAMES.has(name) || SETTINGS.has(name) ? 0 : name.length);
+  }
+
+  private addValue(value: Json | undefined, medium: Medium | undefined): void {
+    if (typeof value === 'string') this.addText(value);
+    else if (Array.isArray(value)) this.addItems(value);
+    else if (isJsonObject(value)) this.addObject(value, medium);
+    else if (typeof value === 'number' || typeof value === 'boolean') this.bytes += BYTES_PER_VALUE;
+  }
+
+  private addItems(items: readonly Json[]): void {
+    this.containers += 1;
+    for (const item of items) {
+      if (item === null) this.bytes += BYTES_PER_VALUE;
+      else this.addValue(item, undefined);
+    }
+  }
+
+  /** @param within the medium of the part that the object stands in. */
+  private addObject(object: JsonObject, within: Medium | undefined): void {
+    const own = MEDIA.get(object.type);
+    const medium = own ?? within;
+    let hasData = false;
+    this.containers += 1;
+    for (const name in object) {
+      const member = object[name];
+      this.members += 1;
+      this.seenBytes += name.length;
+      if (!KNOWN_NAMES.has(name)) this.bytes += outlinedByteLength(this.outline, name);
+      if (typeof member !== 'string') {
+        this.addValue(member, own);
+        continue;
+      }
+      if (medium !== undefined && DATA.has(name) && isData(member)) {
+        this.seenBytes += member.length;
+        this.addMedium(medium, object, member);
+        hasData = true;
+      } else if ((name === 'type' || name === 'role') && KNOWN_WORDS.has(member)) this.seenBytes += member.length;
+      else this.addText(member);
+    }
+    if (own === 'image' && !hasData && !isJsonObject(object.image_url) && !isJsonObject(object.source)) this.addImage();
+  }
+
+  private addText(text: string): void {
+    const size = outlinedByteLength(this.outline, text);
+    this.bytes += size;
+    this.seenBytes += size;
+  }
+
+  private addMedium(medium: Medium, object: JsonObject, data: string): void {
+    if (medium === 'image') {
+      this.addImage();
+      return;
+    }
+    if (isAddress(data)) {
+      this.mediaTokens += TOKENS_PER_IMAGE;
+      this.mostMediaTokens += MOST_BEHIND_ADDRESS;
+      return;
+    }
+    const { usual, least } = densityOf(medium, object, data);
+    const size = BYTES_PER_BASE64_CHARACTER * data.length;
+    this.mediaTokens += Math.ceil(size / usual);
+    this.mostMediaTokens += Math.ceil(size / least);
+  }
+
+  private addImage(): void {
+    this.mediaTokens += TOKENS_PER_IMAGE;
+    this.mostMediaTokens += MOST_PER_IMAGE;
+  }
+}
+
+/** Whether a text is a medium's address or its data in base64: prose under the name of data is read as text. */
+function isData(text: string): boolean {
+  if (isAddress(text)) return true;
+  const comma = text.startsWith('data:') ? text.slice(0, MAX_TYPE_LENGTH).indexOf(',') : -1;
+  return !NOT_BASE64.test(
+    comma === -1 ? text.slice(text.startsWith('data:') ? 'data:'.length : 0) : text.slice(comma + 1),
+  );
+}
+
+function isAddress(text: string): boolean {
+  return text.length <= MAX_ADDRESS_LENGTH && /^https?:/i.test(text) && !/\s/.test(text);
+}
+
+const NOT_BASE64 = /[^\w+/=\-\r\n]/;
+
+function densityOf(medium: Medium, object: JsonObject, data: string): Density {
+  if (medium === 'film') return FILM;
+  if (medium === 'sound') {
+    const isPlain = object.format === 'wav' || object.format === 'pcm16' || data.startsWith('data:audio/wav');
+    return isPlain ? PLAIN_SOUND : COMPRESSED_SOUND;
+  }
+  // `JVBERi` is `%PDF-` in base64.
+  const isPages = data.startsWith('data:application/pdf') || data.startsWith('JVBERi');
+  return isPages || object.media_type === 'application/pdf' ? PAGES : TEXT;
+}
+
+/** Number of members in a JSON text, those whose names stand twice included. */
+function membersIn(bytes: Buffer, { start, end }: Span): number {
+  const text = bytes.toString('latin1', start, end);
+  let members = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === COLON) members += 1;
+    if (code !== QUOTE) continue;
+    const quote = closingQuote(text, at + 1);
+    if (quote === -1) return members;
+    at = quote;
+  }
+  return members;
+}
