@@ -3,6 +3,7 @@ import { type GatewayError, upstreamBadResponse } from '../base/errors.js';
 import { type JsonObject, objectOf } from '../base/json.js';
 import {
   ANSWER_BOUNDS,
+  type JsonDocument,
   memberValue,
   replaceMembers,
   scanDocument,
@@ -10,7 +11,7 @@ import {
 } from '../base/json-document.js';
 import { type StepSource, stepsOf } from '../base/steps.js';
 import { answerTextBytes, estimateTokens } from '../wire/estimate.js';
-import { readUsage, type TokenUsage } from '../wire/usage.js';
+import { readAnswerUsage, readToldUsage, type ToldUsage } from '../wire/usage.js';
 import {
   type AnswerChunk,
   checkNoError,
@@ -34,11 +35,11 @@ const OPENING_BRACKET = 0x5b;
 export class WholeAnswer {
   readonly kind = 'whole';
   readonly body: AnswerChunk;
-  readonly usage: TokenUsage | undefined;
+  readonly usage: ToldUsage | undefined;
   /** Size of the model's output in UTF-8, where the upstream told no usage. */
   private readonly outputBytes: number;
 
-  constructor(body: AnswerChunk, usage: TokenUsage | undefined, outputBytes: number) {
+  constructor(body: AnswerChunk, usage: ToldUsage | undefined, outputBytes: number) {
     this.body = body;
     this.usage = usage;
     this.outputBytes = outputBytes;
@@ -89,8 +90,8 @@ function wholeObject(call: OutgoingCall, body: JsonObject): WholeAnswer {
   // A response bears its error itself, and `null` where it has none.
   if (body.output === undefined) checkNoError(call, body.error, body);
   if (!Array.isArray(body[call.endpoint.answerMember])) throw noAnswer(call, body);
-  const usage = readUsage(body.usage);
-  const outputBytes = usage === undefined ? answerTextBytes(body.choices ?? body.output) : 0;
+  const usage = readAnswerUsage(body);
+  const outputBytes = isUncounted(usage) ? answerTextBytes(body.choices ?? body.output) : 0;
   const shown = shownModel(call);
   const answer: JsonObject = {
     ...body,
@@ -120,9 +121,9 @@ export function wholeBytes(call: OutgoingCall, bytes: Uint8Array): WholeAnswer {
   if (answer === undefined || document.bytes[answer.start] !== OPENING_BRACKET) {
     throw noAnswer(call, document.members.has('output') ? {} : parsedObject(document.bytes));
   }
-  const usage = readUsage(memberValue(document, 'usage'));
+  const usage = usageOf(document);
   const written = document.members.has('choices') ? 'choices' : 'output';
-  const outputBytes = usage === undefined ? answerTextBytes(memberValue(document, written)) : 0;
+  const outputBytes = isUncounted(usage) ? answerTextBytes(memberValue(document, written)) : 0;
   const model = document.members.get('model');
   const shown = shownModelOf(call, model !== undefined && isPathAt(document.bytes, model.start));
   const body = shown === undefined ? withoutByteOrderMark(bytes) : replaceMembers(document, { model: shown });
@@ -143,4 +144,12 @@ function parsedObject(bytes: Uint8Array): JsonObject {
   } catch {
     return {};
   }
+}
+
+function isUncounted(usage: ToldUsage | undefined): boolean {
+  return usage === undefined || usage.isDoubtful === true;
+}
+
+function usageOf(document: JsonDocument): ToldUsage | undefined {
+  return readToldUsage(memberValue(document, 'usage')) ?? readAnswerUsage(parsedObject(document.bytes));
 }

@@ -120,11 +120,11 @@ export function estimateInput(outline: JsonOutline, document: JsonDocument): Inp
     if (READ.has(name)) pass.addTree(outline.body[name], document.bytes, member);
     else pass.addWritten(name, member.end - member.start);
   }
-  return pass.estimate();
+  return pass;
 }
 
 /** The sums of one pass. Texts are counted in bytes, and become tokens at the end. */
-class InputPass {
+class InputPass implements InputEstimate {
   private bytes = 0;
   /** Tokens around messages. */
   private framing = 0;
@@ -140,10 +140,12 @@ class InputPass {
     this.outline = outline;
   }
 
-  estimate(): InputEstimate {
-    const { mediaTokens, mostMediaTokens } = this;
-    const tokens = this.framing + estimateTokens(this.bytes);
-    return { tokens: tokens + mediaTokens, mostTokens: MOST_PER_ESTIMATED_TOKEN * tokens + mostMediaTokens };
+  get tokens(): number {
+    return this.framing + estimateTokens(this.bytes) + this.mediaTokens;
+  }
+
+  get mostTokens(): number {
+    return MOST_PER_ESTIMATED_TOKEN * (this.framing + estimateTokens(this.bytes)) + this.mostMediaTokens;
   }
 
   addTree(value: Json | undefined, bytes: Buffer, span: Span): void {
@@ -175,7 +177,8 @@ class InputPass {
 
   private addItems(items: readonly Json[]): void {
     this.containers += 1;
-    for (const item of items) {
+    for (let at = 0; at < items.length; at += 1) {
+      const item = items[at];
       if (item === null) this.bytes += BYTES_PER_VALUE;
       else this.addValue(item, undefined);
     }

@@ -97,6 +97,8 @@ describe('watchChatStream', () => {
           assert.deepEqual(stream.usage, {
             inputTokens: 5,
             cachedInputTokens: undefined,
+            cacheWriteTokens: undefined,
+            cacheWriteLongTokens: undefined,
             inputAudioTokens: undefined,
             inputImageTokens: undefined,
             outputTokens: 2,

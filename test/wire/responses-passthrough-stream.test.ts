@@ -52,6 +52,8 @@ describe('PassedStream', () => {
         assert.deepEqual(stream.usage, {
           inputTokens: 5,
           cachedInputTokens: 1,
+          cacheWriteTokens: 0,
+          cacheWriteLongTokens: undefined,
           inputAudioTokens: undefined,
           inputImageTokens: undefined,
           outputTokens: 2,

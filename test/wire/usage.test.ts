@@ -1,12 +1,22 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { readUsage, type TokenUsage, UsageTail } from '../../src/wire/usage.js';
+import {
+  readAnswerUsage,
+  readServiceTier,
+  readToldUsage,
+  readToolCalls,
+  readUsage,
+  type TokenUsage,
+  UsageTail,
+} from '../../src/wire/usage.js';
 import { runs } from '../helpers/depth.js';
 
 const NOTHING: TokenUsage = {
   inputTokens: 0,
   cachedInputTokens: undefined,
+  cacheWriteTokens: undefined,
+  cacheWriteLongTokens: undefined,
   inputAudioTokens: undefined,
   inputImageTokens: undefined,
   outputTokens: 0,
@@ -62,6 +72,118 @@ describe('readUsage', () => {
       { inputTokens: 14, inputAudioTokens: 10, outputTokens: 45 },
     ],
     ['an embedding', { prompt_tokens: 8, total_tokens: 8 }, { inputTokens: 8 }],
+    [
+      'an OpenAI completion that wrote to a cache',
+      {
+        prompt_tokens: 300_000,
+        completion_tokens: 10,
+        prompt_tokens_details: {
+          cached_tokens: 5,
+          cache_write_tokens: 1_000,
+          cache_write_tokens_details: { ttl_30m_tokens: 400, ttl_12h_tokens: 600 },
+        },
+      },
+      {
+        inputTokens: 300_000,
+        cachedInputTokens: 5,
+        cacheWriteTokens: 1_000,
+        cacheWriteLongTokens: 600,
+        outputTokens: 10,
+      },
+    ],
+    [
+      'Anthropic, whose input has neither what was cached nor what was written (docs.anthropic.com, prompt caching)',
+      {
+        input_tokens: 10,
+        cache_creation_input_tokens: 200,
+        cache_read_input_tokens: 3_000,
+        cache_creation: { ephemeral_5m_input_tokens: 150, ephemeral_1h_input_tokens: 50 },
+        output_tokens: 7,
+      },
+      {
+        inputTokens: 3_210,
+        cachedInputTokens: 3_000,
+        cacheWriteTokens: 200,
+        cacheWriteLongTokens: 50,
+        outputTokens: 7,
+      },
+    ],
+    [
+      'LiteLLM of Anthropic, whose prompt has all of it',
+      {
+        prompt_tokens: 3_210,
+        completion_tokens: 7,
+        total_tokens: 3_217,
+        prompt_tokens_details: { cached_tokens: 3_000, cache_creation_tokens: 200 },
+        cache_creation_input_tokens: 200,
+        cache_read_input_tokens: 3_000,
+      },
+      { inputTokens: 3_210, cachedInputTokens: 3_000, cacheWriteTokens: 200, outputTokens: 7 },
+    ],
+    [
+      'Gemini through its compatible API: thoughts are in the sum alone',
+      { prompt_tokens: 9, completion_tokens: 20, total_tokens: 529 },
+      { inputTokens: 9, outputTokens: 520 },
+    ],
+    [
+      'Gemini itself',
+      { promptTokenCount: 9, candidatesTokenCount: 20, thoughtsTokenCount: 500, totalTokenCount: 529 },
+      { inputTokens: 9, outputTokens: 520, reasoningTokens: 500 },
+    ],
+    [
+      'xAI, whose reasoning stands beside the completion',
+      {
+        prompt_tokens: 12,
+        completion_tokens: 1,
+        total_tokens: 9_013,
+        completion_tokens_details: { reasoning_tokens: 9_000 },
+      },
+      { inputTokens: 12, outputTokens: 9_001, reasoningTokens: 9_000 },
+    ],
+    [
+      'xAI without a sum',
+      { prompt_tokens: 12, completion_tokens: 1, completion_tokens_details: { reasoning_tokens: 9_000 } },
+      { inputTokens: 12, outputTokens: 9_001, reasoningTokens: 9_000 },
+    ],
+    [
+      'DeepSeek',
+      {
+        prompt_tokens: 50,
+        completion_tokens: 3,
+        prompt_cache_hit_tokens: 40,
+        prompt_cache_miss_tokens: 10,
+        total_tokens: 53,
+      },
+      { inputTokens: 50, cachedInputTokens: 40, outputTokens: 3 },
+    ],
+    [
+      'Mistral',
+      { prompt_tokens: 50, total_tokens: 55, completion_tokens: 5, num_cached_tokens: 32 },
+      { inputTokens: 50, cachedInputTokens: 32, outputTokens: 5 },
+    ],
+    [
+      'Perplexity, which bills citations as input and reasoning beside the completion',
+      {
+        prompt_tokens: 7,
+        completion_tokens: 3_847,
+        total_tokens: 3_854,
+        citation_tokens: 47_964,
+        num_search_queries: 30,
+        reasoning_tokens: 308_156,
+      },
+      { inputTokens: 47_971, outputTokens: 312_003, reasoningTokens: 308_156 },
+    ],
+    ['Ollama itself', { prompt_eval_count: 26, eval_count: 259 }, { inputTokens: 26, outputTokens: 259 }],
+    [
+      'a sum that has more than its parts',
+      { prompt_tokens: 9, total_tokens: 1_009 },
+      { inputTokens: 9, outputTokens: 1_000 },
+    ],
+    [
+      'a completion of null beside a sum',
+      { prompt_tokens: 9, completion_tokens: null, total_tokens: 12 },
+      { inputTokens: 9, outputTokens: 3 },
+    ],
     ['E10: nothing', { prompt_tokens: 0, completion_tokens: 0 }, {}],
     [
       'a part that is null is one nobody told of',
@@ -79,7 +201,6 @@ describe('readUsage', () => {
       { prompt_tokens_details: { audio_tokens: 11 } },
       { prompt_tokens_details: { image_tokens: 11 } },
       { prompt_tokens_details: { audio_tokens: 6, image_tokens: 5 } },
-      { completion_tokens_details: { reasoning_tokens: 6 } },
       { completion_tokens_details: { audio_tokens: 6 } },
       { completion_tokens_details: { audio_tokens: 3, reasoning_tokens: 3 } },
       { prompt_tokens_details: { audio_tokens: -1 } },
@@ -93,6 +214,75 @@ describe('readUsage', () => {
     for (const parts of garbage) {
       assert.equal(readUsage({ ...whole, ...Object(parts) }), undefined, JSON.stringify(parts));
     }
+  });
+
+  it('what is absent or null is not 0, and is no exact usage', () => {
+    for (const usage of [
+      { prompt_tokens: 5 },
+      { prompt_tokens: 5, completion_tokens: null },
+      { completion_tokens: 5 },
+    ]) {
+      assert.equal(readUsage(usage), undefined);
+      assert.equal(readToldUsage(usage)?.isDoubtful, true);
+    }
+    for (const usage of [
+      {},
+      { prompt_tokens: null, completion_tokens: null },
+      { type: 'duration', seconds: 9 },
+      null,
+      5,
+    ]) {
+      assert.equal(readToldUsage(usage), undefined);
+    }
+  });
+
+  it('of what is not believable nothing less is taken than it says', () => {
+    const cases: readonly [Parameters<typeof readUsage>[0], number, number][] = [
+      [{ prompt_tokens: 10, completion_tokens: 5, prompt_tokens_details: { cached_tokens: 11 } }, 21, 5],
+      [{ prompt_tokens: 10, completion_tokens: 5, completion_tokens_details: { audio_tokens: 600 } }, 10, 600],
+      [{ prompt_tokens: -1, completion_tokens: 5_000 }, 0, 5_000],
+      [{ prompt_tokens: '900', completion_tokens: 10.2 }, 900, 11],
+    ];
+    for (const [usage, input, output] of cases) {
+      const told = readToldUsage(usage);
+      assert.deepEqual([told?.inputTokens, told?.outputTokens, told?.isDoubtful], [input, output, true]);
+    }
+  });
+
+  it('never undercuts a number that it was told, whatever the others are', () => {
+    const count = fc.option(fc.nat(100_000), { nil: undefined });
+    const usage = fc.record({
+      prompt: count,
+      completion: count,
+      total: count,
+      cached: count,
+      reasoning: count,
+      written: count,
+    });
+    fc.assert(
+      fc.property(usage, ({ prompt, completion, total, cached, reasoning, written }) => {
+        const told = readToldUsage(
+          JSON.parse(
+            JSON.stringify({
+              prompt_tokens: prompt,
+              completion_tokens: completion,
+              total_tokens: total,
+              prompt_tokens_details: { cached_tokens: cached, cache_write_tokens: written },
+              completion_tokens_details: { reasoning_tokens: reasoning },
+            }),
+          ),
+        );
+        if (told === undefined) {
+          assert.ok(prompt === undefined && completion === undefined && total === undefined);
+          return;
+        }
+        const { inputTokens, outputTokens } = told;
+        assert.ok(inputTokens >= (prompt ?? 0) && inputTokens >= (cached ?? 0) + (written ?? 0));
+        assert.ok(outputTokens >= (completion ?? 0) && outputTokens >= (reasoning ?? 0));
+        assert.ok(inputTokens + outputTokens >= (total ?? 0));
+      }),
+      runs(2_000),
+    );
   });
 
   it('E11: whatever is said, what is believed is whole numbers up to a billion and parts within their whole', () => {
@@ -132,6 +322,40 @@ describe('readUsage', () => {
       runs(2_000),
     );
     assert.ok(believed > 100, `${believed} believed`);
+  });
+});
+
+describe('the usage of an answer', () => {
+  const usage = { prompt_tokens: 4, completion_tokens: 2 };
+  const answers: readonly [string, Parameters<typeof readAnswerUsage>[0]][] = [
+    ['beside the choices', { choices: [], usage }],
+    ['in the first choice', { choices: [{ index: 0, delta: {}, usage }], usage: null }],
+    ['where Groq had it', { choices: [], x_groq: { id: 'req_1', usage } }],
+    ['in the words of Ollama', { message: { content: 'x' }, done: true, prompt_eval_count: 4, eval_count: 2 }],
+    ['in the words of Gemini', { candidates: [], usageMetadata: { promptTokenCount: 4, candidatesTokenCount: 2 } }],
+  ];
+  for (const [place, answer] of answers) {
+    it(`stands ${place}`, () => {
+      assert.deepEqual(readAnswerUsage(answer), { ...NOTHING, inputTokens: 4, outputTokens: 2 });
+    });
+  }
+
+  it('comes with a service tier, or with none', () => {
+    assert.equal(readServiceTier({ service_tier: 'priority', usage: { service_tier: 'standard' } }), 'priority');
+    assert.equal(readServiceTier({ usage: { service_tier: 'batch' } }), 'batch');
+    assert.equal(readServiceTier({ usage: { speed: 'fast', service_tier: 'standard' } }), 'fast');
+    assert.equal(readServiceTier({ service_tier: null, usage: null }), undefined);
+  });
+
+  it('comes with the calls of hosted tools', () => {
+    const output = ['web_search_call', 'message', 'web_search_call', 'function_call', 'code_interpreter_call'];
+    assert.deepEqual(readToolCalls({ output: output.map((type) => ({ type })) }), {
+      web_search: 2,
+      code_interpreter: 1,
+    });
+    assert.deepEqual(readToolCalls({ usage: { server_tool_use: { web_search_requests: 3 } } }), { web_search: 3 });
+    assert.deepEqual(readToolCalls({ usage: { num_search_queries: 30 } }), { web_search: 30 });
+    assert.equal(readToolCalls({ output: [{ type: 'message' }], usage: {} }), undefined);
   });
 });
 

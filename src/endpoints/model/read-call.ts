@@ -41,13 +41,12 @@ function readDocument(
   keepsBody: boolean,
 ): ReadCall {
   const isOfTexts = endpoint.operation !== 'chat.completions' && endpoint.operation !== 'responses';
-  const asks = endpoint.read(outline);
-  const { tokens, mostTokens } = estimateInput(outline, document);
+  const estimate = estimateInput(outline, document);
   return {
     document,
-    asks,
-    inputTokens: tokens,
-    mostInputTokens: mostTokens,
+    asks: endpoint.read(outline),
+    inputTokens: estimate.tokens,
+    mostInputTokens: estimate.mostTokens,
     hasReferences: !isOfTexts && hasReferences(outline.body),
     body: keepsBody && outline.isDecoded ? outline.body : undefined,
   };
