@@ -9,7 +9,7 @@ export interface ExpressMiddleware {
 }
 
 /** Makes middleware for `app.use` of options or of an existing gateway. Paths that are not ours go to `next`. */
-export function megallm(options?: GatewayOptions | Gateway): ExpressMiddleware {
+export function megallm(options?: GatewayOptions<Request> | Gateway): ExpressMiddleware {
   const gateway = gatewayOf(options);
   const handle = async (req: Request, res: Response, next: NextFunction): Promise<void> => {
     const request = readRequest(req, res, {

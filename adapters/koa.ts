@@ -9,7 +9,7 @@ export interface KoaMiddleware {
 }
 
 /** Makes middleware for `app.use` of options or of an existing gateway. Paths that are not ours go to `next`. */
-export function megallm(options?: GatewayOptions | Gateway): KoaMiddleware {
+export function megallm(options?: GatewayOptions<Context> | Gateway): KoaMiddleware {
   const gateway = gatewayOf(options);
   const handle = async (ctx: Context, next: Next): Promise<void> => {
     const parsedBody: unknown = Reflect.get(ctx.request, 'body');

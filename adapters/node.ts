@@ -11,7 +11,7 @@ export interface NodeHandler {
 }
 
 /** Makes a listener for `http.createServer` of options or of an existing gateway. */
-export function megallm(options?: GatewayOptions | Gateway): NodeHandler {
+export function megallm(options?: GatewayOptions<IncomingMessage> | Gateway): NodeHandler {
   const gateway = gatewayOf(options);
   const handle = async (req: IncomingMessage, res: ServerResponse, next?: () => void): Promise<void> => {
     const request = readRequest(req, res, { url: req.url ?? '/', parsedBody: undefined, native: req });

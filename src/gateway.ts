@@ -39,7 +39,7 @@ const DEFAULT_GRACE_MS = 30_000;
  * Makes a gateway. Everything it holds is its own: two in one process never meet.
  * @throws {TypeError} for options that cannot be right.
  */
-export function createGateway(options?: GatewayOptions): Gateway {
+export function createGateway<Native = unknown>(options?: GatewayOptions<Native>): Gateway {
   const config = resolveOptions(options);
   const state = gatewayState(config, batchMeter(config));
 
@@ -107,8 +107,8 @@ function asGet({ url, mountPath, headers, signal, body, native, address }: Gatew
 }
 
 /** The gateway itself, or a new one of these options: what adapters take. */
-export function gatewayOf(given?: GatewayOptions | Gateway): Gateway {
-  return given !== undefined && 'handle' in given ? given : createGateway(given);
+export function gatewayOf<Native = unknown>(given?: GatewayOptions<Native> | Gateway): Gateway {
+  return typeof given === 'object' && given !== null && 'handle' in given ? given : createGateway(given);
 }
 
 /** The answer to a path that nobody has, for hosts without routes of their own. */

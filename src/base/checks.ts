@@ -1,14 +1,30 @@
 /** @throws {TypeError} when `value` is anything but a positive safe integer. */
-export function positiveInteger(name: string, value: number): number {
-  if (Number.isSafeInteger(value) && value > 0) return value;
+export function positiveInteger(name: string, value: unknown): number {
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value > 0) return value;
   throw unexpected(name, 'to be a positive integer', value);
 }
 
-/** @throws {TypeError} when `value` is there but has no such method. */
-export function withMethod<T>(name: string, value: T | undefined, method: keyof T): T | undefined {
+/** Whether a value is an object with members of its own names: no list, no collection, no function. */
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  // Their entries are no members: everything would be taken for absent.
+  return !(value instanceof Map || value instanceof Set);
+}
+
+/** @throws {TypeError} when `value` is there but lacks one of the methods. Arrays have a `find`, and are no store. */
+export function withMethod<T>(name: string, value: T | undefined, ...methods: (keyof T & string)[]): T | undefined {
   if (value === undefined) return undefined;
-  if (typeof value === 'object' && value !== null && typeof value[method] === 'function') return value;
-  throw unexpected(name, `to have a method \`${String(method)}\``, value);
+  if (!isRecord(value)) throw unexpected(name, `to have a method \`${methods[0]}\``, value);
+  for (const method of methods) {
+    if (typeof value[method] !== 'function') throw unexpected(name, `to have a method \`${method}\``, value);
+  }
+  return value;
+}
+
+/** @throws {TypeError} when `value` is there but no boolean. */
+export function optionalBoolean(name: string, value: unknown): boolean | undefined {
+  if (value === undefined || typeof value === 'boolean') return value;
+  throw unexpected(name, 'to be a boolean', value);
 }
 
 /** A member of something thrown. Under Jest, Node's own errors are of another realm, and no `instanceof Error`. */
@@ -22,8 +38,18 @@ export function memberOf(thrown: unknown, name: string | symbol): unknown {
   }
 }
 
+/** Longest text of a bad value that is shown. */
+const MAX_SHOWN = 100;
+
 /** Makes the error for a bad option: its name, the expected form, the given value. */
 export function unexpected(name: string, expectation: string, value: unknown): TypeError {
-  const shown = typeof value === 'object' || typeof value === 'function' ? '' : ` ${JSON.stringify(value)}`;
-  return new TypeError(`Expected \`${name}\` ${expectation}, got${shown} (${value === null ? 'null' : typeof value})`);
+  const kind = value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value;
+  return new TypeError(`Expected \`${name}\` ${expectation}, got${shownValue(value)} (${kind})`);
+}
+
+function shownValue(value: unknown): string {
+  if (typeof value === 'object' || typeof value === 'function') return '';
+  if (typeof value === 'string') return ` ${JSON.stringify(value.slice(0, MAX_SHOWN))}`;
+  // JSON has no words for NaN, and fails at a bigint.
+  return ` ${String(value)}`;
 }

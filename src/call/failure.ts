@@ -2,6 +2,8 @@ import { GatewayError, shownCode, toGatewayError, upstreamInterrupted, upstreamS
 import type { AllHooks } from '../config/hooks.js';
 import type { GatewayResponse } from '../http/exchange.js';
 import { respondError } from '../http/respond.js';
+import { pathOf } from '../http/url.js';
+import { ownerOf } from '../keys/key-store.js';
 import { lookQuietly } from './admit.js';
 import type { Call } from './call.js';
 import { type DebugFacts, debugFacts, debugReport } from './debug.js';
@@ -13,13 +15,15 @@ export function respondFailure(
   thrown: unknown,
   exchange: Exchange,
   {
-    facts = { requestId: exchange.requestId },
+    facts = { requestId: exchange.requestId, keyId: exchange.key?.id },
     headers = [],
-  }: { readonly facts?: DebugFacts; readonly headers?: readonly string[] } = {},
+    call,
+  }: { readonly facts?: DebugFacts; readonly headers?: readonly string[]; readonly call?: Call } = {},
 ): GatewayResponse {
   const { request, requestId, phases, state, showsDebug } = exchange;
   const error = request.signal.aborted ? clientGone() : toGatewayError(thrown);
   reportCause(error, state.config.hooks, facts);
+  reportRefusal(error, exchange, call);
   const own = shownCode(error) === error.code ? {} : { code: error.code };
   const debug = showsDebug ? { ...debugReport(facts, phases), ...own } : undefined;
   return respondError(error, ['x-request-id', requestId, ...headers], debug);
@@ -41,7 +45,26 @@ export async function failCall(call: Call, error: unknown): Promise<GatewayRespo
   const ceilings = call.ceilings.length > 0 ? call.ceilings : plan.ceilingsAt(config.clock.wallMs());
   remaining ??= await lookQuietly(access, ceilings);
   const headers = remaining === undefined ? [] : limitHeaders({ ceilings, remaining });
-  return respondFailure(call.view.inClientsWords?.(toGatewayError(error)) ?? error, exchange, { facts, headers });
+  return respondFailure(call.view.inClientsWords?.(toGatewayError(error)) ?? error, exchange, { facts, headers, call });
+}
+
+/** Tells the host of a request that is refused. A client that left was not. */
+function reportRefusal({ status, code }: GatewayError, exchange: Exchange, call: Call | undefined): void {
+  if (status >= 499 && status !== 503) return;
+  const { key, request, requestId, path } = exchange;
+  const isChosen = call !== undefined && call.state !== 'new' && call.state !== 'taken';
+  exchange.state.config.hooks.onRefused({
+    requestId,
+    keyId: key?.id,
+    owner: key && ownerOf(key),
+    status,
+    code: code ?? undefined,
+    method: request.method,
+    path: pathOf(path),
+    model: call?.asks.model || undefined,
+    upstream: isChosen ? call.upstream.name : undefined,
+    address: request.address,
+  });
 }
 
 /** Reports the cause of an error, which is the operator's to know. */

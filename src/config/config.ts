@@ -2,6 +2,7 @@ import type { Clock, Deadlines } from '../base/clock.js';
 import type { Sealer } from '../base/seal.js';
 import type { CorsOptions } from '../http/cors.js';
 import type { LingeringBounds, LingeringOptions } from '../http/lingering.js';
+import type { CheckKey } from '../keys/check-key.js';
 import type { Identify, KeyStore, Limits, TierLimits } from '../keys/key-store.js';
 import type { FindPeriod, LearnedOutput, LimiterStore } from '../limits/limiter-store.js';
 import type { IdempotencyStore } from '../stores/answer-store.js';
@@ -12,21 +13,38 @@ import type { AdminOptions } from './admin-secret.js';
 import type { AllHooks, Hooks } from './hooks.js';
 import type { ModelOptions, ModelTable } from './models.js';
 
-/** Everything a host can say. Every field may be left out: `megallm()` works, and is never an open proxy. */
-export interface GatewayOptions {
+/** The parts of a store for everything, such as `sqliteStore()` and `postgresStore()` open. What else it has is its host's. */
+export interface WholeStore {
+  readonly keys?: KeyStore | undefined;
+  readonly limiter?: LimiterStore | undefined;
+  readonly usage?: (UsageStore & Partial<UsageReader>) | undefined;
+  readonly objects?: ObjectStore | undefined;
+  readonly idempotency?: IdempotencyStore | undefined;
+}
+
+/**
+ * Everything a host can say. Every field may be left out: `megallm()` works, and is never an open proxy.
+ * @typeParam Native the request of the host's framework, as `identify` gets it.
+ */
+export interface GatewayOptions<Native = unknown> {
   /**
-   * The upstream of models that name none of their own.
+   * The upstream of models that name none of their own. A text is the `baseUrl` of an `http` upstream without a key.
    * @default `http` to `OPENAI_BASE_URL` with `OPENAI_API_KEY` when the key is set; else `demo()`, in production a 503
    */
-  readonly upstream?: Upstream | undefined;
+  readonly upstream?: Upstream | string | undefined;
   /** The models on offer, by public id. @default `defaultModels()` */
   readonly models?: Readonly<Record<string, ModelOptions>> | undefined;
   /** A model name that is not in `models`: passed to `upstream` under that name, or refused with a 404. @default 'refuse' with `models`, else 'pass' */
   readonly unlistedModels?: 'pass' | 'refuse' | undefined;
+  /**
+   * Where everything lives that the options below do not place elsewhere, such as `await sqliteStore({ file })`. Closing it
+   * is the host's. Its keys open the gateway beside those of `MEGALLM_KEYS`.
+   */
+  readonly store?: WholeStore | undefined;
   /** Where API keys live. @default `MEGALLM_KEYS`; none set: one development key, printed once; in production none */
   readonly keys?: KeyStore | undefined;
   /** Maps the host's own user to a key; asked before `keys`. */
-  readonly identify?: Identify | undefined;
+  readonly identify?: Identify<Native> | undefined;
   /** Opens the reports on all keys below `/v1/organization`. @default `MEGALLM_ADMIN_SECRET`; none set: they are not there */
   readonly admin?: AdminOptions | undefined;
   /**
@@ -91,6 +109,8 @@ export interface GatewayOptions {
 
 /** Options that the gateway keeps in another form than the host gave them in. */
 type Reshaped =
+  | 'upstream'
+  | 'store'
   | 'models'
   | 'unlistedModels'
   | 'identify'
@@ -108,7 +128,9 @@ type Complete<Options> = { readonly [Name in keyof Options]-?: Exclude<Options[N
 
 /** The options with nothing left open: every field that is not named here is as `GatewayOptions` says. */
 export interface Config extends Complete<Omit<GatewayOptions, Reshaped>> {
+  readonly upstream: Upstream;
   readonly models: ModelTable;
+  readonly checkKey: CheckKey;
   readonly identify: Identify | undefined;
   readonly sealer: Sealer;
   /** The SHA-256 of the admin's secret. */

@@ -1,7 +1,8 @@
 import cluster from 'node:cluster';
 import { unexpected } from '../base/checks.js';
+import { checkName } from '../keys/key-fields.js';
 import type { ApiKey } from '../keys/key-store.js';
-import { hashSecret } from '../keys/secret.js';
+import { hashSecret, isWellFormedSecret } from '../keys/secret.js';
 
 /** The settings that the environment holds. */
 export interface Environment {
@@ -51,7 +52,14 @@ function portNumber(text: string | undefined): number {
 }
 
 function environmentKey(entry: string): ApiKey & { secret: string } {
-  const [secret = '', tier, id] = entry.split(':');
+  const [secret = '', tier, id, ...more] = entry.split(':');
+  if (more.length > 0) throw new TypeError('Expected `MEGALLM_KEYS` to hold `secret[:tier[:id]]`, separated by commas');
+  if (!isWellFormedSecret(secret)) {
+    throw new TypeError(
+      `Expected each secret of \`MEGALLM_KEYS\` to be 16 to 256 printable ASCII characters, or one that createKey made, unchanged; got one of ${secret.length}`,
+    );
+  }
+  if (id) checkName('MEGALLM_KEYS, an id', id);
   return {
     secret,
     // Named after the hash, so that usage and limits follow the key when the list is reordered.

@@ -1,6 +1,9 @@
+import { isPending } from '../base/awaitable.js';
+import { isRecord, unexpected } from '../base/checks.js';
+import { causeOf } from '../base/errors.js';
 import type { UsageRecord } from '../usage/usage-store.js';
 
-/** Watchers. They see everything that happens and can change nothing: their errors are swallowed, their results ignored. */
+/** Watchers. They see everything that happens and can change nothing: their errors go to `onError`, their results are ignored. */
 export type Hooks = { readonly [Name in keyof AllHooks]?: AllHooks[Name] | undefined };
 
 /** The functions that may be given as hooks. */
@@ -9,10 +12,33 @@ export interface AllHooks {
   onFinish(record: UsageRecord): void;
   /** Called for errors that the client is not told of: bugs, failing stores, broken upstreams. @default prints to stderr */
   onError(error: unknown, context: ErrorContext): void;
+  /** Called for each request that is refused: with a status from 400 to 498, or 503. */
+  onRefused(refusal: Refusal): void;
   /** Called for each call that a shadow limit would have refused. It was made all the same. */
   onShadowLimit(refusal: ShadowRefusal): void;
-  /** Called with advice for the operator when the gateway is made. @default prints to stderr */
+  /** Called with advice for the operator, when the gateway is made or something is first seen. @default prints to stderr */
   onNotice(text: string): void;
+}
+
+/** A request that was refused. */
+export interface Refusal {
+  readonly requestId: string;
+  /** `undefined` while nobody knows the caller. */
+  readonly keyId: string | undefined;
+  /** As `ownerOf` names it: `owner:` or `key:` and a name. */
+  readonly owner: string | undefined;
+  readonly status: number;
+  /** The error's `code`; `undefined` where it has none. */
+  readonly code: string | undefined;
+  readonly method: string;
+  /** Path below `/v1`, without its query. */
+  readonly path: string;
+  /** The public model id, as the caller wrote it; `undefined` before it is known. */
+  readonly model: string | undefined;
+  /** The upstream's name; `undefined` before one is chosen. */
+  readonly upstream: string | undefined;
+  /** The client's address, as the host knows it. */
+  readonly address: string | undefined;
 }
 
 /** A limit in the shadow that was too small for a call. */
@@ -36,26 +62,66 @@ export interface ErrorContext {
   readonly keyId: string | undefined;
 }
 
-/** The hooks, all there, none able to hurt a request. */
+const NAMES: Readonly<Record<keyof AllHooks, true>> = {
+  onFinish: true,
+  onError: true,
+  onRefused: true,
+  onShadowLimit: true,
+  onNotice: true,
+};
+
+/**
+ * The hooks, all there, none able to hurt a request: what one of them throws goes to `onError`.
+ * @throws {TypeError} for a name that is no hook's, and for a hook that is no function.
+ */
 export function guardedHooks(hooks: Hooks): AllHooks {
+  const { onFinish, onError = printError, onRefused, onShadowLimit, onNotice = printNotice } = checkedHooks(hooks);
+
+  function reportFailure(error: unknown, context: ErrorContext): void {
+    // Nobody is left to tell of a failure of `onError` itself.
+    watch(
+      () => onError.call(hooks, error, context),
+      () => {},
+    );
+  }
+  /** Calls a hook; what it throws now or later is reported. */
+  function guard(call: () => unknown, { requestId, keyId }: Partial<ErrorContext> = {}): void {
+    watch(call, (error) => reportFailure(causeOf(error), { requestId, keyId }));
+  }
   return {
     onFinish(record) {
-      if (hooks.onFinish !== undefined) guard(() => hooks.onFinish?.(record));
+      if (onFinish !== undefined) guard(() => onFinish.call(hooks, record), record);
     },
-    onError: (error, context) =>
-      guard(() => (hooks.onError === undefined ? printError(error, context) : hooks.onError(error, context))),
-    onShadowLimit: (refusal) => guard(() => hooks.onShadowLimit?.(refusal)),
-    onNotice: (text) => guard(() => (hooks.onNotice === undefined ? printNotice(text) : hooks.onNotice(text))),
+    onError: reportFailure,
+    onRefused(refusal) {
+      if (onRefused !== undefined) guard(() => onRefused.call(hooks, refusal), refusal);
+    },
+    onShadowLimit(refusal) {
+      if (onShadowLimit !== undefined) guard(() => onShadowLimit.call(hooks, refusal), refusal);
+    },
+    onNotice: (text) => guard(() => onNotice.call(hooks, text)),
   };
 }
 
-function guard(call: () => unknown): void {
+function checkedHooks(hooks: Hooks): Hooks {
+  if (!isRecord(hooks)) throw unexpected('hooks', 'to be an object of functions', hooks);
+  for (const [name, hook] of Object.entries(hooks)) {
+    if (!Object.hasOwn(NAMES, name)) {
+      throw new TypeError(`Unknown hook \`hooks.${name}\`: there are ${Object.keys(NAMES).join(', ')}`);
+    }
+    if (hook !== undefined && typeof hook !== 'function') throw unexpected(`hooks.${name}`, 'to be a function', hook);
+  }
+  return hooks;
+}
+
+/** The one guard of every hook. */
+function watch(call: () => unknown, failed: (error: unknown) => void): void {
   try {
     const result = call();
     // An async hook that fails would end the process as an unhandled rejection.
-    if (result instanceof Promise) result.catch(() => {});
-  } catch {
-    // A watcher's failure is its own.
+    if (isPending(result)) result.then(undefined, failed);
+  } catch (error) {
+    failed(error);
   }
 }
 

@@ -193,7 +193,8 @@ function resolveModel(id: string, options: ModelOptions, madeAtMs: number, nowMs
 
 /** Whether a key may call the model by this name, its id or an alias: either may be on the key's list. */
 export function mayCall({ models }: Pick<ApiKey, 'models'>, { id }: Model, name: string): boolean {
-  return models === undefined || models.includes(id) || models.includes(name);
+  // Stores without types say `null` for an absent field.
+  return models === undefined || models === null || models.includes(id) || models.includes(name);
 }
 
 /** The model as it is shown to who knows it by this name. */

@@ -1,16 +1,17 @@
-import { positiveInteger, unexpected, withMethod } from '../base/checks.js';
+import { isRecord, optionalBoolean, positiveInteger, unexpected, withMethod } from '../base/checks.js';
 import { type Clock, deadlines, systemClock } from '../base/clock.js';
 import { unavailable } from '../base/errors.js';
 import { sealerOf } from '../base/seal.js';
 import { checkedCors } from '../http/cors.js';
 import { checkedLingering } from '../http/lingering.js';
+import { keyCheck } from '../keys/check-key.js';
 import type { KeyStore } from '../keys/key-store.js';
-import { checkedLimits, checkedTiers, DEFAULT_TIERS } from '../keys/limits.js';
-import { memoryKeys } from '../keys/memory.js';
+import { checkedLimits, checkedTiers, DEFAULT_TIERS, UNLIMITED_TIER } from '../keys/limits.js';
+import { type MemoryKeys, memoryKeys } from '../keys/memory.js';
 import { createKey } from '../keys/secret.js';
 import { learnedOutput } from '../limits/learned-output.js';
 import { NO_LIMITS } from '../limits/levels.js';
-import type { FindPeriod, LimiterStore } from '../limits/limiter-store.js';
+import type { FindPeriod } from '../limits/limiter-store.js';
 import { memoryLimiter } from '../limits/memory.js';
 import { periodsOf } from '../limits/periods.js';
 import { memoryIdempotency, memoryObjects } from '../stores/memory.js';
@@ -19,7 +20,8 @@ import { http } from '../upstreams/http.js';
 import type { Upstream } from '../upstreams/upstream.js';
 import { memoryUsage } from '../usage/memory.js';
 import { checkedAdmin } from './admin-secret.js';
-import type { Config, GatewayOptions } from './config.js';
+import { checkedModels } from './check-models.js';
+import type { Config, GatewayOptions, WholeStore } from './config.js';
 import { type Environment, readEnvironment } from './environment.js';
 import { type AllHooks, guardedHooks } from './hooks.js';
 import { defaultModels, modelTable } from './models.js';
@@ -29,11 +31,13 @@ import { defaultModels, modelTable } from './models.js';
  * @throws {TypeError} for unknown names and bad values, naming both.
  */
 export function resolveOptions(given: GatewayOptions = {}): Config {
+  refuseOther(given);
   // Every option is named here and in `GatewayOptions`, nowhere else.
   const {
     upstream,
     models,
     unlistedModels,
+    store,
     keys,
     identify,
     admin,
@@ -69,24 +73,37 @@ export function resolveOptions(given: GatewayOptions = {}): Config {
   const hooks = guardedHooks(watchers);
   const allTiers = new Map(Object.entries({ ...DEFAULT_TIERS, ...checkedTiers(tiers) }));
   checkTiersOfKeys(environment, allTiers);
+  const stores = checkedStores({ keys, limiter, usage, objects, idempotency }, store);
+  tellOfMemory(environment, stores, hooks);
+  const keyStore = stores.keys ?? defaultKeys(environment, { store, identifies: identify !== undefined, hooks });
+  keyStore.useTiers?.([...allTiers.keys()]);
   return Object.freeze({
-    upstream: withMethod('upstream', upstream, 'send') ?? defaultUpstream(environment, { hooks, clock }),
-    models: modelTable(models ?? defaultModels(), passesUnlisted(unlistedModels, models), () => clock.wallMs()),
-    keys: withMethod('keys', keys, 'find') ?? defaultKeys(environment, identify !== undefined, hooks),
-    identify,
+    upstream: checkedUpstream(upstream) ?? defaultUpstream(environment, { hooks, clock }),
+    models: modelTable(
+      models === undefined ? defaultModels() : checkedModels(models),
+      passesUnlisted(unlistedModels, models),
+      () => clock.wallMs(),
+    ),
+    keys: keyStore,
+    identify: checkedFunction('identify', identify),
+    checkKey: keyCheck({
+      tiers: allTiers,
+      unlimitedTier: tiers?.[UNLIMITED_TIER] === undefined ? UNLIMITED_TIER : undefined,
+      onNotice: hooks.onNotice,
+    }),
     admin: checkedAdmin(admin, environment),
     sealer: sealerOf(sealingSecret),
     tiers: allTiers,
     globalLimits: globalLimits === undefined ? NO_LIMITS : checkedLimits('globalLimits', globalLimits),
     findPeriod: checkedPeriods(budgetTimeZone),
     learned: learnedOutput(),
-    limiter: withMethod('limiter', limiter, 'reserve') ?? defaultLimiter(environment, hooks),
-    usage: withMethod('usage', usage, 'settle') ?? memoryUsage(),
-    objects: withMethod('objects', objects, 'find') ?? memoryObjects(),
-    idempotency: withMethod('idempotency', idempotency, 'claim') ?? memoryIdempotency(),
+    limiter: stores.limiter ?? memoryLimiter(),
+    usage: stores.usage ?? memoryUsage(),
+    objects: stores.objects ?? memoryObjects(),
+    idempotency: stores.idempotency ?? memoryIdempotency(),
     hooks,
     basePath: checkedBasePath(basePath),
-    unversionedPaths,
+    unversionedPaths: optionalBoolean('unversionedPaths', unversionedPaths) ?? false,
     cors: checkedCors(cors),
     maxBodyBytes: positiveInteger('maxBodyBytes', maxBodyBytes),
     maxUploadBytes: positiveInteger('maxUploadBytes', maxUploadBytes),
@@ -99,15 +116,25 @@ export function resolveOptions(given: GatewayOptions = {}): Config {
     callDeadlines: deadlines(clock, timeoutMs),
     maxResponseBytes: positiveInteger('maxResponseBytes', maxResponseBytes),
     maxConcurrentCalls: positiveInteger('maxConcurrentCalls', maxConcurrentCalls),
-    debug: debug ?? !environment.production,
-    clock,
+    debug: optionalBoolean('debug', debug) ?? !environment.production,
+    clock: withMethod('clock', clock, 'wallMs', 'steadyMs', 'setTimer') ?? systemClock,
   });
+}
+
+/** @throws {TypeError} for what are no options at all. */
+function refuseOther(given: unknown): void {
+  if (typeof given === 'function' && 'gateway' in given) throw sharesGateway();
+  if (!isRecord(given)) throw unexpected('options', 'to be an object', given);
+}
+
+function sharesGateway(): TypeError {
+  return new TypeError('Unknown option `gateway`: to share one, write `megallm(other.gateway)`');
 }
 
 /** @param unknown the options that nobody named; the type says that every known one was. */
 function refuseUnknown(unknown: Readonly<Record<string, never>>): void {
   const [name] = Object.keys(unknown);
-  if (name === 'gateway') throw new TypeError('Unknown option `gateway`: to share one, write `megallm(other.gateway)`');
+  if (name === 'gateway') throw sharesGateway();
   if (name !== undefined) throw new TypeError(`Unknown option \`${name}\``);
 }
 
@@ -163,17 +190,86 @@ function unconfigured(): Upstream {
   };
 }
 
-function defaultLimiter({ clusterWorker }: Environment, hooks: AllHooks): LimiterStore {
-  if (clusterWorker) {
-    hooks.onNotice(
-      'Each worker of this cluster has limits of its own: set the `limiter` option to a store they share.',
-    );
-  }
-  return memoryLimiter();
+/** Stores whose loss or division is felt, with what each worker then has alone. */
+const SHARED_PARTS = {
+  limiter: 'limits',
+  usage: 'usage and budgets',
+  objects: 'responses and files',
+  idempotency: 'replays',
+} as const;
+
+/** Says which stores are in memory where several processes serve the same users. */
+function tellOfMemory({ clusterWorker }: Environment, stores: WholeStore, hooks: AllHooks): void {
+  const { limiter } = stores;
+  // A limiter that has connections to close is there for several processes.
+  const isDivided = clusterWorker || (limiter !== undefined && 'close' in limiter);
+  if (!isDivided) return;
+  const parts = Object.entries(SHARED_PARTS).filter(([part]) => Reflect.get(stores, part) === undefined);
+  if (parts.length === 0) return;
+  const named = parts.map(([part, what]) => `\`${part}\` (${what})`).join(', ');
+  hooks.onNotice(
+    `In memory, so that each process has its own: ${named}. Set the \`store\` option, or each of these, to what all processes share.`,
+  );
 }
 
-function defaultKeys({ keys, production }: Environment, identifies: boolean, hooks: AllHooks): KeyStore {
-  if (keys.length > 0 || identifies) return memoryKeys(keys);
+/** The stores that the host gave, each checked: its own option before the whole store's part. */
+function checkedStores(parts: WholeStore, store: WholeStore | undefined): WholeStore {
+  const own = checkedParts('', parts);
+  if (store === undefined) return own;
+  if (!isRecord(store)) throw unexpected('store', 'to be a store, such as `await sqliteStore({ file })`', store);
+  const whole = checkedParts('store.', store);
+  if (Object.values(whole).every((part) => part === undefined)) {
+    throw unexpected('store', `to have one of ${Object.keys(whole).join(', ')}`, store);
+  }
+  return {
+    // The store's keys stand beside those of the environment.
+    keys: own.keys,
+    limiter: own.limiter ?? whole.limiter,
+    usage: own.usage ?? whole.usage,
+    objects: own.objects ?? whole.objects,
+    idempotency: own.idempotency ?? whole.idempotency,
+  };
+}
+
+function checkedParts(prefix: string, { keys, limiter, usage, objects, idempotency }: WholeStore): WholeStore {
+  return {
+    keys: withMethod(`${prefix}keys`, keys, 'find'),
+    limiter: withMethod(`${prefix}limiter`, limiter, 'reserve', 'settle'),
+    usage: withMethod(`${prefix}usage`, usage, 'open', 'settle'),
+    objects: withMethod(`${prefix}objects`, objects, 'find'),
+    idempotency: withMethod(`${prefix}idempotency`, idempotency, 'claim'),
+  };
+}
+
+function checkedUpstream(upstream: GatewayOptions['upstream']): Upstream | undefined {
+  return typeof upstream === 'string' ? http({ baseUrl: upstream }) : withMethod('upstream', upstream, 'send');
+}
+
+function checkedFunction<T>(name: string, value: T | undefined): T | undefined {
+  if (value === undefined || typeof value === 'function') return value;
+  throw unexpected(name, 'to be a function', value);
+}
+
+interface KeySources {
+  readonly store: WholeStore | undefined;
+  /** Whether the host maps its own users to keys. */
+  readonly identifies: boolean;
+  readonly hooks: AllHooks;
+}
+
+function defaultKeys(environment: Environment, { store, identifies, hooks }: KeySources): KeyStore {
+  const kept = store?.keys;
+  const given = environmentKeys(environment, identifies || kept !== undefined, hooks);
+  if (kept === undefined) return given;
+  return {
+    find: (hash) => given.find(hash) ?? kept.find(hash),
+    useTiers: (names) => kept.useTiers?.(names),
+  };
+}
+
+/** @param areOthers whether there are callers without these keys. */
+function environmentKeys({ keys, production }: Environment, areOthers: boolean, hooks: AllHooks): MemoryKeys {
+  if (keys.length > 0 || areOthers) return memoryKeys(keys);
   if (production) {
     hooks.onNotice('No API keys: set MEGALLM_KEYS or the `keys` option. Until then calls are answered with 401.');
     return memoryKeys();

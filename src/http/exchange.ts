@@ -1,8 +1,8 @@
 import type { Cancellation } from '../base/cancellation.js';
 import type { Pieces, StepStream } from '../base/steps.js';
 
-/** One HTTP request as the core sees it. Adapters build it and do nothing else to it. */
-export interface GatewayRequest {
+/** One HTTP request as the core sees it. Adapters build it and do nothing else to it. @typeParam Native the host framework's own request. */
+export interface GatewayRequest<Native = unknown> {
   readonly method: string;
   /** Path and query below the host's mount point, such as `/v1/models?limit=2`. */
   readonly url: string;
@@ -19,7 +19,7 @@ export interface GatewayRequest {
    */
   readonly body: Pieces<Uint8Array> | { readonly parsed: unknown };
   /** The host framework's own request (Express `req`, Koa `ctx`), for `identify` only. */
-  readonly native: unknown;
+  readonly native: Native;
   /** The client's address, as the host knows it. */
   readonly address?: string | undefined;
 }

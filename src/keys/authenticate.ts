@@ -3,22 +3,25 @@ import type { Clock } from '../base/clock.js';
 import { causeOf, GatewayError, unavailable } from '../base/errors.js';
 import type { GatewayRequest } from '../http/exchange.js';
 import { invalidRequest } from '../wire/request-errors.js';
+import type { CheckKey } from './check-key.js';
 import type { ApiKey, Identify, KeyStore } from './key-store.js';
 import { hashSecret, isWellFormedSecret } from './secret.js';
 
 const BEARER = /^bearer +/i;
+const BASIC = /^basic +/i;
 const AUTHENTICATE = { 'www-authenticate': 'Bearer realm="OpenAI API"' };
 
 export interface AuthenticateOptions {
   readonly keys: KeyStore;
   readonly identify: Identify | undefined;
+  readonly checkKey: CheckKey;
   readonly clock: Clock;
 }
 
 /**
  * Finds the key of a request. Only the hash of its secret is given to the key store.
  * @throws {GatewayError} 401; the same for malformed, unknown, expired and revoked keys. 400 for two different secrets.
- * 503 when the store fails.
+ * 503 when the store fails, 500 for a key that cannot be one.
  */
 export function authenticate(request: GatewayRequest, options: AuthenticateOptions): Awaitable<ApiKey> {
   return options.identify === undefined ? bySecret(request, options) : byHost(options.identify, request, options);
@@ -27,46 +30,65 @@ export function authenticate(request: GatewayRequest, options: AuthenticateOptio
 /** Asks the host first, and the key store about whom the host does not know. */
 async function byHost(identify: Identify, request: GatewayRequest, options: AuthenticateOptions): Promise<ApiKey> {
   const identifying = identify(request);
-  const identified = isPending(identifying) ? await identifying : identifying;
-  // Hosts without types say `null` for nobody.
-  if (identified !== undefined && identified !== null && !isExpired(identified, options.clock)) return identified;
+  const identified = options.checkKey('identify', isPending(identifying) ? await identifying : identifying);
+  if (identified !== undefined && !isExpired(identified, options.clock)) return identified;
   return bySecret(request, options);
 }
 
 /** Finds the key of the presented secret, without a promise where the store knows it at once. */
-function bySecret({ headers }: GatewayRequest, { keys, clock }: AuthenticateOptions): Awaitable<ApiKey> {
+function bySecret({ headers }: GatewayRequest, options: AuthenticateOptions): Awaitable<ApiKey> {
   const secret = presentedSecret(headers);
   if (secret === undefined) throw missingKey();
   if (!isWellFormedSecret(secret)) throw wrongKey(secret);
-  const finding = guarded(() => keys.find(hashSecret(secret)), storeFailure);
-  return isPending(finding) ? later(finding, secret, clock) : checked(finding, secret, clock);
+  const finding = guarded(() => options.keys.find(hashSecret(secret)), storeFailure);
+  return isPending(finding) ? later(finding, secret, options) : checked(finding, secret, options);
 }
 
-async function later(finding: PromiseLike<ApiKey | undefined>, secret: string, clock: Clock): Promise<ApiKey> {
-  return checked(await finding, secret, clock);
+async function later(finding: PromiseLike<unknown>, secret: string, options: AuthenticateOptions): Promise<ApiKey> {
+  return checked(await finding, secret, options);
 }
 
-function checked(key: ApiKey | undefined, secret: string, clock: Clock): ApiKey {
-  // Stores without types say `null` for none.
-  if (key === undefined || key === null || isExpired(key, clock)) throw wrongKey(secret);
+function checked(found: unknown, secret: string, { checkKey, clock }: AuthenticateOptions): ApiKey {
+  const key = checkKey('keys.find', found);
+  if (key === undefined || isExpired(key, clock)) throw wrongKey(secret);
   return key;
 }
 
-/** `Authorization: Bearer` or `x-api-key`; never the URL, which ends up in logs. */
+/**
+ * `Authorization`, `x-api-key` or `api-key`; never the URL, which ends up in logs.
+ * @throws {GatewayError} 400 for two that differ: what a proxy in front has checked may be the other one.
+ */
 function presentedSecret(headers: GatewayRequest['headers']): string | undefined {
-  const authorization = single(headers.authorization);
-  const isBearer = authorization !== undefined && BEARER.test(authorization);
-  const bearer = isBearer ? authorization.slice('bearer '.length).trim() || undefined : undefined;
-  const header = single(headers['x-api-key'])?.trim();
-  if (bearer !== undefined && header !== undefined && bearer !== header) {
-    throw invalidRequest('Two different API keys were sent. Send one, in the Authorization or the x-api-key header.');
+  let secret: string | undefined;
+  for (const name of SECRET_HEADERS) {
+    const value = headers[name];
+    if (value === undefined) continue;
+    for (const one of typeof value === 'string' ? [value] : value) {
+      const presented = name === 'authorization' ? secretOf(one) : one.trim() || undefined;
+      if (presented === undefined || presented === secret) continue;
+      if (secret !== undefined) throw differentSecrets();
+      secret = presented;
+    }
   }
-  return bearer ?? header;
+  return secret;
 }
 
-function single(value: string | string[] | undefined): string | undefined {
-  const first = Array.isArray(value) ? value[0] : value;
-  return first === '' ? undefined : first;
+const SECRET_HEADERS = ['authorization', 'x-api-key', 'api-key'] as const;
+
+/** The secret of an `Authorization` header: what follows `Bearer`, or the password of `Basic`, as OpenAI takes it. */
+function secretOf(authorization: string): string | undefined {
+  if (BEARER.test(authorization)) return authorization.slice('bearer '.length).trim() || undefined;
+  if (!BASIC.test(authorization)) return undefined;
+  const pair = Buffer.from(authorization.slice('basic '.length).trim(), 'base64').toString();
+  const colon = pair.indexOf(':');
+  // Without a password, some clients put the key where the user's name goes.
+  return pair.slice(colon + 1) || pair.slice(0, Math.max(0, colon)) || undefined;
+}
+
+function differentSecrets(): GatewayError {
+  return invalidRequest(
+    'Two different API keys were sent. Send one, in the Authorization, the x-api-key or the api-key header.',
+  );
 }
 
 function storeFailure(error: unknown): never {
@@ -80,7 +102,8 @@ export function checkExpiry(key: ApiKey, clock: Clock): void {
 }
 
 function isExpired(key: ApiKey, clock: Clock): boolean {
-  return key.expiresAt !== undefined && key.expiresAt <= clock.wallMs();
+  // `null` is as good as absent.
+  return typeof key.expiresAt === 'number' && key.expiresAt <= clock.wallMs();
 }
 
 function missingKey(): GatewayError {

@@ -69,6 +69,7 @@ export function cachedKeys(store: KeyStore, options: CachedKeysOptions = {}): Ca
   }
 
   return {
+    useTiers: (names) => store.useTiers?.(names),
     find(hash) {
       const key = known.get(hash);
       if (key !== undefined) return key;

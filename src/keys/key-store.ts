@@ -63,10 +63,18 @@ export interface KeyStore {
    * @throws Anything. The client gets a 503, and `hooks.onError` gets the thrown value.
    */
   find(hash: string): Awaitable<ApiKey | undefined>;
+  /** Called with the names of all tiers for each gateway that uses the store, so that it can refuse keys of others. */
+  useTiers?(names: readonly string[]): void;
 }
 
-/** Maps the host's own user to a key; `undefined` sends the request on to the key store. */
-export type Identify = (request: GatewayRequest) => Awaitable<ApiKey | undefined>;
+/**
+ * Maps the host's own user to a key; `undefined`, `null` and `false` send the request on to the key store. Anything else
+ * that is no key is a fault of the host: the call is refused with a 500, and `hooks.onError` hears which field is wrong.
+ */
+export type Identify<Native = unknown> = {
+  // A method, so that a host's narrower type is taken where the core sees `unknown`.
+  of(request: GatewayRequest<Native>): Awaitable<ApiKey | undefined | null | false>;
+}['of'];
 
 /** One secret of a key, known by its hash alone. */
 export interface KeySecret {
@@ -143,5 +151,6 @@ export interface KeyRecords extends KeyStore {
  * The prefix keeps an owner apart from a key of the same name.
  */
 export function ownerOf({ id, owner }: Pick<ApiKey, 'id' | 'owner'>): string {
-  return owner === undefined ? `key:${id}` : `owner:${owner}`;
+  // Stores without types say `null` for an absent field: it must not become an owner that strangers share.
+  return owner === undefined || owner === null ? `key:${id}` : `owner:${owner}`;
 }

@@ -1,8 +1,11 @@
-import { positiveInteger, unexpected } from '../base/checks.js';
+import { isRecord, positiveInteger, unexpected } from '../base/checks.js';
 import type { Limits, TierLimits } from './key-store.js';
 
 /** The tier of a key that names none. */
 export const DEFAULT_TIER = 'basic';
+
+/** The one of the default tiers that has no limits. */
+export const UNLIMITED_TIER = 'enterprise';
 
 /**
  * The service's published tiers (reference: its OpenAI overview and API introduction). `enterprise` is the host's to
@@ -24,10 +27,18 @@ const RATES: ReadonlySet<string> = new Set([
   'outputTokensPerMinute',
   'concurrency',
 ]);
+/** Every limit that is a number. */
+export const LIMIT_NAMES: ReadonlySet<string> = new Set([...RATES, ...BUDGETS]);
+
+/** Whether a limit of a key can be held to: 0 lets nothing through, `Infinity` is no ceiling. */
+export function isLimit(name: string, value: unknown): boolean {
+  if (typeof value !== 'number' || !(value >= 0)) return false;
+  return !BUDGETS.has(name) || value <= MAX_BUDGET_USD || value === Number.POSITIVE_INFINITY;
+}
 
 /** @throws {TypeError} for a limit that is no positive integer, a budget that is no amount, or a name that is none. */
 export function checkedLimits<T extends Limits>(name: string, limits: T, nested: readonly string[] = ['shadow']): T {
-  if (typeof limits !== 'object' || limits === null) throw unexpected(name, 'to be limits', limits);
+  if (!isRecord(limits)) throw unexpected(name, 'to be limits', limits);
   for (const [field, value] of Object.entries(limits)) {
     const where = `${name}.${field}`;
     if (value === undefined) continue;
@@ -42,6 +53,7 @@ export function checkedLimits<T extends Limits>(name: string, limits: T, nested:
 
 /** @throws {TypeError} as `checkedLimits`. */
 export function checkedTiers(tiers: Readonly<Record<string, TierLimits>> = {}): Readonly<Record<string, TierLimits>> {
+  if (!isRecord(tiers)) throw unexpected('tiers', 'to be an object of limits by name', tiers);
   for (const [tier, limits] of Object.entries(tiers)) checkedLimits(`tiers.${tier}`, limits, ['shadow', 'shared']);
   return tiers;
 }

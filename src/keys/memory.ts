@@ -1,3 +1,4 @@
+import { assertKey } from './check-key.js';
 import type { ApiKey, KeyStore } from './key-store.js';
 import { hashSecret, isWellFormedSecret } from './secret.js';
 
@@ -38,9 +39,7 @@ export function memoryKeys(entries: Iterable<MemoryKey> = []): MemoryKeys {
 
   function add(entry: MemoryKey): void {
     const { secret: _secret, hash: _hash, ...key } = entry;
-    if (typeof key.id !== 'string' || key.id === '') {
-      throw new TypeError('Expected `id` of a key to be a string that is not empty');
-    }
+    assertKey('memoryKeys', key);
     keys.set(hashOf(entry), Object.freeze(key));
   }
 

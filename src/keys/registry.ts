@@ -41,7 +41,10 @@ export interface IssuedKey {
  * change that threw may have been written: look with `get`.
  */
 export interface KeyRegistry extends KeyStore {
-  /** @throws {TypeError} for a field that a key has not, a value it cannot have, or an `id` that is taken. */
+  /**
+   * @throws {TypeError} for a field that a key has not, a value it cannot have, an `id` that is taken, or a tier that no gateway
+   * of these keys has, once there is one.
+   */
   create(fields: NewKeyFields, change: ChangedBy): Promise<IssuedKey>;
   /** @returns `undefined` when there is no such key. */
   get(id: string): Promise<KeySnapshot | undefined>;
@@ -78,6 +81,8 @@ export function keyRegistry(records: KeyRecords, options: KeyRegistryOptions = {
   const { clock = systemClock } = options;
   const maxSecrets = positiveInteger('maxSecrets', options.maxSecrets ?? 10);
   const cache = cachedKeys(records, { clock, ttlMs: positiveInteger('cacheTtlMs', options.cacheTtlMs ?? 5_000) });
+
+  let tiers: ReadonlySet<string> | undefined;
 
   async function read(id: string): Promise<KeyRecord | undefined> {
     if (typeof id !== 'string') throw unexpected('id', 'to be a string', id);
@@ -127,10 +132,20 @@ export function keyRegistry(records: KeyRecords, options: KeyRegistryOptions = {
     throw new Error(`Key ${record.key.id} has ${old.length} secrets that work. Rotate it with less overlap.`);
   }
 
+  /** @throws {TypeError} for a tier that none of the gateways that use these keys has. */
+  function checkTier(tier: string | null | undefined): void {
+    if (tier === undefined || tier === null || tiers === undefined || tiers.has(tier)) return;
+    throw unexpected('tier', `to be one of ${[...tiers].join(', ')}`, tier);
+  }
+
   return {
     find: (hash) => cache.find(hash),
+    useTiers(names) {
+      tiers = new Set([...(tiers ?? []), ...names]);
+    },
     async create(fields, how) {
       const by = authorOf(how);
+      checkTier(fields.tier);
       const { secret, kept } = issueSecret(clock.wallMs());
       const record = { key: newKeyOf(fields), secrets: [kept], createdAt: kept.createdAt, version: 1 };
       if (await write(undefined, record, { action: 'create', by })) return { secret, record: snapshotOf(record) };
@@ -148,6 +163,7 @@ export function keyRegistry(records: KeyRecords, options: KeyRegistryOptions = {
       return (await records.list({ ...query, limit })).map(snapshotOf);
     },
     async update(id, changes, how) {
+      checkTier(changes.tier);
       return change(id, { action: 'update', by: authorOf(how) }, (record) =>
         record.revokedAt === undefined ? { ...record, key: changedKey(record.key, changes) } : undefined,
       );

@@ -104,6 +104,11 @@ const DEFAULTS: { readonly [Name in keyof GatewayOptions]-?: (config: Config, pr
     assert.equal(resolved({ models: {} }).models.find('nobody-lists-this'), undefined);
     return "`'pass'`; with `models` `'refuse'`";
   },
+  store() {
+    const usage = memoryUsage();
+    assert.equal(resolved({ store: { usage } }).usage, usage);
+    return 'none';
+  },
   keys(_config, production) {
     const notices: string[] = [];
     resolved({ hooks: { onNotice: (text) => notices.push(text) } });

@@ -8,6 +8,7 @@ import { inspect } from 'node:util';
 import { fromFunction, type KeyStore } from 'megallm-middleware';
 import type { GatewayRequest } from '../../src/http/exchange.js';
 import { authenticate } from '../../src/keys/authenticate.js';
+import { keyCheck } from '../../src/keys/check-key.js';
 import { memoryKeyRecords } from '../../src/keys/memory-records.js';
 import { keyRegistry } from '../../src/keys/registry.js';
 import { hashSecret, newSecret } from '../../src/keys/secret.js';
@@ -18,6 +19,7 @@ import { BARE_HOST, type RunningHost } from '../helpers/hosts.js';
 import { type RawResponse, rawChat, rawExchange, rawRequest } from '../helpers/raw-client.js';
 import { CALL } from '../helpers/scene.js';
 
+const checkKey = keyCheck({ tiers: new Map(), onNotice: () => {} });
 const ANN = { by: 'ann' };
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 /** As the docs tell secret scanners. */
@@ -50,7 +52,7 @@ async function idOrCode(keys: KeyStore, secret: string, clock: FrozenClock): Pro
     body: { parsed: undefined },
     native: undefined,
   };
-  const answer = async () => authenticate(request, { keys, identify: undefined, clock });
+  const answer = async () => authenticate(request, { keys, identify: undefined, checkKey, clock });
   return answer().then(
     ({ id }) => id,
     ({ code }) => code,

@@ -154,6 +154,7 @@ describe('records that the store did not take', () => {
     onFinish: () => {},
     onNotice: () => {},
     onShadowLimit: () => {},
+    onRefused: () => {},
     onError: (error: unknown) => void errors.push(error),
   });
 

@@ -3,9 +3,11 @@ import { describe, it } from 'node:test';
 import { systemClock } from '../../src/base/clock.js';
 import type { GatewayRequest } from '../../src/http/exchange.js';
 import { authenticate } from '../../src/keys/authenticate.js';
+import { keyCheck } from '../../src/keys/check-key.js';
 import { memoryKeys } from '../../src/keys/memory.js';
 import { createKey } from '../../src/keys/secret.js';
 
+const checkKey = keyCheck({ tiers: new Map(), onNotice: () => {} });
 const { secret, hash, key } = createKey({ owner: 'ann' });
 
 /** Asks with this secret, of a store that counts how often it is asked. */
@@ -26,7 +28,7 @@ async function ask(bearer: string) {
     body: { parsed: undefined },
     native: undefined,
   };
-  const answer = async () => authenticate(request, { keys, identify: undefined, clock: systemClock });
+  const answer = async () => authenticate(request, { keys, identify: undefined, checkKey, clock: systemClock });
   const found = await answer().catch((error) => error);
   return { found, finds };
 }
