@@ -44,6 +44,9 @@ export const ANSWER_BOUNDS: JsonBounds = { maxDepth: 128, maxKeys: 5_000_000, ma
 const PROTO = 'proto';
 const ESCAPE = /\\u/;
 const OPENING_BRACE = 0x7b;
+const COMMA = 0x2c;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
 
 /**
  * Parses one JSON object: UTF-8 strictly, a byte order mark skipped, within bounds, no member twice at the top level,
@@ -182,12 +185,31 @@ function editedBytes(bytes: Buffer, edits: Edit[]): Buffer {
 
 /** The span of a whole member with one comma: from the comma before its name, or else to the comma after its value. */
 function wholeMember(bytes: Buffer, value: Span): Span {
-  const before = bytes.toString('latin1', 0, value.start);
-  const name = /"(?:[^"\\]|\\.)*"\s*:\s*$/.exec(before)?.index ?? value.start;
-  const comma = /,\s*$/.exec(before.slice(0, name))?.index;
-  if (comma !== undefined) return { start: comma, end: value.end };
-  const after = /^\s*,/.exec(bytes.toString('latin1', value.end, value.end + 64))?.[0].length ?? 0;
-  return { start: name, end: value.end + after };
+  const colon = spaceBefore(bytes, value.start) - 1;
+  const name = openingQuote(bytes, spaceBefore(bytes, colon) - 1);
+  const before = spaceBefore(bytes, name) - 1;
+  if (bytes[before] === COMMA) return { start: before, end: value.end };
+  let after = value.end;
+  while (isSpace(bytes[after])) after += 1;
+  return { start: name, end: bytes[after] === COMMA ? after + 1 : value.end };
+}
+
+/** Offset of the first of the space that ends before `end`. */
+function spaceBefore(bytes: Buffer, end: number): number {
+  let at = end;
+  while (isSpace(bytes[at - 1])) at -= 1;
+  return at;
+}
+
+function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+}
+
+/** Offset of the quote that begins the text whose last quote stands at `closing`: the next one without a backslash. */
+function openingQuote(bytes: Buffer, closing: number): number {
+  let at = closing - 1;
+  while (at > 0 && !(bytes[at] === QUOTE && bytes[at - 1] !== BACKSLASH)) at -= 1;
+  return at;
 }
 
 /** The bytes as a `Buffer`, without the byte order mark that some put before UTF-8. */

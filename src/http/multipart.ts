@@ -19,6 +19,8 @@ const BOUNDARY = /^[\w'()+,./:=?-]{1,70}$/;
 const MAX_CONTENT_TYPE = 512;
 
 const CRLF = '\r\n';
+const CR = 0x0d;
+const LF = 0x0a;
 
 /** The boundary that a content type names; `undefined` if it is no form's, or could be read as another boundary. */
 export function boundaryOf(contentType: string): string | undefined {
@@ -36,6 +38,7 @@ export function boundaryOf(contentType: string): string | undefined {
  */
 export function multipartModels(boundary: string): MultipartModels {
   const delimiter = `--${boundary}`;
+  const sought = Buffer.from(delimiter, 'latin1');
   /** Bytes not looked at yet, and the two before them. */
   let held: Buffer = Buffer.from(CRLF);
   let state: MultipartModels['state'] = 'open';
@@ -43,16 +46,15 @@ export function multipartModels(boundary: string): MultipartModels {
   let hasModel = false;
 
   function nextPart(bytes: Buffer, from: number): Found {
-    const at = bytes.indexOf(delimiter, from, 'latin1');
+    let at = bytes.indexOf(sought, from);
+    // In the middle of a line it is content.
+    while (!isFirst && at !== -1 && bytes[at - 1] !== LF && bytes[at - 1] !== CR) at = bytes.indexOf(sought, at + 1);
     if (isFirst && at !== 2 && !(at === 4 && bytes.toString('latin1', 2, 4) === CRLF)) {
       const isUndecided = at === -1 && bytes.length < 4 + delimiter.length;
       return isUndecided ? { kind: 'wait', from } : { kind: 'broken' };
     }
     if (at === -1) return { kind: 'wait', from: Math.max(from, bytes.length - delimiter.length + 1) };
-    const before = bytes.toString('latin1', at - 2, at);
-    if (before !== CRLF && /[\r\n]$/.test(before)) return { kind: 'broken' };
-    // In the middle of a line it is content.
-    if (before !== CRLF) return { kind: 'content', from: at + 1 };
+    if (bytes[at - 1] !== LF || bytes[at - 2] !== CR) return { kind: 'broken' };
     return state === 'closed' ? { kind: 'broken' } : readPart(bytes, at, delimiter);
   }
 
@@ -167,7 +169,8 @@ export function parametersOf(header: string): Parametrised | undefined {
   if (value === undefined) return undefined;
   const parameters = new Map<string, string>();
   let at = value.length;
-  while (!/^[ \t]*;?[ \t]*$/.test(header.slice(at))) {
+  const end = parametersEnd(header);
+  while (at < end) {
     PARAMETER.lastIndex = at;
     const [whole, name = '', quoted, token = ''] = PARAMETER.exec(header) ?? [];
     const key = name.toLowerCase();
@@ -178,4 +181,16 @@ export function parametersOf(header: string): Parametrised | undefined {
     at += whole.length;
   }
   return { value, parameters };
+}
+
+/** Offset after the last parameter: one semicolon may follow, and space. */
+function parametersEnd(header: string): number {
+  const end = spaceBefore(header, header.length);
+  return header[end - 1] === ';' ? spaceBefore(header, end - 1) : end;
+}
+
+function spaceBefore(text: string, end: number): number {
+  let at = end;
+  while (text[at - 1] === ' ' || text[at - 1] === '\t') at -= 1;
+  return at;
 }

@@ -9,8 +9,8 @@ export interface InterruptedCall {
   /** Price as JSON; `undefined`: it was unknown. */
   readonly price: string | undefined;
   /**
-   * Output tokens that the client may have been given; `undefined`: no more than any call may give before its first
-   * checkpoint.
+   * Output tokens that the client may have been given; `undefined`: nobody told, and it may be a whole answer that the
+   * ledger was not there to take.
    */
   readonly checkpoint: number | undefined;
 }
@@ -22,10 +22,14 @@ export interface InterruptedCharge {
   readonly costNanoUsd: number | undefined;
 }
 
-/** Charges an interrupted call: the input as reserved, and the output that the client may have been given. */
+/**
+ * Charges an interrupted call: the input as reserved, and the output that the client may have been given. Without a checkpoint
+ * that is all that was reserved: the upstream was asked, and bills a whole answer whether or not somebody is left to read it.
+ */
 export function chargeOfInterrupted(call: InterruptedCall): InterruptedCharge {
-  const { reservedInputTokens: inputTokens, reservedOutputTokens, checkpoint = 0 } = call;
-  const outputTokens = Math.min(reservedOutputTokens ?? Number.POSITIVE_INFINITY, checkpoint);
+  const { reservedInputTokens: inputTokens, reservedOutputTokens, checkpoint } = call;
+  const told = checkpoint ?? reservedOutputTokens ?? 0;
+  const outputTokens = Math.min(reservedOutputTokens ?? told, told);
   return { inputTokens, outputTokens, costNanoUsd: costOf(call, outputTokens) };
 }
 

@@ -66,7 +66,7 @@ const PATHS: Readonly<Record<ModelOperation, string>> = {
 export function http(options: HttpOptions): Upstream {
   checkOptions(options);
   const base = checkedBaseUrl(options.baseUrl);
-  const path = base.pathname.replace(/\/+$/, '');
+  const path = base.pathname.replace(/(?<!\/)\/+$/, '');
   const headers = requestHeaders(options);
   const opening = openPool(base.origin, {
     connections: options.connections ?? 4_096,

@@ -11,7 +11,7 @@ const WORD = /[^\s"'`<>(){}[\],;|]+/g;
 const SECRET = new RegExp(
   [
     String.raw`\b(?:sk|rk|pk|xai|gsk|pplx|nvapi|ghp|hf|r8|fw|tgp)[-_][\w*.-]{4,}`,
-    String.raw`\b(?:org|proj|project|team|acct|workspace|tenant)[-_](?=[\w-]*[\dA-Z])[\w-]{4,}`,
+    String.raw`\b(?:org|proj|project|team|acct|workspace|tenant)[-_](?=[\w-]{0,128}[\dA-Z])[\w-]{4,}`,
     String.raw`\bAIza[\w-]{16,}`,
     String.raw`\bAKIA[A-Z0-9]{8,}`,
     String.raw`\beyJ[\w.-]{8,}`,
@@ -160,7 +160,7 @@ function isAddress(word: string): boolean {
   if (labels.length === 1) return colon !== -1 && host.includes('-');
   if (PUBLIC_HOSTS.has(host)) return false;
   if (colon !== -1 || TOP_LEVELS.has(last)) return !labels.some((label) => label !== last && /^\d+$/.test(label));
-  return labels.length > 2 && labels.some((label) => /[a-z].*-|-.*[a-z]/.test(label));
+  return labels.length > 2 && labels.some((label) => label.includes('-') && /[a-z]/.test(label));
 }
 
 function isIpv6(word: string): boolean {

@@ -11,6 +11,8 @@ export interface LedgerRow {
   readonly operation: string;
   /** 0 or 1. */
   readonly isSettled: number;
+  /** 0 where a process died before the ledger was told of its call: it is charged at what it reserved. */
+  readonly isTold: number;
   readonly outcome: string | null;
   readonly counted: string | null;
   readonly inputTokens: number | null;
@@ -85,7 +87,8 @@ function problemsOf(client: ClientEntry, asked: UpstreamEntry | undefined, row: 
   const outputTokens = row.outputTokens ?? 0;
   check(outputTokens >= Math.floor(client.chars / CHARS_PER_TOKEN), 'charged less than was delivered');
   const most = Math.ceil((asked?.writtenChars ?? 0) / BYTES_PER_TOKEN) + TOKENS_PER_CHECKPOINT;
-  check(isExact || outputTokens <= most, 'charged more than was written and one checkpoint');
+  check(isExact || row.isTold === 0 || outputTokens <= most, 'charged more than was written and one checkpoint');
+  check(outputTokens <= (row.reservedOutputTokens ?? outputTokens), 'charged more than was reserved');
   return found;
 }
 

@@ -12,7 +12,8 @@ const LATER_MS = 120_000;
 
 const ROWS = `SELECT request_id AS requestId, key_id AS keyId, owner, model, operation, state = 'settled' AS isSettled, outcome,
   counted, input_tokens AS inputTokens, output_tokens AS outputTokens, cost_nano_usd AS costNanoUsd,
-  reserved_input_tokens AS reservedInputTokens, reserved_output_tokens AS reservedOutputTokens,
+  checkpoint IS NOT NULL AS isTold, reserved_input_tokens AS reservedInputTokens,
+  reserved_output_tokens AS reservedOutputTokens,
   reserved_nano_usd AS reservedNanoUsd, started_at AS startedAt FROM calls ORDER BY started_at, request_id`;
 
 /** The ledger as it stands in the file. */

@@ -159,12 +159,12 @@ describe('postgresStore among faults', { skip: noPostgres }, () => {
         const rows = await rowsOf(schema);
         const outputs = [...rows].map(([id, row]) => [id, Number(row.output_tokens)] as const);
         assert.deepEqual(Object.fromEntries(outputs), {
-          unseen: 0,
+          unseen: 50,
           seen: 30,
           beyond: 50,
           boundless: 5_000,
-          unpriced: 0,
-          cheap: 0,
+          unpriced: 50,
+          cheap: 50,
         });
         for (const [id, row] of rows) {
           assert.equal(row.state, 'settled', id);
@@ -192,7 +192,7 @@ describe('postgresStore among faults', { skip: noPostgres }, () => {
         const rows = await rowsOf(schema);
         for (const [id, { recovered }] of rows) assert.ok(recovered, id);
         assert.equal(Number(rows.get(strange.requestId)?.cost_nano_usd), strange.reservedNanoUsd);
-        assert.equal(Number(rows.get(other.requestId)?.cost_nano_usd), chargeOf(0));
+        assert.equal(Number(rows.get(other.requestId)?.cost_nano_usd), chargeOf(50));
       });
 
       it('are settled as they truly were by a process that was only thought dead', async () => {
@@ -217,6 +217,40 @@ describe('postgresStore among faults', { skip: noPostgres }, () => {
         await usage.settle({ ...going, costNanoUsd: 1 });
         assert.deepEqual((await usage.report(EVERYTHING))[0]?.sums, sumsOf([settled, going]));
         assert.deepEqual(await verifySums(pool, schema), []);
+      });
+
+      it('give back the places and budgets that they held, at what they cost, and again as they truly were', async () => {
+        const schema = newSchema();
+        const clock = turnedClock(LEASE_MS);
+        const slow = await open(schema, LEASE_MS, pool, turnedClock(LEASE_MS));
+        const call = usageRecordOf({ keyId: 'k', costNanoUsd: 2_000 });
+        const { requestId: id } = call;
+        const endsAt = Date.now() + 86_400_000;
+        const draw = { capacity: 100_000, refillPerMs: 0, amount: 60_000 };
+        const draws = [
+          { ...draw, bucket: 'budget', budget: { endsAt, spent: 0 } },
+          { ...draw, bucket: 'tokens' },
+        ];
+        const slots = [{ name: 'place', capacity: 1 }];
+        const wish = { id, draws, slots, ttlMs: 600_000 };
+        assert.equal((await slow.limiter.reserve(wish, 0)).granted, true);
+        await slow.limiter.reserve({ ...wish, id: `${id}:shadow`, slots: [], draws: draws.slice(0, 1) }, 0);
+        await slow.usage.open(startOf(call));
+        await pool.query(`UPDATE ${schema}.instances SET renewed_at = 0, lease_ms = 0`);
+        const { limiter } = await open(schema, LEASE_MS, pool, clock);
+        const look = async () => limiter.reserve({ ...wish, id: 'look', slots, dryRun: true }, 0);
+        assert.equal((await look()).granted, false);
+        await clock.beat();
+        const cost = Number((await rowsOf(schema)).get(id)?.cost_nano_usd);
+        assert.equal(cost, chargeOf(50));
+        assert.deepEqual((await look()).remaining, [100_000 - cost, 40_000]);
+        const taken = await limiter.reserve({ ...wish, id: 'next', draws: [] }, 0);
+        assert.equal(taken.granted, true, 'the place is free');
+        // It lives after all: the place is another's now, and the budget gets what the call truly cost.
+        await slow.limiter.settle(wish, [2_000, 10_000], 0);
+        await slow.limiter.settle(wish, [2_000, 10_000], 0);
+        assert.deepEqual((await look()).remaining, [100_000 - 2_000, 90_000]);
+        assert.equal((await limiter.reserve({ ...wish, id: 'third', draws: [] }, 0)).granted, false);
       });
 
       it('F12: keep their sums right while everybody takes everybody for dead', async () => {

@@ -137,12 +137,12 @@ describe('calls that a dead process left open', () => {
       assert.ok(price !== undefined);
       const costOf = (outputTokens: number) => costNanoUsd(price, startTokens(outputTokens));
       const charges: Readonly<Record<string, readonly [number, number | null]>> = {
-        unseen: [0, costOf(0)],
+        unseen: [50, costOf(50)],
         seen: [30, costOf(30)],
         beyond: [50, costOf(50)],
         boundless: [5_000, costOf(5_000)],
-        unpriced: [0, null],
-        cheap: [0, 7],
+        unpriced: [50, null],
+        cheap: [50, 7],
       };
       for (const [requestId, [outputTokens, cost]] of Object.entries(charges)) {
         const row = rows.get(requestId);
@@ -160,7 +160,7 @@ describe('calls that a dead process left open', () => {
       const { usage } = await folder.open('db');
       const [all] = await usage.report(ALL_TIME);
       assert.equal(all?.sums.requests, 7);
-      assert.equal(all?.sums.outputTokens, 20 + 30 + 50 + 5_000);
+      assert.equal(all?.sums.outputTokens, 20 + 30 + 4 * 50 + 5_000);
       assert.deepEqual(await verifySums(file), []);
       const db = await connectTo(file);
       assert.equal(db.prepare('SELECT count(*) AS n FROM instances').get()?.n, 1);
@@ -237,7 +237,7 @@ describe('calls that a dead process left open', () => {
       await folder.open('db', { clock: later });
       const [end] = await slow.usage.report(ALL_TIME);
       assert.equal(end?.sums.requests, 3);
-      assert.equal(end?.sums.outputTokens, 40 + 33);
+      assert.equal(end?.sums.outputTokens, 40 + 33 + 50);
       assert.deepEqual(await verifySums(file), []);
       db.close();
     }),

@@ -1,5 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { parseDocument, REQUEST_BOUNDS } from '../../base/json-document.js';
+import { closingQuote } from '../../base/json-scan.js';
 import type { BatchMeter } from '../../call/state.js';
 import type { Config } from '../../config/config.js';
 import { findUnrouted } from '../../config/models.js';
@@ -74,30 +75,66 @@ interface BatchOwner {
  * @throws {GatewayError} 400, 403 or 404 for the first line that must not pass.
  */
 export async function checkBatchLines(file: AsyncIterable<Uint8Array>, owner: BatchOwner): Promise<void> {
-  let number = 0;
-  for await (const line of linesOf(file, owner.config.maxBodyBytes)) {
-    number += 1;
-    if (line.some((byte) => byte > 0x20)) await checkLine(line, number, owner);
+  let requests = 0;
+  for await (const { line, number } of linesOf(file, owner.config.maxBodyBytes)) {
+    requests += 1;
+    if (requests > MAX_REQUESTS) throw invalidRequest(`A batch may have at most ${MAX_REQUESTS} requests.`, INPUT);
+    await checkLine(line, number, owner);
   }
 }
 
-async function* linesOf(file: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Buffer> {
+/** Most requests of one batch, as OpenAI allows them: https://platform.openai.com/docs/guides/batch. */
+const MAX_REQUESTS = 50_000;
+
+/** Bytes of lines after which others get their turn. */
+const TURN_BYTES = 262_144;
+const LF = 0x0a;
+
+/** Lines that have more than space in them, with their numbers. */
+async function* linesOf(file: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<NumberedLine> {
   let held: Uint8Array[] = [];
   let heldBytes = 0;
+  let number = 1;
+  let sinceTurn = 0;
   for await (const given of file) {
     const piece = Buffer.from(given.buffer, given.byteOffset, given.byteLength);
     let from = 0;
-    for (let end = piece.indexOf(0x0a); end !== -1; end = piece.indexOf(0x0a, from)) {
-      yield Buffer.concat([...held, piece.subarray(from, end)]);
-      held = [];
-      heldBytes = 0;
+    while (from < piece.length) {
+      const found = piece.indexOf(LF, from);
+      const end = found === -1 ? piece.length : found;
+      const start = heldBytes > 0 ? from : textStart(piece, from, end);
+      if (end > start) {
+        held.push(piece.subarray(start, end));
+        heldBytes += end - start;
+      }
+      if (heldBytes > maxBytes) throw invalidRequest(`A line of the batch is longer than ${maxBytes} bytes.`, INPUT);
+      if (found !== -1) {
+        if (heldBytes > 0) yield { line: Buffer.concat(held, heldBytes), number };
+        held = [];
+        heldBytes = 0;
+        number += 1;
+      }
+      // An empty line costs as much as some bytes.
+      sinceTurn += end - from + 32;
       from = end + 1;
+      if (sinceTurn < TURN_BYTES) continue;
+      sinceTurn = 0;
+      await new Promise((resolve) => setImmediate(resolve));
     }
-    held.push(piece.subarray(from));
-    heldBytes += piece.length - from;
-    if (heldBytes > maxBytes) throw invalidRequest(`A line of the batch is longer than ${maxBytes} bytes.`, INPUT);
   }
-  yield Buffer.concat(held);
+  if (heldBytes > 0) yield { line: Buffer.concat(held, heldBytes), number };
+}
+
+interface NumberedLine {
+  readonly line: Buffer;
+  readonly number: number;
+}
+
+/** Offset of the first byte that is no space; `end` when there is none. */
+function textStart(bytes: Buffer, from: number, end: number): number {
+  let at = from;
+  while (at < end && (bytes[at] ?? 0) <= 0x20) at += 1;
+  return at;
 }
 
 async function checkLine(line: Buffer, number: number, { config, key }: BatchOwner): Promise<void> {
@@ -130,10 +167,20 @@ function readLine(line: Buffer): JsonObject | undefined {
   const request: unknown = JSON.parse(text);
   if (!isJsonObject(request)) return undefined;
   // A member that stands twice has gone from the object.
-  const named = text.replace(/"(?:[^"\\]|\\.)*"/g, '').split(':').length - 1;
+  const named = colonsOutsideTexts(text);
   const bodyNames = isJsonObject(request.body) ? Object.keys(request.body) : [];
   const arePlain = [...Object.keys(request), ...bodyNames].every((name) => PLAIN_NAME.test(name));
   return named === memberCount(request) && arePlain ? request : undefined;
+}
+
+function colonsOutsideTexts(json: string): number {
+  let colons = 0;
+  for (let at = 0; at < json.length; at += 1) {
+    const code = json.charCodeAt(at);
+    if (code === 0x3a) colons += 1;
+    if (code === 0x22) at = closingQuote(json, at + 1);
+  }
+  return colons;
 }
 
 function memberCount(value: Json): number {

@@ -74,7 +74,7 @@ export function loadedState(rows: LimiterRows): LoadedState {
       buckets: [...buckets].filter(([name, bucket]) => !isSameBucket(bucket, rows.buckets.get(name))),
       slots: [...slots].filter(([name, taken]) => rows.slots.get(name) !== taken),
       freedSlots: [...rows.slots.keys()].filter((name) => !slots.has(name)),
-      held: [...held].filter(([id]) => !rows.held.has(id)),
+      held: [...held].filter(([id, one]) => rows.held.get(id) !== one),
       settled: [...rows.held.keys()].filter((id) => !held.has(id)),
     }),
   };

@@ -133,6 +133,7 @@ function saveStatement(schema: string): string {
       INSERT INTO ${schema}.held (id, draws, buckets, slots, expires_at)
       SELECT * FROM json_to_recordset($5::json) AS given
         (id text, draws text, buckets text[], slots text[], expires_at bigint)
+      ON CONFLICT (id) DO UPDATE SET draws = excluded.draws, slots = excluded.slots
     ),
     settled AS (DELETE FROM ${schema}.held WHERE id = ANY($6::text[]))
     UPDATE ${schema}.limiter_clock SET latest = $1::bigint WHERE latest < $1::bigint

@@ -1,5 +1,5 @@
 import type { LimiterState, LimiterStore, Reservation, Verdict } from '../../limits/limiter-store.js';
-import { reserveIn, settleIn } from '../../limits/rules.js';
+import { giveBack, reserveIn, settleIn } from '../../limits/rules.js';
 import { batches } from './batches.js';
 import { type LimiterRows, loadedState } from './limiter-state.js';
 import { limiterTables, type Wanted } from './limiter-tables.js';
@@ -68,6 +68,44 @@ export function postgresLimiter(db: Database, time: 'server' | 'caller'): Postgr
     },
     close: calls.close,
   };
+}
+
+/** A call that a dead process left open, as the ledger has settled it. */
+export interface InterruptedHold {
+  readonly requestId: string;
+  /** Billionths of a US dollar; `undefined`: the reserved amount. */
+  readonly costNanoUsd: number | undefined;
+}
+
+/**
+ * Gives back what calls of a dead process held: their places, and of budgets the part that they did not cost. Other amounts
+ * are old by then. Rests of the reservations stay until their time is up: should the process live after all, its own
+ * settlement changes them to the true amounts. Runs within the caller's transaction.
+ */
+export async function releaseInterrupted(
+  query: Query,
+  schema: string,
+  calls: readonly InterruptedHold[],
+): Promise<void> {
+  const tables = limiterTables(schema);
+  const holds = calls.flatMap(({ requestId, costNanoUsd }) => [
+    { id: requestId, costNanoUsd },
+    { id: `${requestId}:shadow`, costNanoUsd },
+  ]);
+  await query(tables.lock);
+  const rows = await tables.load(query, { ids: holds.map(({ id }) => id), buckets: [], slots: [], until: 0 });
+  const state = loadedState(rows);
+  const at = state.advance(0);
+  for (const { id, costNanoUsd } of holds) {
+    const held = rows.held.get(id);
+    if (held === undefined) continue;
+    state.takeHeld(id);
+    const amounts = held.draws.map(({ amount, isBudget }) => (isBudget ? (costNanoUsd ?? amount) : amount));
+    giveBack(state, { held, amounts }, at);
+    const draws = held.draws.map((draw, index) => ({ ...draw, amount: amounts[index] ?? draw.amount }));
+    state.hold(id, { draws, slots: [] }, held.expiresAt);
+  }
+  await tables.save(query, state.changes());
 }
 
 function wantedBy(jobs: readonly Job[], time: 'server' | 'caller'): Wanted {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../base/clock.js';
 import { chargeOfInterrupted } from '../interrupted.js';
 import { type Instance, type PostgresLedger, settleStatement } from './ledger.js';
+import { releaseInterrupted } from './limiter.js';
 import { type Database, numberOf, type Query, textOf } from './pool.js';
 
 /** Time of the database, the one clock that all machines share. */
@@ -96,7 +97,10 @@ async function recoverSome({ schema, transact }: Database, inTouchMs: number): P
     const id = textOf(dead.id);
     const left = await openCalls(query, schema, id);
     const interrupted = left.map((call) => ({ ...call, ...endOf(call, numberOf(dead.renewed_at)) }));
-    if (left.length > 0) await query(settleStatement(schema), [JSON.stringify(interrupted), true]);
+    if (left.length > 0) {
+      await query(settleStatement(schema), [JSON.stringify(interrupted), true]);
+      await releaseInterrupted(query, schema, interrupted.map(holdOf));
+    }
     if (left.length < MAX_CALLS) await query(`DELETE FROM ${schema}.instances WHERE id = $1`, [id]);
     return true;
   });
@@ -104,6 +108,7 @@ async function recoverSome({ schema, transact }: Database, inTouchMs: number): P
 
 /** The part of an open call's row that is needed here. */
 interface OpenCall {
+  readonly request_id: string;
   readonly started_at: number;
   readonly reserved_input_tokens: number;
   readonly reserved_output_tokens: number | null;
@@ -138,4 +143,8 @@ function endOf(call: OpenCall, renewedAt: number) {
     // The process lived until about then.
     duration_ms: Math.max(0, renewedAt - call.started_at),
   };
+}
+
+function holdOf({ request_id: requestId, cost_nano_usd: cost }: { request_id: string; cost_nano_usd: number | null }) {
+  return { requestId, costNanoUsd: cost ?? undefined };
 }
