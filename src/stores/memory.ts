@@ -3,13 +3,15 @@ import { positiveInteger } from '../base/checks.js';
 import { objectOf } from '../base/json.js';
 import type { ObjectKind } from '../wire/operations.js';
 import type { IdempotencyStore, KeptAnswer } from './answer-store.js';
+import { OWNER_SHARE } from './byte-bounds.js';
 import type { ObjectStore, StoredObject } from './object-store.js';
 
 export interface MemoryObjectsOptions {
   /** Most objects of one owner; above it, the owner's object unused for longest goes. @default 1_000 */
   readonly maxObjectsPerOwner?: number | undefined;
   /**
-   * Largest sum of all objects as JSON; above it, the objects of any owner unused for longest go. @default 134_217_728
+   * Largest sum of all objects as JSON; above it, the objects of any owner unused for longest go. One owner's may have a
+   * quarter of it; above that, the owner's unused for longest go. @default 134_217_728
    */
   readonly maxBytes?: number | undefined;
 }
@@ -31,9 +33,21 @@ export function memoryObjects(options: MemoryObjectsOptions = {}): ObjectStore {
    * longer.
    */
   const uses = new Map<string, Set<string>>();
+  /** Bytes of each object, and of all of each owner. */
+  const sizes = new Map<string, number>();
+  const held = new Map<string, number>();
+  const maxOwnerBytes = Math.max(1, Math.floor(maxBytes / OWNER_SHARE));
+  const weigh = (owner: string, name: string, size: number): void => {
+    const bytes = (held.get(owner) ?? 0) + size - (sizes.get(name) ?? 0);
+    if (bytes > 0) held.set(owner, bytes);
+    else held.delete(owner);
+    if (size > 0) sizes.set(name, size);
+    else sizes.delete(name);
+  };
   const objects = new LRUCache<string, StoredObject>({
     maxSize: maxBytes,
     dispose({ owner }, name) {
+      weigh(owner, name, 0);
       for (const byOwner of [names, uses]) {
         const owned = byOwner.get(owner);
         owned?.delete(name);
@@ -49,8 +63,10 @@ export function memoryObjects(options: MemoryObjectsOptions = {}): ObjectStore {
     uses.set(owner, used);
     used.delete(name);
     used.add(name);
-    const [oldest] = used;
-    if (used.size > maxObjects && oldest !== undefined) objects.delete(oldest);
+    for (const oldest of used) {
+      if (used.size <= maxObjects && (held.get(owner) ?? 0) <= maxOwnerBytes) break;
+      objects.delete(oldest);
+    }
   }
 
   return {
@@ -72,9 +88,14 @@ export function memoryObjects(options: MemoryObjectsOptions = {}): ObjectStore {
       const name = nameOf(owner, kind, id);
       // A copy, as a database has one: whoever made the object may go on to change it.
       const text = JSON.stringify(object.body);
-      objects.set(name, { ...object, body: objectOf(text) }, { size: OBJECT_OVERHEAD_BYTES + text.length });
-      // An object larger than the whole store is not kept, and neither is the one that it replaces.
-      if (!objects.has(name)) return;
+      const size = OBJECT_OVERHEAD_BYTES + text.length;
+      // An object larger than its owner's share is not kept, and neither is the one that it replaces.
+      if (size > maxOwnerBytes) {
+        objects.delete(name);
+        return;
+      }
+      objects.set(name, { ...object, body: objectOf(text) }, { size });
+      weigh(owner, name, size);
       const owned = names.get(owner) ?? new Set<string>();
       names.set(owner, owned.add(name));
       use(owner, name);

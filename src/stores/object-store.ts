@@ -23,6 +23,10 @@ export interface ObjectStore {
   find(owner: string, kind: ObjectKind, id: string): Awaitable<StoredObject | undefined>;
   /** All objects of one kind, in the order in which they were first put. */
   list(owner: string, kind: ObjectKind): Awaitable<readonly StoredObject[]>;
+  /**
+   * Ids of what `list` gives, in its order, without the objects: pages then read only what they show. Absent: `list` is asked.
+   */
+  listIds?(owner: string, kind: ObjectKind): Awaitable<readonly string[]>;
   /** Adds the object, or replaces the one of that owner, kind and id. Resolves when it would be found. */
   put(object: StoredObject): Awaitable<void>;
   remove(owner: string, kind: ObjectKind, id: string): Awaitable<void>;

@@ -34,8 +34,16 @@ export async function ownedIds(
   { objects }: Objects,
   { owner, kind }: Pick<ObjectName, 'owner' | 'kind'>,
 ): Promise<ReadonlySet<string>> {
-  const owned = await guarded(() => objects.list(owner, kind), storeFailure);
-  return new Set(owned.map(({ id }) => id));
+  return new Set(await listedIds({ objects }, { owner, kind }));
+}
+
+/** The same ids in the order in which their objects were first put. @throws {GatewayError} 503 when the store fails. */
+export async function listedIds(
+  { objects }: Objects,
+  { owner, kind }: Pick<ObjectName, 'owner' | 'kind'>,
+): Promise<readonly string[]> {
+  if (objects.listIds !== undefined) return guarded(async () => objects.listIds?.(owner, kind) ?? [], storeFailure);
+  return (await guarded(() => objects.list(owner, kind), storeFailure)).map(({ id }) => id);
 }
 
 /** @throws {GatewayError} 404, the same for another owner's object and for one that does not exist. */

@@ -59,6 +59,7 @@ export function objectStoreContract(
       await store.put(objectOf(ann, 'c', { body: { new: true }, createdAt: 5 }));
       await store.find(ann, 'file', 'a');
       assert.deepEqual(await idsOf(store, ann), ['c', 'a', 'b']);
+      if (store.listIds !== undefined) assert.deepEqual(await store.listIds(ann, 'file'), ['c', 'a', 'b']);
       const [first] = await store.list(ann, 'file');
       assert.deepEqual(first, objectOf(ann, 'c', { body: { new: true }, createdAt: 5 }));
     });
@@ -96,6 +97,38 @@ export function objectStoreContract(
       await store.put(objectOf(ann, 'new'));
       assert.deepEqual(await idsOf(store, ann), ['f0', ...ids.slice(2), 'new']);
       assert.deepEqual(await idsOf(store, bob), ['b']);
+    });
+  });
+}
+
+/**
+ * Promises of a store whose bytes are bounded.
+ * @param make makes an empty store that holds at most so many bytes in all.
+ */
+export function objectBytesContract(name: string, make: (maxBytes: number) => Promise<ObjectStore>): void {
+  describe(`${name} bounds the bytes of objects`, () => {
+    const body = { text: 'x'.repeat(10_000) };
+    const put = (store: ObjectStore, owner: string, id: string) =>
+      store.put({ owner, kind: 'file', id, createdAt: 1, body });
+    const idsOf = async (store: ObjectStore, owner: string) => (await store.list(owner, 'file')).map(({ id }) => id);
+
+    it('of one owner to a quarter, and of no other', async () => {
+      const store = await make(200_000);
+      await put(store, 'bob', 'b');
+      for (const id of ['1', '2', '3', '4', '5']) {
+        await put(store, 'ann', id);
+        await store.find('ann', 'file', '1');
+      }
+      assert.deepEqual(await idsOf(store, 'ann'), ['1', '3', '4', '5'].slice(0, 4));
+      assert.deepEqual(await idsOf(store, 'bob'), ['b']);
+    });
+
+    it('in all, whoever holds them', async () => {
+      const store = await make(55_000);
+      for (let owner = 0; owner < 12; owner += 1) await put(store, `o${owner}`, 'x');
+      const kept = await Promise.all(Array.from({ length: 12 }, (_, owner) => idsOf(store, `o${owner}`)));
+      assert.equal(kept.flat().length, 5);
+      assert.deepEqual(kept.at(-1), ['x']);
     });
   });
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { memoryObjects, type StoredObject } from 'megallm-middleware';
-import { objectStoreContract } from '../contracts/object-store.js';
+import { objectBytesContract, objectStoreContract } from '../contracts/object-store.js';
 
 const object = (id: string, more: Partial<StoredObject> = {}): StoredObject => ({
   owner: 'ann',
@@ -14,6 +14,7 @@ const object = (id: string, more: Partial<StoredObject> = {}): StoredObject => (
 const ids = (objects: readonly StoredObject[]): string[] => objects.map(({ id }) => id);
 
 objectStoreContract('memoryObjects', () => memoryObjects({ maxObjectsPerOwner: 4 }), 4);
+objectBytesContract('memoryObjects', async (maxBytes) => memoryObjects({ maxBytes }));
 
 describe('objects in memory', () => {
   it('of one owner that are unused for longest go first, and no other’s', async () => {
@@ -28,7 +29,7 @@ describe('objects in memory', () => {
   });
 
   it('weigh what they hold; one that is too large is not kept, nor what it was to replace', async () => {
-    const store = memoryObjects({ maxBytes: 2_000 });
+    const store = memoryObjects({ maxBytes: 8_000 });
     store.put(object('a'));
     store.put(object('big', { body: { text: 'x'.repeat(1_500) } }));
     assert.equal(await store.find('ann', 'file', 'a'), undefined);

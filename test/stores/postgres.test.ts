@@ -5,7 +5,7 @@ import type pg from 'pg';
 import { idempotencyStoreContract } from '../contracts/idempotency-store.js';
 import { keyRecordsContract } from '../contracts/key-records.js';
 import { limiterStoreContract } from '../contracts/limiter-store.js';
-import { objectStoreContract } from '../contracts/object-store.js';
+import { objectBytesContract, objectStoreContract } from '../contracts/object-store.js';
 import {
   recordUsage,
   sumsOf,
@@ -51,6 +51,10 @@ describe('postgresStore', { skip: noPostgres }, () => {
   limiterStoreContract('postgresStore', async () => (await fresh()).limiter);
   limiterModelTest('postgresStore', () => model.limiter, { commands: 500 });
   objectStoreContract('postgresStore', () => bounded.objects, 4);
+  objectBytesContract(
+    'postgresStore',
+    async (maxObjectBytes) => (await open({ schema: `bytes_${maxObjectBytes}`, maxObjectBytes })).objects,
+  );
   idempotencyStoreContract('postgresStore', () => shared.idempotency);
   keyRecordsContract('postgresStore', async () => (await fresh()).keys);
 

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { after, describe, it } from 'node:test';
 import { type SqliteStore, verifySums } from 'megallm-middleware/sqlite';
 import { idempotencyStoreContract } from '../contracts/idempotency-store.js';
 import { keyRecordsContract } from '../contracts/key-records.js';
 import { limiterStoreContract } from '../contracts/limiter-store.js';
-import { objectStoreContract } from '../contracts/object-store.js';
+import { objectBytesContract, objectStoreContract } from '../contracts/object-store.js';
 import { usageLedgerContract, usageStoreContract } from '../contracts/usage-store.js';
 import { sqliteFolder } from '../helpers/sqlite.js';
 
@@ -24,6 +25,10 @@ usageStoreContract('sqliteStore', async () => (await shared).usage);
 usageLedgerContract('sqliteStore', async () => (await shared).usage);
 limiterStoreContract('sqliteStore', async () => (await fresh()).limiter);
 objectStoreContract('sqliteStore', async () => (await bounded).objects, 4);
+objectBytesContract(
+  'sqliteStore',
+  async (maxObjectBytes) => (await folder.open(`${randomUUID()}.db`, { maxObjectBytes })).objects,
+);
 idempotencyStoreContract('sqliteStore', async () => (await shared).idempotency);
 keyRecordsContract('sqliteStore', async () => (await fresh()).keys);
 

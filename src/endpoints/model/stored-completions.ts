@@ -1,4 +1,4 @@
-import { type Awaitable, guarded } from '../../base/awaitable.js';
+import type { Awaitable } from '../../base/awaitable.js';
 import type { GatewayError } from '../../base/errors.js';
 import { isJsonObject, type JsonObject, objectOf } from '../../base/json.js';
 import { type AnswerPiece, type AnswerView, AS_IT_IS, asWritten, chunksIn, objectIn } from '../../call/answer-view.js';
@@ -6,7 +6,7 @@ import type { Call } from '../../call/call.js';
 import type { Exchange } from '../../call/state.js';
 import { parseBody } from '../../http/read-body.js';
 import { queryOf } from '../../http/url.js';
-import { checkOwned, disown, type ObjectName, own, storeFailure } from '../../stores/ownership.js';
+import { checkOwned, disown, findOwned, listedIds, type ObjectName, own } from '../../stores/ownership.js';
 import type { AnswerChunk } from '../../upstreams/answer.js';
 import type { UsageRecord } from '../../usage/usage-store.js';
 import {
@@ -18,7 +18,15 @@ import {
 } from '../../wire/chat/answer.js';
 import { collectChunks } from '../../wire/chat/collect-chunks.js';
 import { chatCompletionId } from '../../wire/ids.js';
-import { listPage, metadataFilter } from '../../wire/list-page.js';
+import {
+  DEFAULT_LIMIT,
+  integerParameter,
+  listPage,
+  MAX_LIMIT,
+  metadataFilter,
+  pageBody,
+  pagesBackwards,
+} from '../../wire/list-page.js';
 import { readMetadata } from '../../wire/members.js';
 import { missingParameter } from '../../wire/request-errors.js';
 
@@ -133,14 +141,63 @@ function lacksId(chunks: Iterable<JsonObject>): boolean | undefined {
 /** `GET /chat/completions`: newest last, as OpenAI does. */
 export async function listCompletions({ plan, request, state }: Exchange): Promise<JsonObject> {
   const query = queryOf(request.url);
-  const owned = await guarded(() => state.config.objects.list(plan.owner, KIND), storeFailure);
+  const { config } = state;
+  const { owner } = plan;
+  const ids = await listedIds(config, { owner, kind: KIND });
   const hasMetadata = metadataFilter(query);
   const model = query.get('model');
-  const completions = owned
-    .map(({ body }) => body.completion)
-    .filter(isJsonObject)
-    .filter((completion) => hasMetadata(completion) && (model === null || completion.model === model));
-  return listPage(completions, query, { defaultOrder: 'asc' });
+  const isWanted = (completion: JsonObject): boolean =>
+    hasMetadata(completion) && (model === null || completion.model === model);
+  const read = async (id: string): Promise<ReadCompletion> => {
+    const body = (await findOwned(config, { owner, kind: KIND, id }))?.body;
+    const completion = body?.completion;
+    if (!isJsonObject(completion) || !isWanted(completion)) return { completion: undefined, bytes: 0 };
+    return { completion, bytes: Buffer.byteLength(JSON.stringify(completion)) };
+  };
+  return readPage(ids, query, read);
+}
+
+interface ReadCompletion {
+  /** `undefined`: it is gone, or not wanted. */
+  readonly completion: JsonObject | undefined;
+  readonly bytes: number;
+}
+
+/** Most bytes of a page, unless its first completion alone has more: the rest is for the next page. */
+const MAX_PAGE_BYTES = 16_777_216;
+
+/** Reads one completion after the other until the page is full, and lets others have their turn in between. */
+async function readPage(
+  ids: readonly string[],
+  query: URLSearchParams,
+  read: (id: string) => Promise<ReadCompletion>,
+): Promise<JsonObject> {
+  const options = { defaultOrder: 'asc', defaultLimit: ids.length + 1, maxLimit: ids.length + 1 } as const;
+  const limit = integerParameter(query, 'limit', { min: 1, max: MAX_LIMIT }) ?? DEFAULT_LIMIT;
+  // Without its limit: those that are not wanted do not count.
+  const cursors = new URLSearchParams(query);
+  cursors.delete('limit');
+  const rest = listPage(
+    ids.map((id) => ({ id })),
+    cursors,
+    options,
+  );
+  const candidates = (Array.isArray(rest.data) ? rest.data : []).filter(isJsonObject).map(({ id }) => String(id));
+  const isBackwards = pagesBackwards(query);
+  const page: JsonObject[] = [];
+  let pageBytes = 0;
+  let hasMore = false;
+  for (const id of isBackwards ? candidates.toReversed() : candidates) {
+    const { completion, bytes } = await read(id);
+    if (completion !== undefined) {
+      hasMore = page.length === limit || (page.length > 0 && pageBytes + bytes > MAX_PAGE_BYTES);
+      if (hasMore) break;
+      page.push(completion);
+      pageBytes += bytes;
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return pageBody(isBackwards ? page.toReversed() : page, hasMore);
 }
 
 /** `GET /chat/completions/{id}` */

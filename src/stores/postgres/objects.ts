@@ -1,13 +1,22 @@
 import { objectOf } from '../../base/json.js';
 import type { ObjectKind } from '../../wire/operations.js';
+import type { ByteBounds } from '../byte-bounds.js';
 import type { ObjectStore, StoredObject } from '../object-store.js';
 import { type Database, numberOf, type Row, textOf } from './pool.js';
 
+interface ObjectBounds {
+  /** Above it, the owner's object unused for longest goes. */
+  readonly maxObjectsPerOwner: number;
+  readonly bounds: ByteBounds;
+}
+
 /**
  * Keeps objects in the database; `place` is the order in which they were first put, `used` the order of their last use.
- * @param maxObjectsPerOwner above it, the owner's object unused for longest goes.
  */
-export function postgresObjects({ schema, query }: Database, maxObjectsPerOwner: number): ObjectStore {
+export function postgresObjects(
+  { schema, query }: Database,
+  { maxObjectsPerOwner, bounds }: ObjectBounds,
+): ObjectStore {
   const nextUse = `nextval('${schema}.object_uses')`;
   const findSql = `
     UPDATE ${schema}.objects SET used = ${nextUse} WHERE owner = $1 AND kind = $2 AND id = $3 RETURNING id, created_at, body
@@ -26,6 +35,19 @@ export function postgresObjects({ schema, query }: Database, maxObjectsPerOwner:
     ON CONFLICT (owner, kind, id) DO UPDATE
     SET created_at = excluded.created_at, body = excluded.body, used = excluded.used
   `;
+  // `octet_length` reads no text, only its length.
+  const trimSql = (order: string, where: string, most: number): string => `
+    DELETE FROM ${schema}.objects WHERE place IN (
+      SELECT place FROM ${schema}.objects WHERE place IN (
+        SELECT place FROM (
+          SELECT place, sum(octet_length(body)) OVER (ORDER BY ${order} DESC) AS bytes FROM ${schema}.objects ${where}
+        ) AS sums WHERE bytes > ${most}
+      ) FOR UPDATE SKIP LOCKED
+    )
+  `;
+  const trimOwnerSql = trimSql('used', 'WHERE owner = $1', bounds.owner);
+  const trimAllSql = trimSql('place', '', bounds.all);
+  const listIdsSql = `SELECT id FROM ${schema}.objects WHERE owner = $1 AND kind = $2 ORDER BY place`;
   const removeSql = `DELETE FROM ${schema}.objects WHERE owner = $1 AND kind = $2 AND id = $3`;
 
   return {
@@ -39,7 +61,14 @@ export function postgresObjects({ schema, query }: Database, maxObjectsPerOwner:
       return (await query(listSql, [owner, kind])).map((row) => storedObject(owner, kind, row));
     },
     async put({ owner, kind, id, createdAt, body }) {
-      await query(putSql, [owner, kind, id, createdAt, JSON.stringify(body)]);
+      const text = JSON.stringify(body);
+      await query(putSql, [owner, kind, id, createdAt, text]);
+      const { ofOwner, ofAll } = bounds.written(owner, Buffer.byteLength(text));
+      if (ofOwner) await query(trimOwnerSql, [owner]);
+      if (ofAll) await query(trimAllSql);
+    },
+    async listIds(owner, kind) {
+      return (await query(listIdsSql, [owner, kind])).map(({ id }) => textOf(id));
     },
     async remove(owner, kind, id) {
       if (!id.includes('\0')) await query(removeSql, [owner, kind, id]);

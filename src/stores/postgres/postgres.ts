@@ -4,6 +4,7 @@ import type { KeyRecords } from '../../keys/key-store.js';
 import type { LimiterStore } from '../../limits/limiter-store.js';
 import type { UsageReader, UsageStore } from '../../usage/usage-store.js';
 import type { IdempotencyStore } from '../answer-store.js';
+import { byteBounds } from '../byte-bounds.js';
 import type { ObjectStore } from '../object-store.js';
 import { postgresIdempotency } from './idempotency.js';
 import { postgresKeys } from './keys.js';
@@ -38,6 +39,11 @@ export interface PostgresStoreOptions {
   readonly leaseMs?: number | undefined;
   /** Most objects of one owner; above it, the owner's object unused for longest goes. @default 10_000 */
   readonly maxObjectsPerOwner?: number | undefined;
+  /**
+   * Largest sum of all objects in bytes; above it, the oldest go, whoever's they are. One owner's may have a quarter of it;
+   * above that, the owner's unused for longest go. Looked at after each 64th part. @default 1_073_741_824
+   */
+  readonly maxObjectBytes?: number | undefined;
   /** Clock of the limits: the database's, which all machines share, or each caller's, for tests. @default 'server' */
   readonly time?: 'server' | 'caller' | undefined;
   /** @default the machine's own */
@@ -70,6 +76,7 @@ export async function postgresStore(options: PostgresStoreOptions): Promise<Post
   const timeoutMs = positiveInteger('timeoutMs', options.timeoutMs ?? 5_000);
   const leaseMs = positiveInteger('leaseMs', options.leaseMs ?? 15_000);
   const maxObjectsPerOwner = positiveInteger('maxObjectsPerOwner', options.maxObjectsPerOwner ?? 10_000);
+  const bounds = byteBounds(positiveInteger('maxObjectBytes', options.maxObjectBytes ?? 1_073_741_824));
   const db = database({ pool, schema, timeoutMs, clock });
   // Without a listener, an idle connection that breaks would end the process.
   pool.on('error', ignore);
@@ -84,7 +91,7 @@ export async function postgresStore(options: PostgresStoreOptions): Promise<Post
       usage: { open, settle, checkpoint, ...postgresReports(db) },
       limiter,
       keys: postgresKeys(db),
-      objects: postgresObjects(db, maxObjectsPerOwner),
+      objects: postgresObjects(db, { maxObjectsPerOwner, bounds }),
       idempotency: postgresIdempotency(db),
       async close() {
         await Promise.all([ledger.close(), limiter.close()]);

@@ -1,5 +1,6 @@
 import { objectOf } from '../../base/json.js';
 import type { ObjectKind } from '../../wire/operations.js';
+import type { ByteBounds } from '../byte-bounds.js';
 import type { ObjectStore, StoredObject } from '../object-store.js';
 import { type Database, numberOf, type Row, textOf } from './driver.js';
 import type { Writer } from './writer.js';
@@ -10,10 +11,11 @@ interface ObjectOptions {
   readonly durable: { readonly db: Database; readonly writer: Writer };
   /** Above it, the owner's object unused for longest goes. */
   readonly maxObjectsPerOwner: number;
+  readonly bounds: ByteBounds;
 }
 
 /** Keeps objects in the file; `place` is the order in which they were first put, `used` the order of their last use. */
-export function sqliteObjects({ quick, durable, maxObjectsPerOwner }: ObjectOptions): ObjectStore {
+export function sqliteObjects({ quick, durable, maxObjectsPerOwner, bounds }: ObjectOptions): ObjectStore {
   const { db, writer } = durable;
   const nextUse = '(SELECT coalesce(max(used), 0) + 1 FROM objects WHERE owner = $owner)';
   const touch = quick.db.prepare(`
@@ -30,6 +32,21 @@ export function sqliteObjects({ quick, durable, maxObjectsPerOwner }: ObjectOpti
     DELETE FROM objects WHERE place IN
       (SELECT place FROM objects WHERE owner = ? ORDER BY used DESC LIMIT -1 OFFSET ${maxObjectsPerOwner})
   `);
+  // `octet_length` reads no text, only its length.
+  const trimOwner = db.prepare(`
+    DELETE FROM objects WHERE place IN (
+      SELECT place FROM (
+        SELECT place, sum(octet_length(body)) OVER (ORDER BY used DESC) AS bytes FROM objects WHERE owner = ?
+      ) WHERE bytes > ${bounds.owner}
+    )
+  `);
+  const trimAll = db.prepare(`
+    DELETE FROM objects WHERE place IN (
+      SELECT place FROM (SELECT place, sum(octet_length(body)) OVER (ORDER BY place DESC) AS bytes FROM objects)
+      WHERE bytes > ${bounds.all}
+    )
+  `);
+  const listIds = db.prepare('SELECT id FROM objects WHERE owner = ? AND kind = ? ORDER BY place');
   const remove = db.prepare('DELETE FROM objects WHERE owner = ? AND kind = ? AND id = ?');
 
   return {
@@ -39,10 +56,15 @@ export function sqliteObjects({ quick, durable, maxObjectsPerOwner }: ObjectOpti
         return row === undefined ? undefined : storedObject({ owner, kind, id }, row);
       }),
     list: (owner, kind) => list.all(owner, kind).map((row) => storedObject({ owner, kind, id: textOf(row.id) }, row)),
+    listIds: (owner, kind) => listIds.all(owner, kind).map((row) => textOf(row.id)),
     put: ({ owner, kind, id, createdAt, body }) =>
       writer.write(() => {
-        put.run({ owner, kind, id, created_at: createdAt, body: JSON.stringify(body) });
+        const text = JSON.stringify(body);
+        put.run({ owner, kind, id, created_at: createdAt, body: text });
         trim.run(owner);
+        const { ofOwner, ofAll } = bounds.written(owner, Buffer.byteLength(text));
+        if (ofOwner) trimOwner.run(owner);
+        if (ofAll) trimAll.run();
       }),
     remove: (owner, kind, id) => writer.write(() => void remove.run(owner, kind, id)),
   };

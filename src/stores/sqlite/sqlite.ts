@@ -4,6 +4,7 @@ import type { KeyRecords } from '../../keys/key-store.js';
 import type { LimiterStore } from '../../limits/limiter-store.js';
 import type { UsageReader, UsageStore } from '../../usage/usage-store.js';
 import type { IdempotencyStore } from '../answer-store.js';
+import { type ByteBounds, byteBounds } from '../byte-bounds.js';
 import type { ObjectStore } from '../object-store.js';
 import { loadDriver } from './driver.js';
 import { sqliteIdempotency } from './idempotency.js';
@@ -31,6 +32,11 @@ export interface SqliteStoreOptions {
   readonly synchronous?: 'full' | 'normal' | undefined;
   /** Most objects of one owner; above it, the owner's object unused for longest goes. @default 10_000 */
   readonly maxObjectsPerOwner?: number | undefined;
+  /**
+   * Largest sum of all objects in bytes; above it, the oldest go, whoever's they are. One owner's may have a quarter of it;
+   * above that, the owner's unused for longest go. Looked at after each 64th part. @default 1_073_741_824
+   */
+  readonly maxObjectBytes?: number | undefined;
   /** @default the machine's own */
   readonly clock?: Clock | undefined;
 }
@@ -61,9 +67,10 @@ export async function sqliteStore(options: SqliteStoreOptions): Promise<SqliteSt
     throw unexpected('synchronous', "to be 'full' or 'normal'", synchronous);
   }
   const maxObjectsPerOwner = positiveInteger('maxObjectsPerOwner', options.maxObjectsPerOwner ?? 10_000);
+  const bounds = byteBounds(positiveInteger('maxObjectBytes', options.maxObjectBytes ?? 1_073_741_824));
   const connections = openFile(await loadDriver(), file, synchronous);
   try {
-    return storeOn(connections, { maxObjectsPerOwner, clock });
+    return storeOn(connections, { maxObjectsPerOwner, bounds, clock });
   } catch (error) {
     connections.quick.close();
     connections.durable.close();
@@ -74,7 +81,7 @@ export async function sqliteStore(options: SqliteStoreOptions): Promise<SqliteSt
 /** @throws {Error} when recovery fails: nothing was written then. */
 function storeOn(
   connections: Connections,
-  { maxObjectsPerOwner, clock }: { maxObjectsPerOwner: number; clock: Clock },
+  { maxObjectsPerOwner, bounds, clock }: { maxObjectsPerOwner: number; bounds: ByteBounds; clock: Clock },
 ): SqliteStore {
   const { durable: db, quick: quickDb } = connections;
   const instance = thisInstance(db, clock);
@@ -93,6 +100,7 @@ function storeOn(
       durable: { db, writer: durable },
       quick: { db: quickDb, writer: quick },
       maxObjectsPerOwner,
+      bounds,
     }),
     idempotency: sqliteIdempotency(db, durable),
   };
