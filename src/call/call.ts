@@ -7,7 +7,7 @@ import type { JsonDocument } from '../base/json-document.js';
 import { checkOffered, findModel } from '../config/models.js';
 import type { KeyPlan } from '../limits/levels.js';
 import type { Admission, AdmitResult, Ceiling, Demand, Reservation, Slot } from '../limits/limiter-store.js';
-import { worstCostNanoUsd } from '../models/pricing.js';
+import { type PricedUnits, worstCostNanoUsd } from '../models/pricing.js';
 import type { OutgoingCall } from '../upstreams/answer.js';
 import { type DrainBounds, drainBounds, type Upstream } from '../upstreams/upstream.js';
 import { usageRecord } from '../usage/record.js';
@@ -19,6 +19,7 @@ import { notPriced } from '../wire/request-errors.js';
 import type { TokenUsage } from '../wire/usage.js';
 import { recordStart, reserveCall, reserveShadow, usualOutputTokens } from './admit.js';
 import { type AnswerView, AS_IT_IS } from './answer-view.js';
+import { type AskedTier, reservedTier, settlementNotice } from './service-tier.js';
 import { giveBack, giveBackLater, learnLength, settleCall, settledAmounts, settleShadow } from './settle.js';
 import type { Exchange, Running } from './state.js';
 import { type CalledModel, type ChosenTerms, NO_MODEL, NOTHING_READ, type ReadCall } from './terms.js';
@@ -46,6 +47,10 @@ export interface Progress {
   readonly usage: TokenUsage | undefined;
   /** Output that the client got; `undefined`: unknown, as nobody counted it or nothing came. */
   deliveredTokens(): number | undefined;
+  /** The service tier that the answer names; `undefined`: it names none. */
+  readonly serviceTier?: string | undefined;
+  /** Calls of hosted tools by type. */
+  readonly toolCalls?: Readonly<Record<string, number>> | undefined;
 }
 
 /** Most calls at once whose clients are gone and whose upstreams are read on; more are cancelled. */
@@ -108,6 +113,9 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   learnsLength = true;
   private worstInputTokens: number | undefined = undefined;
   private usualOutputTokens: number | undefined = undefined;
+  private units: PricedUnits | undefined = undefined;
+  /** The service tier at which the call is reserved; `undefined`: the provider's ordinary one. */
+  private serviceTier: string | undefined = undefined;
 
   // Admitted.
   ceilings: readonly Ceiling[] = [];
@@ -196,13 +204,14 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   }
 
   /** Takes a model and an upstream that were found otherwise. */
-  chooseAs({ model, upstream, asksModel, worstInputTokens, usualOutputTokens }: ChosenTerms): void {
+  chooseAs({ model, upstream, asksModel, worstInputTokens, usualOutputTokens, units }: ChosenTerms): void {
     this.advance('chosen');
     this.model = model;
     this.upstream = upstream;
     this.asksModel = asksModel;
     this.worstInputTokens = worstInputTokens;
     this.usualOutputTokens = usualOutputTokens;
+    this.units = units;
     this.learnsLength = usualOutputTokens === undefined;
   }
 
@@ -219,7 +228,8 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
 
   /**
    * Works out what the call may use.
-   * @throws {GatewayError} 403 when money is limited and nobody knows what the call costs.
+   * @throws {GatewayError} 403 when money is limited and nobody knows what the call costs, or for a service tier that the key
+   * may not use; 400 for one that the model has not.
    */
   weigh(): void {
     const { config } = this.exchange.state;
@@ -228,6 +238,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     if (this.asks.maxOutputTokens === undefined) {
       this.defaultOutputTokens = this.usualOutputTokens ?? usualOutputTokens(config, this.plan.owner, this.model);
     }
+    if (this.asksModel && !this.isFree && this.isTiered()) this.serviceTier = reservedTier(this.tierAsked());
     this.worstInputTokens ??= this.readsMore ? this.model.contextLength : this.mostInputTokens;
     if (!this.plan.isBudgeted) return;
     const name = this.asks.model;
@@ -239,7 +250,27 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   worstNanoUsd(outputTokens: number): number | undefined {
     const { price } = this.model;
     const inputTokens = this.worstInputTokens ?? this.inputTokens;
-    return price && worstCostNanoUsd(price, { inputTokens, outputTokens });
+    const { serviceTier, toolCalls, units } = this;
+    const use = { inputTokens, outputTokens, serviceTier, toolCalls };
+    return price && worstCostNanoUsd(price, units === undefined ? use : { ...use, ...units });
+  }
+
+  /** Most calls of hosted tools that the call may make. */
+  private get toolCalls(): number {
+    const { hasHostedTools, maxToolCalls } = this.asks;
+    return hasHostedTools === true ? (maxToolCalls ?? this.exchange.state.config.defaultMaxToolCalls) : 0;
+  }
+
+  /** Whether the service tier is anybody's concern: mostly it is not. */
+  private isTiered(): boolean {
+    const { asks, model, plan } = this;
+    return (asks.serviceTier ?? model.defaultServiceTier ?? plan.serviceTiers) !== undefined;
+  }
+
+  private tierAsked(): AskedTier {
+    const { asks, model, plan } = this;
+    const { serviceTiers: allowed, isBudgeted } = plan;
+    return { asked: asks.serviceTier, model, name: asks.model, allowed, isBudgeted };
   }
 
   /** Gives back later what the limiter may have granted before it failed. */
@@ -278,7 +309,9 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   nameModel(model: CalledModel, name: string): void {
     this.asks = { ...this.asks, model: name };
     this.model = model;
-    if (this.start !== undefined) this.start = { ...this.start, model: model.id, price: model.price };
+    if (this.start !== undefined) {
+      this.start = { ...this.start, model: model.id, price: model.price, priceVersion: model.price?.version };
+    }
   }
 
   /** Notes that the first byte goes to the client. */
@@ -446,6 +479,8 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
       reservedOutputTokens: outputCeiling === undefined ? undefined : this.asks.n * outputCeiling,
       reservedNanoUsd: outputCeiling === undefined || model.price === undefined ? undefined : amounts.nanoUsd,
       price: model.price,
+      priceVersion: model.price?.version,
+      serviceTier: this.serviceTier,
     };
     this.advance('admitted');
     this.startedSteadyMs = config.clock.steadyMs();
@@ -492,6 +527,8 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     const used = settledAmounts(admission, record);
     this.record = record;
     this.used = used;
+    const notice = settlementNotice(start, record, this.progress?.serviceTier);
+    if (notice !== undefined) exchange.state.noticeOnce(notice);
     if (admission.answersToLearnFrom > 0) learnLength(exchange.state.config.learned, admission, record);
     const told = settleCall(exchange.state, admission, { record, used, opened: this.opened });
     return isPending(told) ? told.then(() => this.settled(record)) : this.settled(record);
@@ -511,6 +548,10 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
       outcome,
       usage: progress?.usage,
       deliveredTokens: progress?.deliveredTokens(),
+      serviceTier: progress?.serviceTier,
+      toolCalls: progress?.toolCalls,
+      units: progress === undefined ? undefined : this.units,
+      upstreamPrice: this.model.cost,
       isGivenUp: how === 'given-up',
       chargesUnknown: this.plan.isBudgeted && this.progress !== undefined,
       firstByteMs: this.firstByteMs,

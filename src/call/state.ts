@@ -14,6 +14,7 @@ import { type CallSender, callSender } from '../upstreams/send.js';
 import type { UsageRecord } from '../usage/usage-store.js';
 import type { TokenUsage } from '../wire/usage.js';
 import { limiterAccess } from './admit.js';
+import { noticesOnce, type SettlementNotice } from './service-tier.js';
 import { type Unsettled, unsettledCalls } from './unsettled.js';
 
 /** An admitted call as the rest of the gateway sees it. */
@@ -70,6 +71,8 @@ export interface GatewayState {
   readonly held: HeldBytes;
   readonly batches: BatchMeter;
   readonly background: Background;
+  /** Tells the host something about its prices, once. */
+  noticeOnce(notice: SettlementNotice): void;
   /** Resolves when the gateway is closed; `undefined` while it takes new calls. */
   closed: Promise<void> | undefined;
   /** Makes the id of a request: unlike that of any other gateway, in this process or another. */
@@ -91,6 +94,7 @@ export function gatewayState(config: Config, batches: BatchMeter): GatewayState 
     held: new HeldBytes(config),
     batches,
     background: noBackground(),
+    noticeOnce: noticesOnce((text) => config.hooks.onNotice(text)),
     closed: undefined,
     nextRequestId: requestIds(),
   };

@@ -2,6 +2,7 @@ import type { JsonObject } from '../base/json.js';
 import type { JsonDocument } from '../base/json-document.js';
 import { Members } from '../base/json-scan.js';
 import type { Model } from '../config/models.js';
+import type { PricedUnits } from '../models/pricing.js';
 import type { Upstream } from '../upstreams/upstream.js';
 import type { ModelRequest } from '../wire/model-request.js';
 
@@ -31,7 +32,8 @@ export const NOTHING_READ: ReadCall = {
 export type CalledModel = Pick<
   Model,
   'id' | 'price' | 'maxOutputTokens' | 'contextLength' | 'upstreamModel' | 'responses'
->;
+> &
+  Partial<Pick<Model, 'cost' | 'defaultServiceTier'>>;
 
 /** The model of a call that has none yet. */
 export const NO_MODEL: CalledModel = {
@@ -53,4 +55,6 @@ export interface ChosenTerms {
   readonly worstInputTokens?: number | undefined;
   /** Output tokens to reserve where the client named no ceiling. @default a learned number */
   readonly usualOutputTokens?: number | undefined;
+  /** Pictures and characters that the request asks for, which may be paid for by the piece. */
+  readonly units?: PricedUnits | undefined;
 }

@@ -93,6 +93,8 @@ export interface GatewayOptions<Native = unknown> {
    * and model are known: from then on what 95 of the latest 100 did not exceed, and at least 1,024. @default 4_096
    */
   readonly defaultMaxOutputTokens?: number | undefined;
+  /** Most calls of hosted tools of a response whose client named no `max_tool_calls`, where money is limited. @default 10 */
+  readonly defaultMaxToolCalls?: number | undefined;
   /** Longest call, from its admission to the end of its answer. @default 600_000 */
   readonly timeoutMs?: number | undefined;
   /** Largest answer of an upstream. @default 67_108_864 */

@@ -1,7 +1,8 @@
+import { unexpected } from '../base/checks.js';
 import type { ApiKey } from '../keys/key-store.js';
 import type { ListedOperation } from '../models/known-model.js';
 import { findKnownModel, KNOWN_MODELS, priceInForce } from '../models/known-models.js';
-import { type Price, type Pricing, toPrice } from '../models/pricing.js';
+import { DEFAULT_SERVICE_TIER, isPricedTier, type Price, type Pricing, toPrice } from '../models/pricing.js';
 import { DEFAULT_OPERATIONS, type Upstream } from '../upstreams/upstream.js';
 import type { ModelOperation } from '../wire/operations.js';
 import { modelNotAllowed, modelNotFound, unsupportedOperation } from '../wire/request-errors.js';
@@ -19,6 +20,13 @@ export interface ModelOptions {
   readonly maxOutputTokens?: number | undefined;
   /** Absent: what is known of the model, at the price in force when a call begins; not known either: cost is unknown, never 0. */
   readonly pricing?: Pricing | undefined;
+  /** Price that the host pays for the model itself, kept with every call beside `pricing`, which budgets are held against. @default unknown */
+  readonly cost?: Pricing | undefined;
+  /**
+   * The service tier of calls that name none, or `auto`: as the project is set up at the provider. A dearer one that is not
+   * said here costs more than is reserved. @default 'default'
+   */
+  readonly defaultServiceTier?: string | undefined;
   /** @default the public id */
   readonly displayName?: string | undefined;
   /** @default the vendor of known models, such as 'openai', else 'system' */
@@ -57,6 +65,10 @@ export interface Model {
   readonly price: Price | undefined;
   /** Unix time in milliseconds at which another price follows, or `Infinity`. */
   readonly priceUntilMs: number;
+  /** The host's own price. */
+  readonly cost: Price | undefined;
+  /** `undefined`: the provider's ordinary one. */
+  readonly defaultServiceTier: string | undefined;
   readonly displayName: string;
   readonly ownedBy: string;
   readonly capabilities: Capabilities;
@@ -165,6 +177,7 @@ function resolveModel(id: string, options: ModelOptions, madeAtMs: number, nowMs
   const known = findKnownModel(options.upstreamModel ?? id) ?? findKnownModel(id);
   const inForce = options.pricing === undefined && known !== undefined ? priceInForce(known, nowMs) : undefined;
   const pricing = options.pricing ?? inForce?.pricing;
+  const price = pricing === undefined ? undefined : toPrice(pricing, `models.${id}.pricing`);
   const operation = options.operation ?? known?.operation ?? 'chat.completions';
   const { functionCalling, vision, streaming, structuredOutput } = options.capabilities ?? {};
   return {
@@ -175,8 +188,10 @@ function resolveModel(id: string, options: ModelOptions, madeAtMs: number, nowMs
     contextLength: options.contextLength ?? known?.contextLength,
     maxOutputTokens: options.maxOutputTokens ?? known?.maxOutputTokens,
     pricing,
-    price: pricing === undefined ? undefined : toPrice(pricing, `models.${id}.pricing`),
+    price,
     priceUntilMs: inForce?.untilMs ?? Number.POSITIVE_INFINITY,
+    cost: options.cost === undefined ? undefined : toPrice(options.cost, `models.${id}.cost`),
+    defaultServiceTier: checkedDefaultTier(id, options.defaultServiceTier, price),
     displayName: options.displayName ?? id,
     ownedBy: options.ownedBy ?? known?.ownedBy ?? 'system',
     capabilities: {
@@ -189,6 +204,13 @@ function resolveModel(id: string, options: ModelOptions, madeAtMs: number, nowMs
     responses: options.responses,
     createdAt: options.createdAt ?? (known?.created === undefined ? madeAtMs : known.created * 1_000),
   };
+}
+
+/** @throws {TypeError} for a tier whose price is not known: no reservation could hold it. */
+function checkedDefaultTier(id: string, tier: unknown, price: Price | undefined): string | undefined {
+  if (tier === undefined || tier === DEFAULT_SERVICE_TIER) return undefined;
+  if (typeof tier === 'string' && (price === undefined || isPricedTier(price, tier))) return tier;
+  throw unexpected(`models.${id}.defaultServiceTier`, "to be one of the model's `pricing.serviceTiers`", tier);
 }
 
 /** Whether a key may call the model by this name, its id or an alias: either may be on the key's list. */

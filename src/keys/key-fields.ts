@@ -1,6 +1,6 @@
 import { unexpected } from '../base/checks.js';
 import type { ApiKey } from './key-store.js';
-import { checkedLimits } from './limits.js';
+import { checkedLimits, checkServiceTiers } from './limits.js';
 import { type NewKeyFields, newKeyId } from './secret.js';
 
 /** Changes of a key. `null` takes a field away; a field that is left out or `undefined` stays as it is. */
@@ -23,6 +23,7 @@ const CHECKS: { readonly [Field in keyof ApiKey]-?: Check } = {
     if (!Array.isArray(value)) throw unexpected(name, 'to be a list of model ids', value);
     for (const [index, model] of value.entries()) checkName(`${name}[${index}]`, model);
   },
+  serviceTiers: checkServiceTiers,
   debug(name, value) {
     if (typeof value !== 'boolean') throw unexpected(name, 'to be a boolean', value);
   },

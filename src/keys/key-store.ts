@@ -25,6 +25,8 @@ export interface Limits {
 export interface TierLimits extends Limits {
   /** Ceilings over all owners of the tier together. The other fields are each owner's own. */
   readonly shared?: Limits | undefined;
+  /** Service tiers that keys of the tier may ask for, such as `['default', 'flex']`. Absent: all. */
+  readonly serviceTiers?: readonly string[] | undefined;
 }
 
 /** Facts about one API key. The secret itself is never here. */
@@ -49,6 +51,8 @@ export interface ApiKey {
   readonly expiresAt?: number | undefined;
   /** Public model ids this key may call. Absent: all. */
   readonly models?: readonly string[] | undefined;
+  /** Service tiers this key may ask for, in place of those of its tier. Absent: the tier's. */
+  readonly serviceTiers?: readonly string[] | undefined;
   /** Whether `X-Debug: true` shows this key its debug headers. @default false in production, true elsewhere */
   readonly debug?: boolean | undefined;
 }

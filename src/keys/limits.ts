@@ -54,8 +54,20 @@ export function checkedLimits<T extends Limits>(name: string, limits: T, nested:
 /** @throws {TypeError} as `checkedLimits`. */
 export function checkedTiers(tiers: Readonly<Record<string, TierLimits>> = {}): Readonly<Record<string, TierLimits>> {
   if (!isRecord(tiers)) throw unexpected('tiers', 'to be an object of limits by name', tiers);
-  for (const [tier, limits] of Object.entries(tiers)) checkedLimits(`tiers.${tier}`, limits, ['shadow', 'shared']);
+  for (const [tier, given] of Object.entries(tiers)) {
+    if (typeof given !== 'object' || given === null) throw unexpected(`tiers.${tier}`, 'to be limits', given);
+    const { serviceTiers, ...limits } = given;
+    checkedLimits(`tiers.${tier}`, limits, ['shadow', 'shared']);
+    if (serviceTiers !== undefined) checkServiceTiers(`tiers.${tier}.serviceTiers`, serviceTiers);
+  }
   return tiers;
+}
+
+/** @throws {TypeError} for anything but a list of names. */
+export function checkServiceTiers(name: string, value: unknown): void {
+  const isList = Array.isArray(value) && value.length > 0;
+  if (isList && value.every((tier) => typeof tier === 'string' && /^[^\p{Cc}\p{Cs}]{1,256}$/u.test(tier))) return;
+  throw unexpected(name, "to be a list of service tiers such as ['default', 'flex']", value);
 }
 
 function checkBudget(where: string, value: unknown): void {

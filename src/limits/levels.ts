@@ -145,6 +145,8 @@ export class KeyPlan {
   readonly slots: readonly Slot[];
   /** Whether money is limited on any level. */
   readonly isBudgeted: boolean;
+  /** Service tiers that may be asked for; `undefined`: all. */
+  readonly serviceTiers: readonly string[] | undefined;
   /** Levels whose limits refuse nothing. */
   readonly shadows: readonly LimitLevel[];
   private readonly levels: readonly LimitLevel[];
@@ -166,6 +168,7 @@ export class KeyPlan {
     this.levels = levelsOf(key, rules);
     const tier = rules.tiers.get(this.tier);
     this.sources = [key.limits, key.ownLimits, tier, tier?.shared, rules.globalLimits].flatMap(sourcesOf);
+    this.serviceTiers = key.serviceTiers ?? tier?.serviceTiers ?? undefined;
     this.slots = slotsOf(this.levels);
     this.shadows = shadowsOf(this.levels);
     this.ceilings = this.ceilingsIn(wallMs);
@@ -179,10 +182,10 @@ export class KeyPlan {
   }
 
   /** Whether the key and all its limits are still as they were. */
-  isOf({ id, owner, tier, limits, ownLimits }: ApiKey): boolean {
+  isOf({ id, owner, tier, limits, ownLimits, serviceTiers }: ApiKey): boolean {
     const { key } = this;
     if (key.id !== id || key.owner !== owner || key.tier !== tier) return false;
-    if (key.limits !== limits || key.ownLimits !== ownLimits) return false;
+    if (key.limits !== limits || key.ownLimits !== ownLimits || key.serviceTiers !== serviceTiers) return false;
     return this.sources.every(isUnchanged);
   }
 
@@ -205,7 +208,7 @@ interface Source {
   readonly copy: TierLimits;
 }
 
-const SOURCE_FIELDS = [...LIMIT_FIELDS, 'shared'] as const;
+const SOURCE_FIELDS = [...LIMIT_FIELDS, 'shared', 'serviceTiers'] as const;
 
 function isUnchanged({ given, copy }: Source): boolean {
   for (let at = 0; at < SOURCE_FIELDS.length; at += 1) {

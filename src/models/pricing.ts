@@ -12,19 +12,21 @@ export interface Price {
   readonly outputNanoUsdPerMillion: number;
   readonly reasoningNanoUsdPerMillion: number;
   readonly outputAudioNanoUsdPerMillion: number;
-  readonly longContext?: {
-    readonly aboveInputTokens: number;
-    readonly inputMillionths: number;
-    readonly outputMillionths: number;
-  };
+  readonly longContext?:
+    | {
+        readonly aboveInputTokens: number;
+        readonly inputMillionths: number;
+        readonly outputMillionths: number;
+      }
+    | undefined;
   /** Factors of service tiers, by the names that `serviceTierNamed` gives. Absent: none is known. */
-  readonly serviceTierMillionths?: Readonly<Record<string, number>>;
-  readonly toolCallNanoUsd?: Readonly<Record<string, number>>;
-  readonly imageNanoUsd?: number;
-  readonly audioNanoUsdPerMillionMs?: number;
-  readonly nanoUsdPerMillionCharacters?: number;
+  readonly serviceTierMillionths?: Readonly<Record<string, number>> | undefined;
+  readonly toolCallNanoUsd?: Readonly<Record<string, number>> | undefined;
+  readonly imageNanoUsd?: number | undefined;
+  readonly audioNanoUsdPerMillionMs?: number | undefined;
+  readonly nanoUsdPerMillionCharacters?: number | undefined;
   /** @see Pricing.version */
-  readonly version?: string;
+  readonly version?: string | undefined;
 }
 
 /** Prices as people write them: US dollars for a million tokens, each at most 4,500, with every factor applied. */
@@ -264,8 +266,11 @@ export const DEFAULT_SERVICE_TIER = 'default';
 /** The one name of a service tier that has several. */
 export function serviceTierNamed(tier: string): string {
   if (tier === 'priority') return 'fast';
-  return tier === 'standard' ? DEFAULT_SERVICE_TIER : tier;
+  return ORDINARY.has(tier) ? DEFAULT_SERVICE_TIER : tier;
 }
+
+/** Names of the ordinary tier: Anthropic's answers and requests, and Groq's. */
+const ORDINARY: ReadonlySet<string> = new Set(['standard', 'standard_only', 'on_demand']);
 
 /** Tiers that nobody charges more for than for `default`. */
 const NEVER_DEARER: ReadonlySet<string> = new Set([DEFAULT_SERVICE_TIER, 'flex', 'batch']);
@@ -298,23 +303,23 @@ export function costNanoUsd(price: Price, tokens: PricedTokens, terms: CostTerms
   const spoken = Math.min(tokens.outputAudioTokens ?? 0, outputTokens - reasoning);
   const { longContext } = price;
   const isLong = longContext !== undefined && inputTokens > longContext.aboveInputTokens;
-  const cost = new Cost(
-    tierMillionths(price, terms.serviceTier),
-    isLong ? longContext.inputMillionths : MILLION,
-    isLong ? longContext.outputMillionths : MILLION,
-  );
-  cost.addInput(unwritten - audio - images, price.inputNanoUsdPerMillion);
-  cost.addInput(cached, price.cachedInputNanoUsdPerMillion);
-  cost.addInput(long, price.cacheWriteLongNanoUsdPerMillion);
-  cost.addInput(short, price.cacheWriteNanoUsdPerMillion);
-  cost.addInput(audio, price.inputAudioNanoUsdPerMillion);
-  cost.addInput(images, price.inputImageNanoUsdPerMillion);
-  cost.addOutput(outputTokens - reasoning - spoken, price.outputNanoUsdPerMillion);
-  cost.addOutput(reasoning, price.reasoningNanoUsdPerMillion);
-  cost.addOutput(spoken, price.outputAudioNanoUsdPerMillion);
-  cost.addUnits(price, terms);
-  cost.addFees(feesOf(price, terms.toolCalls));
-  return cost.rounded();
+  const tier = tierMillionths(price, terms.serviceTier);
+  const input = new Cost();
+  const output = isLong || tier !== MILLION ? new Cost() : input;
+  input.add(unwritten - audio - images, price.inputNanoUsdPerMillion);
+  input.add(cached, price.cachedInputNanoUsdPerMillion);
+  input.add(long, price.cacheWriteLongNanoUsdPerMillion);
+  input.add(short, price.cacheWriteNanoUsdPerMillion);
+  input.add(audio, price.inputAudioNanoUsdPerMillion);
+  input.add(images, price.inputImageNanoUsdPerMillion);
+  output.add(outputTokens - reasoning - spoken, price.outputNanoUsdPerMillion);
+  output.add(reasoning, price.reasoningNanoUsdPerMillion);
+  output.add(spoken, price.outputAudioNanoUsdPerMillion);
+  const fees = feesOf(price, terms.toolCalls) + unitsNanoUsd(price, terms);
+  if (output === input) return input.rounded(fees);
+  const inputFactor = isLong ? longContext.inputMillionths : MILLION;
+  const outputFactor = isLong ? longContext.outputMillionths : MILLION;
+  return roundedSum(input.times(tier, inputFactor) + output.times(tier, outputFactor), fees);
 }
 
 /** The highest possible cost of so much use: all tokens at the dearest price of any part, all tool calls at the dearest fee. */
@@ -322,16 +327,18 @@ export function worstCostNanoUsd(price: Price, use: WorstUse): number {
   const { longContext } = price;
   // A call that turns out shorter pays the ordinary price, should that be the dearer one.
   const mayBeLong = longContext !== undefined && use.inputTokens > longContext.aboveInputTokens;
-  const cost = new Cost(
-    tierMillionths(price, use.serviceTier),
-    mayBeLong ? Math.max(MILLION, longContext.inputMillionths) : MILLION,
-    mayBeLong ? Math.max(MILLION, longContext.outputMillionths) : MILLION,
-  );
-  cost.addInput(use.inputTokens, dearestInput(price));
-  cost.addOutput(use.outputTokens, dearestOutput(price));
-  cost.addUnits(price, use);
-  cost.addFees(Math.min(use.toolCalls ?? 0, MAX_TOOL_CALLS) * dearestFeeNanoUsd(price));
-  return cost.rounded();
+  const tier = tierMillionths(price, use.serviceTier);
+  const input = new Cost();
+  const output = mayBeLong || tier !== MILLION ? new Cost() : input;
+  input.add(use.inputTokens, dearestInput(price));
+  output.add(use.outputTokens, dearestOutput(price));
+  const { toolCalls = 0 } = use;
+  const fees = toolCalls === 0 ? 0 : Math.min(toolCalls, MAX_TOOL_CALLS) * dearestFeeNanoUsd(price);
+  const all = fees + unitsNanoUsd(price, use);
+  if (output === input) return input.rounded(all);
+  const inputFactor = mayBeLong ? Math.max(MILLION, longContext.inputMillionths) : MILLION;
+  const outputFactor = mayBeLong ? Math.max(MILLION, longContext.outputMillionths) : MILLION;
+  return roundedSum(input.times(tier, inputFactor) + output.times(tier, outputFactor), all);
 }
 
 /** The dearest fee of any hosted tool; 0 where none is charged for. */
@@ -363,80 +370,47 @@ function dearestOutput(price: Price): number {
   return Math.max(price.outputNanoUsdPerMillion, price.reasoningNanoUsdPerMillion, price.outputAudioNanoUsdPerMillion);
 }
 
+/** The cost of pieces, which no factor changes, rounded by itself. */
+function unitsNanoUsd(price: Price, { images = 0, audioMs = 0, characters = 0 }: PricedUnits): number {
+  if (images === 0 && audioMs === 0 && characters === 0) return 0;
+  const cost = new Cost();
+  cost.add(audioMs, price.audioNanoUsdPerMillionMs ?? 0);
+  cost.add(characters, price.nanoUsdPerMillionCharacters ?? 0);
+  return cost.rounded(images * (price.imageNanoUsd ?? 0));
+}
+
 /** Parts of a billionth of a dollar in which a cost with both of its factors is whole. */
 const SCALE = BigInt(MILLION) ** 3n;
+
+function roundedSum(scaled: bigint, nanoUsd: number): number {
+  return Math.min(Number((scaled + SCALE / 2n) / SCALE) + nanoUsd, Number.MAX_SAFE_INTEGER);
+}
 
 /**
  * A sum of costs that stays exact in doubles: whole billionths of a dollar are added up apart from the millionths of them.
  * Two billion tokens at the dearest price make 9e15 of the one, and 2e15 of the other. Factors are applied in big integers.
  */
 class Cost {
-  private readonly tier: number;
-  private readonly inputFactor: number;
-  private readonly outputFactor: number;
-  private inputNanoUsd = 0;
-  private inputMillionths = 0;
-  private outputNanoUsd = 0;
-  private outputMillionths = 0;
-  /** Not multiplied by any factor. */
   private nanoUsd = 0;
   private millionths = 0;
 
-  constructor(tier: number, inputFactor: number, outputFactor: number) {
-    this.tier = tier;
-    this.inputFactor = inputFactor;
-    this.outputFactor = outputFactor;
-  }
-
-  addInput(tokens: number, nanoUsdPerMillion: number): void {
+  add(tokens: number, nanoUsdPerMillion: number): void {
     const rest = nanoUsdPerMillion % MILLION;
-    this.inputNanoUsd += tokens * ((nanoUsdPerMillion - rest) / MILLION);
-    this.inputMillionths += tokens * rest;
+    this.nanoUsd += tokens * ((nanoUsdPerMillion - rest) / MILLION);
+    this.millionths += tokens * rest;
   }
 
-  addOutput(tokens: number, nanoUsdPerMillion: number): void {
-    const rest = nanoUsdPerMillion % MILLION;
-    this.outputNanoUsd += tokens * ((nanoUsdPerMillion - rest) / MILLION);
-    this.outputMillionths += tokens * rest;
+  /** The sum times two factors in millionths, in parts of a billionth: see `SCALE`. */
+  times(one: number, other: number): bigint {
+    return (BigInt(this.nanoUsd) * BigInt(MILLION) + BigInt(this.millionths)) * BigInt(one) * BigInt(other);
   }
 
-  addUnits(price: Price, { images = 0, audioMs = 0, characters = 0 }: PricedUnits): void {
-    this.nanoUsd += images * (price.imageNanoUsd ?? 0);
-    this.addPieces(audioMs, price.audioNanoUsdPerMillionMs ?? 0);
-    this.addPieces(characters, price.nanoUsdPerMillionCharacters ?? 0);
-  }
-
-  private addPieces(count: number, nanoUsdPerMillion: number): void {
-    const rest = nanoUsdPerMillion % MILLION;
-    this.nanoUsd += count * ((nanoUsdPerMillion - rest) / MILLION);
-    this.millionths += count * rest;
-  }
-
-  addFees(nanoUsd: number): void {
-    this.nanoUsd += nanoUsd;
-  }
-
-  /** The sum, rounded half up, and never beyond the safe integers. */
-  rounded(): number {
-    const { tier, inputFactor, outputFactor } = this;
-    const isPlain = tier === MILLION && inputFactor === MILLION && outputFactor === MILLION;
-    return Math.min(isPlain ? this.plain() : this.scaled(), Number.MAX_SAFE_INTEGER);
-  }
-
-  private plain(): number {
-    // Below 2 ** 52 a division by a million never rounds up to a whole number.
-    const millionths = this.inputMillionths + this.outputMillionths + this.millionths;
-    return this.inputNanoUsd + this.outputNanoUsd + this.nanoUsd + Math.floor((millionths + MILLION / 2) / MILLION);
-  }
-
-  private scaled(): number {
-    const million = BigInt(MILLION);
-    const tier = BigInt(this.tier);
-    const input = BigInt(this.inputNanoUsd) * million + BigInt(this.inputMillionths);
-    const output = BigInt(this.outputNanoUsd) * million + BigInt(this.outputMillionths);
-    const rest = BigInt(this.nanoUsd) * million + BigInt(this.millionths);
-    const sum =
-      (input * BigInt(this.inputFactor) + output * BigInt(this.outputFactor)) * tier + rest * million * million;
-    return Number((sum + SCALE / 2n) / SCALE);
+  /**
+   * The sum and a further amount, rounded half up, and never beyond the safe integers. Below 2 ** 52 a division by a million
+   * never rounds up to a whole number.
+   */
+  rounded(further: number): number {
+    const sum = this.nanoUsd + further + Math.floor((this.millionths + MILLION / 2) / MILLION);
+    return Math.min(sum, Number.MAX_SAFE_INTEGER);
   }
 }

@@ -8,6 +8,8 @@ export interface InterruptedCall {
   readonly reservedNanoUsd: number | undefined;
   /** Price as JSON; `undefined`: it was unknown. */
   readonly price: string | undefined;
+  /** The service tier that the client asked for. */
+  readonly serviceTier: string | undefined;
   /**
    * Output tokens that the client may have been given; `undefined`: nobody told, and it may be a whole answer that the
    * ledger was not there to take.
@@ -34,10 +36,10 @@ export function chargeOfInterrupted(call: InterruptedCall): InterruptedCharge {
 }
 
 /** At most the reserved cost, also where this version cannot read the price: one call must not stop all recovery. */
-function costOf({ price, reservedInputTokens, reservedNanoUsd }: InterruptedCall, outputTokens: number) {
+function costOf({ price, serviceTier, reservedInputTokens, reservedNanoUsd }: InterruptedCall, outputTokens: number) {
   if (price === undefined) return undefined;
   try {
-    const cost = costNanoUsd(priceOf(price), {
+    const tokens = {
       inputTokens: reservedInputTokens,
       cachedInputTokens: undefined,
       inputAudioTokens: undefined,
@@ -45,14 +47,21 @@ function costOf({ price, reservedInputTokens, reservedNanoUsd }: InterruptedCall
       outputTokens,
       reasoningTokens: undefined,
       outputAudioTokens: undefined,
-    });
+    };
+    const cost = costNanoUsd(priceOf(price), tokens, { serviceTier });
     return Number.isSafeInteger(cost) ? Math.min(cost, reservedNanoUsd ?? cost) : reservedNanoUsd;
   } catch {
     return reservedNanoUsd;
   }
 }
 
-/** Reads a price that the ledger's `open` wrote. */
+/** Reads a price that the ledger's `open` wrote. Those of earlier versions know no writes to a cache. */
 function priceOf(json: string): Price {
-  return JSON.parse(json);
+  const price: Price = JSON.parse(json);
+  const { inputNanoUsdPerMillion: input } = price;
+  return {
+    ...price,
+    cacheWriteNanoUsdPerMillion: price.cacheWriteNanoUsdPerMillion ?? input,
+    cacheWriteLongNanoUsdPerMillion: price.cacheWriteLongNanoUsdPerMillion ?? input,
+  };
 }

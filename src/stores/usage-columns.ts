@@ -4,6 +4,8 @@ import type { UsageDimension, UsageGroup, UsageQuery, UsageSums } from '../usage
 export const TOKEN_COLUMNS: readonly string[] = [
   'input_tokens',
   'cached_input_tokens',
+  'cache_write_tokens',
+  'cache_write_long_tokens',
   'input_audio_tokens',
   'input_image_tokens',
   'output_tokens',
@@ -53,6 +55,8 @@ export function sumsOf({ numberIn }: Pick<RowReader, 'numberIn'>, suffix = ''): 
     requests: sum('requests'),
     inputTokens: sum('input_tokens'),
     cachedInputTokens: sum('cached_input_tokens'),
+    cacheWriteTokens: sum('cache_write_tokens'),
+    cacheWriteLongTokens: sum('cache_write_long_tokens'),
     inputAudioTokens: sum('input_audio_tokens'),
     inputImageTokens: sum('input_image_tokens'),
     outputTokens: sum('output_tokens'),

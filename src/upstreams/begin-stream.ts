@@ -33,7 +33,7 @@ const HEARTBEAT_MS = 10_000;
 /** The part of a watched stream that its relay needs. */
 export type RelayedStream = Pick<
   WatchedStream,
-  'watchPiece' | 'watchEnd' | 'done' | 'finished' | 'failure' | 'usage' | 'lastChunk'
+  'watchPiece' | 'watchEnd' | 'done' | 'finished' | 'failure' | 'usage' | 'serviceTier' | 'toolCalls' | 'lastChunk'
 > & {
   /** Output that the client got; `undefined`: unknown, as nobody counted it. */
   deliveredTokens(): number | undefined;

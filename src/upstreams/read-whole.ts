@@ -11,7 +11,7 @@ import {
 } from '../base/json-document.js';
 import { type StepSource, stepsOf } from '../base/steps.js';
 import { answerTextBytes, estimateTokens } from '../wire/estimate.js';
-import { readAnswerUsage, readToldUsage, type ToldUsage } from '../wire/usage.js';
+import { readAnswerUsage, readServiceTier, readToldUsage, readToolCalls, type ToldUsage } from '../wire/usage.js';
 import {
   type AnswerChunk,
   checkNoError,
@@ -36,12 +36,24 @@ export class WholeAnswer {
   readonly kind = 'whole';
   readonly body: AnswerChunk;
   readonly usage: ToldUsage | undefined;
+  /** The service tier that the answer names. */
+  readonly serviceTier: string | undefined;
+  /** Calls of hosted tools, where the request has such tools. */
+  readonly toolCalls: Readonly<Record<string, number>> | undefined;
   /** Size of the model's output in UTF-8, where the upstream told no usage. */
   private readonly outputBytes: number;
 
-  constructor(body: AnswerChunk, usage: ToldUsage | undefined, outputBytes: number) {
+  constructor(
+    body: AnswerChunk,
+    usage: ToldUsage | undefined,
+    outputBytes: number,
+    serviceTier?: string,
+    toolCalls?: Readonly<Record<string, number>>,
+  ) {
     this.body = body;
     this.usage = usage;
+    this.serviceTier = serviceTier;
+    this.toolCalls = toolCalls;
     this.outputBytes = outputBytes;
   }
 
@@ -105,7 +117,8 @@ function wholeObject(call: OutgoingCall, body: JsonObject): WholeAnswer {
   const text = call.view.takes === 'text' ? JSON.stringify(answer) : undefined;
   const size = text?.length ?? answerTextBytes(body.choices ?? body.output);
   if (size > call.maxResponseBytes) throw upstreamBadResponse('The upstream answered with too much.');
-  return new WholeAnswer(text ?? answer, usage, outputBytes);
+  const toolCalls = call.asks.hasHostedTools === true ? readToolCalls(body) : undefined;
+  return new WholeAnswer(text ?? answer, usage, outputBytes, readServiceTier(body), toolCalls);
 }
 
 export function wholeBytes(call: OutgoingCall, bytes: Uint8Array): WholeAnswer {
@@ -122,12 +135,34 @@ export function wholeBytes(call: OutgoingCall, bytes: Uint8Array): WholeAnswer {
     throw noAnswer(call, document.members.has('output') ? {} : parsedObject(document.bytes));
   }
   const usage = usageOf(document);
+  const serviceTier = serviceTierIn(document);
+  const toolCalls = call.asks.hasHostedTools === true ? toolCallsIn(document) : undefined;
   const written = document.members.has('choices') ? 'choices' : 'output';
   const outputBytes = isUncounted(usage) ? answerTextBytes(memberValue(document, written)) : 0;
   const model = document.members.get('model');
   const shown = shownModelOf(call, model !== undefined && isPathAt(document.bytes, model.start));
   const body = shown === undefined ? withoutByteOrderMark(bytes) : replaceMembers(document, { model: shown });
-  return new WholeAnswer(body, usage, outputBytes);
+  return new WholeAnswer(body, usage, outputBytes, serviceTier, toolCalls);
+}
+
+const DEFAULT_TIER = Buffer.from('"default"');
+
+/** The service tier that an answer names. Almost all name one, which is not worth an object and a text each. */
+function serviceTierIn(document: JsonDocument): string | undefined {
+  const { bytes, members } = document;
+  const span = members.get('service_tier');
+  const isDefault =
+    span !== undefined &&
+    span.end - span.start === DEFAULT_TIER.length &&
+    DEFAULT_TIER.compare(bytes, span.start, span.end) === 0;
+  if (isDefault) return 'default';
+  const usage = memberValue(document, 'usage') ?? null;
+  return readServiceTier({ service_tier: memberValue(document, 'service_tier') ?? null, usage });
+}
+
+function toolCallsIn(document: JsonDocument): WholeAnswer['toolCalls'] {
+  const output = memberValue(document, 'output');
+  return output === undefined ? undefined : readToolCalls({ output });
 }
 
 /** An answer without its member: an error of another shape, if it says so. */

@@ -1,4 +1,11 @@
-import { costNanoUsd } from '../models/pricing.js';
+import {
+  type CostTerms,
+  costNanoUsd,
+  DEFAULT_SERVICE_TIER,
+  isPricedTier,
+  type Price,
+  type PricedUnits,
+} from '../models/pricing.js';
 import type { TokenUsage, ToldUsage } from '../wire/usage.js';
 import type { UsageRecord, UsageStart } from './usage-store.js';
 
@@ -9,6 +16,18 @@ export interface Ending {
   readonly usage: ToldUsage | undefined;
   /** Output given to the client, counted by us. `undefined`: unknown, as nobody counted it or nothing came. */
   readonly deliveredTokens: number | undefined;
+  /** The service tier that the answer named; `undefined`: it named none. */
+  readonly serviceTier?: string | undefined;
+  /** Calls of hosted tools by type. */
+  readonly toolCalls?: CostTerms['toolCalls'];
+  /** Pieces that the request asked for. */
+  readonly units?: PricedUnits | undefined;
+  /** The price that the host pays itself; `undefined`: unknown. */
+  readonly upstreamPrice?: Price | undefined;
+  /** HTTP status of the answer; `undefined`: nothing was answered, or nobody can tell. */
+  readonly status?: number | undefined;
+  /** Code of the error that was answered. */
+  readonly errorCode?: string | undefined;
   /** Whether nobody waits for the upstream any more, which may still work and charge for it. */
   readonly isGivenUp: boolean;
   /** Whether unknown usage of an upstream that was asked costs the reserved amount: a budget must not be spent unseen. */
@@ -26,6 +45,10 @@ export interface Ending {
 export function usageRecord(start: UsageStart, ending: Ending): UsageRecord {
   const isDoubtful = ending.usage === undefined || ending.usage.isDoubtful === true;
   const tokens = isDoubtful ? estimatedTokens(start, ending) : ending.usage;
+  const serviceTier = settledTier(start, ending.serviceTier);
+  const plain: CostTerms = { serviceTier, toolCalls: ending.toolCalls };
+  const terms = ending.units === undefined ? plain : { ...plain, ...ending.units };
+  const cost = costOf(start, tokens, { ending, terms });
   // Each by name: to spread it takes 8 µs, a tenth of a whole call.
   return {
     requestId: start.requestId,
@@ -40,16 +63,25 @@ export function usageRecord(start: UsageStart, ending: Ending): UsageRecord {
     reservedOutputTokens: start.reservedOutputTokens,
     reservedNanoUsd: start.reservedNanoUsd,
     price: start.price,
+    priceVersion: start.priceVersion,
+    serviceTier,
     outcome: ending.outcome,
     inputTokens: tokens?.inputTokens,
     cachedInputTokens: tokens?.cachedInputTokens,
+    cacheWriteTokens: tokens?.cacheWriteTokens,
+    cacheWriteLongTokens: tokens?.cacheWriteLongTokens,
     inputAudioTokens: tokens?.inputAudioTokens,
     inputImageTokens: tokens?.inputImageTokens,
     outputTokens: tokens?.outputTokens,
     reasoningTokens: tokens?.reasoningTokens,
     outputAudioTokens: tokens?.outputAudioTokens,
     counted: isDoubtful ? 'estimated' : 'exact',
-    costNanoUsd: costOf(start, tokens, ending),
+    costNanoUsd: cost,
+    upstreamCostNanoUsd: knownCost(ending.upstreamPrice, tokens, terms),
+    isOverReserved:
+      cost === undefined || start.reservedNanoUsd === undefined ? undefined : cost > start.reservedNanoUsd,
+    status: ending.status,
+    errorCode: ending.errorCode,
     firstByteMs: ending.firstByteMs,
     durationMs: ending.durationMs,
   };
@@ -64,6 +96,8 @@ function estimatedTokens(
   return {
     inputTokens: reservedInputTokens,
     cachedInputTokens: undefined,
+    cacheWriteTokens: undefined,
+    cacheWriteLongTokens: undefined,
     inputAudioTokens: undefined,
     inputImageTokens: undefined,
     outputTokens: Math.min(deliveredTokens, reservedOutputTokens),
@@ -81,12 +115,51 @@ function atLeast(
   return { ...usage, inputTokens, outputTokens: Math.max(usage.outputTokens, deliveredTokens) };
 }
 
+/**
+ * The service tier at which a call is settled: the one that the answer names, if its price is known; else the one that was
+ * asked for, at which the call was reserved.
+ */
+export function settledTier(
+  { price, serviceTier }: Pick<UsageStart, 'price' | 'serviceTier'>,
+  answered: string | undefined,
+): string | undefined {
+  if (answered === undefined || answered === 'auto') return serviceTier;
+  return price === undefined || isPricedTier(price, answered) ? answered : serviceTier;
+}
+
+function knownCost(price: Price | undefined, tokens: TokenUsage | undefined, terms: CostTerms): number | undefined {
+  if (price === undefined) return undefined;
+  if (tokens === undefined) return isPaidByPiece(price, terms) ? costNanoUsd(price, NO_TOKENS, terms) : undefined;
+  return isPricedTier(price, terms.serviceTier ?? DEFAULT_SERVICE_TIER) ? costNanoUsd(price, tokens, terms) : undefined;
+}
+
+/** Whether pieces that were asked for have a price: then their upstream tells no tokens. */
+function isPaidByPiece(price: Price, { images = 0, characters = 0 }: PricedUnits): boolean {
+  return (
+    (images > 0 && (price.imageNanoUsd ?? 0) > 0) || (characters > 0 && (price.nanoUsdPerMillionCharacters ?? 0) > 0)
+  );
+}
+
+const NO_TOKENS: TokenUsage = {
+  inputTokens: 0,
+  cachedInputTokens: undefined,
+  cacheWriteTokens: undefined,
+  cacheWriteLongTokens: undefined,
+  inputAudioTokens: undefined,
+  inputImageTokens: undefined,
+  outputTokens: 0,
+  reasoningTokens: undefined,
+  outputAudioTokens: undefined,
+};
+
 function costOf(
   { price, reservedNanoUsd }: UsageStart,
   tokens: TokenUsage | undefined,
-  { outcome, firstByteMs, isGivenUp, chargesUnknown }: Ending,
+  { ending, terms }: { readonly ending: Ending; readonly terms: CostTerms },
 ): number | undefined {
-  if (tokens !== undefined && price !== undefined) return costNanoUsd(price, tokens);
+  const { outcome, firstByteMs, isGivenUp, chargesUnknown } = ending;
+  const cost = knownCost(price, tokens, terms);
+  if (cost !== undefined) return cost;
   // An answer that broke off on its way was made all the same.
   const isMade = tokens !== undefined || outcome !== 'error' || firstByteMs !== undefined || isGivenUp;
   return chargesUnknown && isMade ? reservedNanoUsd : undefined;

@@ -26,6 +26,10 @@ export interface UsageStart {
   readonly reservedNanoUsd: number | undefined;
   /** The price in force when the call began, at which it is settled whatever changes meanwhile. */
   readonly price: Price | undefined;
+  /** Name of the price list, where the price has one. */
+  readonly priceVersion: string | undefined;
+  /** The service tier: as it was asked for, or the model's default; once settled, as the answer named it. */
+  readonly serviceTier: string | undefined;
 }
 
 /** One call, from the moment it is admitted. */
@@ -36,13 +40,21 @@ export interface UsageRecord extends UsageStart, UsageTokens {
   readonly counted: 'exact' | 'estimated';
   /** Billionths of a US dollar; `undefined` when tokens or price are unknown. */
   readonly costNanoUsd: number | undefined;
+  /** The host's own cost of the call, by the model's `cost`, in billionths of a US dollar; `undefined` when that is unknown. */
+  readonly upstreamCostNanoUsd: number | undefined;
+  /** Whether the call cost more than was reserved for it; `undefined` where no money was reserved or the cost is unknown. */
+  readonly isOverReserved: boolean | undefined;
+  /** HTTP status of the answer; `undefined`: nothing was answered, or nobody can tell. */
+  readonly status: number | undefined;
+  /** Code of the error that was answered; `undefined`: none. */
+  readonly errorCode: string | undefined;
   /** From the start to the first byte for the client; `undefined` when there was none. */
   readonly firstByteMs: number | undefined;
   readonly durationMs: number;
 }
 
 /** Tokens of a call; `undefined` when nobody told. Never a made-up 0. */
-export type UsageTokens = { readonly [Kind in keyof TokenUsage]: number | undefined };
+export type UsageTokens = { readonly [Kind in keyof TokenUsage]-?: number | undefined };
 
 /** Where usage is kept. A store in this process's memory may answer without promises. */
 export interface UsageStore {
@@ -116,4 +128,4 @@ export interface UsageSums extends TokenSums {
 }
 
 /** @see TokenUsage */
-export type TokenSums = { readonly [Kind in keyof TokenUsage]: number };
+export type TokenSums = { readonly [Kind in keyof TokenUsage]-?: number };

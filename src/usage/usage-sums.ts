@@ -5,6 +5,8 @@ export const NO_USAGE: UsageSums = {
   requests: 0,
   inputTokens: 0,
   cachedInputTokens: 0,
+  cacheWriteTokens: 0,
+  cacheWriteLongTokens: 0,
   inputAudioTokens: 0,
   inputImageTokens: 0,
   outputTokens: 0,
@@ -22,6 +24,8 @@ export function addCall(sums: GrowingSums, record: UsageRecord): void {
   sums.requests += 1;
   sums.inputTokens += record.inputTokens ?? 0;
   sums.cachedInputTokens += record.cachedInputTokens ?? 0;
+  sums.cacheWriteTokens += record.cacheWriteTokens ?? 0;
+  sums.cacheWriteLongTokens += record.cacheWriteLongTokens ?? 0;
   sums.inputAudioTokens += record.inputAudioTokens ?? 0;
   sums.inputImageTokens += record.inputImageTokens ?? 0;
   sums.outputTokens += record.outputTokens ?? 0;
@@ -38,6 +42,8 @@ export function addedSums(one: UsageSums | undefined, other: UsageSums): UsageSu
     requests: one.requests + other.requests,
     inputTokens: one.inputTokens + other.inputTokens,
     cachedInputTokens: one.cachedInputTokens + other.cachedInputTokens,
+    cacheWriteTokens: one.cacheWriteTokens + other.cacheWriteTokens,
+    cacheWriteLongTokens: one.cacheWriteLongTokens + other.cacheWriteLongTokens,
     inputAudioTokens: one.inputAudioTokens + other.inputAudioTokens,
     inputImageTokens: one.inputImageTokens + other.inputImageTokens,
     outputTokens: one.outputTokens + other.outputTokens,

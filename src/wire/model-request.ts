@@ -27,7 +27,16 @@ export interface ModelRequest {
   readonly maxOutputTokens: number | undefined;
   /** Answers asked for at once. */
   readonly n: number;
+  /** The service tier; `undefined`: none is named, or `auto`. */
+  readonly serviceTier?: string | undefined;
+  /** Most calls of hosted tools. */
+  readonly maxToolCalls?: number | undefined;
+  /** Whether the upstream may call tools of its own, which it charges for. */
+  readonly hasHostedTools?: boolean;
 }
+
+/** Tools whose calls are the client's to answer. */
+const CLIENT_TOOLS: ReadonlySet<string> = new Set(['function', 'custom']);
 
 /** Longest name of a model: a longer one is no model's, and has no place in a ledger. */
 export const MAX_MODEL_LENGTH = 256;
@@ -65,7 +74,7 @@ export function readChatRequest(outline: JsonOutline): ModelRequest {
     maxTokens === undefined || maxCompletionTokens === undefined
       ? (maxTokens ?? maxCompletionTokens)
       : Math.max(maxTokens, maxCompletionTokens);
-  return { model, stream, includeUsage, maxOutputTokens, n };
+  return { model, stream, includeUsage, maxOutputTokens, n, serviceTier: readAskedTier(outline) };
 }
 
 /**
@@ -80,7 +89,7 @@ export function readCompletionRequest(outline: JsonOutline): ModelRequest {
   const maxOutputTokens = readCeiling(body, 'max_tokens', 0) ?? DEFAULT_COMPLETION_TOKENS;
   const n = Math.max(readN(body), readCeiling(body, 'best_of', 0) ?? 1) * prompts;
   checkDecimals(body);
-  return { model, stream, includeUsage, maxOutputTokens, n };
+  return { model, stream, includeUsage, maxOutputTokens, n, serviceTier: readAskedTier(outline) };
 }
 
 /**
@@ -91,7 +100,7 @@ export function readEmbeddingRequest(outline: JsonOutline): ModelRequest {
   const model = readModel(outline);
   if (outline.body.input === undefined || outline.body.input === null) throw missingParameter('input');
   inputCount('input', outline.body.input);
-  return withoutOutput(model);
+  return { ...withoutOutput(model), serviceTier: readAskedTier(outline) };
 }
 
 /**
@@ -114,7 +123,32 @@ export function readPassedResponse(outline: JsonOutline): ModelRequest {
   const model = readModel(outline);
   const { stream } = readStream({ stream: body.stream ?? null });
   checkDecimals(body);
-  return { model, stream, includeUsage: false, maxOutputTokens: readCeiling(body, 'max_output_tokens'), n: 1 };
+  return {
+    model,
+    stream,
+    includeUsage: false,
+    maxOutputTokens: readCeiling(body, 'max_output_tokens'),
+    n: 1,
+    serviceTier: readAskedTier(outline),
+    maxToolCalls: readCeiling(body, 'max_tool_calls'),
+    // A prompt that the upstream keeps may name tools, too.
+    hasHostedTools: isJsonObject(body.prompt) || (Array.isArray(body.tools) && body.tools.some(isHosted)),
+  };
+}
+
+/** Whether the upstream runs the tool itself. */
+function isHosted(tool: Json): boolean {
+  return isJsonObject(tool) && typeof tool.type === 'string' && !CLIENT_TOOLS.has(tool.type);
+}
+
+/** Reads the service tier that is asked for: Anthropic's fast mode is one. @throws {GatewayError} 400 for one that is no text. */
+function readAskedTier(outline: JsonOutline): string | undefined {
+  const { service_tier: tier, speed } = outline.body;
+  if (speed === 'fast') return 'fast';
+  if (tier === undefined || tier === null) return undefined;
+  if (typeof tier !== 'string') throw invalidType('service_tier', 'a string', tier);
+  const name = outlinedText(outline, tier);
+  return name === 'auto' ? undefined : name;
 }
 
 /** Reads the name of the model. @throws {GatewayError} 400 when there is none. */

@@ -234,6 +234,24 @@ export const notPriced = (reason: string): GatewayError =>
     shouldRetry: false,
   });
 
+/** 400 for a service tier that the model has not, or whose price nobody knows where money is limited. */
+export const unsupportedServiceTier = (tier: string, model: string): GatewayError =>
+  badRequest(
+    `Unsupported value: 'service_tier' does not support '${tier.slice(0, 64)}' with the model '${model}'.`,
+    'unsupported_value',
+    'service_tier',
+  );
+
+/** 403 for a service tier that the API key may not use. */
+export const serviceTierNotAllowed = (tier: string): GatewayError =>
+  new GatewayError({
+    status: 403,
+    message: `This API key may not use the service tier '${tier.slice(0, 64)}'.`,
+    code: 'service_tier_not_allowed',
+    param: 'service_tier',
+    shouldRetry: false,
+  });
+
 /** 403 for a key with a budget whose model accepts no output ceiling from us, so that a reservation could not bound it. */
 export const ceilingNotTaken = (model: string): GatewayError =>
   new GatewayError({

@@ -41,6 +41,10 @@ export interface WatchedStream {
   /** Set once the upstream reported an error, which is not passed on, or sent something that is no chunk. */
   readonly failure: StreamFailure | undefined;
   readonly usage: TokenUsage | undefined;
+  /** The service tier that the answer names; the latest word counts. */
+  readonly serviceTier?: string | undefined;
+  /** Calls of hosted tools by type. */
+  readonly toolCalls?: Readonly<Record<string, number>> | undefined;
   /** The latest chunk that came as an object. */
   readonly lastChunk: JsonObject | undefined;
   /** Fewest output tokens that the client can have received so far. */

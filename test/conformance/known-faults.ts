@@ -200,6 +200,7 @@ function usageList(): unknown {
     total_tokens: count,
     input_tokens: count,
     cached_input_tokens: count,
+    cache_write_tokens: count,
     output_tokens: count,
     reasoning_tokens: count,
     total_cost: { type: ['number', 'null'], minimum: 0 },

@@ -177,6 +177,7 @@ const DEFAULTS: { readonly [Name in keyof GatewayOptions]-?: (config: Config, pr
     return told(delays[0] ?? 0);
   },
   defaultMaxOutputTokens: ({ defaultMaxOutputTokens }) => told(defaultMaxOutputTokens),
+  defaultMaxToolCalls: ({ defaultMaxToolCalls }) => told(defaultMaxToolCalls),
   timeoutMs: ({ timeoutMs }) => told(timeoutMs),
   maxResponseBytes: ({ maxResponseBytes }) => told(maxResponseBytes),
   maxConcurrentCalls: ({ maxConcurrentCalls }) => told(maxConcurrentCalls),

@@ -90,6 +90,7 @@ onBareHost('a report has groups of models, keys, hours and days, however they ar
     total_tokens: 40,
     input_tokens: 22,
     cached_input_tokens: 8,
+    cache_write_tokens: 0,
     output_tokens: 18,
     reasoning_tokens: 6,
     total_cost: 0.000188,

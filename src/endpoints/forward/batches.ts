@@ -51,6 +51,8 @@ function added(one: TokenUsage, other: TokenUsage): TokenUsage {
   return {
     inputTokens: sum('inputTokens'),
     cachedInputTokens: sum('cachedInputTokens'),
+    cacheWriteTokens: sum('cacheWriteTokens'),
+    cacheWriteLongTokens: sum('cacheWriteLongTokens'),
     inputAudioTokens: sum('inputAudioTokens'),
     inputImageTokens: sum('inputImageTokens'),
     outputTokens: sum('outputTokens'),

@@ -5,7 +5,7 @@ import type { Config } from '../../config/config.js';
 import { findModel, mayCall } from '../../config/models.js';
 import { pathOf } from '../../http/url.js';
 import type { Admission } from '../../limits/limiter-store.js';
-import { type Price, worstCostNanoUsd } from '../../models/pricing.js';
+import { type Price, type PricedUnits, worstCostNanoUsd } from '../../models/pricing.js';
 import { estimateForward } from '../../wire/estimate.js';
 import { MAX_MODEL_LENGTH } from '../../wire/model-request.js';
 import {
@@ -64,17 +64,22 @@ export function planForward(exchange: Exchange, request: RequestToPlan): Forward
   const byteLength = body.kind === 'json' ? body.bytes.byteLength : formLength(body.contentLength, config);
   const estimated = estimateForward({ path: below, body: json, byteLength, assumesMost: isBudgeted });
   const { outputTokens } = estimated;
+  const units = unitsOf(json);
+  // Nobody can tell beforehand how long a sound is.
+  if (isBudgeted && target.model.price?.audioNanoUsdPerMillionMs !== undefined) {
+    throw notPriced(`\`${target.modelName}\` is paid for by the minute`);
+  }
   const inputTokens = isBudgeted ? Math.max(estimated.inputTokens, soundAtMost(json, config)) : estimated.inputTokens;
   // No upstream takes a ceiling here. A budget must hold all of it beforehand; token limits may go into debt.
   if (!isBudgeted) {
     const reserved = { inputTokens: json === undefined ? 0 : inputTokens, usualOutputTokens: outputTokens };
-    return { ...target, ...reserved, maxOutputTokens: undefined, asksModel: true };
+    return { ...target, ...reserved, maxOutputTokens: undefined, asksModel: true, units };
   }
   // A form's model is read only as the form passes, after admission: `checkPriced` compares its price then.
   const isForm = body.kind === 'form';
   const model = isForm ? dearest({ inputTokens, outputTokens }, exchange, target.model) : target.model;
   const reserved = { inputTokens, worstInputTokens: inputTokens, maxOutputTokens: outputTokens };
-  return { ...target, ...reserved, model, asksModel: !isForm };
+  return { ...target, ...reserved, model, asksModel: !isForm, units };
 }
 
 /**
@@ -134,9 +139,25 @@ export function checkModelName(name: string): void {
  */
 export function checkPriced(price: Price | undefined, name: string, { amounts }: Pick<Admission, 'amounts'>): void {
   if (price === undefined) throw notPriced(`the price of \`${name}\` is unknown`);
+  const { imageNanoUsd, audioNanoUsdPerMillionMs, nanoUsdPerMillionCharacters } = price;
+  // A form tells nothing of its pieces before it has passed.
+  if ((imageNanoUsd ?? audioNanoUsdPerMillionMs ?? nanoUsdPerMillionCharacters) !== undefined) {
+    throw notPriced(`\`${name}\` is paid for by the piece`);
+  }
   if (worstCostNanoUsd(price, amounts) > amounts.nanoUsd)
     throw notPriced(`\`${name}\` may cost more than was reserved`);
 }
+
+/** Pictures and characters that a body asks for; a form's are not known. */
+function unitsOf(json: JsonObject | undefined): PricedUnits | undefined {
+  if (json === undefined) return undefined;
+  const { n, input } = json;
+  const images = typeof n === 'number' && Number.isSafeInteger(n) && n > 0 ? Math.min(n, MAX_PICTURES) : 1;
+  return typeof input === 'string' ? { characters: input.length } : { images };
+}
+
+/** More than any server makes at once. */
+const MAX_PICTURES = 10_000;
 
 function formLength(contentLength: string | undefined, { maxUploadBytes }: Config): number {
   return contentLength !== undefined && /^\d{1,15}$/.test(contentLength) ? Number(contentLength) : maxUploadBytes;

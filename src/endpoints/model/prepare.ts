@@ -1,4 +1,4 @@
-import { objectOf } from '../../base/json.js';
+import { type JsonObject, objectOf } from '../../base/json.js';
 import { memberValue } from '../../base/json-document.js';
 import type { Call } from '../../call/call.js';
 import { passesResponses } from '../../config/models.js';
@@ -64,6 +64,16 @@ async function preparePassed(call: Call, request: ResponsesRequest): Promise<voi
   if (foreign !== undefined) throw itemNotFound(foreign);
   call.view = passedResponse(call, request);
   call.readsMore ||= previousResponseId !== undefined || referred.length > 0;
+  boundToolCalls(call, body);
+}
+
+/** Names the most calls of hosted tools, which are paid for one by one, where money is limited and the client named none. */
+function boundToolCalls(call: Call, body: JsonObject): void {
+  const { plan, asks, exchange } = call;
+  if (!plan.isBudgeted || asks.hasHostedTools !== true || asks.maxToolCalls !== undefined) return;
+  const maxToolCalls = exchange.state.config.defaultMaxToolCalls;
+  call.document = writeBody({ ...body, max_tool_calls: maxToolCalls });
+  call.asks = { ...asks, maxToolCalls };
 }
 
 async function prepareTranslated(call: Call, request: ResponsesRequest): Promise<void> {

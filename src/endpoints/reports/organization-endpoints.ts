@@ -78,6 +78,9 @@ export const ORGANIZATION_ENDPOINTS = {
         : {
             input_tokens: sums.inputTokens,
             input_cached_tokens: sums.cachedInputTokens,
+            input_cache_write_tokens: sums.cacheWriteTokens,
+            input_cache_write_30m_tokens: Math.max(0, sums.cacheWriteTokens - sums.cacheWriteLongTokens),
+            input_cache_write_12h_tokens: sums.cacheWriteLongTokens,
             input_audio_tokens: sums.inputAudioTokens,
             output_tokens: sums.outputTokens,
             output_audio_tokens: sums.outputAudioTokens,

@@ -97,6 +97,7 @@ export function usageList({ startTime, endTime, groupBy }: UsageAsked, groups: r
         total_tokens: tokensOf(sums),
         input_tokens: sums.inputTokens,
         cached_input_tokens: sums.cachedInputTokens,
+        cache_write_tokens: sums.cacheWriteTokens,
         output_tokens: sums.outputTokens,
         reasoning_tokens: sums.reasoningTokens,
         total_cost: costUsd(sums),

@@ -6,7 +6,7 @@ import type { BackgroundWork } from '../../call/state.js';
 import { readWhole, type WholeAnswer } from '../../upstreams/read-whole.js';
 import { passOn } from '../../upstreams/send.js';
 import { isEnded } from '../../wire/responses/retold.js';
-import { readUsage, type TokenUsage } from '../../wire/usage.js';
+import { readServiceTier, readToolCalls, readUsage, type TokenUsage } from '../../wire/usage.js';
 import { claimResponse } from './stored.js';
 
 /** How often an upstream is asked how far it has come. */
@@ -60,7 +60,7 @@ class Poll implements FollowedResponse, BackgroundWork {
   saw(response: JsonObject): void {
     if (!isEnded(response) || this.call.aborted) return;
     void this.claim(response);
-    this.tell(readUsage(response.usage));
+    this.tell(readUsage(response.usage), response);
     this.end(endOf(response));
   }
 
@@ -74,8 +74,9 @@ class Poll implements FollowedResponse, BackgroundWork {
     void this.call.end(how);
   }
 
-  private tell(usage: TokenUsage | undefined): void {
-    this.call.follow({ usage, deliveredTokens: () => undefined });
+  private tell(usage: TokenUsage | undefined, response: JsonObject = {}): void {
+    const [serviceTier, toolCalls] = [readServiceTier(response), readToolCalls(response)];
+    this.call.follow({ usage, deliveredTokens: () => undefined, serviceTier, toolCalls });
   }
 
   /** Notes the items of the response, which are known now. */

@@ -14,7 +14,11 @@ export const START_COLUMNS: Readonly<Record<string, string>> = {
   reserved_output_tokens: 'bigint',
   reserved_nano_usd: 'bigint',
   price: 'text',
+  price_version: 'text',
+  service_tier: 'text',
 };
+
+const TEXT = 'text';
 
 /** Columns filled when a call has ended, with their types. */
 export const END_COLUMNS: Readonly<Record<string, string>> = {
@@ -22,6 +26,10 @@ export const END_COLUMNS: Readonly<Record<string, string>> = {
   counted: 'text',
   ...Object.fromEntries(TOKEN_COLUMNS.map((name) => [name, 'bigint'])),
   cost_nano_usd: 'bigint',
+  upstream_cost_nano_usd: 'bigint',
+  over_reserved: 'boolean',
+  status: 'bigint',
+  error_code: TEXT,
   first_byte_ms: 'bigint',
   duration_ms: 'bigint',
 };

@@ -4,7 +4,7 @@ import { addToHours, END_COLUMNS, START_COLUMNS } from './columns.js';
 import type { Database } from './pool.js';
 
 /** A row of a statement, by the names of its columns. */
-type Values = Readonly<Record<string, string | number | undefined>>;
+type Values = Readonly<Record<string, string | number | boolean | undefined>>;
 
 /** One opened store, to which its open calls belong. */
 export interface Instance {
@@ -166,6 +166,8 @@ function startValues(start: UsageStart): Values {
     reserved_output_tokens: start.reservedOutputTokens,
     reserved_nano_usd: start.reservedNanoUsd,
     price: start.price === undefined ? undefined : JSON.stringify(start.price),
+    price_version: start.priceVersion === undefined ? undefined : clean(start.priceVersion),
+    service_tier: start.serviceTier === undefined ? undefined : clean(start.serviceTier),
   };
 }
 
@@ -175,12 +177,18 @@ function endValues(record: UsageRecord): Values {
     counted: record.counted,
     input_tokens: record.inputTokens,
     cached_input_tokens: record.cachedInputTokens,
+    cache_write_tokens: record.cacheWriteTokens,
+    cache_write_long_tokens: record.cacheWriteLongTokens,
     input_audio_tokens: record.inputAudioTokens,
     input_image_tokens: record.inputImageTokens,
     output_tokens: record.outputTokens,
     reasoning_tokens: record.reasoningTokens,
     output_audio_tokens: record.outputAudioTokens,
     cost_nano_usd: record.costNanoUsd,
+    upstream_cost_nano_usd: record.upstreamCostNanoUsd,
+    over_reserved: record.isOverReserved,
+    status: record.status,
+    error_code: record.errorCode === undefined ? undefined : clean(record.errorCode),
     first_byte_ms: record.firstByteMs === undefined ? undefined : Math.round(record.firstByteMs),
     duration_ms: Math.round(record.durationMs),
   };

@@ -114,6 +114,7 @@ interface OpenCall {
   readonly reserved_output_tokens: number | null;
   readonly reserved_nano_usd: number | null;
   readonly price: string | null;
+  readonly service_tier: string | null;
   readonly checkpoint: number | null;
 }
 
@@ -132,6 +133,7 @@ function endOf(call: OpenCall, renewedAt: number) {
     reservedOutputTokens: call.reserved_output_tokens ?? undefined,
     reservedNanoUsd: call.reserved_nano_usd ?? undefined,
     price: call.price ?? undefined,
+    serviceTier: call.service_tier ?? undefined,
     checkpoint: call.checkpoint ?? undefined,
   });
   return {

@@ -95,6 +95,20 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   );
   CREATE INDEX idempotency_by_expiry ON ${s}.idempotency (expires_at);
   `,
+  (s) => `
+  ALTER TABLE ${s}.calls
+    ADD COLUMN price_version text,
+    ADD COLUMN service_tier text,
+    ADD COLUMN cache_write_tokens bigint CHECK (cache_write_tokens >= 0),
+    ADD COLUMN cache_write_long_tokens bigint CHECK (cache_write_long_tokens >= 0),
+    ADD COLUMN upstream_cost_nano_usd bigint CHECK (upstream_cost_nano_usd >= 0),
+    ADD COLUMN over_reserved boolean,
+    ADD COLUMN status bigint,
+    ADD COLUMN error_code text;
+  ALTER TABLE ${s}.hours
+    ADD COLUMN cache_write_tokens bigint NOT NULL DEFAULT 0,
+    ADD COLUMN cache_write_long_tokens bigint NOT NULL DEFAULT 0;
+  `,
 ];
 
 /**

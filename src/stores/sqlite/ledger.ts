@@ -18,8 +18,21 @@ const START_COLUMNS = [
   'reserved_output_tokens',
   'reserved_nano_usd',
   'price',
+  'price_version',
+  'service_tier',
 ];
-const END_COLUMNS = ['outcome', 'counted', ...TOKEN_COLUMNS, 'cost_nano_usd', 'first_byte_ms', 'duration_ms'];
+const END_COLUMNS = [
+  'outcome',
+  'counted',
+  ...TOKEN_COLUMNS,
+  'cost_nano_usd',
+  'upstream_cost_nano_usd',
+  'over_reserved',
+  'status',
+  'error_code',
+  'first_byte_ms',
+  'duration_ms',
+];
 
 /** Keeps one row for each call: open, then settled once. */
 export function sqliteLedger(
@@ -85,6 +98,8 @@ function startValues(start: UsageStart): Bindings {
     reserved_output_tokens: start.reservedOutputTokens ?? null,
     reserved_nano_usd: start.reservedNanoUsd ?? null,
     price: start.price === undefined ? null : JSON.stringify(start.price),
+    price_version: start.priceVersion ?? null,
+    service_tier: start.serviceTier ?? null,
   };
 }
 
@@ -94,12 +109,18 @@ function endValues(record: UsageRecord): Bindings {
     counted: record.counted,
     input_tokens: record.inputTokens ?? null,
     cached_input_tokens: record.cachedInputTokens ?? null,
+    cache_write_tokens: record.cacheWriteTokens ?? null,
+    cache_write_long_tokens: record.cacheWriteLongTokens ?? null,
     input_audio_tokens: record.inputAudioTokens ?? null,
     input_image_tokens: record.inputImageTokens ?? null,
     output_tokens: record.outputTokens ?? null,
     reasoning_tokens: record.reasoningTokens ?? null,
     output_audio_tokens: record.outputAudioTokens ?? null,
     cost_nano_usd: record.costNanoUsd ?? null,
+    upstream_cost_nano_usd: record.upstreamCostNanoUsd ?? null,
+    over_reserved: record.isOverReserved === undefined ? null : Number(record.isOverReserved),
+    status: record.status ?? null,
+    error_code: record.errorCode ?? null,
     first_byte_ms: record.firstByteMs === undefined ? null : Math.round(record.firstByteMs),
     duration_ms: Math.round(record.durationMs),
   };

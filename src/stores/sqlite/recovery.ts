@@ -47,7 +47,8 @@ function recovery(db: Database, instance: Instance): () => void {
   const hours = hourSums(db);
   const settleHeld = heldRecovery(db, instance);
   const left = db.prepare(`
-    SELECT request_id, started_at, reserved_input_tokens, reserved_output_tokens, reserved_nano_usd, price, checkpoint
+    SELECT request_id, started_at, reserved_input_tokens, reserved_output_tokens, reserved_nano_usd, price, service_tier,
+      checkpoint
     FROM calls WHERE state = 'open' AND instance = ?
   `);
   const settle = db.prepare(`
@@ -83,6 +84,7 @@ function chargeOf(row: Row): InterruptedCharge {
     reservedOutputTokens: maybeNumberOf(row.reserved_output_tokens),
     reservedNanoUsd: maybeNumberOf(row.reserved_nano_usd),
     price: row.price === null ? undefined : textOf(row.price),
+    serviceTier: row.service_tier === null ? undefined : textOf(row.service_tier),
     checkpoint: maybeNumberOf(row.checkpoint),
   });
 }

@@ -102,6 +102,30 @@ const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX idempotency_by_expiry ON idempotency (expires_at);
   `,
+  `
+  ALTER TABLE calls ADD COLUMN price_version TEXT;
+  ALTER TABLE calls ADD COLUMN service_tier TEXT;
+  ALTER TABLE calls ADD COLUMN cache_write_tokens INTEGER CHECK (cache_write_tokens >= 0);
+  ALTER TABLE calls ADD COLUMN cache_write_long_tokens INTEGER CHECK (cache_write_long_tokens >= 0);
+  ALTER TABLE calls ADD COLUMN upstream_cost_nano_usd INTEGER CHECK (upstream_cost_nano_usd >= 0);
+  ALTER TABLE calls ADD COLUMN over_reserved INTEGER CHECK (over_reserved IN (0, 1));
+  ALTER TABLE calls ADD COLUMN status INTEGER;
+  ALTER TABLE calls ADD COLUMN error_code TEXT;
+  ALTER TABLE hours ADD COLUMN cache_write_tokens INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE hours ADD COLUMN cache_write_long_tokens INTEGER NOT NULL DEFAULT 0;
+
+  DROP VIEW settled;
+  CREATE VIEW settled AS SELECT
+    request_id, started_at AS at, key_id, owner, tier, model, operation, 1 AS requests,
+    coalesce(input_tokens, 0) AS input_tokens, coalesce(cached_input_tokens, 0) AS cached_input_tokens,
+    coalesce(cache_write_tokens, 0) AS cache_write_tokens,
+    coalesce(cache_write_long_tokens, 0) AS cache_write_long_tokens,
+    coalesce(input_audio_tokens, 0) AS input_audio_tokens, coalesce(input_image_tokens, 0) AS input_image_tokens,
+    coalesce(output_tokens, 0) AS output_tokens, coalesce(reasoning_tokens, 0) AS reasoning_tokens,
+    coalesce(output_audio_tokens, 0) AS output_audio_tokens, coalesce(cost_nano_usd, 0) AS cost_nano_usd,
+    cost_nano_usd IS NULL AS requests_without_cost
+    FROM calls WHERE state = 'settled';
+  `,
 ];
 
 /**

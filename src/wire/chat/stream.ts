@@ -5,7 +5,7 @@ import { closingQuote } from '../../base/json-scan.js';
 import { estimateTokens } from '../estimate.js';
 import { EventBuffer } from '../event-buffer.js';
 import { BLANK_LINE, BYTE_ORDER_MARK, endOfEvent, eventData, sseEvent } from '../sse.js';
-import { readUsage, type TokenUsage } from '../usage.js';
+import { readServiceTier, readUsage, type TokenUsage } from '../usage.js';
 import type { StreamChunk, StreamFailure, WatchedStream, WatchOptions } from '../watched-stream.js';
 import { ChunkTemplate, visibleEvent } from './visible-event.js';
 
@@ -24,6 +24,7 @@ export class ChatStream implements WatchedStream {
   finished = false;
   failure: StreamFailure | undefined = undefined;
   usage: TokenUsage | undefined = undefined;
+  serviceTier: string | undefined = undefined;
   lastChunk: JsonObject | undefined = undefined;
   private readonly options: WatchOptions;
   private readonly buffer = new EventBuffer();
@@ -190,6 +191,7 @@ export class ChatStream implements WatchedStream {
       return 'hidden';
     }
     this.usage = readUsage(chunk.usage) ?? this.usage;
+    this.serviceTier = readServiceTier(chunk) ?? this.serviceTier;
     const choices = Array.isArray(chunk.choices) ? chunk.choices : [];
     let isText = choices.length > 0 && !isJsonObject(chunk.usage);
     for (const choice of choices) {

@@ -11,7 +11,7 @@ import { Members } from '../../base/json-scan.js';
 import { estimateTokens } from '../estimate.js';
 import { EventBuffer } from '../event-buffer.js';
 import { BLANK_LINE, BYTE_ORDER_MARK, endOfEvent, eventData } from '../sse.js';
-import { readResponsesUsage, type TokenUsage } from '../usage.js';
+import { readResponsesUsage, readServiceTier, readToolCalls, type TokenUsage } from '../usage.js';
 import type { StreamFailure, WatchedStream, WatchOptions } from '../watched-stream.js';
 
 /** The settings that matter for a response. Its longest events are snapshots, which bear the whole answer. */
@@ -30,6 +30,8 @@ export class PassedStream implements WatchedStream {
   finished = false;
   failure: StreamFailure | undefined = undefined;
   usage: TokenUsage | undefined = undefined;
+  serviceTier: string | undefined = undefined;
+  toolCalls: Readonly<Record<string, number>> | undefined = undefined;
   lastChunk: JsonObject | undefined = undefined;
   /** The latest number of a shown event: an event of our own goes on from there. -1: there was none yet. */
   lastSequenceNumber = -1;
@@ -128,6 +130,8 @@ export class PassedStream implements WatchedStream {
       this.response = response;
       if (typeof response.id === 'string') this.responseId = response.id;
       this.usage = readResponsesUsage(response.usage) ?? this.usage;
+      this.serviceTier = readServiceTier(response) ?? this.serviceTier;
+      this.toolCalls = readToolCalls(response) ?? this.toolCalls;
     }
     if (typeof type !== 'string' || !LAST_EVENTS.has(type)) return;
     this.finished = true;
