@@ -10,7 +10,8 @@ import {
   withoutByteOrderMark,
 } from '../base/json-document.js';
 import { type StepSource, stepsOf } from '../base/steps.js';
-import { answerTextBytes, estimateTokens } from '../wire/estimate.js';
+import { estimateTokens } from '../wire/estimate.js';
+import { answerTextBytes } from '../wire/said-text.js';
 import { readAnswerUsage, readServiceTier, readToldUsage, readToolCalls, type ToldUsage } from '../wire/usage.js';
 import {
   type AnswerChunk,

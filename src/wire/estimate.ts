@@ -1,5 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
-import { objectsAmong } from './members.js';
+import type { Json, JsonObject } from '../base/json.js';
 
 /**
  * UTF-8 bytes to a token, as a rule: English prose has 4 to 5, code and digits about 3, Chinese 3 bytes to a character of
@@ -67,14 +66,6 @@ export function estimateForward({ path, body, byteLength, assumesMost }: Forward
   return { inputTokens: soundTokens, outputTokens: Math.ceil(soundTokens * TEXT_TOKENS_PER_SOUND_TOKEN) };
 }
 
-/**
- * UTF-8 bytes that the model wrote into a whole answer: text, refusals, thoughts and arguments of calls.
- * @param written the choices of a completion, or the items of a response.
- */
-export function answerTextBytes(written: Json | undefined): number {
-  return sum(objectsAmong(written).map((one) => choiceBytes(one) + itemBytes(one)));
-}
-
 /** Length of a list; `undefined` for anything else. */
 function lengthOf(value: Json | undefined): number | undefined {
   return Array.isArray(value) ? value.length : undefined;
@@ -83,31 +74,3 @@ function lengthOf(value: Json | undefined): number | undefined {
 function countOf(value: Json | undefined, usual: number, max: number): number {
   return typeof value === 'number' && value >= 0 ? Math.min(max, Math.ceil(value)) : usual;
 }
-
-function choiceBytes({ text, message, delta }: JsonObject): number {
-  const said = message ?? delta;
-  if (!isJsonObject(said)) return bytesOf(text);
-  const { content, refusal, reasoning_content, tool_calls, function_call } = said;
-  const calls = objectsAmong(tool_calls).map(
-    (call) => memberBytes(call.function, 'arguments') + memberBytes(call.custom, 'input'),
-  );
-  return sum([
-    bytesOf(text),
-    bytesOf(content),
-    bytesOf(refusal),
-    bytesOf(reasoning_content),
-    memberBytes(function_call, 'arguments'),
-    ...calls,
-  ]);
-}
-
-function itemBytes({ content, summary, arguments: args, input }: JsonObject): number {
-  const parts = [...objectsAmong(content), ...objectsAmong(summary)];
-  return sum([bytesOf(args), bytesOf(input), ...parts.map(({ text, refusal }) => bytesOf(text) + bytesOf(refusal))]);
-}
-
-const memberBytes = (value: Json | undefined, name: string): number => (isJsonObject(value) ? bytesOf(value[name]) : 0);
-
-const bytesOf = (value: Json | undefined): number => (typeof value === 'string' ? Buffer.byteLength(value) : 0);
-
-const sum = (sizes: readonly number[]): number => sizes.reduce((total, one) => total + one, 0);

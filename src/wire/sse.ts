@@ -27,13 +27,41 @@ export function eventData(event: string): string | undefined {
   return lines.length === 0 ? undefined : lines.join(' ');
 }
 
+/** Whether data says that nothing more comes. OpenAI's clients look at its beginning alone. */
+export function isDone(data: string): boolean {
+  return data.trimStart().startsWith('[DONE]');
+}
+
+/** Whether data holds no chunk, and no error: nothing at all, or a `null`. */
+export function isEmptyData(data: string): boolean {
+  const text = data.trim();
+  return text === '' || text === 'null';
+}
+
+/** Events by which servers keep a connection alive. */
+const KEPT_ALIVE = new Set(['ping', 'keepalive', 'keep-alive', 'heartbeat']);
+
+/** The meaning of an event's fields beside its data. */
+export function eventKind(event: string): 'data' | 'error' | 'nothing' {
+  // Most events are data alone, of one line.
+  if (event.startsWith('data:') && !/[\r\n][a-z]/.test(event)) return 'data';
+  const name = /(?:^|[\r\n])event: ?([^\r\n]*)/.exec(event)?.[1]?.trim().toLowerCase();
+  if (name === 'error') return 'error';
+  return name !== undefined && KEPT_ALIVE.has(name) ? 'nothing' : 'data';
+}
+
+/** Text of the field `error:`, by which llama.cpp told errors once; `undefined` where there is none. */
+export function errorField(event: string): string | undefined {
+  return /(?:^|[\r\n])error: ?([^\r\n]*)/.exec(event)?.[1];
+}
+
 /** JSON objects in the events of a text, in order; other data is skipped. */
 export function* eventObjects(text: string): Generator<JsonObject> {
   for (let at = 0; at < text.length; ) {
     const end = endOfEvent(text, at);
     const data = eventData(text.slice(at, end));
     at = end;
-    if (data === undefined || data === '[DONE]') continue;
+    if (data === undefined || isDone(data) || isEmptyData(data)) continue;
     const object: unknown = JSON.parse(data);
     if (isJsonObject(object)) yield object;
   }

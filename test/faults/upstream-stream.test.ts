@@ -140,7 +140,11 @@ describe('a stream that goes wrong ends with an error event after what was good,
   for (const [what, event] of Object.entries(reports)) {
     onBareHost(
       what,
-      () => ({ broken: true, script: () => afterTwoEvents(chunkOf(event), { kind: 'stall' }) }),
+      () => ({
+        broken: true,
+        script: () => afterTwoEvents(chunkOf(event), { kind: 'stall' }),
+        maxResponseBytes: 4_000_000,
+      }),
       async (scene) => {
         const text = await assertGivenUp(scene, what.includes('bare') ? /./ : /^model_on_fire$/);
         assert.match(text, /The model burnt down/);

@@ -239,7 +239,7 @@ describe('watchChatStream', () => {
   it('does not believe impossible usage, and does believe an explicit zero', () => {
     for (const prompt_tokens of [-1, 0.5, 1e300, '5']) {
       const { stream } = watch(framed([{ choices: [], usage: { prompt_tokens, completion_tokens: 1 } }]), []);
-      assert.equal(stream.usage, undefined, String(prompt_tokens));
+      assert.equal(stream.usage?.isDoubtful, true, String(prompt_tokens));
     }
     const { stream } = watch(framed([{ choices: [], usage: { prompt_tokens: 0, completion_tokens: 0 } }]), []);
     assert.equal(stream.usage?.inputTokens, 0);
@@ -313,5 +313,168 @@ describe('watchChatStream', () => {
     assert.equal(stream.deliveredTokens(), Math.ceil(Buffer.byteLength(text) / 3));
     const tool = chunk({ tool_calls: [{ index: 0, function: { arguments: '{"city":"Paris"}' } }] });
     assert.ok(watch(framed([tool]), []).stream.deliveredTokens() >= 5);
+  });
+
+  it('K15 counts what the JSON says, whatever its blanks and under whatever name, once, and no padding', () => {
+    const deltas: readonly object[] = [
+      { content: 'wordwords ' },
+      { reasoning: 'wordwords ' },
+      { thinking: 'wordwords ' },
+      { a_name_that_nobody_knows: 'wordwords ' },
+      { content: [{ type: 'text', text: 'wordwords ' }] },
+      { content: [{ type: 'thinking', thinking: [{ type: 'text', text: 'wordwords ' }] }] },
+      { tool_calls: [{ index: 0, function: { arguments: 'wordwords ' } }] },
+      { reasoning: 'wordwords ', reasoning_details: [{ type: 'reasoning.text', text: 'wordwords ' }] },
+    ];
+    for (const delta of deltas) {
+      for (const blanks of [undefined, 1]) {
+        for (const takes of ['text', 'objects'] as const) {
+          const events = Array.from({ length: 300 }, () => chunk(delta, null, { obfuscation: 'x'.repeat(90) }));
+          const text = events
+            .map((event) => `data: ${JSON.stringify(event, null, blanks).replaceAll('\n', ' ')}\n\n`)
+            .join('');
+          const stream = new ChatStream({ ...PLAIN, takes });
+          stream.watchPiece(Buffer.from(text));
+          assert.equal(stream.deliveredTokens(), 1_000, JSON.stringify({ delta, blanks, takes }));
+        }
+      }
+    }
+    const legacy = Array.from({ length: 300 }, () => ({
+      object: 'text_completion',
+      choices: [{ index: 0, text: 'wordwords ' }],
+    }));
+    assert.equal(watch(framed(legacy), []).stream.deliveredTokens(), 1_000);
+    const marks = chunk({
+      role: 'assistant',
+      content: '',
+      tool_calls: [{ id: 'call_1', type: 'function', function: { name: 'f' } }],
+    });
+    assert.equal(watch(framed([marks]), []).stream.deliveredTokens(), 0);
+  });
+
+  it('counts a text once whose chunks each repeat it so far', () => {
+    const said = 'Words of an answer that is told anew with each of its chunks. ';
+    const events = Array.from({ length: 100 }, (_, at) => chunk({ content: said.repeat(at + 1) }));
+    assert.equal(watch(framed(events), []).stream.deliveredTokens(), Math.ceil((said.length * 100) / 3));
+    const alike = Array.from({ length: 100 }, () => chunk({ content: 'ha' }));
+    assert.equal(watch(framed(alike), []).stream.deliveredTokens(), 100);
+  });
+
+  it('K16 takes a number that was told before the text for the least, and an explicit last 0 for a 0', () => {
+    const text = chunk({ content: 'x'.repeat(300) });
+    const told = (usage: object): object => ({ choices: [], usage });
+    const first = watch(framed([told({ prompt_tokens: 9, completion_tokens: 0 }), text]), []).stream.usage;
+    assert.deepEqual([first?.inputTokens, first?.outputTokens, first?.isDoubtful], [9, 100, true]);
+    const last = watch(framed([text, told({ prompt_tokens: 9, completion_tokens: 0 })]), []).stream.usage;
+    assert.deepEqual([last?.inputTokens, last?.outputTokens, last?.isDoubtful], [9, 0, undefined]);
+    const growing = [1, 2, 3].map((count) =>
+      chunk({ content: 'y' }, null, { usage: { prompt_tokens: 9, completion_tokens: count } }),
+    );
+    assert.deepEqual(watch(framed(growing), []).stream.usage?.outputTokens, 3);
+    assert.equal(watch(framed(growing), []).stream.usage?.isDoubtful, undefined);
+    const inside = {
+      choices: [{ index: 0, delta: {}, finish_reason: 'stop', usage: { prompt_tokens: 9, completion_tokens: 4 } }],
+    };
+    assert.equal(watch(framed([text, inside]), []).stream.usage?.outputTokens, 4);
+  });
+
+  it('K8 skips events that hold no chunk, and takes [DONE] with blanks for the end', () => {
+    const one = `data: ${JSON.stringify(GOOD[1])}\n\n`;
+    for (const nothing of [
+      'data:\n\n',
+      'data: \n\n',
+      'data: null\n\n',
+      'data:  null \n\n',
+      'event: ping\ndata: {}\n\n',
+      'event: keepalive\ndata: {"type":"ping"}\n\n',
+      'event: heartbeat\ndata: 7\n\n',
+    ]) {
+      for (const end of ['data: [DONE] \n\n', 'data:[DONE]\n\n', 'data: [DONE]   \r\n\r\n']) {
+        const { stream, shown } = watch(Buffer.from(nothing + one + nothing + one + nothing + end), []);
+        assert.deepEqual([stream.failure, stream.done, shown], [undefined, true, one + one], nothing + end);
+      }
+    }
+  });
+
+  it('shows nothing after [DONE]', () => {
+    const one = `data: ${JSON.stringify(GOOD[1])}\n\n`;
+    for (const before of [one, one + one + one]) {
+      const { shown, stream } = watch(Buffer.from(`${before}data: [DONE]\n\n${one}`), []);
+      assert.equal(shown, before);
+      assert.ok(stream.done);
+    }
+  });
+
+  it('K9 is finished by a clean end once each answer has its reason, told usage or not', () => {
+    const events = [GOOD[1], GOOD[3]].map((event) => `data: ${JSON.stringify(event)}\n\n`).join('');
+    const stream = new ChatStream({ ...PLAIN, awaitsUsage: true });
+    stream.watchPiece(Buffer.from(events));
+    assert.equal(stream.finished, false);
+    stream.watchEnd();
+    assert.equal(stream.finished, true);
+    assert.equal(stream.lastChunk?.id, 'chatcmpl-1');
+    const cut = new ChatStream({ ...PLAIN, awaitsUsage: true });
+    cut.watchPiece(Buffer.from(events.slice(0, 200)));
+    cut.watchEnd();
+    assert.equal(cut.finished, false);
+  });
+
+  it('K12 takes for an error whatever says that it is one', () => {
+    const errors = [
+      'event: error\ndata: {"code":400,"details":"too long"}\n\n',
+      'event: error\ndata: out of memory\n\n',
+      'data: {"object":"error","message":"too long","type":"invalid_request_error"}\n\n',
+      'data: {"message":"too long","code":400}\n\n',
+      'data: {"detail":"too long"}\n\n',
+      'data: {"error":{"message":"too long"},"choices":[]}\n\n',
+      'error: {"code":400,"message":"too long"}\n\n',
+    ];
+    for (const error of errors) {
+      for (const before of ['', `data: ${JSON.stringify(GOOD[1])}\n\n`]) {
+        const { stream, shown } = watch(Buffer.from(`${before}${error}data: [DONE]\n\n`), []);
+        assert.equal(stream.failure?.kind, 'reported', error);
+        assert.equal(shown, before);
+        assert.ok(!stream.finished);
+      }
+    }
+    // A chunk of a vendor that merely has such members is a chunk.
+    assert.equal(
+      watch(framed([chunk({ content: 'a' }, null, { code: 0, message: 'ok' })]), []).stream.failure,
+      undefined,
+    );
+  });
+
+  it('hides usage that nobody asked for, also on a chunk with choices', () => {
+    const usage = { ...USAGE, cost: 0.1 };
+    const events = [
+      chunk({ content: 'b' }),
+      chunk({}, 'stop'),
+      { ...chunk({}), usage },
+      { ...chunk({ content: '' }, 'stop'), usage },
+    ];
+    const { shown, stream } = watch(framed(events), [], { hideUsage: true });
+    assert.deepEqual(dataOf(shown), events.slice(0, 2));
+    assert.equal(stream.usage?.outputTokens, 2);
+    const merged = watch(framed([{ ...chunk({ content: 'a' }, 'stop'), usage }]), [], { hideUsage: true });
+    assert.deepEqual(dataOf(merged.shown), [chunk({ content: 'a' }, 'stop')]);
+    const object = new ChatStream({ ...PLAIN, takes: 'objects', hideUsage: true });
+    assert.deepEqual(object.watchPiece(JSON.parse(JSON.stringify({ ...chunk({ content: 'a' }), usage }))), [
+      chunk({ content: 'a' }),
+    ]);
+    assert.equal(object.watchPiece(JSON.parse(JSON.stringify({ ...chunk({}), usage }))), undefined);
+  });
+
+  it('shows the finish reasons of other vendors as what they mean', () => {
+    for (const [said, meant] of [
+      ['MAX_TOKENS', 'length'],
+      ['end_turn', 'stop'],
+      ['tool_use', 'tool_calls'],
+      ['stop', 'stop'],
+      ['unheard_of', 'unheard_of'],
+    ] as const) {
+      const { shown, stream } = watch(framed([chunk({ content: 'ü' }, said)]), []);
+      assert.deepEqual(dataOf(shown), [chunk({ content: 'ü' }, meant)]);
+      assert.ok(stream.finished);
+    }
   });
 });

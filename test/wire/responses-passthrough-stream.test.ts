@@ -104,10 +104,20 @@ describe('PassedStream', () => {
     });
   }
 
-  it('is done, and not finished, at an early [DONE]', () => {
+  it('skips events that hold nothing, and keeps the kinds of delta apart from their words', () => {
+    const nothing = 'data: \n\ndata: null\n\nevent: ping\ndata: {}\n\n';
+    assert.equal(watch(nothing + began() + nothing).shown, began());
+    const told = (delta: unknown): string => `data: ${JSON.stringify({ type: 'response.x.delta', delta })}\n\n`;
+    assert.equal(watch(began() + told('x'.repeat(300))).stream.deliveredTokens(), 100);
+    assert.equal(watch(began() + told({ type: 'text', text: 'x'.repeat(300) })).stream.deliveredTokens(), 100);
+    assert.equal(watch(`${began()}event: error\ndata: out of memory\n\n`).stream.failure?.kind, 'reported');
+    assert.equal(watch(`${began()}error: {"message":"x"}\n\n`).stream.failure?.kind, 'reported');
+  });
+
+  it('is broken by a [DONE] before its last event', () => {
     const { stream, shown } = watch(`${began()}data: [DONE]\n\n`);
     assert.equal(shown, began());
-    assert.deepEqual([stream.finished, stream.done, stream.failure], [false, true, undefined]);
+    assert.deepEqual([stream.finished, stream.failure?.kind], [false, 'malformed']);
   });
 
   const reports: readonly (readonly [string, string, unknown])[] = [

@@ -1,21 +1,38 @@
 import { isUtf8 } from 'node:buffer';
-import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
-import { ANSWER_BOUNDS, type JsonDocument, memberValue, parseDocument } from '../../base/json-document.js';
-import { closingQuote } from '../../base/json-scan.js';
+import { isJsonObject, type Json, type JsonObject, objectOf } from '../../base/json.js';
+import {
+  ANSWER_BOUNDS,
+  type JsonDocument,
+  type JsonOutline,
+  memberValue,
+  outlinedByteLength,
+  parseDocument,
+} from '../../base/json-document.js';
 import { estimateTokens } from '../estimate.js';
 import { EventBuffer } from '../event-buffer.js';
-import { BLANK_LINE, BYTE_ORDER_MARK, endOfEvent, eventData, sseEvent } from '../sse.js';
-import { readServiceTier, readUsage, type TokenUsage } from '../usage.js';
+import { type SaidText, saidInChoices } from '../said-text.js';
+import {
+  BLANK_LINE,
+  BYTE_ORDER_MARK,
+  endOfEvent,
+  errorField,
+  eventData,
+  eventKind,
+  isDone,
+  isEmptyData,
+  sseEvent,
+} from '../sse.js';
+import { readAnswerUsage, readServiceTier, type ToldUsage } from '../usage.js';
 import type { StreamChunk, StreamFailure, WatchedStream, WatchOptions } from '../watched-stream.js';
-import { ChunkTemplate, visibleEvent } from './visible-event.js';
-
-/** Openings of the members whose text the model wrote. */
-const DELTA_TEXTS = ['"content":"', '"arguments":"', '"reasoning_content":"', '"refusal":"', '"text":"', '"input":"'];
+import { ChunkTemplate, visibleEvent, withKnownReasons } from './visible-event.js';
 
 /** Templates kept at once: chunks of several choices and of tool calls take turns. */
 const MAX_TEMPLATES = 4;
 /** Templates learnt in vain before learning stops: some streams never repeat a chunk, as with log probabilities. */
 const MAX_VAIN = 16;
+
+/** Shorter pieces may be alike by chance. */
+const MIN_REPEATED_LENGTH = 32;
 
 /** A watched stream of chat completion chunks, or of legacy completions. */
 export class ChatStream implements WatchedStream {
@@ -23,15 +40,19 @@ export class ChatStream implements WatchedStream {
   begun = false;
   finished = false;
   failure: StreamFailure | undefined = undefined;
-  usage: TokenUsage | undefined = undefined;
   serviceTier: string | undefined = undefined;
   lastChunk: JsonObject | undefined = undefined;
   private readonly options: WatchOptions;
   private readonly buffer = new EventBuffer();
   /** Indexes of the choices that have a finish reason: some upstreams send one twice. */
   private readonly finishedChoices = new Set<Json>();
+  private told: ToldUsage | undefined = undefined;
+  /** Events with text when usage was told last. */
+  private textEventsAtUsage = 0;
   private textEvents = 0;
   private textBytes = 0;
+  /** The text of the latest chunk, as long as each has begun with the whole of the one before; `undefined`: they are pieces. */
+  private repeated: string | undefined = '';
   /** Templates of the text chunks in this stream, the latest first. */
   private templates: readonly ChunkTemplate[] = [];
   private matched: ChunkTemplate | undefined = undefined;
@@ -47,11 +68,24 @@ export class ChatStream implements WatchedStream {
   }
 
   watchEnd(): StreamChunk | undefined {
-    return this.buffer.heldBytes === 0 ? undefined : this.watchBytes(BLANK_LINE);
+    const rest = this.buffer.heldBytes === 0 ? undefined : this.watchBytes(BLANK_LINE);
+    // An end without `[DONE]` is one, too, once every answer has its reason; usage that did not come by now never will.
+    this.finished ||= this.finishedChoices.size >= this.options.n;
+    return rest;
+  }
+
+  /** A number that was told before the last text came cannot count it: then it is the least. */
+  get usage(): ToldUsage | undefined {
+    const { told } = this;
+    if (told === undefined || this.textEvents === this.textEventsAtUsage) return told;
+    return { ...told, outputTokens: Math.max(told.outputTokens, this.deliveredTokens()), isDoubtful: true };
   }
 
   deliveredTokens(): number {
-    return Math.max(this.textEvents, estimateTokens(this.textBytes));
+    // Two pieces may be alike by chance.
+    const isRepeated = this.repeated !== undefined && this.textEvents > 2;
+    const bytes = isRepeated ? Buffer.byteLength(this.repeated ?? '') : this.textBytes;
+    return isRepeated ? estimateTokens(bytes) : Math.max(this.textEvents, estimateTokens(bytes));
   }
 
   private watchBytes(piece: Uint8Array): StreamChunk | undefined {
@@ -72,7 +106,11 @@ export class ChatStream implements WatchedStream {
       if (data === undefined) continue;
       const result = parseDocument(Buffer.from(data, 'latin1'), ANSWER_BOUNDS, 'decoded');
       if (result.kind === 'refused') this.failure = { kind: 'malformed' };
-      else chunks.push(...(this.watchObject(result.outline.body, data) ?? []));
+      else {
+        const wasDone = this.done;
+        const shown = this.watchObject(result.outline.body);
+        if (!wasDone && shown !== undefined) chunks.push(...shown);
+      }
     }
     return chunks.length === 0 ? undefined : chunks;
   }
@@ -84,13 +122,14 @@ export class ChatStream implements WatchedStream {
     let shownUpTo = 0;
     let at = 0;
     while (at < text.length && this.failure === undefined) {
-      let end = mayMatch ? this.endOfMatch(text, at) : -1;
+      const wasDone = this.done;
+      let end = mayMatch && !wasDone && this.repeated === undefined ? this.endOfMatch(text, at) : -1;
       let visible = end === -1 ? '' : this.matched?.shownEvent();
       if (end === -1) {
         end = endOfEvent(text, at);
         const event = text.slice(at, end);
         const inspected = this.inspectEvent(event);
-        visible = inspected === event ? undefined : inspected;
+        visible = wasDone ? '' : inspected === event ? undefined : inspected;
       }
       if (visible !== undefined) {
         shown += text.slice(shownUpTo, at) + visible;
@@ -135,90 +174,151 @@ export class ChatStream implements WatchedStream {
       return '';
     }
     const { document, outline } = result;
-    const seen = this.noteChunk(outline.body, document);
+    const said = this.saidIn(outline);
+    const seen = this.noteChunk(outline.body, said, document);
     if (seen === 'hidden') return '';
-    this.countText(event);
+    // For a usage chunk of our own, should the upstream send none.
+    if (this.options.awaitsUsage && this.lastChunk === undefined) {
+      this.lastChunk = this.renamed(objectOf(document.bytes));
+    }
     const visible = visibleEvent({ event, data, document }, this.options);
-    if (seen === 'text') this.learnTemplate(event, visible);
+    if (seen === 'text' && !said.hasTwice) this.learnTemplate(event, visible);
     return visible;
   }
 
   /** The data of an event, in latin1; `undefined` where there is none to be read. */
   private dataOf(given: string): string | undefined {
     const event = given.startsWith(BYTE_ORDER_MARK) ? given.slice(BYTE_ORDER_MARK.length) : given;
-    const data = eventData(event);
+    const kind = eventKind(event);
     // A comment may tell the upstream's name of the model; many, or one before an error, break go-openai, which gives up after 300 lines that are no data.
-    if (data !== '[DONE]') return data;
-    this.done = true;
+    const data = kind === 'nothing' ? undefined : eventData(event);
+    if (data === undefined) {
+      const told = errorField(event);
+      if (told !== undefined) this.fail(told);
+      return undefined;
+    }
+    if (isDone(data)) {
+      this.done = true;
+      return undefined;
+    }
+    if (isEmptyData(data)) return undefined;
+    if (kind === 'data') return data;
+    this.fail(data);
     return undefined;
   }
 
-  private watchChunk(chunk: JsonObject): StreamChunk | undefined {
-    if (this.options.takes !== 'text') return this.watchObject(chunk);
-    const shown = this.visibleChunk(chunk);
-    if (shown === undefined) return undefined;
-    const event = sseEvent(shown);
-    this.countText(event);
-    return event;
+  /** Takes an error that an event tells, in latin1: as JSON, or in words. */
+  private fail(told: string): void {
+    const text = Buffer.from(told, 'latin1').toString();
+    let error: unknown = text;
+    try {
+      error = JSON.parse(text);
+    } catch {
+      // Words, then.
+    }
+    const shown = isJsonObject(error) ? (error.error ?? error) : text;
+    this.failure = { kind: 'reported', error: typeof shown === 'string' ? { message: shown } : shown };
   }
 
-  /** @param data the JSON that the chunk came as: texts count as they are written there, as in a stream of bytes. */
-  private watchObject(chunk: JsonObject, data?: string): readonly [JsonObject] | undefined {
+  private watchChunk(chunk: JsonObject): StreamChunk | undefined {
+    const shown = this.watchObject(chunk);
+    if (shown === undefined || this.options.takes !== 'text') return shown;
+    return sseEvent(shown[0]);
+  }
+
+  private watchObject(chunk: JsonObject): readonly [JsonObject] | undefined {
     const shown = this.visibleChunk(chunk);
-    if (shown === undefined) return undefined;
-    this.countText(data ?? JSON.stringify(shown));
-    return [shown];
+    return shown === undefined ? undefined : [shown];
   }
 
   /** The chunk without the members that are not for the client's eyes; `undefined` when it is all hidden. */
   private visibleChunk(chunk: JsonObject): JsonObject | undefined {
-    if (this.noteChunk(chunk) === 'hidden') return undefined;
-    const { hideUsage, showModel } = this.options;
+    const said = this.saidIn({ body: chunk, isDecoded: true });
+    if (this.noteChunk(chunk, said) === 'hidden') return undefined;
+    const { hideUsage } = this.options;
     const isHidden = (name: string): boolean =>
-      chunk[name] === null && (name === 'error' || (name === 'usage' && hideUsage));
+      (name === 'error' && chunk.error === null) || (name === 'usage' && hideUsage && chunk.usage !== undefined);
     const isWhole = !isHidden('error') && !isHidden('usage');
     const shown = isWhole ? chunk : Object.fromEntries(Object.entries(chunk).filter(([name]) => !isHidden(name)));
-    const isRenamed = showModel !== undefined && 'model' in chunk;
-    this.lastChunk = isRenamed ? { ...shown, model: showModel } : shown;
+    const choices = withKnownReasons(shown.choices);
+    this.lastChunk = this.renamed(choices === undefined ? shown : { ...shown, choices });
     return this.lastChunk;
   }
 
+  private renamed(chunk: JsonObject): JsonObject {
+    const { showModel } = this.options;
+    return showModel !== undefined && 'model' in chunk ? { ...chunk, model: showModel } : chunk;
+  }
+
+  private saidIn(outline: JsonOutline): SaidText {
+    return saidInChoices(outline.body.choices, (text) => outlinedByteLength(outline, text));
+  }
+
   /** Notes what a chunk says. Returns whether it is nothing but text, something to act on, or not for the client's eyes. */
-  private noteChunk(chunk: JsonObject, document?: JsonDocument): 'text' | 'news' | 'hidden' {
-    if (chunk.error !== undefined && chunk.error !== null) {
-      const error = document === undefined ? chunk.error : memberValue(document, 'error');
+  private noteChunk(chunk: JsonObject, said: SaidText, document?: JsonDocument): 'text' | 'news' | 'hidden' {
+    if (isError(chunk)) {
+      const whole = document === undefined ? chunk : (memberValue(document, 'error') ?? objectOf(document.bytes));
+      const error = isJsonObject(whole) ? (whole.error ?? whole) : whole;
       this.failure = { kind: 'reported', error: error ?? null };
       return 'hidden';
     }
-    this.usage = readUsage(chunk.usage) ?? this.usage;
-    this.serviceTier = readServiceTier(chunk) ?? this.serviceTier;
     const choices = Array.isArray(chunk.choices) ? chunk.choices : [];
+    const { n, awaitsUsage, hideUsage } = this.options;
     let isText = choices.length > 0 && !isJsonObject(chunk.usage);
+    let hasNews = choices.length === 0 ? !isJsonObject(chunk.usage) : said.size > 0 || saysMore(choices);
     for (const choice of choices) {
       if (!isJsonObject(choice) || typeof choice.finish_reason !== 'string' || choice.finish_reason === '') continue;
-      this.finishedChoices.add(choice.index ?? 0);
       isText = false;
+      const index = choice.index ?? 0;
+      if (!this.finishedChoices.has(index)) hasNews = true;
+      this.finishedChoices.add(index);
     }
-    const { n, awaitsUsage, hideUsage } = this.options;
-    this.finished = this.finishedChoices.size >= n && (!awaitsUsage || this.usage !== undefined);
-    if (isText) return 'text';
-    return hideUsage && choices.length === 0 && isJsonObject(chunk.usage) ? 'hidden' : 'news';
+    if (!this.done) this.countText(said);
+    const usage = readAnswerUsage(chunk);
+    if (usage !== undefined) {
+      this.told = usage;
+      this.textEventsAtUsage = this.textEvents;
+    }
+    this.serviceTier = readServiceTier(chunk) ?? this.serviceTier;
+    this.finished = this.finishedChoices.size >= n && (!awaitsUsage || this.told !== undefined);
+    if (isText) {
+      this.begun = true;
+      return 'text';
+    }
+    if (hideUsage && isJsonObject(chunk.usage) && !hasNews) return 'hidden';
+    this.begun = true;
+    return 'news';
   }
 
-  private countText(text: string): void {
-    let written = 0;
-    for (const start of DELTA_TEXTS) {
-      for (let at = text.indexOf(start); at !== -1; at = text.indexOf(start, at + start.length)) {
-        const end = closingQuote(text, at + start.length);
-        written += (end === -1 ? text.length : end) - at - start.length;
-      }
-    }
-    this.countEvent(written);
+  private countText({ size, first }: SaidText): void {
+    this.countEvent(size);
+    const { repeated } = this;
+    if (repeated === undefined || first === '') return;
+    const isLonger = first.length > repeated.length || (first.length >= MIN_REPEATED_LENGTH && first === repeated);
+    this.repeated = isLonger && first.startsWith(repeated) ? first : undefined;
   }
 
   private countEvent(written: number): void {
     if (written > 0) this.textEvents += 1;
     this.textBytes += written;
-    this.begun = true;
   }
+}
+
+/** Whether an object is an error in place of a chunk: it says so, or it has no choices but a message. */
+function isError(chunk: JsonObject): boolean {
+  if ((chunk.error !== undefined && chunk.error !== null) || chunk.object === 'error') return true;
+  if (chunk.choices !== undefined || isJsonObject(chunk.usage)) return false;
+  return ERROR_MEMBERS.some((name) => chunk[name] !== undefined && chunk[name] !== null && chunk[name] !== '');
+}
+
+const ERROR_MEMBERS = ['message', 'code', 'detail', 'details', 'error_message', 'error_code', 'errors'];
+
+/** Whether a choice brings something that is neither text nor an end, such as the name of a call. */
+function saysMore(choices: readonly Json[]): boolean {
+  return choices.some((choice) => {
+    const said = isJsonObject(choice) ? (choice.delta ?? choice.message) : undefined;
+    if (!isJsonObject(said)) return false;
+    const { role: _, content: __, ...more } = said;
+    return Object.values(more).some((value) => value !== null && value !== '');
+  });
 }

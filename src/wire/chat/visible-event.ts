@@ -1,7 +1,9 @@
-import type { JsonObject } from '../../base/json.js';
+import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { type JsonDocument, memberValue, replaceMembers } from '../../base/json-document.js';
-import { closingQuote, isSimpleEscape } from '../../base/json-scan.js';
+import { isSimpleEscape } from '../../base/json-scan.js';
+import { changingStrings } from '../said-text.js';
 import type { WatchOptions } from '../watched-stream.js';
+import { readFinishReason } from './answer.js';
 
 /** One event in latin1, its data, and the JSON that the data is. */
 export interface ReadEvent {
@@ -9,9 +11,6 @@ export interface ReadEvent {
   readonly data: string;
   readonly document: JsonDocument;
 }
-
-/** Strings that differ from one chunk to the next: text of the model, and OpenAI's padding. */
-const CHANGING = /"(content|text|input|arguments|reasoning_content|refusal|obfuscation)":"/g;
 
 /**
  * The event as the client may see it, in latin1. Usage that the client did not ask for and the upstream's name of the
@@ -21,10 +20,12 @@ export function visibleEvent(
   { event, data, document }: ReadEvent,
   { hideUsage, showModel }: Pick<WatchOptions, 'hideUsage' | 'showModel'>,
 ): string {
-  const changes: JsonObject = showModel !== undefined && document.members.has('model') ? { model: showModel } : {};
+  const renamed: JsonObject = showModel !== undefined && document.members.has('model') ? { model: showModel } : {};
+  const choices = withKnownReasons(memberOfReasons(document));
+  const changes: JsonObject = choices === undefined ? renamed : { ...renamed, choices };
   const leftOut = hiddenMembers(document, hideUsage);
   if (leftOut.length > 1) return sseText(withoutMembers(document, changes, leftOut));
-  if (leftOut.length > 0 || changes.model !== undefined) {
+  if (leftOut.length > 0 || changes.model !== undefined || choices !== undefined) {
     return sseText(replaceMembers(document, changes, leftOut[0]).toString('latin1'));
   }
   // After an `id:` or `retry:` line openai-python fails at the next blank line: only the data is passed on.
@@ -37,7 +38,30 @@ export function visibleEvent(
  */
 function hiddenMembers(document: JsonDocument, hideUsage: boolean): string[] {
   const names = hideUsage ? ['usage', 'error'] : ['error'];
-  return names.filter((name) => document.members.has(name) && memberValue(document, name) === null);
+  return names.filter(
+    (name) => document.members.has(name) && (name === 'usage' || memberValue(document, name) === null),
+  );
+}
+
+/** The choices, where one of them may have a finish reason of another vendor. */
+function memberOfReasons(document: JsonDocument): Json | undefined {
+  const span = document.members.get('choices');
+  if (span === undefined) return undefined;
+  const text = document.bytes.toString('latin1', span.start, span.end);
+  return /"finish_reason"\s*:\s*"/.test(text) ? memberValue(document, 'choices') : undefined;
+}
+
+/** The choices with each finish reason as OpenAI calls it; `undefined` where they have no other. */
+export function withKnownReasons(choices: Json | undefined): readonly Json[] | undefined {
+  if (!Array.isArray(choices)) return undefined;
+  let isChanged = false;
+  const known = choices.map((choice: Json) => {
+    const reason = isJsonObject(choice) ? readFinishReason(choice.finish_reason) : undefined;
+    if (!isJsonObject(choice) || reason === undefined || reason === choice.finish_reason) return choice;
+    isChanged = true;
+    return { ...choice, finish_reason: reason };
+  });
+  return isChanged ? known : undefined;
 }
 
 /** The document without several members, in latin1. Rare enough to be written anew. */
@@ -57,7 +81,7 @@ function sseText(json: string): string {
  * text; comparing the next ones with it takes 0.15 µs, parsing them would take 4.
  */
 export class ChunkTemplate {
-  /** Characters of the model's text in the event that matched last. */
+  /** UTF-8 bytes of the model's text in the event that matched last. */
   textLength = 0;
   private readonly parts: readonly string[];
   private readonly isPadding: readonly boolean[];
@@ -99,11 +123,32 @@ export class ChunkTemplate {
       // Not `startsWith`, which takes three times as long.
       if (text.slice(from, end) !== part) return -1;
       if (index === parts.length - 1) return end;
-      from = stringEnd(text, end);
+      from = this.stringEnd(text, end, this.isPadding[index] !== true);
       if (from === -1) return -1;
-      if (this.isPadding[index] !== true) this.textLength += from - end;
       // Only where they are needed: a piece of a text keeps all of it alive.
       if (this.shownParts !== undefined) this.strings[index] = text.slice(end, from);
+    }
+    return -1;
+  }
+
+  /** End of the well-formed JSON string that began before `from`; -1 when it is malformed. Counts the bytes that it means. */
+  private stringEnd(text: string, from: number, counts: boolean): number {
+    let saved = 0;
+    for (let at = from; at < text.length; at += 1) {
+      const code = text.charCodeAt(at);
+      if (code === 0x22) {
+        if (counts) this.textLength += at - from - saved;
+        return at;
+      }
+      if (code < 0x20) return -1;
+      if (code !== 0x5c) continue;
+      at += 1;
+      const hex = text[at] === 'u' ? text.slice(at + 1, at + 5) : '';
+      if (hex !== '' && /^[0-9A-Fa-f]{4}$/.test(hex)) {
+        at += 4;
+        saved += 6 - escapedBytes(hex);
+      } else if (isSimpleEscape(text[at])) saved += 1;
+      else return -1;
     }
     return -1;
   }
@@ -130,29 +175,18 @@ function fixedParts(event: string): FixedParts {
   const parts: string[] = [];
   const isPadding: boolean[] = [];
   let from = 0;
-  for (const { 0: opening, 1: name, index } of event.matchAll(CHANGING)) {
-    // Inside a string that changes, what looks like a name is text.
-    if (index < from) continue;
-    const start = index + opening.length;
+  for (const { start, end, isPadding: pads } of changingStrings(event)) {
     parts.push(event.slice(from, start));
-    isPadding.push(name === 'obfuscation');
-    const quote = closingQuote(event, start);
-    from = quote === -1 ? event.length : quote;
+    isPadding.push(pads);
+    from = end;
   }
   parts.push(event.slice(from));
   return { parts, isPadding };
 }
 
-/** End of the well-formed JSON string that began before `from`; -1 when it is malformed. */
-function stringEnd(text: string, from: number): number {
-  for (let at = from; at < text.length; at += 1) {
-    const code = text.charCodeAt(at);
-    if (code === 0x22) return at;
-    if (code < 0x20) return -1;
-    if (code !== 0x5c) continue;
-    at += 1;
-    if (text[at] === 'u' && /^[0-9A-Fa-f]{4}$/.test(text.slice(at + 1, at + 5))) at += 4;
-    else if (!isSimpleEscape(text[at])) return -1;
-  }
-  return -1;
+/** UTF-8 bytes of the character that four hexadecimal digits stand for; two for each half of a surrogate pair. */
+function escapedBytes(hex: string): number {
+  const code = Number.parseInt(hex, 16);
+  if (code < 0x80) return 1;
+  return code < 0x800 || (code >= 0xd800 && code < 0xe000) ? 2 : 3;
 }

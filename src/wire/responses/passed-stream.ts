@@ -10,8 +10,18 @@ import {
 import { Members } from '../../base/json-scan.js';
 import { estimateTokens } from '../estimate.js';
 import { EventBuffer } from '../event-buffer.js';
-import { BLANK_LINE, BYTE_ORDER_MARK, endOfEvent, eventData } from '../sse.js';
-import { readResponsesUsage, readServiceTier, readToolCalls, type TokenUsage } from '../usage.js';
+import { answerTextBytes, saidIn } from '../said-text.js';
+import {
+  BLANK_LINE,
+  BYTE_ORDER_MARK,
+  endOfEvent,
+  errorField,
+  eventData,
+  eventKind,
+  isDone,
+  isEmptyData,
+} from '../sse.js';
+import { readResponsesUsage, readServiceTier, readToolCalls, type ToldUsage } from '../usage.js';
 import type { StreamFailure, WatchedStream, WatchOptions } from '../watched-stream.js';
 
 /** The settings that matter for a response. Its longest events are snapshots, which bear the whole answer. */
@@ -29,7 +39,7 @@ export class PassedStream implements WatchedStream {
   begun = false;
   finished = false;
   failure: StreamFailure | undefined = undefined;
-  usage: TokenUsage | undefined = undefined;
+  usage: ToldUsage | undefined = undefined;
   serviceTier: string | undefined = undefined;
   toolCalls: Readonly<Record<string, number>> | undefined = undefined;
   lastChunk: JsonObject | undefined = undefined;
@@ -81,25 +91,31 @@ export class PassedStream implements WatchedStream {
   /** Reads an event. Returns it as it is shown, in latin1; an empty text when it is hidden. */
   private inspectEvent(given: string): string {
     const event = given.startsWith(BYTE_ORDER_MARK) ? given.slice(BYTE_ORDER_MARK.length) : given;
-    const data = eventData(event);
+    const kind = eventKind(event);
+    const data = kind === 'nothing' ? undefined : eventData(event);
     // A comment may tell the upstream's name of the model, and breaks go-openai as in chat.
-    if (data === undefined) return '';
-    if (data === '[DONE]') {
-      this.done = true;
-      return '';
+    if (data === undefined) {
+      const told = errorField(event);
+      return told === undefined ? '' : this.fail({ kind: 'reported', error: toldError(told) });
+    }
+    // Without a last event the answer is not whole, whatever else says that it is over.
+    if (isDone(data)) return this.fail({ kind: 'malformed' });
+    if (isEmptyData(data)) return '';
+    if (kind === 'error' && !data.trimStart().startsWith('{')) {
+      return this.fail({ kind: 'reported', error: toldError(data) });
     }
     if (event.length > this.options.maxEventBytes) return this.fail({ kind: 'malformed' });
     const result = parseDocument(Buffer.from(data, 'latin1'), ANSWER_BOUNDS);
     if (result.kind === 'refused') return this.fail({ kind: 'malformed' });
     const { document, outline } = result;
     const { body } = outline;
-    const reported = reportedError(body, document);
+    const reported = reportedError(kind === 'error' ? { ...body, type: 'error' } : body, document);
     if (reported !== undefined) return this.fail({ kind: 'reported', error: reported });
     const { showModel } = this.options;
     const renamed = showModel === undefined ? undefined : withModel(document, body, showModel);
     const response = memberValue(renamed === undefined ? document : { ...document, ...renamed }, 'response');
     this.noteEvent(body, isJsonObject(response) ? response : undefined);
-    if (typeof body.delta === 'string') this.countText(outlinedByteLength(outline, body.delta));
+    if (body.delta !== undefined) this.countText(saidIn(body.delta, (text) => outlinedByteLength(outline, text)).size);
     if (renamed !== undefined) return eventText(body.type, renamed.bytes.toString('latin1'));
     // After an `id:` or `retry:` line openai-python fails at the next blank line.
     return /(?:^|[\r\n])(?:id|retry):/.test(event) ? eventText(body.type, data) : event;
@@ -117,7 +133,7 @@ export class PassedStream implements WatchedStream {
     const snapshot = isRenamed ? { ...response, model: showModel } : response;
     const shown = isRenamed ? { ...event, response: snapshot } : event;
     this.noteEvent(event, isJsonObject(snapshot) ? snapshot : undefined);
-    if (typeof event.delta === 'string') this.countText(Buffer.byteLength(event.delta));
+    if (event.delta !== undefined) this.countText(saidIn(event.delta, Buffer.byteLength).size);
     this.lastChunk = shown;
     return eventText(event.type, JSON.stringify(shown));
   }
@@ -134,6 +150,8 @@ export class PassedStream implements WatchedStream {
       this.toolCalls = readToolCalls(response) ?? this.toolCalls;
     }
     if (typeof type !== 'string' || !LAST_EVENTS.has(type)) return;
+    // Some servers tell texts whole, at the end.
+    if (this.usage === undefined) this.textBytes = Math.max(this.textBytes, answerTextBytes(response?.output));
     this.finished = true;
     this.done = true;
   }
@@ -147,6 +165,11 @@ export class PassedStream implements WatchedStream {
     this.failure = failure;
     return '';
   }
+}
+
+/** An error in words, in latin1. */
+function toldError(words: string): JsonObject {
+  return { message: Buffer.from(words, 'latin1').toString() };
 }
 
 /** The error that an event reports, in either of the two shapes: nested, or beside the event's type. */

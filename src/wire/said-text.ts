@@ -1,0 +1,125 @@
+import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
+import { closingQuote } from '../base/json-scan.js';
+import { objectsAmong } from './members.js';
+
+/**
+ * Members of a delta, a message or an item that are no words of the model: marks, padding, and data that is paid for otherwise.
+ * Every other text counts as output, under whatever name a vendor writes it.
+ */
+const NO_WORDS = new Set(
+  `id type role name index object model status obfuscation signature thought_signature call_id tool_call_id item_id file_id
+   finish_reason native_finish_reason stop_reason matched_stop logprobs annotations url image_url images b64_json result data
+   format mime_type encrypted_content created_at expires_at phase`.split(/\s+/),
+);
+
+/** Sums of the texts in one chunk or answer. */
+export interface SaidText {
+  /** Length of all texts, in the unit of `sizeOf`. */
+  readonly size: number;
+  /** The first of them. */
+  readonly first: string;
+  /** Whether a text that stands there twice was counted once, as thoughts under the names of two vendors. */
+  readonly hasTwice: boolean;
+}
+
+/** Whether texts of that name are words of the model. */
+export function isWords(name: string): boolean {
+  return !NO_WORDS.has(name);
+}
+
+/** The words in some choices of a chunk or of a whole completion. */
+export function saidInChoices(choices: Json | undefined, sizeOf: (text: string) => number): SaidText {
+  const sums = new Sums(sizeOf);
+  for (const { delta, message, text } of objectsAmong(choices)) {
+    sums.add(delta);
+    sums.add(message);
+    sums.add(text);
+  }
+  return sums;
+}
+
+/** The words in the items of a response, or in a part of one. */
+export function saidIn(value: Json | undefined, sizeOf: (text: string) => number): SaidText {
+  const sums = new Sums(sizeOf);
+  sums.add(value);
+  return sums;
+}
+
+class Sums implements SaidText {
+  size = 0;
+  first = '';
+  hasTwice = false;
+  private last = '';
+  private readonly sizeOf: (text: string) => number;
+
+  constructor(sizeOf: (text: string) => number) {
+    this.sizeOf = sizeOf;
+  }
+
+  /** The depth of answers is bounded, as is this. */
+  add(value: Json | undefined): void {
+    if (typeof value === 'string') this.addText(value);
+    else if (Array.isArray(value)) for (const item of value) this.add(item);
+    else if (isJsonObject(value)) for (const name in value) if (!NO_WORDS.has(name)) this.add(value[name]);
+  }
+
+  private addText(text: string): void {
+    if (text === '') return;
+    if (text === this.last) {
+      this.hasTwice = true;
+      return;
+    }
+    this.last = text;
+    if (this.first === '') this.first = text;
+    this.size += this.sizeOf(text);
+  }
+}
+
+/** A string in the text of an event that changes from one chunk to the next, without its quotes. */
+export interface ChangingString {
+  readonly start: number;
+  readonly end: number;
+  readonly isPadding: boolean;
+}
+
+/** The words of the choices, and the padding, in the text of one event. */
+export function changingStrings(event: string): ChangingString[] {
+  const found: ChangingString[] = [];
+  let depth = 0;
+  /** Depth of the list of choices; 0 outside it. */
+  let choicesDepth = 0;
+  let name = '';
+  for (let at = 0; at < event.length; at += 1) {
+    const character = event[at];
+    if (character === '{' || character === '[') {
+      depth += 1;
+      if (name === 'choices' && depth === 2 && character === '[') choicesDepth = depth;
+      name = '';
+    } else if (character === '}' || character === ']') {
+      if (depth === choicesDepth) choicesDepth = 0;
+      depth -= 1;
+    } else if (character === '"') {
+      const quote = closingQuote(event, at + 1);
+      if (quote === -1) return found;
+      const after = event.slice(quote + 1, quote + 8).trimStart();
+      if (after.startsWith(':')) name = event.slice(at + 1, quote);
+      else {
+        const isPadding = name === 'obfuscation';
+        if (name !== '' && (isPadding || (choicesDepth > 0 && isWords(name)))) {
+          found.push({ start: at + 1, end: quote, isPadding });
+        }
+        name = '';
+      }
+      at = quote;
+    } else if (character === ',') name = '';
+  }
+  return found;
+}
+
+/** UTF-8 bytes of the words in a whole answer. @param written the choices of a completion, or the items of a response. */
+export function answerTextBytes(written: Json | undefined): number {
+  const isOfChoices = objectsAmong(written).some(
+    (one: JsonObject) => 'message' in one || 'delta' in one || 'text' in one,
+  );
+  return isOfChoices ? saidInChoices(written, Buffer.byteLength).size : saidIn(written, Buffer.byteLength).size;
+}
