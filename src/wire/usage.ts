@@ -32,76 +32,6 @@ const TAIL_BYTES = 4_096;
 /** A `usage` object with at most one level of objects inside, as all usage has. */
 const USAGE = /"usage"\s*:\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})/g;
 
-/** Names under which vendors tell a number, the first one that is there. A point leads to a member of a member. */
-const NAMES = {
-  // `prompt_eval_count`: Ollama's own API. `promptTokenCount`: Gemini's own.
-  input: ['prompt_tokens', 'input_tokens', 'prompt_eval_count', 'promptTokenCount'],
-  output: ['completion_tokens', 'output_tokens', 'eval_count', 'candidatesTokenCount'],
-  total: ['total_tokens', 'totalTokenCount'],
-  cached: [
-    'prompt_tokens_details.cached_tokens',
-    'input_tokens_details.cached_tokens',
-    'input_token_details.cached_tokens',
-    'cache_read_input_tokens', // Anthropic
-    'prompt_cache_hit_tokens', // DeepSeek
-    'num_cached_tokens', // Mistral
-    'cached_tokens', // Moonshot
-    'cachedContentTokenCount',
-  ],
-  written: [
-    'prompt_tokens_details.cache_write_tokens',
-    'input_tokens_details.cache_write_tokens',
-    'prompt_tokens_details.cache_creation_tokens', // LiteLLM
-    'cache_creation_input_tokens', // Anthropic
-  ],
-  writtenLong: [
-    'prompt_tokens_details.cache_write_tokens_details.ttl_12h_tokens',
-    'input_tokens_details.cache_write_tokens_details.ttl_12h_tokens',
-    'prompt_tokens_details.cache_creation_token_details.ephemeral_1h_input_tokens',
-    'cache_creation.ephemeral_1h_input_tokens',
-  ],
-  // Transcriptions say `input_token_details`.
-  inputAudio: [
-    'prompt_tokens_details.audio_tokens',
-    'input_tokens_details.audio_tokens',
-    'input_token_details.audio_tokens',
-  ],
-  inputImage: [
-    'prompt_tokens_details.image_tokens',
-    'input_tokens_details.image_tokens',
-    'input_token_details.image_tokens',
-  ],
-  reasoning: [
-    'completion_tokens_details.reasoning_tokens',
-    'output_tokens_details.reasoning_tokens',
-    'reasoning_tokens', // Perplexity, beside the completion
-    'thoughtsTokenCount',
-  ],
-  outputAudio: ['completion_tokens_details.audio_tokens', 'output_tokens_details.audio_tokens'],
-  /** Perplexity bills what it read of the pages that it found as input. */
-  citations: ['citation_tokens'],
-} as const;
-
-type Paths = readonly (readonly string[])[];
-
-function pathsOf(names: readonly string[]): Paths {
-  return names.map((name) => name.split('.'));
-}
-
-const PATHS: Readonly<Record<keyof typeof NAMES, Paths>> = {
-  input: pathsOf(NAMES.input),
-  output: pathsOf(NAMES.output),
-  total: pathsOf(NAMES.total),
-  cached: pathsOf(NAMES.cached),
-  written: pathsOf(NAMES.written),
-  writtenLong: pathsOf(NAMES.writtenLong),
-  inputAudio: pathsOf(NAMES.inputAudio),
-  inputImage: pathsOf(NAMES.inputImage),
-  reasoning: pathsOf(NAMES.reasoning),
-  outputAudio: pathsOf(NAMES.outputAudio),
-  citations: pathsOf(NAMES.citations),
-};
-
 /**
  * Reads a `usage` object in the names of any vendor. `undefined` when it is absent or not believable (negative, fractional, huge,
  * parts larger than their whole). An explicit 0 is a 0.
@@ -111,26 +41,76 @@ export function readUsage(usage: Json | undefined): TokenUsage | undefined {
   return told?.isDoubtful === true ? undefined : told;
 }
 
+/** Numbers of a usage object, as they stand there. */
+interface SaidNumbers {
+  readonly input: Json | undefined;
+  readonly output: Json | undefined;
+  readonly total: Json | undefined;
+  readonly cached: Json | undefined;
+  readonly written: Json | undefined;
+  readonly longWritten: Json | undefined;
+  readonly inputAudio: Json | undefined;
+  readonly inputImage: Json | undefined;
+  readonly reasoning: Json | undefined;
+  readonly outputAudio: Json | undefined;
+  /** Perplexity bills what it read of the pages that it found as input. */
+  readonly citations: Json | undefined;
+}
+
+/**
+ * Finds the numbers under the names of any vendor: one line each, OpenAI's names first. No list of names is walked, as a lookup
+ * by a name that varies takes a kilobyte of garbage for each answer.
+ */
+function saidNumbers(usage: JsonObject): SaidNumbers {
+  // Chat; Responses and images; transcriptions.
+  const read = membersOf(usage.prompt_tokens_details ?? usage.input_tokens_details ?? usage.input_token_details);
+  const made = membersOf(usage.completion_tokens_details ?? usage.output_tokens_details);
+  return {
+    // Chat; Responses and Anthropic; Ollama's own API; Gemini's own.
+    input: usage.prompt_tokens ?? usage.input_tokens ?? usage.prompt_eval_count ?? usage.promptTokenCount,
+    output: usage.completion_tokens ?? usage.output_tokens ?? usage.eval_count ?? usage.candidatesTokenCount,
+    total: usage.total_tokens ?? usage.totalTokenCount,
+    // OpenAI; Anthropic; DeepSeek; Mistral; Moonshot; Gemini's own.
+    cached:
+      read.cached_tokens ??
+      usage.cache_read_input_tokens ??
+      usage.prompt_cache_hit_tokens ??
+      usage.num_cached_tokens ??
+      usage.cached_tokens ??
+      usage.cachedContentTokenCount,
+    // OpenAI; LiteLLM; Anthropic.
+    written: read.cache_write_tokens ?? read.cache_creation_tokens ?? usage.cache_creation_input_tokens,
+    longWritten:
+      membersOf(read.cache_write_tokens_details).ttl_12h_tokens ??
+      membersOf(usage.cache_creation ?? read.cache_creation_token_details).ephemeral_1h_input_tokens,
+    inputAudio: read.audio_tokens,
+    inputImage: read.image_tokens,
+    // OpenAI; Perplexity; Gemini's own.
+    reasoning: made.reasoning_tokens ?? usage.reasoning_tokens ?? usage.thoughtsTokenCount,
+    outputAudio: made.audio_tokens,
+    citations: usage.citation_tokens,
+  };
+}
+
 /**
  * Reads a `usage` object, be it believable or not. Nothing that a provider may bill for is undercut: output is the largest number
  * that its parts and sums come to. `undefined` when it tells neither input nor output.
  */
 export function readToldUsage(usage: Json | undefined): ToldUsage | undefined {
   if (!isJsonObject(usage)) return undefined;
-  const reader = new UsageReader(usage);
-  const cached = reader.count(PATHS.cached);
-  const writtenLong = reader.count(PATHS.writtenLong);
-  const written = reader.count(PATHS.written) ?? writtenLong;
-  const audio = reader.count(PATHS.inputAudio);
-  const images = reader.count(PATHS.inputImage);
-  const reasoning = reader.count(PATHS.reasoning);
-  const spoken = reader.count(PATHS.outputAudio);
-  const total = reader.count(PATHS.total);
-  const completion = reader.count(PATHS.output);
-  const prompt =
-    reader.count(PATHS.input) ?? (total === undefined ? undefined : Math.max(0, total - (completion ?? 0)));
+  const said = saidNumbers(usage);
+  const cached = countOf(said.cached);
+  const longWritten = countOf(said.longWritten);
+  const written = countOf(said.written) ?? longWritten;
+  const audio = countOf(said.inputAudio);
+  const images = countOf(said.inputImage);
+  const reasoning = countOf(said.reasoning);
+  const spoken = countOf(said.outputAudio);
+  const total = countOf(said.total);
+  const completion = countOf(said.output);
+  const citations = countOf(said.citations);
+  const prompt = countOf(said.input) ?? (total === undefined ? undefined : Math.max(0, total - (completion ?? 0)));
   if (prompt === undefined && completion === undefined) return undefined;
-  const citations = reader.count(PATHS.citations);
   const input = wholeInput(usage, prompt ?? 0, (cached ?? 0) + (written ?? 0)) + (citations ?? 0);
   const output = Math.max(
     completion ?? 0,
@@ -140,14 +120,15 @@ export function readToldUsage(usage: Json | undefined): ToldUsage | undefined {
   // More than the whole: either it does not count them, or one of the numbers is wrong.
   const leastInput = Math.max(input, (cached ?? 0) + (written ?? 0), (audio ?? 0) + (images ?? 0));
   const leastOutput = Math.max(output, (reasoning ?? 0) + (spoken ?? 0));
-  const isWhole = prompt !== undefined && (completion !== undefined || total !== undefined);
+  const isTold = prompt !== undefined && (completion !== undefined || total !== undefined);
+  const isWhole = isTold && Math.max(leastInput, leastOutput) <= MAX_TOKENS;
   const isBelievable =
-    reader.isClean && isWhole && leastInput === input && leastOutput === output && (writtenLong ?? 0) <= (written ?? 0);
+    isClean(said) && isWhole && leastInput === input && leastOutput === output && (longWritten ?? 0) <= (written ?? 0);
   const tokens: TokenUsage = {
     inputTokens: Math.min(MAX_TOKENS, Math.max(leastInput, (cached ?? 0) > input ? input + (cached ?? 0) : 0)),
     cachedInputTokens: cached,
     cacheWriteTokens: written,
-    cacheWriteLongTokens: writtenLong,
+    cacheWriteLongTokens: longWritten,
     inputAudioTokens: audio,
     inputImageTokens: images,
     outputTokens: Math.min(MAX_TOKENS, leastOutput),
@@ -272,37 +253,40 @@ function isBeside(
   return reasoning !== undefined && (citations !== undefined || reasoning > (completion ?? 0));
 }
 
-/** Reads the numbers of one usage object, and notes whether all of them are numbers of tokens. */
-class UsageReader {
-  isClean = true;
-  private readonly usage: JsonObject;
-
-  constructor(usage: JsonObject) {
-    this.usage = usage;
-  }
-
-  /** The first number at one of those places. Of one that is no whole number the least that it may mean. */
-  count(paths: Paths): number | undefined {
-    // By index: iterators for all these places would be a sixth of a call's garbage.
-    for (let at = 0; at < paths.length; at += 1) {
-      const path = paths[at];
-      let value: Json | undefined = this.usage;
-      for (let step = 0; path !== undefined && step < path.length; step += 1) {
-        value = isJsonObject(value) ? value[path[step] ?? ''] : undefined;
-      }
-      if (value === undefined || value === null) continue;
-      const count = tokenCount(value);
-      if (count !== undefined) return count;
-      this.isClean = false;
-      const told = typeof value === 'string' && value.length < 16 ? Number(value) : value;
-      if (typeof told === 'number' && told > 0 && told <= MAX_TOKENS) return Math.ceil(told);
-    }
-    return undefined;
-  }
+/** The number that was said; of one that is no whole number the least that it may mean. */
+function countOf(said: Json | undefined): number | undefined {
+  if (said === undefined || said === null) return undefined;
+  const count = tokenCount(said);
+  if (count !== undefined) return count;
+  const told = typeof said === 'string' && said.length < 16 ? Number(said) : said;
+  return typeof told === 'number' && told > 0 && told <= MAX_TOKENS ? Math.ceil(told) : undefined;
 }
 
+/** Whether whatever was said is a whole number of tokens. */
+function isClean(said: SaidNumbers): boolean {
+  return (
+    isCount(said.input) &&
+    isCount(said.output) &&
+    isCount(said.total) &&
+    isCount(said.cached) &&
+    isCount(said.written) &&
+    isCount(said.longWritten) &&
+    isCount(said.inputAudio) &&
+    isCount(said.inputImage) &&
+    isCount(said.reasoning) &&
+    isCount(said.outputAudio) &&
+    isCount(said.citations)
+  );
+}
+
+function isCount(said: Json | undefined): boolean {
+  return said === undefined || said === null || tokenCount(said) !== undefined;
+}
+
+const NONE: JsonObject = Object.freeze({});
+
 function membersOf(details: Json | undefined): JsonObject {
-  return isJsonObject(details) ? details : {};
+  return isJsonObject(details) ? details : NONE;
 }
 
 function tokenCount(value: Json | undefined): number | undefined {
