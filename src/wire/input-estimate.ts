@@ -117,10 +117,17 @@ export function estimateInput(outline: JsonOutline, document: JsonDocument): Inp
   const pass = new InputPass(outline);
   for (let member = document.members.first; member !== undefined; member = member.next) {
     const { name } = member;
-    if (READ.has(name)) pass.addTree(outline.body[name], document.bytes, member);
+    if (READ.has(name)) pass.addTree(readMember(outline.body, name), document.bytes, member);
     else pass.addWritten(name, member.end - member.start);
   }
   return pass;
+}
+
+/** One of the members that are read; by its own name, as to look it up by a name that varies leaves garbage. */
+function readMember({ messages, input, prompt, instructions }: JsonObject, name: string): Json | undefined {
+  if (name === 'messages') return messages;
+  if (name === 'input') return input;
+  return name === 'prompt' ? prompt : instructions;
 }
 
 /** The sums of one pass. Texts are counted in bytes, and become tokens at the end. */
