@@ -179,20 +179,26 @@ function readError(body: unknown): SaidError | undefined {
   const outer: unknown = Array.isArray(body) ? body[0] : body;
   if (!isJsonObject(outer)) return undefined;
   if (isJsonObject(outer.error)) return errorFields(outer.error);
-  const message = MESSAGE_MEMBERS.map((name) => wordsOf(outer[name])).find((words) => words !== undefined);
+  const message = wordsOf({ ...outer, loc: null, field: null, path: null, param: null });
   return message === undefined ? undefined : errorFields({ ...outer, message });
 }
 
 /** Members that hold the words of an error, the likeliest first. */
 const MESSAGE_MEMBERS = [
-  'error',
   'message',
   'detail',
   'errors',
+  'issues',
   'msg',
   'error_message',
+  'error_description',
+  'description',
+  'reason',
   'details',
   'error_msg',
+  'status_msg',
+  // Where others stand beside it, this is but the name of the status: Nest, Fastify, OAuth.
+  'error',
   'title',
 ];
 
@@ -211,9 +217,20 @@ function wordsOf(value: Json | undefined, depth = 0): string | undefined {
   }
   if (!isJsonObject(value)) return undefined;
   const said = MESSAGE_MEMBERS.map((name) => wordsOf(value[name], depth + 1)).find((words) => words !== undefined);
-  if (said === undefined) return undefined;
+  if (said === undefined) return wordsByField(value.errors, depth + 1);
   const place = placeOf(value);
   return place === undefined ? said : `${place}: ${said}`;
+}
+
+/** The words of errors that stand under the names of the fields that they are about. */
+function wordsByField(errors: Json | undefined, depth: number): string | undefined {
+  if (!isJsonObject(errors)) return undefined;
+  const said = Object.entries(errors)
+    .slice(0, MAX_LISTED)
+    .map(([field, value]) => [field, wordsOf(value, depth)] as const)
+    .filter(([, words]) => words !== undefined)
+    .map(([field, words]) => `${field}: ${words}`);
+  return said.length === 0 ? undefined : said.join('; ');
 }
 
 /** Path of the member that an error of a list is about: FastAPI's `loc`, or `field`, `path`, `param`. */
@@ -228,8 +245,7 @@ function placeOf({ loc, field, path, param }: JsonObject): string | undefined {
 }
 
 function errorFields(error: JsonObject): SaidError {
-  const said = MESSAGE_MEMBERS.map((name) => wordsOf(error[name])).find((words) => words !== undefined);
-  const message = shown(said, 1_000);
+  const message = shown(wordsOf({ ...error, loc: null, field: null, path: null, param: null }), 1_000);
   const type = shown(error.type, 100);
   const code = shown(typeof error.code === 'number' ? String(error.code) : error.code, 100);
   const param = shown(error.param, 200);

@@ -240,6 +240,17 @@ describe('the reason that an upstream gives', () => {
     [{ errors: { detail: 'Inside.' } }, 'Inside.'],
     [{ detail: { message: 'Inside.' } }, 'Inside.'],
     [{ errors: ['A.', 'B.'] }, 'A.; B.'],
+    [
+      { errors: { temperature: ['is too high', 'is odd'], n: 'is too many' } },
+      'temperature: is too high; is odd; n: is too many',
+    ],
+    [{ error: { issues: [{ path: ['messages', 0], message: 'Required' }] } }, 'messages.0: Required'],
+    [{ title: 'Bad Request', detail: 'The stop is too long.' }, 'The stop is too long.'],
+    [{ error: 'invalid_request', error_description: 'Not so.' }, 'Not so.'],
+    [
+      { statusCode: 400, error: 'Bad Request', message: ['n must be a number', 'n is odd'] },
+      'n must be a number; n is odd',
+    ],
   ];
   for (const [body, message] of cases) {
     it(JSON.stringify(body), () => {
