@@ -9,7 +9,7 @@ import { sqliteStore } from 'megallm-middleware/sqlite';
 
 const DEVELOPMENT_KEY = 'development';
 
-const environment = readEnvironment();
+const environment = environmentOrEnd();
 const file = resolve(environment.databaseFile);
 const store = await sqliteStore({ file });
 const { usage, limiter, objects, idempotency } = store;
@@ -34,6 +34,16 @@ server.on('error', (error) => {
 });
 server.keepAliveTimeout = 65_000;
 server.listen(environment.port);
+
+/** Ends with one line where a variable cannot be right: nobody needs a stack trace for that. */
+function environmentOrEnd(): ReturnType<typeof readEnvironment> {
+  try {
+    return readEnvironment();
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exit(1);
+  }
+}
 
 /** A terminal signals the server, and `npm` passes the signal on: what follows so soon is the same wish. */
 const ECHO_MS = 1_000;
@@ -60,10 +70,9 @@ async function stop(): Promise<void> {
   await store.close();
 }
 
-/** The key's secret where it may be shown: what production prints stands in its logs. */
+/** The secret of a key that was made here; those of `MEGALLM_KEYS` are known, and what is printed stands in logs. */
 async function secretToShow(): Promise<string | undefined> {
-  if (isOwn) return makeDevelopmentKey();
-  return environment.production ? undefined : given?.secret;
+  return isOwn ? makeDevelopmentKey() : undefined;
 }
 
 /** @returns its secret at the first start with this file: of later starts only the hash is known. */

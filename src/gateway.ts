@@ -1,6 +1,6 @@
 import { isPending } from './base/awaitable.js';
-import { holdProcess } from './base/clock.js';
-import { shuttingDown, unknownUrl } from './base/errors.js';
+import { holdProcess, inTime } from './base/clock.js';
+import { GatewayError, shuttingDown, unavailable, unknownUrl } from './base/errors.js';
 import { respondFailure } from './call/failure.js';
 import { Exchange, type GatewayState, gatewayState } from './call/state.js';
 import type { GatewayOptions } from './config/config.js';
@@ -16,6 +16,7 @@ import { countLingering, type Lingering } from './http/lingering.js';
 import { respondError, respondMethods, withoutBody } from './http/respond.js';
 import { pathOf } from './http/url.js';
 import { authenticate } from './keys/authenticate.js';
+import { countGuesses } from './keys/guesses.js';
 import type { ApiKey } from './keys/key-store.js';
 
 /** An OpenAI-compatible API, free of any server: adapters bring it requests and write out its answers. */
@@ -42,6 +43,7 @@ const DEFAULT_GRACE_MS = 30_000;
 export function createGateway<Native = unknown>(options?: GatewayOptions<Native>): Gateway {
   const config = resolveOptions(options);
   const state = gatewayState(config, batchMeter(config));
+  const guesses = countGuesses(config.clock, config.hooks.onNotice);
 
   function handle(request: GatewayRequest): Promise<GatewayResponse | undefined> {
     const path = ownPath(request, config);
@@ -76,11 +78,16 @@ export function createGateway<Native = unknown>(options?: GatewayOptions<Native>
       if (route.opens === 'admin') checkAdmin(exchange);
       else {
         const authenticating = authenticate(request, config);
-        exchange.key = isPending(authenticating) ? await authenticating : authenticating;
+        exchange.key = isPending(authenticating)
+          ? await inTime(authenticating, config.callDeadlines, keysTooLate)
+          : authenticating;
       }
       if (exchange.key !== undefined) exchange.phases?.mark('auth');
       return held(await replayed(exchange, route), exchange);
     } catch (error) {
+      // Only wrong secrets are guesses: a missing one has no `code`.
+      const isGuess = exchange.key === undefined && error instanceof GatewayError && error.code === 'invalid_api_key';
+      if (isGuess && state.closed === undefined) await guesses.failed(request.address);
       return held(respondFailure(error, exchange), exchange);
     }
   }
@@ -90,6 +97,7 @@ export function createGateway<Native = unknown>(options?: GatewayOptions<Native>
     lingering: countLingering(config.lingering),
     explain: (key, request) => explain(key, request, state),
     close({ graceMs = DEFAULT_GRACE_MS } = {}) {
+      guesses.release();
       state.closed ??= drain(state, graceMs);
       return state.closed;
     },
@@ -116,20 +124,44 @@ export function respondNotFound(request: GatewayRequest): GatewayResponse {
   return respondError(unknownUrl(request.method, pathOf(request.url)), []);
 }
 
-/** Waits until every call is settled and kept; at the end of the grace the rest is ended. */
+function keysTooLate(): GatewayError {
+  const cause = new Error('`identify` or the key store did not answer within `timeoutMs`');
+  return unavailable('keys_unavailable', 'API keys cannot be checked right now. Please retry.', cause);
+}
+
+/** How long the ends of calls may take that were ended at the end of the grace. */
+const LAST_MS = 5_000;
+
+/**
+ * Waits until every call is settled and kept; at the end of the grace the rest is ended. A store that does not answer then
+ * holds it five seconds longer.
+ */
 async function drain({ config, running, background, unsettled }: GatewayState, graceMs: number): Promise<void> {
-  const endsAt = config.clock.steadyMs() + graceMs;
+  const { clock, hooks } = config;
+  const endsAt = clock.steadyMs() + graceMs;
   // Nothing else may keep the process alive while a store is being waited for.
   const release = holdProcess();
-  const cancelTimer = config.clock.setTimer(() => {
-    for (const call of running) call.giveUp(shuttingDown());
-  }, graceMs);
-  while (running.size > 0 || background.all().length > 0) {
+  let isOver = false;
+  let cancelTimer = (): void => {};
+  const over = new Promise<void>((resolve) => {
+    cancelTimer = clock.setTimer(() => {
+      for (const call of running) call.giveUp(shuttingDown());
+      cancelTimer = clock.setTimer(() => {
+        isOver = true;
+        resolve();
+      }, LAST_MS);
+    }, graceMs);
+  });
+  while (!isOver && (running.size > 0 || background.all().length > 0)) {
     const settled = [...running].map((call) => new Promise<void>((resolve) => call.onSettled(() => resolve())));
     // A response made in the background is kept after its call is settled.
-    await Promise.all([...settled, ...background.all().map(({ over }) => over)]);
+    await Promise.race([over, Promise.all([...settled, ...background.all().map((work) => work.over)])]);
   }
   cancelTimer();
-  await unsettled.drained(Math.max(0, endsAt - config.clock.steadyMs()));
+  if (isOver) {
+    const error = new Error(`${running.size} calls have not been settled: a store does not answer`);
+    hooks.onError(error, { requestId: undefined, keyId: undefined });
+  }
+  await unsettled.drained(Math.max(0, endsAt - clock.steadyMs()));
   release();
 }

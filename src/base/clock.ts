@@ -106,3 +106,21 @@ export function deadlines(clock: Clock, afterMs: number): Deadlines {
     cancel,
   };
 }
+
+/** Settles as the promise does, or rejects with `late` when the time is up: the host's promises may never settle. */
+export function inTime<T>(pending: PromiseLike<T>, times: Deadlines, late: () => Error): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timed: Timed = { dueAt: 0, older: undefined, newer: undefined, ring: () => reject(late()) };
+    times.start(timed);
+    pending.then(
+      (value) => {
+        times.cancel(timed);
+        resolve(value);
+      },
+      (error) => {
+        times.cancel(timed);
+        reject(error);
+      },
+    );
+  });
+}

@@ -79,7 +79,7 @@ export function giveBackLater(
 ): void {
   const { limiter, clock } = config;
   const tell = (): Awaitable<void> => limiter.settle(reservation, nothingOf(reservation), clock.steadyMs());
-  unsettled.add({ requestId, keyId, tell });
+  unsettled.add({ requestId, keyId, isGiveBack: true, tell });
 }
 
 /** Learns how long answers are where the client names no ceiling. */

@@ -6,6 +6,8 @@ import type { AllHooks } from '../config/hooks.js';
 export interface Untold {
   readonly requestId: string;
   readonly keyId: string;
+  /** Whether it only gives back what a limiter may hold, which also ends by itself: closing does not wait long for it. */
+  readonly isGiveBack?: boolean | undefined;
   /** @throws Anything, while the store fails. */
   tell(): Awaitable<void>;
 }
@@ -71,7 +73,8 @@ export function unsettledCalls({ clock, hooks }: { readonly clock: Clock; readon
     drained(graceMs) {
       if (all.size === 0) return Promise.resolve();
       return new Promise((resolve) => {
-        const cancel = clock.setTimer(resolve, graceMs);
+        const isLittle = [...all].every(({ isGiveBack }) => isGiveBack === true);
+        const cancel = clock.setTimer(resolve, isLittle ? Math.min(graceMs, 2 * RETRY_MS) : graceMs);
         waiting.push(() => {
           cancel();
           resolve();

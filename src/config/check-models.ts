@@ -43,7 +43,7 @@ const PRICES = {
   version: true,
 } satisfies Record<keyof Pricing, true>;
 
-/** What each field of a model may be; the values of prices are checked where they are read. */
+/** Checks of each field of a model; the values of prices are checked where they are read. */
 const CHECKS: Readonly<Record<string, Check>> = {
   upstream: (name, value) => {
     if (!isUpstream(value)) throw unexpected(name, 'to be an upstream, such as `http({ baseUrl })` makes', value);

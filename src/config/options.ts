@@ -70,6 +70,7 @@ export function resolveOptions(given: GatewayOptions = {}): Config {
     ...unknown
   } = given;
   refuseUnknown(unknown);
+  withMethod('clock', clock, 'wallMs', 'steadyMs', 'setTimer');
   const environment = readEnvironment(variables);
   const hooks = guardedHooks(watchers);
   const allTiers = new Map(Object.entries({ ...DEFAULT_TIERS, ...checkedTiers(tiers) }));
@@ -119,7 +120,7 @@ export function resolveOptions(given: GatewayOptions = {}): Config {
     maxResponseBytes: positiveInteger('maxResponseBytes', maxResponseBytes),
     maxConcurrentCalls: positiveInteger('maxConcurrentCalls', maxConcurrentCalls),
     debug: optionalBoolean('debug', debug) ?? !environment.production,
-    clock: withMethod('clock', clock, 'wallMs', 'steadyMs', 'setTimer') ?? systemClock,
+    clock,
   });
 }
 

@@ -169,17 +169,20 @@ describe('what is taken in place of a longer form', () => {
     assert.ok(typeof address === 'object' && address !== null);
     const upstream = `http://127.0.0.1:${address.port}/v1`;
     const gateway = createGateway({ environment: {}, keys: memoryKeys([{ secret: SECRET, id: 'a' }]), upstream });
-    await gateway.handle({
-      method: 'POST',
-      url: '/v1/chat/completions',
-      headers: { authorization: `Bearer ${SECRET}` },
-      signal: new AbortController().signal,
-      body: { parsed: { model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'Hi' }] } },
-      native: undefined,
-    });
-    assert.deepEqual(asked, ['POST /v1/chat/completions']);
-    server.close();
-    server.closeAllConnections();
+    try {
+      await gateway.handle({
+        method: 'POST',
+        url: '/v1/chat/completions',
+        headers: { authorization: `Bearer ${SECRET}` },
+        signal: new AbortController().signal,
+        body: { parsed: { model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'Hi' }] } },
+        native: undefined,
+      });
+      assert.equal(asked[0], 'POST /v1/chat/completions');
+    } finally {
+      server.close();
+      server.closeAllConnections();
+    }
   });
 
   it('a whole store has every part of its own, and each may be placed elsewhere', async () => {

@@ -13,6 +13,12 @@ export function checkAdmin({ request, path, state }: Exchange): void {
   if (!isAdmin(request.headers.authorization, admin)) throw notAdmin();
 }
 
+/** Whether a request bears the admin's secret. */
+export function bearsAdminSecret({ request, state }: Exchange): boolean {
+  const { admin } = state.config;
+  return admin !== undefined && isAdmin(request.headers.authorization, admin);
+}
+
 function isAdmin(authorization: string | string[] | undefined, secretHash: Buffer): boolean {
   if (typeof authorization !== 'string' || !/^bearer +/i.test(authorization)) return false;
   const secret = authorization.slice('bearer '.length).trim();
