@@ -43,7 +43,9 @@ export async function failCall(call: Call, error: unknown): Promise<GatewayRespo
     remaining = undefined;
   }
   const ceilings = call.ceilings.length > 0 ? call.ceilings : plan.ceilingsAt(config.clock.wallMs());
-  remaining ??= await lookQuietly(access, ceilings);
+  // A limiter that has just failed is not asked again: the client would wait for it once more.
+  const isLimiterDown = error instanceof GatewayError && error.code === 'limiter_unavailable';
+  if (!isLimiterDown) remaining ??= await lookQuietly(access, ceilings);
   const headers = remaining === undefined ? [] : limitHeaders({ ceilings, remaining });
   return respondFailure(call.view.inClientsWords?.(toGatewayError(error)) ?? error, exchange, { facts, headers, call });
 }

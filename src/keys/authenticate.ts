@@ -59,21 +59,29 @@ function checked(found: unknown, secret: string, { checkKey, clock }: Authentica
  * @throws {GatewayError} 400 for two that differ: what a proxy in front has checked may be the other one.
  */
 function presentedSecret(headers: GatewayRequest['headers']): string | undefined {
+  const authorization = only(headers.authorization, secretOf);
+  const ours = only(headers['x-api-key'], trimmed);
+  const azures = only(headers['api-key'], trimmed);
+  const secret = authorization ?? ours ?? azures;
+  if ((ours ?? secret) !== secret || (azures ?? secret) !== secret) throw differentSecrets();
+  return secret;
+}
+
+/** The one secret of a header. @throws {GatewayError} 400 for two that differ. */
+function only(value: string | string[] | undefined, read: (value: string) => string | undefined): string | undefined {
+  if (value === undefined || typeof value === 'string') return value === undefined ? undefined : read(value);
   let secret: string | undefined;
-  for (const name of SECRET_HEADERS) {
-    const value = headers[name];
-    if (value === undefined) continue;
-    for (const one of typeof value === 'string' ? [value] : value) {
-      const presented = name === 'authorization' ? secretOf(one) : one.trim() || undefined;
-      if (presented === undefined || presented === secret) continue;
-      if (secret !== undefined) throw differentSecrets();
-      secret = presented;
-    }
+  for (const one of value) {
+    const presented = read(one);
+    if (secret !== undefined && presented !== undefined && presented !== secret) throw differentSecrets();
+    secret ??= presented;
   }
   return secret;
 }
 
-const SECRET_HEADERS = ['authorization', 'x-api-key', 'api-key'] as const;
+function trimmed(value: string): string | undefined {
+  return value.trim() || undefined;
+}
 
 /** The secret of an `Authorization` header: what follows `Bearer`, or the password of `Basic`, as OpenAI takes it. */
 function secretOf(authorization: string): string | undefined {

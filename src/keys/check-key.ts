@@ -5,6 +5,7 @@ import { isLimit, LIMIT_NAMES } from './limits.js';
 
 /** Field names of a key. */
 const KEY_FIELDS = ['id', 'owner', 'tier', 'limits', 'ownLimits', 'expiresAt', 'models', 'debug'] as const;
+const FIELD_NAMES: ReadonlySet<string> = new Set(KEY_FIELDS);
 /** Most members whose names are remembered as looked at. */
 const MAX_SEEN_NAMES = 1_000;
 
@@ -29,7 +30,7 @@ export function keyCheck({ tiers, unlimitedTier, onNotice }: KeyCheckOptions): C
 
   function lookAtNames(source: string, key: object): void {
     for (const name in key) {
-      if (seenNames.has(name) || isKeyField(name)) continue;
+      if (FIELD_NAMES.has(name) || seenNames.has(name)) continue;
       if (seenNames.size >= MAX_SEEN_NAMES) return;
       seenNames.add(name);
       const meant = KEY_FIELDS.find((field) => isSlipOf(name, field));
@@ -114,10 +115,6 @@ function isThere(value: unknown): boolean {
 
 function isNumber(value: unknown): boolean {
   return typeof value === 'number' && !Number.isNaN(value);
-}
-
-function isKeyField(name: string): boolean {
-  return KEY_FIELDS.some((field) => field === name);
 }
 
 /** Whether a name is a field's but for upper and lower case, underscores, or one letter. */

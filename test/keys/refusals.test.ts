@@ -278,6 +278,14 @@ describe('a promise of the host that never settles', () => {
     }
   });
 
+  it('in the limiter, holds a call no longer than `timeoutMs`', async () => {
+    const { ask, clock } = scene({ limiter: { ...memoryLimiter(), reserve: never }, timeoutMs: 1_000 });
+    const asking = ask();
+    await turn();
+    await clock.pass(1_000);
+    assert.equal(await asking, 503);
+  });
+
   it('in a store that settles nothing, holds a close for its grace and five seconds', async () => {
     const limiter = { ...memoryLimiter(), settle: never };
     const { ask, clock, errors, gateway } = scene({ limiter });
