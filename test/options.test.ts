@@ -202,7 +202,8 @@ describe('a field that is there and `undefined` is as good as absent', () => {
   /** All optional fields of a public interface, as `undefined`. */
   function absent(name: string): Record<string, undefined> {
     const [, fields = ''] =
-      new RegExp(`^export interface ${name}(?: extends \\w+)? {\\n(.*?)\\n}`, 'ms').exec(declarations) ?? [];
+      new RegExp(`^export interface ${name}(?:<[^>]+>)?(?: extends \\w+)? {\\n(.*?)\\n}`, 'ms').exec(declarations) ??
+      [];
     const names = [...fields.matchAll(/^ {4}readonly (\w+)\?:/gm)].map(([, field = '']) => field);
     assert.ok(names.length > 0, name);
     return Object.fromEntries(names.map((field) => [field, undefined]));
