@@ -95,7 +95,7 @@ describe('every request that is refused reaches `onRefused`', () => {
     assert.equal(await ask({ headers: {}, address: '203.0.113.7' }), 401);
     assert.equal(await ask({ headers: { authorization: `Bearer ${OTHER}` } }), 401);
     assert.equal(await ask({ body: { ...CALL, model: 'gpt-4o' } }), 403);
-    assert.equal(await ask({ url: '/v1/nothing?a=1' }), 404);
+    assert.equal(await ask({ url: '/v1/chat/nothing?a=1' }), 404);
     assert.equal(await ask({ method: 'GET', url: '/v1/embeddings' }), 405);
     assert.equal(await ask({ body: { model: 'gpt-4o-mini' } }), 400);
     assert.equal(await ask({ body: { ...CALL, user: 'x'.repeat(400) } }), 413);
@@ -118,7 +118,7 @@ describe('every request that is refused reaches `onRefused`', () => {
       [401, undefined, undefined, undefined, chat, undefined, undefined],
       [401, 'invalid_api_key', undefined, undefined, chat, undefined, undefined],
       [403, 'model_not_found', 'ann', 'owner:acme', chat, 'gpt-4o', undefined],
-      [404, undefined, 'ann', 'owner:acme', 'POST /nothing', undefined, undefined],
+      [404, undefined, 'ann', 'owner:acme', 'POST /chat/nothing', undefined, undefined],
       [405, undefined, 'ann', 'owner:acme', 'GET /embeddings', undefined, undefined],
       [400, told[5]?.[1], 'ann', 'owner:acme', chat, undefined, undefined],
       [413, 'request_too_large', 'ann', 'owner:acme', chat, undefined, undefined],
@@ -260,7 +260,7 @@ describe('guessing is slow', () => {
     assert.equal(await ask({ method: 'GET', url, headers: { authorization: `Bearer ${ADMIN}` } }), 404);
     assert.equal(await ask({ method: 'GET', url }), 404);
     assert.equal(await ask({ method: 'GET', url, headers: { authorization: `Bearer ${OTHER}` } }), 401);
-    assert.equal(await ask({ method: 'GET', url: '/v1/nothing', headers: { authorization: `Bearer ${ADMIN}` } }), 401);
+    assert.equal(await ask({ method: 'GET', url: '/v1/chat/nothing', headers: { authorization: `Bearer ${ADMIN}` } }), 401);
   });
 });
 
