@@ -21,7 +21,7 @@ export function limiterAccess({ limiter, usage, clock, timeoutMs, callDeadlines 
         const reserving = limiter.reserve(reservation, nowMs);
         return isPending(reserving) ? inTime(reserving, callDeadlines, tooLate) : reserving;
       },
-      settle: (...settlement) => limiter.settle(...settlement),
+      settle: (reservation, used, nowMs) => limiter.settle(reservation, used, nowMs),
     },
     clock,
     ttlMs: timeoutMs + RESERVATION_GRACE_MS,

@@ -260,7 +260,10 @@ describe('guessing is slow', () => {
     assert.equal(await ask({ method: 'GET', url, headers: { authorization: `Bearer ${ADMIN}` } }), 404);
     assert.equal(await ask({ method: 'GET', url }), 404);
     assert.equal(await ask({ method: 'GET', url, headers: { authorization: `Bearer ${OTHER}` } }), 401);
-    assert.equal(await ask({ method: 'GET', url: '/v1/chat/nothing', headers: { authorization: `Bearer ${ADMIN}` } }), 401);
+    assert.equal(
+      await ask({ method: 'GET', url: '/v1/chat/nothing', headers: { authorization: `Bearer ${ADMIN}` } }),
+      401,
+    );
   });
 });
 
