@@ -85,21 +85,24 @@ export function guardedHooks(hooks: Hooks): AllHooks {
     );
   }
   /** Calls a hook; what it throws now or later is reported. */
-  function guard(call: () => unknown, { requestId, keyId }: Partial<ErrorContext> = {}): void {
-    watch(call, (error) => reportFailure(causeOf(error), { requestId, keyId }));
+  function guard<T>(hook: ((told: T) => unknown) | undefined, told: T, context?: Partial<ErrorContext>): void {
+    if (hook === undefined) return;
+    const failed = (error: unknown): void =>
+      reportFailure(causeOf(error), { requestId: context?.requestId, keyId: context?.keyId });
+    try {
+      const result = hook.call(hooks, told);
+      // An async hook that fails would end the process as an unhandled rejection.
+      if (isPending(result)) result.then(undefined, failed);
+    } catch (error) {
+      failed(error);
+    }
   }
   return {
-    onFinish(record) {
-      if (onFinish !== undefined) guard(() => onFinish.call(hooks, record), record);
-    },
+    onFinish: (record) => guard(onFinish, record, record),
     onError: reportFailure,
-    onRefused(refusal) {
-      if (onRefused !== undefined) guard(() => onRefused.call(hooks, refusal), refusal);
-    },
-    onShadowLimit(refusal) {
-      if (onShadowLimit !== undefined) guard(() => onShadowLimit.call(hooks, refusal), refusal);
-    },
-    onNotice: (text) => guard(() => onNotice.call(hooks, text)),
+    onRefused: (refusal) => guard(onRefused, refusal, refusal),
+    onShadowLimit: (refusal) => guard(onShadowLimit, refusal, refusal),
+    onNotice: (text) => guard(onNotice, text),
   };
 }
 
@@ -114,7 +117,7 @@ function checkedHooks(hooks: Hooks): Hooks {
   return hooks;
 }
 
-/** The one guard of every hook. */
+/** Calls `onError`; its own failures go to `failed`. */
 function watch(call: () => unknown, failed: (error: unknown) => void): void {
   try {
     const result = call();
