@@ -124,6 +124,7 @@ export const idempotencyConflict = (): GatewayError =>
     status: 409,
     message: 'A request with this Idempotency-Key is still being answered. Please retry.',
     code: 'idempotency_conflict',
+    retryAfterMs: 1_000,
     shouldRetry: true,
   });
 

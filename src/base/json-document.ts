@@ -34,8 +34,8 @@ export type JsonResult =
   | { readonly kind: 'document'; readonly document: JsonDocument; readonly outline: JsonOutline }
   | JsonRefusal;
 
-/** Bounds for the bodies of requests. The number of items allows embeddings' token arrays. */
-export const REQUEST_BOUNDS: JsonBounds = { maxDepth: 64, maxKeys: 50_000, maxItems: 1_000_000, strict: true };
+/** Bounds for the bodies of requests: what is parsed in one piece blocks the loop for some 50 ms at most. */
+export const REQUEST_BOUNDS: JsonBounds = { maxDepth: 64, maxKeys: 50_000, maxItems: 200_000, strict: true };
 
 /** Bounds for the answers of upstreams. */
 export const ANSWER_BOUNDS: JsonBounds = { maxDepth: 128, maxKeys: 5_000_000, maxItems: 20_000_000, strict: false };

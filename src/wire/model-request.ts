@@ -14,6 +14,7 @@ import {
   invalidType,
   missingModel,
   missingParameter,
+  otherModelsNotAllowed,
   streamOptionsWithoutStream,
 } from './request-errors.js';
 
@@ -208,4 +209,21 @@ function inputCount(name: string, value: Json): number {
   if (typeof value[0] === 'number') return 1;
   if (value.length > MAX_INPUTS) throw arrayAboveMaxLength(name, MAX_INPUTS, value.length);
   return value.length;
+}
+
+/**
+ * Members by which other servers are told to ask another model than `model`:
+ * OpenRouter, https://openrouter.ai/docs/features/model-routing; LiteLLM, https://docs.litellm.ai/docs/proxy/reliability.
+ */
+const NAMES_OTHER_MODELS = new Set([
+  ...['models', 'route', 'fallbacks', 'fallback_models', 'default_fallbacks', 'model_list'],
+  ...['context_window_fallbacks', 'context_window_fallback_dict', 'content_policy_fallbacks', 'mock_testing_fallbacks'],
+]);
+
+/**
+ * Checks the names of a body's members, in any case, for a key that is held to named models.
+ * @throws {GatewayError} 403 for a member that names others.
+ */
+export function checkNoOtherModels(names: Iterable<string>): void {
+  for (const name of names) if (NAMES_OTHER_MODELS.has(name.toLowerCase())) throw otherModelsNotAllowed(name);
 }

@@ -138,6 +138,16 @@ export const modelNotAllowed = (model: string): GatewayError =>
     shouldRetry: false,
   });
 
+/** 403 for a member that names further models, in a call of a key that is held to named ones. */
+export const otherModelsNotAllowed = (member: string): GatewayError =>
+  new GatewayError({
+    status: 403,
+    message: `This API key may call named models only: \`${member.slice(0, 64)}\`, which names further ones, is not allowed.`,
+    param: member.slice(0, 64),
+    code: 'model_not_found',
+    shouldRetry: false,
+  });
+
 /** 404 for an unknown model in the body of a call. */
 export const modelNotFound = (model: string): GatewayError =>
   new GatewayError({

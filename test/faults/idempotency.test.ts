@@ -286,7 +286,8 @@ onBareHost(
     const left = await ask(scene, { body, signal: leaving.signal });
     for await (const text of textsOf(left)) if (text.includes('Once')) break;
     // In flight as long as somebody reads it.
-    assert.equal((await ask(scene, { body })).status, 409);
+    const inFlight = await ask(scene, { body });
+    assert.deepEqual([inFlight.status, inFlight.headers.get('retry-after')], [409, '1']);
     leaving.abort();
     await eventually(() => setup.records.length === 2, 'the call to be settled');
 

@@ -253,6 +253,18 @@ describe('postgresStore among faults', { skip: noPostgres }, () => {
         assert.equal((await limiter.reserve({ ...wish, id: 'third', draws: [] }, 0)).granted, false);
       });
 
+      it('are recorded in full where the database was put back to an older copy, which lacks their rows', async () => {
+        const schema = newSchema();
+        const { usage } = await open(schema);
+        const [lost, kept] = [usageRecordOf({ keyId: 'k' }), usageRecordOf({ keyId: 'k' })];
+        for (const record of [lost, kept]) await usage.open(startOf(record));
+        await pool.query(`DELETE FROM ${schema}.calls WHERE request_id = $1`, [lost.requestId]);
+        await Promise.all([usage.settle(lost), usage.settle(kept)]);
+        await usage.settle({ ...lost, outputTokens: 1 });
+        assert.deepEqual((await usage.report(EVERYTHING))[0]?.sums, sumsOf([lost, kept]));
+        assert.deepEqual(await verifySums(pool, schema), []);
+      });
+
       it('F12: keep their sums right while everybody takes everybody for dead', async () => {
         const schema = newSchema();
         const all = [await open(schema, 400), await open(schema, 400), await open(schema, 400)];

@@ -6,6 +6,7 @@ import type { Config } from '../../config/config.js';
 import { findUnrouted } from '../../config/models.js';
 import { type ApiKey, ownerOf } from '../../keys/key-store.js';
 import { checkReferences, findOwned, own } from '../../stores/ownership.js';
+import { checkNoOtherModels } from '../../wire/model-request.js';
 import { PLAIN_NAME } from '../../wire/references.js';
 import { invalidRequest, modelNotAllowed, previousResponseNotFound } from '../../wire/request-errors.js';
 import { readUsage, type TokenUsage } from '../../wire/usage.js';
@@ -149,6 +150,7 @@ async function checkLine(line: Buffer, number: number, { config, key }: BatchOwn
   }
   const body: JsonObject = isJsonObject(request.body) ? request.body : {};
   checkModel(body.model, { config, key });
+  if (key.models !== undefined) checkNoOtherModels(Object.keys(body));
   const owner = ownerOf(key);
   await checkReferences(config, owner, body);
   const { previous_response_id: previous, conversation } = body;
@@ -163,13 +165,11 @@ async function checkLine(line: Buffer, number: number, { config, key }: BatchOwn
 
 /** `undefined`: parsers might not agree about it. */
 function readLine(line: Buffer): JsonObject | undefined {
-  const result = parseDocument(line, REQUEST_BOUNDS);
+  const result = parseDocument(line, REQUEST_BOUNDS, 'decoded');
   if (result.kind === 'refused') return undefined;
-  const text = result.document.bytes.toString('utf8');
-  const request: unknown = JSON.parse(text);
-  if (!isJsonObject(request)) return undefined;
+  const request = result.outline.body;
   // A member that stands twice has gone from the object.
-  const named = colonsOutsideTexts(text);
+  const named = colonsOutsideTexts(result.document.bytes.toString('latin1'));
   const bodyNames = isJsonObject(request.body) ? Object.keys(request.body) : [];
   const arePlain = [...Object.keys(request), ...bodyNames].every((name) => PLAIN_NAME.test(name));
   return named === memberCount(request) && arePlain ? request : undefined;

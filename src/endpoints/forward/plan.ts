@@ -7,7 +7,7 @@ import { pathOf } from '../../http/url.js';
 import type { Admission } from '../../limits/limiter-store.js';
 import { type Price, type PricedUnits, worstCostNanoUsd } from '../../models/pricing.js';
 import { estimateForward } from '../../wire/estimate.js';
-import { MAX_MODEL_LENGTH } from '../../wire/model-request.js';
+import { checkNoOtherModels, MAX_MODEL_LENGTH } from '../../wire/model-request.js';
 import {
   duplicateMember,
   invalidType,
@@ -109,6 +109,7 @@ function targetOf(exchange: Exchange, { rule, body, modelName }: RequestToPlan):
     return unnamed;
   }
   checkModelName(name);
+  if (caller.models !== undefined) checkNoOtherModels(Object.keys(body.body));
   return targetNamed(name, body, exchange);
 }
 

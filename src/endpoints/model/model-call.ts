@@ -6,10 +6,11 @@ import { failCall } from '../../call/failure.js';
 import type { Exchange } from '../../call/state.js';
 import type { GatewayResponse } from '../../http/exchange.js';
 import type { ModelEndpoint } from '../../wire/model-endpoint.js';
+import { checkNoOtherModels } from '../../wire/model-request.js';
 import { answerInBackground } from '../responses/background.js';
 import { answerModel, askUpstream } from './answer.js';
 import { prepare } from './prepare.js';
-import { needsPreparing, readCall } from './read-call.js';
+import { memberNames, needsPreparing, readCall } from './read-call.js';
 
 /** One call to a model, from its bytes to the end of its answer. */
 export async function callModel(exchange: Exchange, endpoint: ModelEndpoint): Promise<GatewayResponse> {
@@ -18,6 +19,7 @@ export async function callModel(exchange: Exchange, endpoint: ModelEndpoint): Pr
     checkRoom(exchange.state);
     const body = exchange.body();
     call.take(readCall(endpoint, isPending(body) ? await body : body));
+    if (exchange.caller.models !== undefined) checkNoOtherModels(memberNames(call.document));
     call.choose();
     if (needsPreparing(call)) await prepare(call);
     // The body may have taken its time: once `close()` has resolved, nothing may begin.

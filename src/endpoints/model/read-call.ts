@@ -60,3 +60,8 @@ function checkSpelling({ members }: JsonDocument): void {
     if (ACTED_ON.has(name.toUpperCase().toLowerCase())) throw duplicateMember(name.slice(0, 64));
   }
 }
+
+/** Names of a body's members. */
+export function* memberNames({ members }: JsonDocument): Generator<string> {
+  for (let member = members.first; member !== undefined; member = member.next) yield member.name;
+}

@@ -101,7 +101,8 @@ function openStatement(schema: string, alive: string): string {
 }
 
 /**
- * Settles the rows of `$1` that are open, even if another process has already declared their process dead. `$2`: it is
+ * Settles the rows of `$1`. Those that are missing are inserted, as when the database was put back to an older copy while
+ * their calls ran. Those that are there are settled if they are open, even if another process has already declared their process dead. `$2`: it is
  * that other process that settles.
  */
 export function settleStatement(schema: string): string {
@@ -113,8 +114,16 @@ export function settleStatement(schema: string): string {
       UPDATE ${schema}.calls AS calls
       SET state = 'settled', recovered = $2::boolean, ${columns.map((name) => `${name} = given.${name}`).join(', ')}
       FROM given JOIN old USING (request_id) WHERE calls.request_id = given.request_id RETURNING calls.*
-    )
-    ${addToHours(schema, { done: 'done', undone: 'old WHERE recovered' })}
+    ),
+    added AS (
+      INSERT INTO ${schema}.calls (state, instance, ${columns.join(', ')})
+      SELECT 'settled', '', ${columns.join(', ')} FROM given
+      WHERE NOT $2::boolean AND NOT EXISTS (SELECT FROM ${schema}.calls WHERE calls.request_id = given.request_id)
+      ORDER BY request_id
+      ON CONFLICT (request_id) DO NOTHING RETURNING *
+    ),
+    ended AS (SELECT * FROM done UNION ALL SELECT * FROM added)
+    ${addToHours(schema, { done: 'ended', undone: 'old WHERE recovered' })}
   `;
 }
 
