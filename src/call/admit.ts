@@ -73,7 +73,8 @@ export function reserveCall(access: LimiterAccess, demand: Demand): Awaitable<Ad
   }
 }
 
-function limiterFailure(error: unknown): never {
+/** @throws {GatewayError} 503, in place of an error of the limiter. */
+export function limiterFailure(error: unknown): never {
   if (error instanceof GatewayError) throw error;
   throw unavailable('limiter_unavailable', 'Limits cannot be checked right now. Please retry.', causeOf(error));
 }

@@ -24,6 +24,8 @@ const MAX_UNTOLD = 10_000;
 const RETRY_MS = 500;
 /** Failures that end a round. An end that is always refused goes to the back of the line. */
 const MAX_FAILURES = 8;
+/** Most ends that are told at once. */
+const MAX_TOGETHER = 256;
 
 export function unsettledCalls({ clock, hooks }: { readonly clock: Clock; readonly hooks: AllHooks }): Unsettled {
   const all = new Set<Untold>();
@@ -31,17 +33,25 @@ export function unsettledCalls({ clock, hooks }: { readonly clock: Clock; readon
   let isTrying = false;
 
   async function retry(): Promise<void> {
+    const ends = [...all];
     let failures = 0;
-    for (const untold of [...all]) {
-      try {
-        await untold.tell();
-        all.delete(untold);
-      } catch {
+    let size = 1;
+    for (let at = 0; at < ends.length && failures < MAX_FAILURES; ) {
+      const batch = ends.slice(at, at + size);
+      at += batch.length;
+      const told = await Promise.allSettled(batch.map(async (untold) => untold.tell()));
+      const before = failures;
+      for (const [index, { status }] of told.entries()) {
+        const untold = batch[index];
+        if (untold === undefined) continue;
+        const wasThere = all.delete(untold);
+        if (status === 'fulfilled') continue;
         // It was reported when it came. To the end of the line.
-        if (all.delete(untold)) all.add(untold);
+        if (wasThere) all.add(untold);
         failures += 1;
-        if (failures === MAX_FAILURES) break;
       }
+      // A store that is back writes many together; one that is away is not to be asked by all of them.
+      size = failures === before ? Math.min(2 * size, MAX_TOGETHER) : 1;
     }
     if (all.size > 0) {
       tryLater();

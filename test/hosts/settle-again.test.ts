@@ -177,6 +177,35 @@ describe('records that the store did not take', () => {
     await within(unsettled.drained(1_000_000), 'what is empty to be so at once');
   });
 
+  it('are told many at once when the store is back, and not before', async () => {
+    let isUp = false;
+    let running = 0;
+    let most = 0;
+    let failed = 0;
+    const settle = async (): Promise<void> => {
+      running += 1;
+      most = Math.max(most, running);
+      await new Promise((resolve) => setImmediate(resolve));
+      running -= 1;
+      if (isUp) return;
+      failed += 1;
+      throw new Error('The store is away');
+    };
+    const clock = hastyClock(100);
+    const unsettled = unsettledCalls({ clock, hooks: hooks([]) });
+    for (let index = 0; index < 1_000; index += 1) {
+      unsettled.add({ requestId: String(index), keyId: 'k', tell: settle });
+    }
+    await eventually(
+      () => failed >= 8,
+      () => 'some to be tried',
+    );
+    assert.equal(most, 1);
+    isUp = true;
+    await within(unsettled.drained(1_000_000), 'the store to take them');
+    assert.ok(most > 100 && most <= 256, String(most));
+  });
+
   it('are not held up by some that the store always refuses', async () => {
     const taken: string[] = [];
     const settle = (requestId: string): void => {

@@ -4,7 +4,7 @@ import { isJsonObject } from '../../src/base/json.js';
 import { specChecker } from '../conformance/description.js';
 import { recordedAnswers } from '../conformance/recordings.js';
 import { reply, sse, streamEvents, streamReply, wholeChat } from '../helpers/chat-answers.js';
-import { SMALL_SECRET } from '../helpers/gateway-options.js';
+import { SECRET, SMALL_SECRET } from '../helpers/gateway-options.js';
 import { ask } from '../helpers/response-client.js';
 import { MESSAGES, MODEL, onBareHost, type Scene } from '../helpers/scene.js';
 
@@ -321,5 +321,26 @@ onBareHost(
     assert.equal(setup.errors.length, 1);
     await assert.rejects(Promise.resolve(completions.list()), { status: 503, code: 'objects_unavailable' });
     await assert.rejects(completions.retrieve('chatcmpl-1'), { status: 503 });
+  },
+);
+
+onBareHost(
+  'a page of completions or of usage costs a request of the key; what one page may not hold is on the next',
+  () => ({ upstream: demo(), key: { ownLimits: { requestsPerMinute: 6 } } }),
+  async ({ client, host }) => {
+    const { completions } = client().chat;
+    for (const _ of [1, 2]) await completions.create({ ...CALL, store: true });
+    const first = await completions.list({ limit: 1 });
+    assert.deepEqual([first.data.length, first.has_more], [1, true]);
+    const after = first.data[0]?.id ?? '';
+    const second = await completions.list({ limit: 1, after });
+    assert.deepEqual([second.data.length, second.has_more], [1, false]);
+    assert.notEqual(second.data[0]?.id, after);
+    const headers = { authorization: `Bearer ${SECRET}` };
+    const statuses: number[] = [];
+    for (const path of ['/usage', '/chat/completions?limit=1', '/usage', '/chat/completions']) {
+      statuses.push((await fetch(host.baseUrl + path, { headers })).status);
+    }
+    assert.deepEqual(statuses, [200, 200, 429, 429]);
   },
 );

@@ -29,6 +29,7 @@ import {
 } from '../../wire/list-page.js';
 import { readMetadata } from '../../wire/members.js';
 import { missingParameter } from '../../wire/request-errors.js';
+import { takeRequest } from '../listing.js';
 
 const KIND = 'chat.completion';
 
@@ -139,7 +140,9 @@ function lacksId(chunks: Iterable<JsonObject>): boolean | undefined {
 }
 
 /** `GET /chat/completions`: newest last, as OpenAI does. */
-export async function listCompletions({ plan, request, state }: Exchange): Promise<JsonObject> {
+export async function listCompletions(exchange: Exchange): Promise<JsonObject> {
+  await takeRequest(exchange, 'chat.completion');
+  const { plan, request, state } = exchange;
   const query = queryOf(request.url);
   const { config } = state;
   const { owner } = plan;
@@ -226,6 +229,7 @@ export async function deleteCompletion(exchange: Exchange): Promise<JsonObject> 
 
 /** `GET /chat/completions/{id}/messages` */
 export async function listCompletionMessages(exchange: Exchange): Promise<JsonObject> {
+  await takeRequest(exchange, 'chat.completion');
   const { messages } = await findCompletion(exchange);
   const items = Array.isArray(messages) ? messages.filter(isJsonObject) : [];
   return listPage(items, queryOf(exchange.request.url), { defaultOrder: 'asc' });

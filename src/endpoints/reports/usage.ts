@@ -6,6 +6,7 @@ import type { Config } from '../../config/config.js';
 import { queryOf } from '../../http/url.js';
 import type { UsageDimension, UsageGroup, UsageQuery, UsageSums } from '../../usage/usage-store.js';
 import { addedSums, NO_USAGE } from '../../usage/usage-sums.js';
+import { takeRequest } from '../listing.js';
 
 import type { OrganizationEndpoint } from './organization-endpoints.js';
 import { type OrganizationResult, organizationPage, placeOf } from './organization-page.js';
@@ -13,10 +14,12 @@ import { readOrganizationQuery } from './organization-query.js';
 import { readUsageQuery, type UsageAsked, type UsageTotals, usageList, usageReport } from './usage-report.js';
 
 /** `GET /usage`: usage of all keys of the caller's owner, and of nobody else. */
-export async function reportUsage({ plan, request, state }: Exchange): Promise<JsonObject> {
+export async function reportUsage(exchange: Exchange): Promise<JsonObject> {
+  const { plan, request, state } = exchange;
   const { config } = state;
   if (config.usage.report === undefined) throw unknownUrl('GET', '/v1/usage');
   const asked = readUsageQuery(queryOf(request.url), config.clock.wallMs());
+  await takeRequest(exchange, 'usage');
   const { startTime, endTime, groupBy } = asked;
   const period = { from: startTime * 1_000, to: endTime * 1_000 };
   const only = { owner: [plan.owner] };
