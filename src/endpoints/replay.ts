@@ -55,10 +55,11 @@ async function answerOnce(exchange: Exchange, route: Route): Promise<GatewayResp
   }
 }
 
-function identityOf({ request, path, caller }: Exchange, body: Uint8Array): IdempotentRequest {
+function identityOf({ request, path, caller, plan }: Exchange, body: Uint8Array): IdempotentRequest {
   const name = JSON.stringify([caller.id, request.headers['idempotency-key']]);
   return {
     id: createHash('sha256').update(name).digest('hex'),
     fingerprint: createHash('sha256').update(`${request.method} ${path}\n`).update(body).digest('hex'),
+    owner: plan.owner,
   };
 }

@@ -6,6 +6,8 @@ export interface IdempotentRequest {
   readonly id: string;
   /** SHA-256 in hex of the method, the path and the body. */
   readonly fingerprint: string;
+  /** Owner of the calling key, as `ownerOf` names it, for a store that bounds what one owner may have it keep. */
+  readonly owner?: string | undefined;
 }
 
 /** A finished answer. */

@@ -114,12 +114,16 @@ function nameOf(owner: string, kind: ObjectKind, id: string): string {
 export interface MemoryIdempotencyOptions {
   /** Most answers; above it, the answer asked for least recently goes. @default 10_000 */
   readonly maxAnswers?: number | undefined;
-  /** Largest sum of all answers in bytes; above it, the answers asked for least recently go. @default 67_108_864 */
+  /**
+   * Largest sum of all answers in bytes; above it, the answers asked for least recently go. One owner's may have a quarter of
+   * it; above that, the owner's oldest go. @default 67_108_864
+   */
   readonly maxBytes?: number | undefined;
 }
 
 interface Entry {
   readonly fingerprint: string;
+  readonly owner?: string | undefined;
   readonly expiresAt: number;
   /** `undefined`: the answer is being made. */
   readonly answer?: KeptAnswer;
@@ -135,11 +139,36 @@ const ANSWER_OVERHEAD_BYTES = 1_024;
 export function memoryIdempotency(options: MemoryIdempotencyOptions = {}): IdempotencyStore {
   /** As many as there are running requests; none may go while its answer is being made. */
   const claims = new Map<string, Entry>();
+  const maxBytes = positiveInteger('maxBytes', options.maxBytes ?? 67_108_864);
+  const sizeOf = ({ answer }: Entry): number => ANSWER_OVERHEAD_BYTES + (answer?.body.length ?? 0);
+  /** Ids of each owner's answers in the order in which they were kept, and their bytes. */
+  const owned = new Map<string, { readonly ids: Set<string>; bytes: number }>();
   const answers = new LRUCache<string, Entry>({
     max: positiveInteger('maxAnswers', options.maxAnswers ?? 10_000),
-    maxSize: positiveInteger('maxBytes', options.maxBytes ?? 67_108_864),
-    sizeCalculation: ({ answer }) => ANSWER_OVERHEAD_BYTES + (answer?.body.length ?? 0),
+    maxSize: maxBytes,
+    sizeCalculation: sizeOf,
+    dispose(entry, id) {
+      const { owner = '' } = entry;
+      const of = owned.get(owner);
+      if (of?.ids.delete(id) !== true) return;
+      of.bytes -= sizeOf(entry);
+      if (of.ids.size === 0) owned.delete(owner);
+    },
   });
+
+  function keep(id: string, entry: Entry): void {
+    answers.set(id, entry);
+    const { owner } = entry;
+    if (owner === undefined || !answers.has(id)) return;
+    const of = owned.get(owner) ?? { ids: new Set<string>(), bytes: 0 };
+    owned.set(owner, of);
+    of.ids.add(id);
+    of.bytes += sizeOf(entry);
+    for (const oldest of of.ids) {
+      if (of.bytes <= maxBytes / OWNER_SHARE) break;
+      answers.delete(oldest);
+    }
+  }
 
   return {
     claim({ id, fingerprint }, now, claimMs) {
@@ -152,10 +181,10 @@ export function memoryIdempotency(options: MemoryIdempotencyOptions = {}): Idemp
       if (entry.fingerprint !== fingerprint) return { kind: 'other-request' };
       return entry.answer === undefined ? { kind: 'in-flight' } : { kind: 'answered', answer: entry.answer };
     },
-    finish({ id, fingerprint }, answer, expiresAt) {
+    finish({ id, fingerprint, owner }, answer, expiresAt) {
       if (claims.get(id)?.fingerprint !== fingerprint) return;
       claims.delete(id);
-      if (answer !== undefined) answers.set(id, { fingerprint, expiresAt, answer });
+      if (answer !== undefined) keep(id, { fingerprint, owner, expiresAt, answer });
     },
   };
 }

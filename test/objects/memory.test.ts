@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { memoryObjects, type StoredObject } from 'megallm-middleware';
+import { memoryIdempotency, memoryObjects, type StoredObject } from 'megallm-middleware';
 import { objectBytesContract, objectStoreContract } from '../contracts/object-store.js';
 
 const object = (id: string, more: Partial<StoredObject> = {}): StoredObject => ({
@@ -53,4 +53,18 @@ describe('objects in memory', () => {
   for (const options of [{ maxBytes: 0 }, { maxObjectsPerOwner: 1.5 }, { maxObjectsPerOwner: -1 }]) {
     it(`refuses ${JSON.stringify(options)}`, () => assert.throws(() => memoryObjects(options), TypeError));
   }
+});
+
+it('answers in memory take a quarter of its bytes for one owner, the oldest going first, and none of another owner', async () => {
+  const store = memoryIdempotency({ maxBytes: 40_000 });
+  const kindOf = async (id: string) => (await store.claim({ id, fingerprint: 'f' }, 1, 10)).kind;
+  const keep = async (id: string, owner: string): Promise<void> => {
+    await store.claim({ id, fingerprint: 'f', owner }, 1, 10);
+    const answer = { status: 200, headers: {}, body: 'x'.repeat(3_000), isBase64: false };
+    await store.finish({ id, fingerprint: 'f', owner }, answer, 1_000);
+  };
+  await keep('b', 'bob');
+  for (const id of ['1', '2', '3', '4', '5']) await keep(id, 'ann');
+  const kinds = await Promise.all(['b', '3', '4', '5', '1'].map(kindOf));
+  assert.deepEqual(kinds, ['answered', 'claimed', 'answered', 'answered', 'claimed']);
 });
