@@ -43,7 +43,7 @@ const DEFAULT_GRACE_MS = 30_000;
 export function createGateway<Native = unknown>(options?: GatewayOptions<Native>): Gateway {
   const config = resolveOptions(options);
   const state = gatewayState(config, batchMeter(config));
-  const guesses = countGuesses(config.clock, config.hooks.onNotice);
+  const guesses = countGuesses(config.clock, config.hooks.onNotice, config.wrongKeysPerMinute);
 
   function handle(request: GatewayRequest): Promise<GatewayResponse | undefined> {
     const path = ownPath(request, config);

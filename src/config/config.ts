@@ -84,6 +84,11 @@ export interface GatewayOptions<Native = unknown> {
   readonly maxHeldBytesPerKey?: number | undefined;
   /** The same of all keys together; more requests get a 503. @default 1_073_741_824 */
   readonly maxHeldBytes?: number | undefined;
+  /**
+   * Wrong keys in a minute from one address that are answered at once; answers to more of them wait up to four seconds. More than the
+   * default where all clients have one address, as behind a proxy that the host does not trust. @default 20
+   */
+  readonly wrongKeysPerMinute?: number | undefined;
   /** Bounds of what is read and dropped of a request that was answered before its end, so that the answer arrives. */
   readonly lingering?: LingeringOptions | undefined;
   /** For a request body to arrive whole. @default 30_000 */

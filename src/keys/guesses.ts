@@ -1,7 +1,5 @@
 import type { Clock } from '../base/clock.js';
 
-/** Failures of one address in a minute that cost nothing: people mistype, and programs start with old keys. */
-const FREE_FAILURES = 20;
 const WINDOW_MS = 60_000;
 const FIRST_DELAY_MS = 250;
 const LONGEST_DELAY_MS = 4_000;
@@ -27,7 +25,8 @@ interface Failures {
   isTold: boolean;
 }
 
-export function countGuesses(clock: Clock, onNotice: (text: string) => void): Guesses {
+/** @param freeFailures of one address in a minute that cost nothing: people mistype, and programs start with old keys. */
+export function countGuesses(clock: Clock, onNotice: (text: string) => void, freeFailures: number): Guesses {
   /** The address that failed longest ago comes first. */
   const known = new Map<string, Failures>();
   const held = new Set<() => void>();
@@ -50,12 +49,12 @@ export function countGuesses(clock: Clock, onNotice: (text: string) => void): Gu
       const network = networkOf(address);
       const failures = failuresOf(network);
       failures.count += 1;
-      const above = failures.count - FREE_FAILURES;
+      const above = failures.count - freeFailures;
       if (above <= 0) return undefined;
       if (!failures.isTold) {
         failures.isTold = true;
         onNotice(
-          `More than ${FREE_FAILURES} wrong keys in a minute from ${network}: answers to more of them are held back.`,
+          `More than ${freeFailures} wrong keys in a minute from ${network}: answers to more of them are held back.`,
         );
       }
       if (held.size >= MAX_HELD) return undefined;

@@ -55,7 +55,7 @@ export function checkedLimits<T extends Limits>(name: string, limits: T, nested:
 export function checkedTiers(tiers: Readonly<Record<string, TierLimits>> = {}): Readonly<Record<string, TierLimits>> {
   if (!isRecord(tiers)) throw unexpected('tiers', 'to be an object of limits by name', tiers);
   for (const [tier, given] of Object.entries(tiers)) {
-    if (typeof given !== 'object' || given === null) throw unexpected(`tiers.${tier}`, 'to be limits', given);
+    if (!isRecord(given)) throw unexpected(`tiers.${tier}`, 'to be limits', given);
     const { serviceTiers, ...limits } = given;
     checkedLimits(`tiers.${tier}`, limits, ['shadow', 'shared']);
     if (serviceTiers !== undefined) checkServiceTiers(`tiers.${tier}.serviceTiers`, serviceTiers);

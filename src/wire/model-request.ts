@@ -131,7 +131,7 @@ export function readPassedResponse(outline: JsonOutline): ModelRequest {
     maxOutputTokens: readCeiling(body, 'max_output_tokens'),
     n: 1,
     serviceTier: readAskedTier(outline),
-    maxToolCalls: readCeiling(body, 'max_tool_calls'),
+    maxToolCalls: readCeiling(body, 'max_tool_calls', 0),
     // A prompt that the upstream keeps may name tools, too.
     hasHostedTools: isJsonObject(body.prompt) || (Array.isArray(body.tools) && body.tools.some(isHosted)),
   };

@@ -53,9 +53,14 @@ const unchanged: Plan = {
     assert.equal(requests.length, 1);
     assert.equal(answer.status, group.status);
     assert.equal(answer.headers['content-type'], headersOf(recording)['content-type']);
-    assert.equal(answer.body, sent.toString('utf8'));
+    assert.equal(withoutAddedUsage(answer.body, sent.toString('utf8')), sent.toString('utf8'));
   },
 };
+
+/** An answer without the usage that its client asked for and that the recorded stream lacks, as its end is cut off. */
+function withoutAddedUsage(body: string, sent: string): string {
+  return sent.includes('"usage":{') ? body : body.replace(/data: \{[^\n]*"choices":\[\],"usage":\{[^\n]*\n\n/, '');
+}
 
 const owned = (kind: ObjectKind): Plan => ({
   ...unchanged,

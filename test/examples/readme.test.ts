@@ -159,6 +159,7 @@ const DEFAULTS: { readonly [Name in keyof GatewayOptions]-?: (config: Config, pr
   maxBodyBytes: ({ maxBodyBytes }) => told(maxBodyBytes),
   maxUploadBytes: ({ maxUploadBytes }) => told(maxUploadBytes),
   maxHeldBytesPerKey: ({ maxHeldBytesPerKey }) => told(maxHeldBytesPerKey),
+  wrongKeysPerMinute: ({ wrongKeysPerMinute }) => told(wrongKeysPerMinute),
   maxHeldBytes: ({ maxHeldBytes }) => told(maxHeldBytes),
   lingering: ({ lingering: { idleMs, totalMs, maxBytes, maxConnections } }) =>
     `${idleMs / 1_000} s, ${totalMs / 1_000} s, ${maxBytes / 1_048_576} MiB, ${maxConnections}`,

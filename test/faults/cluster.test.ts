@@ -12,7 +12,7 @@ import { sqliteFolder } from '../helpers/sqlite.js';
 
 const WORKERS = 2;
 const LIMIT = 10;
-const NOTICE = /Each worker of this cluster has limits of its own/;
+const NOTICE = /In memory, so that each process has its own: `limiter`/;
 
 /** What a worker says once it listens. */
 interface Hello {

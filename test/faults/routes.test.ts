@@ -91,7 +91,8 @@ const EXPECTED: Readonly<Record<string, Readonly<Record<(typeof CALLERS)[number]
 };
 
 const nameOf = ({ method, segments }: (typeof ROUTES)[number]): string => `${method} /${segments.join('/')}`;
-const given = () => ({ admin: { secret: ADMIN }, keys: ownersKeys(), upstream: demo() });
+/** All ask from one address, and most of them in vain. */
+const given = () => ({ admin: { secret: ADMIN }, keys: ownersKeys(), upstream: demo(), wrongKeysPerMinute: 1_000_000 });
 
 /** One object of each kind, Ann's, by the first segment of its path. */
 async function annsObjects({ client }: Scene): Promise<Readonly<Record<string, string>>> {

@@ -18,7 +18,7 @@ const middleware = megallm({
   tiers: { small: { requestsPerMinute: Number(limit) } },
   environment: {},
   hooks: { onNotice: (text) => void notices.push(text) },
-  ...(store === undefined ? {} : { limiter: store.limiter }),
+  ...(store === undefined ? {} : { store }),
 });
 const server = createServer((req, res) => {
   res.setHeader('x-worker', String(cluster.worker?.id));

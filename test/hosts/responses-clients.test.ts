@@ -147,11 +147,12 @@ onBareHost(
       client_metadata: { session: 'x' },
       top_k: 4,
       temperature: 0.5,
-      service_tier: 'flex',
+      service_tier: 'default',
       include: ['reasoning.encrypted_content', 'message.output_text.logprobs'],
       max_tool_calls: 0,
     };
-    assert.equal((await ask(scene, '/responses', { body })).status, 200);
+    const answer = await ask(scene, '/responses', { body });
+    assert.equal(answer.status, 200, await answer.text());
     const sent = (await scene.upstream.request(0)).json();
     assert.deepEqual(Object.keys(sent).sort(), ['logprobs', 'messages', 'model', 'service_tier', 'temperature']);
   },

@@ -398,7 +398,7 @@ describe('a budget is not passed', () => {
   ];
   for (const [kind, more, usage] of kinds) {
     onBareHost(
-      `by ${CALLS} calls at once ${kind}`,
+      `by 200 calls at once ${kind}`,
       () =>
         budgeted(0.05, {
           models: sold({
