@@ -31,6 +31,7 @@ export function isWords(name: string): boolean {
 export function saidInChoices(choices: Json | undefined, sizeOf: (text: string) => number): SaidText {
   const sums = new Sums(sizeOf);
   for (const { delta, message, text } of objectsAmong(choices)) {
+    sums.beginAnother();
     sums.add(delta);
     sums.add(message);
     sums.add(text);
@@ -59,8 +60,23 @@ class Sums implements SaidText {
   /** The depth of answers is bounded, as is this. */
   add(value: Json | undefined): void {
     if (typeof value === 'string') this.addText(value);
-    else if (Array.isArray(value)) for (const item of value) this.add(item);
+    else if (Array.isArray(value)) this.addItems(value);
     else if (isJsonObject(value)) for (const name in value) if (!NO_WORDS.has(name)) this.add(value[name]);
+  }
+
+  /** What comes next is said anew, even if it is the same: another answer, call or part. */
+  beginAnother(): void {
+    this.last = '';
+  }
+
+  private addItems(items: readonly Json[]): void {
+    let isFirst = true;
+    for (const item of items) {
+      // The first may be what a member beside the list has said already.
+      if (!isFirst) this.beginAnother();
+      isFirst = false;
+      this.add(item);
+    }
   }
 
   private addText(text: string): void {

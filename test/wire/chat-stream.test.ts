@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { createParser } from 'eventsource-parser';
 import fc from 'fast-check';
 import { ChatStream } from '../../src/wire/chat/stream.js';
+import { answerTextBytes } from '../../src/wire/said-text.js';
 import type { StreamChunk, WatchOptions } from '../../src/wire/watched-stream.js';
 import { runs } from '../helpers/depth.js';
 
@@ -356,8 +357,53 @@ describe('watchChatStream', () => {
     const said = 'Words of an answer that is told anew with each of its chunks. ';
     const events = Array.from({ length: 100 }, (_, at) => chunk({ content: said.repeat(at + 1) }));
     assert.equal(watch(framed(events), []).stream.deliveredTokens(), Math.ceil((said.length * 100) / 3));
-    const alike = Array.from({ length: 100 }, () => chunk({ content: 'ha' }));
-    assert.equal(watch(framed(alike), []).stream.deliveredTokens(), 100);
+    const twice = events.flatMap((event, at) => (at % 10 === 9 ? [event, event] : [event]));
+    assert.equal(watch(framed(twice), []).stream.deliveredTokens(), Math.ceil((said.length * 100) / 3));
+    const russian = Array.from({ length: 10 }, (_, at) => chunk({ content: 'Слова '.repeat(at + 1) }));
+    assert.equal(watch(framed(russian), []).stream.deliveredTokens(), Math.ceil((11 * 10) / 3));
+  });
+
+  it('counts no less than was delivered after each of many pieces that are alike, whatever their length', () => {
+    const sizes: readonly (readonly number[])[] = [
+      [1],
+      [8],
+      [12],
+      [60],
+      [4_000],
+      // An upstream that writes more at once when it lags behind.
+      [16, 32, 64, ...Array.from({ length: 50 }, () => 64)],
+    ];
+    for (const given of sizes) {
+      for (const takes of ['text', 'objects'] as const) {
+        const stream = new ChatStream({ ...PLAIN, takes });
+        let bytes = 0;
+        for (let at = 0; at < 60; at += 1) {
+          const content = ' abc'.repeat(given[Math.min(at, given.length - 1)] ?? 0);
+          stream.watchPiece(Buffer.from(`data: ${JSON.stringify(chunk({ content }))}\n\n`));
+          bytes += content.length;
+          const isDoubtful = given.length > 1 && at < 5;
+          if (!isDoubtful) assert.ok(stream.deliveredTokens() >= bytes / 3, `${given[0]} ${takes}, ${at} pieces`);
+        }
+        assert.equal(stream.deliveredTokens(), Math.max(60, Math.ceil(bytes / 3)));
+      }
+    }
+  });
+
+  it('counts answers, calls and parts that say the same each for itself', () => {
+    const text = 'the same words';
+    const call = (index: number): object => ({ index, function: { arguments: text } });
+    const part = { type: 'text', text };
+    const choices = [0, 1, 2].map((index) => ({ index, delta: { content: text } }));
+    for (const event of [
+      { object: 'chat.completion.chunk', choices },
+      chunk({ tool_calls: [call(0), call(1), call(2)] }),
+      chunk({ content: [part, part, part] }),
+    ]) {
+      const { stream } = watch(framed([event]), []);
+      assert.equal(stream.deliveredTokens(), text.length, JSON.stringify(event));
+    }
+    const whole = [0, 1, 2].map((index) => ({ index, message: { role: 'assistant', content: text } }));
+    assert.equal(answerTextBytes(whole), 3 * text.length);
   });
 
   it('K16 takes a number that was told before the text for the least, and an explicit last 0 for a 0', () => {

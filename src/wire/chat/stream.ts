@@ -31,8 +31,8 @@ const MAX_TEMPLATES = 4;
 /** Templates learnt in vain before learning stops: some streams never repeat a chunk, as with log probabilities. */
 const MAX_VAIN = 16;
 
-/** Shorter pieces may be alike by chance. */
-const MIN_REPEATED_LENGTH = 32;
+/** Texts that each begin with the whole of the one before, the first among them: fewer may do so by chance. */
+const MIN_GROWTHS = 3;
 
 /** A watched stream of chat completion chunks, or of legacy completions. */
 export class ChatStream implements WatchedStream {
@@ -53,6 +53,11 @@ export class ChatStream implements WatchedStream {
   private textBytes = 0;
   /** The text of the latest chunk, as long as each has begun with the whole of the one before; `undefined`: they are pieces. */
   private repeated: string | undefined = '';
+  /** All text of that chunk. */
+  private repeatedBytes = 0;
+  /** Chunks that went on from the one before, and those that only said the same again. */
+  private growths = 0;
+  private copies = 0;
   /** Templates of the text chunks in this stream, the latest first. */
   private templates: readonly ChunkTemplate[] = [];
   private matched: ChunkTemplate | undefined = undefined;
@@ -82,10 +87,8 @@ export class ChatStream implements WatchedStream {
   }
 
   deliveredTokens(): number {
-    // Two pieces may be alike by chance.
-    const isRepeated = this.repeated !== undefined && this.textEvents > 2;
-    const bytes = isRepeated ? Buffer.byteLength(this.repeated ?? '') : this.textBytes;
-    return isRepeated ? estimateTokens(bytes) : Math.max(this.textEvents, estimateTokens(bytes));
+    if (this.repeated !== undefined && this.growths >= MIN_GROWTHS) return estimateTokens(this.repeatedBytes);
+    return Math.max(this.textEvents, estimateTokens(this.textBytes));
   }
 
   private watchBytes(piece: Uint8Array): StreamChunk | undefined {
@@ -294,8 +297,13 @@ export class ChatStream implements WatchedStream {
     this.countEvent(size);
     const { repeated } = this;
     if (repeated === undefined || first === '') return;
-    const isLonger = first.length > repeated.length || (first.length >= MIN_REPEATED_LENGTH && first === repeated);
-    this.repeated = isLonger && first.startsWith(repeated) ? first : undefined;
+    const isSame = first === repeated;
+    if (isSame) this.copies += 1;
+    else this.growths += 1;
+    // Pieces that are alike are pieces: what was delivered must be paid. A chunk of a text that grows may come twice.
+    const isRepeated = first.startsWith(repeated) && size >= this.repeatedBytes && this.copies < this.growths;
+    this.repeated = isRepeated ? first : undefined;
+    this.repeatedBytes = size;
   }
 
   private countEvent(written: number): void {
