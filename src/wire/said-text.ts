@@ -64,7 +64,7 @@ class Sums implements SaidText {
     else if (isJsonObject(value)) for (const name in value) if (!NO_WORDS.has(name)) this.add(value[name]);
   }
 
-  /** What comes next is said anew, even if it is the same: another answer, call or part. */
+  /** Begins another answer, call or part: what it says counts even if it is the same. */
   beginAnother(): void {
     this.last = '';
   }

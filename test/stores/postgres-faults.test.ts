@@ -5,6 +5,7 @@ import { type PostgresPool, type PostgresStore, postgresStore, verifySums } from
 import type pg from 'pg';
 import { type Clock, systemClock } from '../../src/base/clock.js';
 import { costNanoUsd } from '../../src/models/pricing.js';
+import { SCHEMA_VERSION } from '../../src/stores/postgres/schema.js';
 import type { UsageRecord } from '../../src/usage/usage-store.js';
 import { recordUsage, startOf, sumsOf, usageRecordOf } from '../contracts/usage-store.js';
 import { eventually, within } from '../helpers/deadline.js';
@@ -66,7 +67,7 @@ describe('postgresStore among faults', { skip: noPostgres }, () => {
         for (const schema of [newSchema(), newSchema()]) {
           assert.deepEqual(await children('migrate', schema), ['opened', 'opened', 'opened', 'opened']);
           const { rows } = await pool.query(`SELECT version FROM ${schema}.schema_version`);
-          assert.deepEqual(rows, [{ version: '1' }]);
+          assert.deepEqual(rows, [{ version: String(SCHEMA_VERSION) }]);
         }
       });
 

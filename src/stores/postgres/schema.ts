@@ -111,6 +111,9 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   `,
 ];
 
+/** Version of the schema that this code reads and writes. */
+export const SCHEMA_VERSION = MIGRATIONS.length;
+
 /**
  * Brings the schema to its present form in one transaction, even if others try at the same time. Where no step is
  * missing, the right to read suffices.
@@ -119,7 +122,7 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
 export async function migrate({ schema, query, transact }: Database): Promise<void> {
   const [found] = await query('SELECT to_regclass($1) IS NOT NULL AS exists', [`${schema}.schema_version`]);
   const present = `SELECT version FROM ${schema}.schema_version`;
-  if (found?.exists === true && versionOf(await query(present), schema) === MIGRATIONS.length) return;
+  if (found?.exists === true && versionOf(await query(present), schema) === SCHEMA_VERSION) return;
   await transact(async (run) => {
     await run('SELECT pg_advisory_xact_lock(hashtext($1), hashtext($2))', ['megallm migrations', schema]);
     await run(`CREATE SCHEMA IF NOT EXISTS ${schema}`);
@@ -127,18 +130,18 @@ export async function migrate({ schema, query, transact }: Database): Promise<vo
     const steps = MIGRATIONS.slice(versionOf(await run(present), schema));
     for (const step of steps) await run(step(schema));
     await run(`DELETE FROM ${schema}.schema_version`);
-    await run(`INSERT INTO ${schema}.schema_version VALUES ($1)`, [MIGRATIONS.length]);
+    await run(`INSERT INTO ${schema}.schema_version VALUES ($1)`, [SCHEMA_VERSION]);
   });
 }
 
 /** @throws {Error} when the schema is not there, or is not of this version. */
 export async function assertPresent({ schema, query }: Database): Promise<void> {
-  if (versionOf(await query(`SELECT version FROM ${schema}.schema_version`), schema) === MIGRATIONS.length) return;
+  if (versionOf(await query(`SELECT version FROM ${schema}.schema_version`), schema) === SCHEMA_VERSION) return;
   throw new Error(`The schema ${schema} is of an older version of megallm-middleware: start a gateway on it first`);
 }
 
 function versionOf(rows: readonly { readonly version?: unknown }[], schema: string): number {
   const version = rows[0] === undefined ? 0 : numberOf(rows[0].version);
-  if (version <= MIGRATIONS.length) return version;
+  if (version <= SCHEMA_VERSION) return version;
   throw new Error(`The schema ${schema} was made by a newer version of megallm-middleware: install that version`);
 }
