@@ -1,7 +1,7 @@
 import { type Awaitable, guarded, isPending } from '../base/awaitable.js';
 import { type Cancellation, reasonOf } from '../base/cancellation.js';
 import type { Timed } from '../base/clock.js';
-import { shuttingDown, toGatewayError, upstreamTimeout } from '../base/errors.js';
+import { type GatewayError, shuttingDown, toGatewayError, upstreamTimeout } from '../base/errors.js';
 import type { JsonObject } from '../base/json.js';
 import type { JsonDocument } from '../base/json-document.js';
 import { checkOffered, findModel } from '../config/models.js';
@@ -153,6 +153,8 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   // Settled.
   private ended: Awaitable<UsageRecord> | undefined = undefined;
   private stopping: CallEnd | undefined = undefined;
+  /** The error that the client is told. */
+  private failure: GatewayError | undefined = undefined;
   private isWithdrawn = false;
   private isSettled = false;
   private record: UsageRecord | undefined = undefined;
@@ -362,8 +364,15 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   /** Ends a call whose answer did not begin. */
   endFailed(error: unknown): Awaitable<UsageRecord> {
     const how = this.aborted ? 'failed' : 'refused';
+    const failure = toGatewayError(error);
     // An answer that was refused half read would hold its connection, and the upstream its work.
-    this.abort(toGatewayError(error));
+    this.abort(failure);
+    return this.endBroken(how, failure);
+  }
+
+  /** Ends a call with the error that its client is told. */
+  endBroken(how: 'failed' | 'refused', failure: GatewayError): Awaitable<UsageRecord> {
+    this.failure ??= failure;
     return this.end(how);
   }
 
@@ -411,6 +420,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   stop(reason: Error, how: 'given-up' | 'left'): void {
     // Readers of the answer are told at once that it breaks off: they must not say first how the call ended.
     this.stopping ??= how;
+    if (how === 'given-up') this.failure ??= toGatewayError(reason);
     this.abort(reason);
     if (!this.isWithdrawn) void this.end(how);
   }
@@ -552,6 +562,8 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
       toolCalls: progress?.toolCalls,
       units: progress === undefined ? undefined : this.units,
       upstreamPrice: this.model.cost,
+      status: how === 'ok' || this.firstByteMs !== undefined ? 200 : this.failure?.status,
+      errorCode: this.failure?.code ?? undefined,
       isGivenUp: how === 'given-up',
       chargesUnknown: this.plan.isBudgeted && this.progress !== undefined,
       firstByteMs: this.firstByteMs,

@@ -113,3 +113,34 @@ onBareHost(
     scene.setup.records.length = 0;
   },
 );
+
+onBareHost(
+  'the record tells the status that the client got, and the code of its error',
+  () => ({ broken: true, models: { whole: {}, refused: {}, cut: {} } }),
+  async (scene) => {
+    const { upstream, client, setup } = scene;
+    const events = streamEvents(['Once', ' upon']);
+    upstream.answerWith((request) => {
+      const { model } = request.json();
+      if (model === 'refused') return errorReply(429, { code: 'rate_limit_exceeded' });
+      return model === 'whole'
+        ? reply(wholeChat('Hello'))
+        : [streamHead(), ...events.slice(0, 2).map(chunkOf), { kind: 'reset' }];
+    });
+    await client().chat.completions.create({ ...CALL, model: 'whole' });
+    await assert.rejects(client().chat.completions.create({ ...CALL, model: 'refused' }));
+    await (
+      await client()
+        .chat.completions.create({ ...CALL, model: 'cut', stream: true })
+        .asResponse()
+    ).text();
+    assert.deepEqual(
+      setup.records.map(({ status, errorCode }) => [status, errorCode]),
+      [
+        [200, undefined],
+        [429, 'rate_limit_exceeded'],
+        [200, 'upstream_stream_interrupted'],
+      ],
+    );
+  },
+);

@@ -186,6 +186,12 @@ class Relay implements AnswerStream {
     return this.call.end(how);
   }
 
+  private endBroken(error: GatewayError): Awaitable<UsageRecord> {
+    this.isOver = true;
+    this.answer.leave();
+    return this.call.endBroken('failed', error);
+  }
+
   /** Ends the stream; where its end cannot be shown, it breaks off. */
   private finish(last: StreamChunk | undefined, error: GatewayError | undefined): void {
     this.giveEnd(last, error).catch((reason: unknown) => {
@@ -202,7 +208,7 @@ class Relay implements AnswerStream {
     const { call } = this;
     const isGone = call.client.aborted;
     if (!isGone && (error === undefined || !this.isForwarded)) call.firstByte();
-    const settling = this.end(error === undefined ? 'ok' : 'failed');
+    const settling = error === undefined ? this.end('ok') : this.endBroken(error);
     if (isGone) {
       this.onStep(undefined);
       return;
