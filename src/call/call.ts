@@ -253,7 +253,8 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     const { price } = this.model;
     const inputTokens = this.worstInputTokens ?? this.inputTokens;
     const { serviceTier, toolCalls, units } = this;
-    const use = { inputTokens, outputTokens, serviceTier, toolCalls };
+    const { hostedTools } = this.asks;
+    const use = { inputTokens, outputTokens, serviceTier, toolCalls, hostedTools };
     return price && worstCostNanoUsd(price, units === undefined ? use : { ...use, ...units });
   }
 

@@ -103,8 +103,10 @@ export interface WorstUse extends PricedUnits {
   readonly inputTokens: number;
   readonly outputTokens: number;
   readonly serviceTier?: string | undefined;
-  /** Calls of hosted tools, whichever. */
+  /** Calls of hosted tools. */
   readonly toolCalls?: number | undefined;
+  /** The types of those that may be called, such as `web_search_preview`. @default any */
+  readonly hostedTools?: readonly string[] | undefined;
 }
 
 const MILLION = 1_000_000;
@@ -322,7 +324,7 @@ export function costNanoUsd(price: Price, tokens: PricedTokens, terms: CostTerms
   return roundedSum(input.times(tier, inputFactor) + output.times(tier, outputFactor), fees);
 }
 
-/** The highest possible cost of so much use: all tokens at the dearest price of any part, all tool calls at the dearest fee. */
+/** The highest possible cost of so much use: all tokens at the dearest price of any part, all tool calls at the dearest fee of those tools. */
 export function worstCostNanoUsd(price: Price, use: WorstUse): number {
   const { longContext } = price;
   // A call that turns out shorter pays the ordinary price, should that be the dearer one.
@@ -333,7 +335,7 @@ export function worstCostNanoUsd(price: Price, use: WorstUse): number {
   input.add(use.inputTokens, dearestInput(price));
   output.add(use.outputTokens, dearestOutput(price));
   const { toolCalls = 0 } = use;
-  const fees = toolCalls === 0 ? 0 : Math.min(toolCalls, MAX_TOOL_CALLS) * dearestFeeNanoUsd(price);
+  const fees = toolCalls === 0 ? 0 : Math.min(toolCalls, MAX_TOOL_CALLS) * dearestFeeNanoUsd(price, use.hostedTools);
   const all = fees + unitsNanoUsd(price, use);
   if (output === input) return input.rounded(all);
   const inputFactor = mayBeLong ? Math.max(MILLION, longContext.inputMillionths) : MILLION;
@@ -341,9 +343,12 @@ export function worstCostNanoUsd(price: Price, use: WorstUse): number {
   return roundedSum(input.times(tier, inputFactor) + output.times(tier, outputFactor), all);
 }
 
-/** The dearest fee of any hosted tool; 0 where none is charged for. */
-export function dearestFeeNanoUsd({ toolCallNanoUsd }: Price): number {
-  return toolCallNanoUsd === undefined ? 0 : Math.max(0, ...Object.values(toolCallNanoUsd));
+/** The dearest fee of those hosted tools, whose types may go on after the name that is priced; 0 where none is charged for. */
+function dearestFeeNanoUsd({ toolCallNanoUsd = {} }: Price, hostedTools: readonly string[] | undefined): number {
+  const fees = Object.entries(toolCallNanoUsd).filter(
+    ([name]) => hostedTools === undefined || hostedTools.some((type) => type.startsWith(name)),
+  );
+  return Math.max(0, ...fees.map(([, fee]) => fee));
 }
 
 function feesOf({ toolCallNanoUsd }: Price, toolCalls: CostTerms['toolCalls']): number {

@@ -34,6 +34,8 @@ export interface ModelRequest {
   readonly maxToolCalls?: number | undefined;
   /** Whether the upstream may call tools of its own, which it charges for. */
   readonly hasHostedTools?: boolean;
+  /** The types of those tools; `undefined`: nobody can tell. */
+  readonly hostedTools?: readonly string[] | undefined;
 }
 
 /** Tools whose calls are the client's to answer. */
@@ -124,6 +126,7 @@ export function readPassedResponse(outline: JsonOutline): ModelRequest {
   const model = readModel(outline);
   const { stream } = readStream({ stream: body.stream ?? null });
   checkDecimals(body);
+  const hostedTools = Array.isArray(body.tools) ? body.tools.flatMap(hostedType) : [];
   return {
     model,
     stream,
@@ -133,13 +136,14 @@ export function readPassedResponse(outline: JsonOutline): ModelRequest {
     serviceTier: readAskedTier(outline),
     maxToolCalls: readCeiling(body, 'max_tool_calls', 0),
     // A prompt that the upstream keeps may name tools, too.
-    hasHostedTools: isJsonObject(body.prompt) || (Array.isArray(body.tools) && body.tools.some(isHosted)),
+    hasHostedTools: isJsonObject(body.prompt) || hostedTools.length > 0,
+    hostedTools: isJsonObject(body.prompt) ? undefined : hostedTools,
   };
 }
 
-/** Whether the upstream runs the tool itself. */
-function isHosted(tool: Json): boolean {
-  return isJsonObject(tool) && typeof tool.type === 'string' && !CLIENT_TOOLS.has(tool.type);
+/** The type of a tool that the upstream runs itself. */
+function hostedType(tool: Json): readonly string[] {
+  return isJsonObject(tool) && typeof tool.type === 'string' && !CLIENT_TOOLS.has(tool.type) ? [tool.type] : [];
 }
 
 /** Reads the service tier that is asked for: Anthropic's fast mode is one. @throws {GatewayError} 400 for one that is no text. */

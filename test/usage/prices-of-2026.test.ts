@@ -324,6 +324,26 @@ describe('hosted tools under a budget', () => {
   );
 
   onBareHost(
+    'are reserved at the fee of the tool that is asked for, not of the dearest there is',
+    () => ({
+      ...budgeted(100, { script: searched(1) }),
+      models: sold({
+        responses: 'pass',
+        pricing: { ...ASTRA, toolCallUsd: { web_search: 0.01, image_generation: 0.25 } },
+      }),
+    }),
+    async (scene) => {
+      const reserved = async (type: string): Promise<number> => {
+        await respond(scene, { tools: [{ type }], max_tool_calls: 1 });
+        return lastOf(scene).reservedNanoUsd ?? 0;
+      };
+      const dear = await reserved('image_generation');
+      const cheap = await reserved('web_search_preview');
+      assert.ok(Math.abs(dear - cheap - 240_000_000) < 1_000_000, `${dear} and ${cheap}`);
+    },
+  );
+
+  onBareHost(
     'are left alone where no money is limited',
     () => passing({ script: searched(1) }),
     async (scene) => {
