@@ -9,7 +9,7 @@ export const azure: Vendor = {
   name: 'Azure',
   sources: [
     'https://learn.microsoft.com/azure/ai-services/openai/reference (content_filter_results, prompt_filter_results)',
-    'https://github.com/langchain-ai/langchain/issues/29253 (Unrecognized request argument supplied: max_completion_tokens)',
+    'https://github.com/openai/openai-python/issues/1724 (Unrecognized request argument supplied: max_completion_tokens, with the bytes)',
   ],
   ceilings: ['max_tokens'],
   reasoningTokens: 0,

@@ -3,7 +3,7 @@ import { unknownNames, type Vendor } from '../vendor.js';
 
 const KNOWN = new Set(
   `model messages tools tool_choice max_tokens prompt_truncate_len temperature top_p top_k frequency_penalty presence_penalty n stop
-   response_format stream context_length_exceeded_behavior user stream_options reasoning_effort`.split(/\s+/),
+   response_format stream context_length_exceeded_behavior user reasoning_effort`.split(/\s+/),
 );
 
 /** Fireworks, strict about names, and silent about the length of prompts: it cuts them. */
@@ -11,7 +11,8 @@ export const fireworks: Vendor = {
   name: 'Fireworks',
   sources: [
     'https://docs.fireworks.ai/api-reference/post-chatcompletions (max_tokens, context_length_exceeded_behavior)',
-    'https://github.com/continuedev/continue/issues (Extra inputs are not permitted, field: …)',
+    'https://github.com/FlowiseAI/Flowise/issues/2866 (400: Extra inputs are not permitted, field: stream_options)',
+    'https://github.com/web-infra-dev/midscene/issues/1322 (the same words for another name)',
   ],
   ceilings: ['max_tokens'],
   reasoningTokens: 0,

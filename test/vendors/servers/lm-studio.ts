@@ -6,7 +6,7 @@ export const lmStudio: Vendor = {
   name: 'LM Studio',
   sources: [
     'https://lmstudio.ai/docs/developer/openai-compat/chat-completions (supported parameters: max_tokens, no max_completion_tokens)',
-    'https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues ({"error":"…"} as a text)',
+    'https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/2335 (max_tokens, usage, finish reasons)',
   ],
   ceilings: ['max_tokens'],
   reasoningTokens: 0,

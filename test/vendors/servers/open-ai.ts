@@ -7,7 +7,7 @@ export const openAi: Vendor = {
   sources: [
     'shared recordings of api.openai.com',
     'https://platform.openai.com/docs/api-reference/chat (max_completion_tokens; max_tokens deprecated)',
-    'https://github.com/openai/openai-python/issues/2061 (unsupported_parameter for max_tokens, with the bytes)',
+    'https://github.com/ITSpecialist111/ai_automation_suggester/issues/38 (unsupported_parameter for max_tokens, with the bytes)',
   ],
   ceilings: ['max_completion_tokens'],
   reasoningTokens: 15,

@@ -6,7 +6,7 @@ export const together: Vendor = {
   name: 'Together',
   sources: [
     'https://docs.together.ai/reference/chat-completions (max_tokens)',
-    'https://github.com/langchain-ai/langchain/issues/23629 (wording of refusals); huggingface/text-generation-inference router/src/validation.rs',
+    'https://github.com/stanford-crfm/helm/issues/2080 (the words about inputs and max_new_tokens)',
   ],
   ceilings: ['max_tokens'],
   reasoningTokens: 0,
