@@ -32,7 +32,11 @@ const PUBLIC_HOSTS = new Set([
 ]);
 
 /** Words after which a name is an account's. */
-const ACCOUNT_WORDS = new Set(['organization', 'organisation', 'org', 'project', 'workspace', 'account', 'tenant']);
+const ACCOUNT_WORDS = new Set(
+  'organization organisation org project workspace account acct tenant team user customer subscription'.split(' '),
+);
+/** Words that may stand between the two: `team with id x`, `account: x`. */
+const BEFORE_NAMES = new Set(['id', 'ids', 'uuid', 'name', 'named', 'number', 'with', '', '-']);
 /** Words after which a name is a machine's, as Node writes them, or a key. */
 const BEFORE_SECRETS = new Set(['enotfound', 'eai_again', 'econnrefused', 'bearer']);
 
@@ -62,27 +66,51 @@ const TOP_LEVELS = new Set(
  * 4,000 characters are looked at.
  */
 export function redacted(text: string): string {
+  const examined = text.slice(0, MAX_EXAMINED_CHARS);
   let before = '';
-  let earlier = '';
-  return text.slice(0, MAX_EXAMINED_CHARS).replace(WORD, (word) => {
-    const shown = follows(before, earlier, word) ? REDACTED : redactedWord(word);
-    earlier = before;
+  let isNameNext = false;
+  let end = 0;
+  return examined.replace(WORD, (word, at: number) => {
+    // A list goes on after a comma, not a name.
+    if (isNameNext && END_OF_PHRASE.test(examined.slice(end, at))) isNameNext = false;
+    const shown = (isNameNext && isName(word)) || BEFORE_SECRETS.has(before) ? REDACTED : redactedWord(word);
+    isNameNext = isBeforeName(word, isNameNext);
     before = word.toLowerCase();
+    end = at + word.length;
     return shown;
   });
 }
 
-/** Whether the word before says that this one is an account, a machine or a key. */
-function follows(before: string, earlier: string, word: string): boolean {
-  if (BEFORE_SECRETS.has(before)) return true;
-  const isAccount = ACCOUNT_WORDS.has(before) || ((before === 'id' || before === 'id:') && ACCOUNT_WORDS.has(earlier));
-  return isAccount && /[\d_@-]/.test(word);
+const END_OF_PHRASE = /[,;|)}\]>]/;
+
+/** Whether a word says that the next names an account: it is such a word, or leads on from one. */
+function isBeforeName(word: string, isNameNext: boolean): boolean {
+  const plain = word.replace(/[:=#]$/, '').toLowerCase();
+  return isAccountWord(plain) || (isNameNext && BEFORE_NAMES.has(plain));
+}
+
+/** Whether it is a word for an account, or for the id of one: `team`, `account_id`, `projectId`. */
+function isAccountWord(plain: string): boolean {
+  return ACCOUNT_WORDS.has(plain) || ACCOUNT_WORDS.has(plain.replace(/[_-]?(?:id|name)$/, ''));
+}
+
+/** Whether a word can be the name of an account: a small number or a plain word tells nothing. */
+function isName(word: string): boolean {
+  return /[\d_@-]/.test(word) && !/^[:=#-]$/.test(word) && !/^\d{1,4}\.?$/.test(word);
+}
+
+/** Where the name begins in `account:x` or `team=x`; -1 if it is none. */
+function nameStart(word: string): number {
+  const at = word.search(/[:=#]/);
+  return at !== -1 && isAccountWord(word.slice(0, at).toLowerCase()) && isName(word.slice(at + 1)) ? at + 1 : -1;
 }
 
 function redactedWord(whole: string): string {
   const end = endOfWord(whole);
   const word = whole.slice(0, end);
   const rest = whole.slice(end);
+  const name = nameStart(word);
+  if (name !== -1) return word.slice(0, name) + REDACTED + rest;
   const scheme = word.indexOf('://');
   if (scheme !== -1) return (isPublic(word, scheme) ? word : beforeScheme(word, scheme) + REDACTED) + rest;
   const path = pathStart(word);

@@ -418,10 +418,23 @@ describe('watchChatStream', () => {
     );
     assert.deepEqual(watch(framed(growing), []).stream.usage?.outputTokens, 3);
     assert.equal(watch(framed(growing), []).stream.usage?.isDoubtful, undefined);
+    const cut = growing.map((event) => `data: ${JSON.stringify(event)}\n\n`).join('');
+    const whileMade = watch(Buffer.from(cut), []).stream.usage;
+    assert.deepEqual([whileMade?.outputTokens, whileMade?.isDoubtful], [3, true], 'cut before its end');
     const inside = {
       choices: [{ index: 0, delta: {}, finish_reason: 'stop', usage: { prompt_tokens: 9, completion_tokens: 4 } }],
     };
     assert.equal(watch(framed([text, inside]), []).stream.usage?.outputTokens, 4);
+  });
+
+  it('shows the roles of all choices where usage stands beside them', () => {
+    const role = (index: number): object => ({
+      choices: [{ index, delta: { role: 'assistant', content: '' }, finish_reason: null }],
+      usage: { prompt_tokens: 9, completion_tokens: 0 },
+    });
+    const { shown } = watch(framed([role(0), role(1)]), [], { n: 2, hideUsage: true });
+    const withoutUsage = [role(0), role(1)].map((event) => ({ ...event, usage: undefined }));
+    assert.deepEqual(dataOf(shown), JSON.parse(JSON.stringify(withoutUsage)));
   });
 
   it('K8 skips events that hold no chunk, and takes [DONE] with blanks for the end', () => {

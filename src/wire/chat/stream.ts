@@ -49,6 +49,8 @@ export class ChatStream implements WatchedStream {
   private told: ToldUsage | undefined = undefined;
   /** Events with text when usage was told last. */
   private textEventsAtUsage = 0;
+  /** Whether usage was told beside a part of the answer, as with every chunk: such a number is the last word only at the end. */
+  private isToldOnTheWay = false;
   private textEvents = 0;
   private textBytes = 0;
   /** The text of the latest chunk, as long as each has begun with the whole of the one before; `undefined`: they are pieces. */
@@ -79,10 +81,11 @@ export class ChatStream implements WatchedStream {
     return rest;
   }
 
-  /** A number that was told before the last text came cannot count it: then it is the least. */
+  /** A number that was told before the last text came cannot count it, nor one on the way what was still made: then it is the least. */
   get usage(): ToldUsage | undefined {
     const { told } = this;
-    if (told === undefined || this.textEvents === this.textEventsAtUsage) return told;
+    const isCut = this.isToldOnTheWay && !this.done && this.finishedChoices.size < this.options.n;
+    if (told === undefined || (!isCut && this.textEvents === this.textEventsAtUsage)) return told;
     return { ...told, outputTokens: Math.max(told.outputTokens, this.deliveredTokens()), isDoubtful: true };
   }
 
@@ -268,7 +271,8 @@ export class ChatStream implements WatchedStream {
     const choices = Array.isArray(chunk.choices) ? chunk.choices : [];
     const { n, awaitsUsage, hideUsage } = this.options;
     let isText = choices.length > 0 && !isJsonObject(chunk.usage);
-    let hasNews = choices.length === 0 ? !isJsonObject(chunk.usage) : said.size > 0 || saysMore(choices);
+    let hasNews =
+      choices.length === 0 ? !isJsonObject(chunk.usage) : said.size > 0 || saysMore(choices, this.finishedChoices);
     for (const choice of choices) {
       if (!isJsonObject(choice) || typeof choice.finish_reason !== 'string' || choice.finish_reason === '') continue;
       isText = false;
@@ -281,6 +285,7 @@ export class ChatStream implements WatchedStream {
     if (usage !== undefined) {
       this.told = usage;
       this.textEventsAtUsage = this.textEvents;
+      this.isToldOnTheWay = choices.length > 0;
     }
     this.serviceTier = readServiceTier(chunk) ?? this.serviceTier;
     this.finished = this.finishedChoices.size >= n && (!awaitsUsage || this.told !== undefined);
@@ -321,12 +326,17 @@ function isError(chunk: JsonObject): boolean {
 
 const ERROR_MEMBERS = ['message', 'code', 'detail', 'details', 'error_message', 'error_code', 'errors'];
 
-/** Whether a choice brings something that is neither text nor an end, such as the name of a call. */
-function saysMore(choices: readonly Json[]): boolean {
+/**
+ * Whether a choice brings something that is neither text nor an end, such as the name of a call.
+ * @param finished choices for which a role is no news any more: before their end, clients wait for it.
+ */
+function saysMore(choices: readonly Json[], finished: ReadonlySet<Json>): boolean {
   return choices.some((choice) => {
-    const said = isJsonObject(choice) ? (choice.delta ?? choice.message) : undefined;
+    if (!isJsonObject(choice)) return false;
+    const said = choice.delta ?? choice.message;
     if (!isJsonObject(said)) return false;
-    const { role: _, content: __, ...more } = said;
+    const { role, content: _, ...more } = said;
+    if (typeof role === 'string' && role !== '' && !finished.has(choice.index ?? 0)) return true;
     return Object.values(more).some((value) => value !== null && value !== '');
   });
 }
