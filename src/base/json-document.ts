@@ -147,8 +147,12 @@ interface Edit extends Span {
   readonly text: string;
 }
 
-/** The document with `changes` set and the member `leftOut` removed. All else keeps its bytes; new members come first. */
-export function replaceMembers({ bytes, members }: JsonDocument, changes: JsonObject, leftOut?: string): Buffer {
+/** The document with `changes` set and the members `leftOut` removed. All else keeps its bytes; new members come first. */
+export function replaceMembers(
+  { bytes, members }: JsonDocument,
+  changes: JsonObject,
+  ...[leftOut, ...others]: readonly string[]
+): Buffer {
   const edits: Edit[] = [];
   let added = '';
   for (const name of Object.keys(changes)) {
@@ -163,7 +167,11 @@ export function replaceMembers({ bytes, members }: JsonDocument, changes: JsonOb
   }
   const gone = leftOut === undefined ? undefined : members.get(leftOut);
   if (gone !== undefined) edits.push({ ...wholeMember(bytes, gone), text: '' });
-  return editedBytes(bytes, edits);
+  const edited = editedBytes(bytes, edits);
+  if (others.length === 0) return edited;
+  // Rare, and neighbours share a comma: each of the others is found anew.
+  const left = scanDocument(edited, ANSWER_BOUNDS);
+  return 'members' in left ? replaceMembers(left, {}, ...others) : edited;
 }
 
 /** One copy, of the right size from the beginning. */

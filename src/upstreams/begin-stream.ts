@@ -8,6 +8,7 @@ import {
 } from '../base/errors.js';
 import { type JsonObject, objectOf } from '../base/json.js';
 import { nextOf, type StepSource } from '../base/steps.js';
+import { usageBody } from '../wire/chat/answer.js';
 import type { StreamChunk, WatchedStream } from '../wire/watched-stream.js';
 import {
   checkNoError,
@@ -33,7 +34,16 @@ const HEARTBEAT_MS = 10_000;
 /** The part of a watched stream that its relay needs. */
 export type RelayedStream = Pick<
   WatchedStream,
-  'watchPiece' | 'watchEnd' | 'done' | 'finished' | 'failure' | 'usage' | 'serviceTier' | 'toolCalls' | 'lastChunk'
+  | 'watchPiece'
+  | 'watchEnd'
+  | 'done'
+  | 'finished'
+  | 'failure'
+  | 'usage'
+  | 'hasShownUsage'
+  | 'serviceTier'
+  | 'toolCalls'
+  | 'lastChunk'
 > & {
   /** Output that the client got; `undefined`: unknown, as nobody counted it. */
   deliveredTokens(): number | undefined;
@@ -265,11 +275,13 @@ async function firstChunk(
   }
 }
 
-/** A chunk with estimated usage, for a client that asked and an upstream that counts nothing. */
+/** A chunk with usage for a client that asked and was shown none: what the upstream told in a place of its own, else estimated. */
 export function missingUsage(call: OutgoingCall, stream: RelayedStream): readonly JsonObject[] | undefined {
-  if (!call.asks.includeUsage || stream.usage !== undefined || stream.lastChunk === undefined) return undefined;
+  if (!call.asks.includeUsage || stream.hasShownUsage === true || stream.lastChunk === undefined) return undefined;
   const { usage: _, ...chunk } = stream.lastChunk;
-  return [{ ...chunk, choices: [], usage: estimatedUsage(call, stream.deliveredTokens() ?? 0) }];
+  const told = stream.usage;
+  const usage = told === undefined ? estimatedUsage(call, stream.deliveredTokens() ?? 0) : usageBody(told);
+  return [{ ...chunk, choices: [], usage }];
 }
 
 /** How a stream that did not end well is told to the client. */

@@ -14,6 +14,8 @@ export interface AddedCeiling {
   readonly isClients: boolean;
   /** The client's name for it, which is left out. */
   readonly replaced: string | undefined;
+  /** Whether that name was refused: the request cannot go without this one. */
+  readonly replacesRefused: boolean;
 }
 
 /** Most facts about one upstream; past them the memory starts afresh. */

@@ -2,7 +2,7 @@ import type { GatewayError } from '../base/errors.js';
 import { saidIn, statusIn } from './upstream-failure.js';
 import { CEILING_ALIASES, CERTAINLY_THE_CLIENTS, NAME_REFUSED, ROOM_LACKING, VALUE_REFUSED } from './upstream-words.js';
 
-/** A field that we add to a client's body of our own accord, and an upstream may not know: this, or a ceiling. */
+/** A field that an upstream may not know, be it the client's or ours: this, or a ceiling. */
 export const STREAM_OPTIONS = 'stream_options';
 
 /** Additions that a refused request bore. */
@@ -11,16 +11,20 @@ export interface RefusedRequest {
   readonly asksUsage: boolean;
   /** Ceiling that the client did not name itself, or not under this name. */
   readonly ceiling: { readonly name: string; readonly tokens: number; readonly isClients: boolean } | undefined;
+  /** Members that it bore as the client sent them, and that can go: under another name, or as the gateway knows what they ask for. */
+  readonly dispensable: readonly string[];
   /** Whether the client's own request has that member at its top level. */
   hasOwn(name: string): boolean;
 }
 
-/** Meaning of a refusal, as far as it concerns what we added. */
+/** Meaning of a refusal, as far as it concerns what we added, or can take away. */
 export interface Refusal {
-  /** `room`: prompt and ceiling are too much together. `additions`: fields of ours are named. `clients`: something else is. */
+  /** `room`: prompt and ceiling are too much together. `additions`: fields of ours are named, or names that can go. `clients`: something else is. */
   readonly about: 'room' | 'additions' | 'clients' | 'nothing';
   readonly blamesUsage: boolean;
   readonly blamesCeiling: boolean;
+  /** Members of the client's whose names are refused, and that can go. */
+  readonly refusedNames: readonly string[];
   /** Whether the words are about the names, so that the next call would be refused like this one. */
   readonly isLasting: boolean;
   /** The words, in lower case. */
@@ -32,8 +36,8 @@ const REFUSING = new Set([400, 413, 422]);
 
 /** Reads what a refusal is about. `undefined`: it is about nothing that another try could mend. */
 export function readRefusal(error: GatewayError, request: RefusedRequest): Refusal | undefined {
-  const { ceiling, asksUsage } = request;
-  if (ceiling === undefined && !asksUsage) return undefined;
+  const { ceiling, asksUsage, dispensable } = request;
+  if (ceiling === undefined && !asksUsage && dispensable.length === 0) return undefined;
   const text = saidIn(error).toLowerCase();
   const lacksRoom = has(text, ROOM_LACKING);
   const isRefusing = REFUSING.has(error.status);
@@ -46,15 +50,17 @@ export function readRefusal(error: GatewayError, request: RefusedRequest): Refus
   const isRoom = ceiling !== undefined && (lacksRoom || isAboutValue) && !(isNamed && !lacksRoom);
   if (isRoom) {
     if (ceiling.isClients) return undefined;
-    return { about: 'room', blamesUsage: false, blamesCeiling: true, isLasting: false, text };
+    return { about: 'room', blamesUsage: false, blamesCeiling: true, refusedNames: [], isLasting: false, text };
   }
   if (error.status !== 400 && error.status !== 422) return undefined;
   const blamesUsage = asksUsage && namesUsage(text, error.param, request);
-  if (blamesUsage || namesCeiling) {
-    return { about: 'additions', blamesUsage, blamesCeiling: namesCeiling, isLasting: isNamed && !lacksRoom, text };
+  const isLasting = isNamed && !lacksRoom;
+  const refusedNames = isLasting ? dispensable.filter((name) => hasWord(text, name)) : [];
+  if (blamesUsage || namesCeiling || refusedNames.length > 0) {
+    return { about: 'additions', blamesUsage, blamesCeiling: namesCeiling, refusedNames, isLasting, text };
   }
   const about = isClients(error, request) ? 'clients' : 'nothing';
-  return { about, blamesUsage: false, blamesCeiling: false, isLasting: false, text };
+  return { about, blamesUsage: false, blamesCeiling: false, refusedNames, isLasting: false, text };
 }
 
 function namesUsage(text: string, param: string | null, request: RefusedRequest): boolean {
@@ -73,6 +79,14 @@ function isClients({ param, code, type }: GatewayError, request: RefusedRequest)
 
 function has(text: string, words: readonly string[]): boolean {
   return words.some((word) => text.includes(word));
+}
+
+/** Whether a name stands in the text, and not as a part of a longer one. */
+function hasWord(text: string, name: string): boolean {
+  for (let at = text.indexOf(name); at !== -1; at = text.indexOf(name, at + name.length)) {
+    if (!/\w/.test(text.charAt(at - 1)) && !/\w/.test(text.charAt(at + name.length))) return true;
+  }
+  return false;
 }
 
 /** Whether a number stands in the text by itself. */

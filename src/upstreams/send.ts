@@ -18,7 +18,7 @@ import { LazyCall } from './upstream-call.js';
 /** An answer that has begun well. */
 export type BegunAnswer = WholeAnswer | StreamAnswer<WatchedStream>;
 
-/** Sends calls to models. The only place that asks an upstream twice: without the field of ours that it refused, or with a lower ceiling. */
+/** Sends calls to models. The only place that asks an upstream twice: without the field that it refused, under another name, or with a lower ceiling. */
 export type CallSender = (call: OutgoingCall) => Promise<BegunAnswer>;
 
 /** Most tries of one call: with fewer additions, or a lower ceiling. */
@@ -41,7 +41,7 @@ export function callSender(
       }
       let hasReplied = false;
       try {
-        const request = requestOf(call, changesOf(call, added), added.ceiling?.replaced);
+        const request = requestOf(call, changesOf(call, added), added.leftOut);
         const reply = checkedReply(await orAborted(call.upstream.send(request), call));
         hasReplied = true;
         const begun = call.asks.stream ? beginStream(call, reply, added.asksUsage) : readWhole(call, reply);
@@ -64,6 +64,8 @@ interface Additions {
   /** Whether `include_usage` is set, to know what a stream costs. Without it the answer is estimated. */
   readonly asksUsage: boolean;
   readonly ceiling: AddedCeiling | undefined;
+  /** Members of the client's that do not go. */
+  readonly leftOut: readonly string[];
 }
 
 /** The failed tries of one call, and what they have taught. */
@@ -84,10 +86,11 @@ class Tries {
   }
 
   /** Learns from a failure. Returns whether another try can help. */
-  learn(error: unknown, { asksUsage, ceiling }: Additions): boolean {
+  learn(error: unknown, added: Additions): boolean {
     if (!(error instanceof GatewayError)) return false;
+    const { asksUsage, ceiling } = added;
     const hasOwn = (name: string): boolean => this.call.document.members.has(name);
-    const refusal = readRefusal(error, { asksUsage, ceiling, hasOwn });
+    const refusal = readRefusal(error, { asksUsage, ceiling, dispensable: this.dispensable(added), hasOwn });
     if (refusal === undefined) return false;
     switch (refusal.about) {
       case 'clients':
@@ -97,10 +100,21 @@ class Tries {
       case 'additions':
         if (refusal.blamesUsage) this.leaveOut(STREAM_OPTIONS, refusal.isLasting);
         if (refusal.blamesCeiling && ceiling !== undefined) this.leaveOut(ceiling.name, refusal.isLasting);
+        for (const name of refusal.refusedNames) this.leaveOut(name, true);
         return true;
       case 'nothing':
-        return this.giveUpSome(error, { asksUsage, ceiling });
+        return this.giveUpSome(error, asksUsage, ceiling?.replacesRefused === true ? undefined : ceiling);
     }
+  }
+
+  /** The client's members that went, and need not: `stream_options`, and a ceiling that has another name. */
+  private dispensable({ leftOut }: Additions): readonly string[] {
+    const { endpoint, document } = this.call;
+    const isThere = (name: string): boolean =>
+      document.members.has(name) && !leftOut.includes(name) && !this.leftOut.has(name);
+    const hasOther = (name: string): boolean =>
+      endpoint.ceilings.some((other) => other !== name && !this.leftOut.has(other));
+    return [STREAM_OPTIONS, ...endpoint.ceilings.filter(hasOther)].filter(isThere);
   }
 
   private leaveOut(name: string, isLasting: boolean): void {
@@ -127,7 +141,7 @@ class Tries {
   }
 
   /** Nothing was named: one try without additions, but for the ceiling where money depends on it. */
-  private giveUpSome(error: GatewayError, { asksUsage, ceiling }: Additions): boolean {
+  private giveUpSome(error: GatewayError, asksUsage: boolean, ceiling: AddedCeiling | undefined): boolean {
     this.unnamed ??= error;
     if (!this.call.requiresCeiling || ceiling === undefined) {
       if (!asksUsage && ceiling === undefined) return false;
@@ -152,9 +166,10 @@ class Tries {
 /** A lower ceiling than this is not worth it where the call may do without. */
 const LEAST_USEFUL = 64;
 
-const NOTHING: Additions = { asksUsage: false, ceiling: undefined };
+const NONE: readonly string[] = [];
+const NOTHING: Additions = { asksUsage: false, ceiling: undefined, leftOut: NONE };
 
-/** The fields to add: `include_usage`, and the reserved ceiling under the name that the upstream is believed to know. */
+/** The fields to add, and to leave out: `include_usage`, and the reserved ceiling under the name that the upstream is believed to know. */
 function additions(call: OutgoingCall, facts: FieldFacts, tries: Tries | undefined): Additions {
   const { endpoint, asks } = call;
   const asksUsage =
@@ -164,7 +179,21 @@ function additions(call: OutgoingCall, facts: FieldFacts, tries: Tries | undefin
     tries?.leftOut.has(STREAM_OPTIONS) !== true &&
     !facts.isRefused(call, STREAM_OPTIONS);
   const ceiling = addedCeiling(call, facts, tries);
-  return asksUsage || ceiling !== undefined ? { asksUsage, ceiling } : NOTHING;
+  const leftOut = leftOutMembers(call, facts, { tries, ceiling });
+  return asksUsage || ceiling !== undefined || leftOut.length > 0 ? { asksUsage, ceiling, leftOut } : NOTHING;
+}
+
+/** The client's ceiling where it goes under another name, and its `stream_options` where that name is refused. */
+function leftOutMembers(
+  call: OutgoingCall,
+  facts: FieldFacts,
+  { tries, ceiling }: { readonly tries: Tries | undefined; readonly ceiling: AddedCeiling | undefined },
+): readonly string[] {
+  const replaced = ceiling?.replaced;
+  const hasRefused = tries?.lasting.includes(STREAM_OPTIONS) === true || facts.isRefused(call, STREAM_OPTIONS);
+  if (replaced === undefined && !hasRefused) return NONE;
+  const names = [...(replaced === undefined ? [] : [replaced]), ...(hasRefused ? [STREAM_OPTIONS] : [])];
+  return names.filter((name) => call.document.members.has(name));
 }
 
 /** The ceiling of ours, or the client's own under the name that the upstream knows. */
@@ -175,20 +204,28 @@ function addedCeiling(call: OutgoingCall, facts: FieldFacts, tries: Tries | unde
   if (outputCeiling === undefined) return undefined;
   const name = ceilingName(call, facts, tries);
   if (name === undefined) return undefined;
-  return { name, tokens: tries?.ceiling ?? outputCeiling, isClients: false, replaced: undefined };
+  return {
+    name,
+    tokens: tries?.ceiling ?? outputCeiling,
+    isClients: false,
+    replaced: undefined,
+    replacesRefused: false,
+  };
 }
 
-/** A client's ceiling whose name the upstream is known to ignore, or said by the host not to know. */
+/** A client's ceiling whose name the upstream refuses, is known to ignore, or said by the host not to know. */
 function renamedCeiling(call: OutgoingCall, facts: FieldFacts, tries: Tries | undefined): AddedCeiling | undefined {
   const { endpoint, document, asks, upstream } = call;
-  if (endpoint.ceilings.length < 2 || (upstream.ceiling === undefined && !facts.hasAny(call))) return undefined;
-  const named = endpoint.ceilings.filter((name) => document.members.has(name));
-  const [own] = named;
-  if (named.length !== 1 || own === undefined) return undefined;
-  if (upstream.ceiling === undefined ? !facts.isIgnored(call, own) : upstream.ceiling === own) return undefined;
+  if (endpoint.ceilings.length < 2) return undefined;
+  if (upstream.ceiling === undefined && tries === undefined && !facts.hasAny(call)) return undefined;
+  const isRefused = (name: string): boolean => tries?.leftOut.has(name) === true || facts.isRefused(call, name);
+  const isUnknown = (name: string): boolean =>
+    isRefused(name) || (upstream.ceiling === undefined ? facts.isIgnored(call, name) : upstream.ceiling !== name);
+  const own = endpoint.ceilings.find((name) => document.members.has(name) && isUnknown(name));
+  if (own === undefined) return undefined;
   const name = ceilingName(call, facts, tries);
   if (name === undefined || name === own || asks.maxOutputTokens === undefined) return undefined;
-  return { name, tokens: asks.maxOutputTokens, isClients: true, replaced: own };
+  return { name, tokens: asks.maxOutputTokens, isClients: true, replaced: own, replacesRefused: isRefused(own) };
 }
 
 /** The name of the ceiling to be sent: the host's, else the newest that is not known to be refused or ignored. */
@@ -220,8 +257,9 @@ function failureOf(call: OutgoingCall, error: unknown): unknown {
 }
 
 /** The members that the upstream gets otherwise than the client sent them; `undefined`: none. */
-function changesOf({ document, asks, model }: OutgoingCall, { asksUsage, ceiling }: Additions): JsonObject | undefined {
-  if (model.upstreamModel === asks.model && !asksUsage && ceiling === undefined) return undefined;
+function changesOf({ document, asks, model }: OutgoingCall, added: Additions): JsonObject | undefined {
+  if (model.upstreamModel === asks.model && added === NOTHING) return undefined;
+  const { asksUsage, ceiling } = added;
   const changes: { -readonly [Name in keyof JsonObject]: JsonObject[Name] } = {};
   if (model.upstreamModel !== asks.model) changes.model = model.upstreamModel;
   if (asksUsage) changes[STREAM_OPTIONS] = includingUsage(document);
@@ -250,15 +288,14 @@ function checkedForward(reply: ForwardReply): ForwardReply {
 
 const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null;
 
-/** @param leftOut the member whose place another has taken. */
-function requestOf(call: OutgoingCall, changes: JsonObject | undefined, leftOut: string | undefined): UpstreamCall {
+function requestOf(call: OutgoingCall, changes: JsonObject | undefined, leftOut: readonly string[]): UpstreamCall {
   const { document, asks } = call;
   return new LazyCall({
     keyId: call.keyId,
     tier: call.tier,
     requestId: call.requestId,
     operation: call.endpoint.operation,
-    bytes: changes === undefined ? document.bytes : replaceMembers(document, changes, leftOut),
+    bytes: changes === undefined ? document.bytes : replaceMembers(document, changes, ...leftOut),
     isBackground: call.isBackground,
     stream: asks.stream,
     maxResponseBytes: call.maxResponseBytes,
@@ -267,11 +304,11 @@ function requestOf(call: OutgoingCall, changes: JsonObject | undefined, leftOut:
   });
 }
 
-function changedObject(object: JsonObject, changes: JsonObject | undefined, leftOut: string | undefined): JsonObject {
+function changedObject(object: JsonObject, changes: JsonObject | undefined, leftOut: readonly string[]): JsonObject {
   const changed = { ...object, ...changes };
-  return leftOut === undefined
+  return leftOut.length === 0
     ? changed
-    : Object.fromEntries(Object.entries(changed).filter(([name]) => name !== leftOut));
+    : Object.fromEntries(Object.entries(changed).filter(([name]) => !leftOut.includes(name)));
 }
 
 /**

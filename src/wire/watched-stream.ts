@@ -41,6 +41,8 @@ export interface WatchedStream {
   /** Set once the upstream reported an error, which is not passed on, or sent something that is no chunk. */
   readonly failure: StreamFailure | undefined;
   readonly usage: TokenUsage | undefined;
+  /** Whether usage stood where OpenAI has it: a client that asked for it was shown it. */
+  readonly hasShownUsage?: boolean;
   /** The service tier that the answer names; the latest word counts. */
   readonly serviceTier?: string | undefined;
   /** Calls of hosted tools by type. */

@@ -39,6 +39,7 @@ export class ChatStream implements WatchedStream {
   done = false;
   begun = false;
   finished = false;
+  hasShownUsage = false;
   failure: StreamFailure | undefined = undefined;
   serviceTier: string | undefined = undefined;
   lastChunk: JsonObject | undefined = undefined;
@@ -285,6 +286,7 @@ export class ChatStream implements WatchedStream {
     if (usage !== undefined) {
       this.told = usage;
       this.textEventsAtUsage = this.textEvents;
+      this.hasShownUsage ||= isJsonObject(chunk.usage);
       this.isToldOnTheWay = choices.length > 0;
     }
     this.serviceTier = readServiceTier(chunk) ?? this.serviceTier;

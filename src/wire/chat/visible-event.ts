@@ -24,9 +24,8 @@ export function visibleEvent(
   const choices = withKnownReasons(memberOfReasons(document));
   const changes: JsonObject = choices === undefined ? renamed : { ...renamed, choices };
   const leftOut = hiddenMembers(document, hideUsage);
-  if (leftOut.length > 1) return sseText(withoutMembers(document, changes, leftOut));
   if (leftOut.length > 0 || changes.model !== undefined || choices !== undefined) {
-    return sseText(replaceMembers(document, changes, leftOut[0]).toString('latin1'));
+    return sseText(replaceMembers(document, changes, ...leftOut).toString('latin1'));
   }
   // After an `id:` or `retry:` line openai-python fails at the next blank line: only the data is passed on.
   return event.startsWith('data:') && !/[\r\n](?:id|retry|event):/.test(event) ? event : sseText(data);
@@ -62,14 +61,6 @@ export function withKnownReasons(choices: Json | undefined): readonly Json[] | u
     return { ...choice, finish_reason: reason };
   });
   return isChanged ? known : undefined;
-}
-
-/** The document without several members, in latin1. Rare enough to be written anew. */
-function withoutMembers({ bytes }: JsonDocument, changes: JsonObject, leftOut: readonly string[]): string {
-  const kept = Object.entries({ ...JSON.parse(bytes.toString('utf8')), ...changes }).filter(
-    ([name]) => !leftOut.includes(name),
-  );
-  return Buffer.from(JSON.stringify(Object.fromEntries(kept))).toString('latin1');
 }
 
 function sseText(json: string): string {
