@@ -278,6 +278,10 @@ describe('replaceMembers', () => {
     );
     const both = document('{"model":"a","usage":null}');
     assert.equal(replaceMembers(both, { model: 'b' }, 'usage').toString(), '{"model":"b"}');
+    const four = document('{"a":1, "b":[2],"c":{"d":3} ,"e":12345678901234567890}');
+    assert.equal(replaceMembers(four, { n: 1 }, 'a', 'b', 'none', 'c').toString(), '{"n":1 ,"e":12345678901234567890}');
+    assert.equal(replaceMembers(four, {}, 'b', 'e', 'c').toString(), '{"a":1 }');
+    assert.equal(replaceMembers(four, {}, 'a', 'b', 'c', 'e').toString(), '{ }');
   });
 
   it('keeps numbers as they were spelt', () => {

@@ -106,6 +106,108 @@ describe('a field of ours that the upstream does not know', () => {
   }
 });
 
+describe('a field of the client’s whose name the upstream does not know', () => {
+  for (const [server, status, refusal] of NAME_REFUSALS) {
+    for (const [own, other] of [
+      ['max_completion_tokens', 'max_tokens'],
+      ['max_tokens', 'max_completion_tokens'],
+    ] as const) {
+      it(`goes as ${other} instead of ${own}, in the words of ${server}`, async () => {
+        const script = refusing((body) => (has(own)(body) ? { status, body: refusal(own) } : undefined));
+        await withScene(BARE_HOST, scene(BUDGET, script), async (given) => {
+          for (let round = 0; round < 2; round += 1) {
+            await given.client().chat.completions.create({ ...PRICED, [own]: 300 });
+          }
+          assert.deepEqual(
+            seen(given).map((body) => [body[own], body[other]]),
+            [
+              [300, undefined],
+              [undefined, 300],
+              [undefined, 300],
+            ],
+          );
+        });
+      });
+    }
+
+    it(`is left out where it is stream_options, and the client has its usage, in the words of ${server}`, async () => {
+      const script = refusing((body) =>
+        has('stream_options')(body) ? { status, body: refusal('stream_options') } : undefined,
+      );
+      await withScene(BARE_HOST, scene(TOKENS, script), async (given) => {
+        for (let round = 0; round < 2; round += 1) {
+          const stream_options = { include_usage: true };
+          const stream = await given.client().chat.completions.create({ ...PRICED, stream: true, stream_options });
+          let output = 0;
+          for await (const { usage } of stream) output = usage?.completion_tokens ?? output;
+          assert.ok(output > 0);
+        }
+        assert.deepEqual(seen(given).map(has('stream_options')), [true, false, false]);
+      });
+    });
+  }
+
+  it('may be one of two that are refused at once, or in turn', async () => {
+    const names = ['stream_options', 'max_completion_tokens'];
+    for (const count of [1, 2]) {
+      const script = refusing((body) => {
+        const refused = names.filter((name) => has(name)(body)).slice(0, count);
+        return refused.length === 0 ? undefined : { status: 422, body: { detail: refused.map(extraForbidden) } };
+      });
+      await withScene(BARE_HOST, scene(TOKENS, script), async (given) => {
+        const asked = { max_completion_tokens: 300, stream_options: { include_usage: true }, stream: true as const };
+        for await (const _ of await given.client().chat.completions.create({ ...PRICED, ...asked }));
+        const last = seen(given).at(-1) ?? {};
+        assert.deepEqual([seen(given).length, last.max_tokens], [count === 2 ? 2 : 3, 300]);
+        assert.deepEqual(
+          names.filter((name) => has(name)(last)),
+          [],
+        );
+      });
+    }
+  });
+
+  it('is refused to the client under its own name where the upstream knows no other', async () => {
+    const script = refusing((body) => {
+      const name = ['max_tokens', 'max_completion_tokens'].find((one) => has(one)(body));
+      return name === undefined ? undefined : { body: { error: { message: `Unknown parameter: '${name}'.` } } };
+    });
+    await withScene(BARE_HOST, scene(TOKENS, script), async (given) => {
+      const asked = given.client().chat.completions.create({ ...PRICED, max_completion_tokens: 300 });
+      await assert.rejects(asked, { status: 400, message: /Unknown parameter: 'max_completion_tokens'/ });
+    });
+  });
+
+  it('does not hide a mistake of the client’s', async () => {
+    const script = refusing((body) =>
+      has('max_completion_tokens')(body)
+        ? { body: { error: { message: "Unknown parameter: 'max_completion_tokens'." } } }
+        : { body: { error: { message: 'Bad temper.' } } },
+    );
+    await withScene(BARE_HOST, scene(TOKENS, script), async (given) => {
+      const asked = given.client().chat.completions.create({ ...PRICED, max_completion_tokens: 300 });
+      await assert.rejects(asked, { status: 400, message: /Bad temper/ });
+      assert.equal(seen(given).length, 2);
+    });
+  });
+
+  it('stays where its value is refused, or only a longer name', async () => {
+    for (const message of ['max_tokens is too large: 300', "Unknown parameter: 'max_tokens_extra'."]) {
+      const script = refusing(() => ({ body: { error: { message } } }));
+      await withScene(BARE_HOST, scene(TOKENS, script), async (given) => {
+        await assert.rejects(given.client().chat.completions.create({ ...PRICED, max_tokens: 300 }), { status: 400 });
+        assert.equal(seen(given).length, 1);
+      });
+    }
+  });
+});
+
+const extraForbidden = (name: string): object => ({
+  type: 'extra_forbidden',
+  loc: ['body', name],
+  msg: 'Extra inputs are not permitted',
+});
+
 /** Refusals that name nothing of ours. */
 const NAMELESS: readonly unknown[] = [
   { error: { message: 'Invalid request.', param: null, code: null } },
