@@ -151,6 +151,25 @@ const CELLS: Readonly<Record<string, { readonly options?: SceneOptions; readonly
       }
     },
   },
+  responses: {
+    options: {
+      small: { tokensPerMinute: 100_000 },
+      models: { [MODEL]: { pricing: PRICING, contextLength: 8_192, responses: 'translate' } },
+    },
+    check: async (vendor, scene) => {
+      const client = scene.client({ apiKey: SMALL_SECRET });
+      const asked = { model: MODEL, input: 'Tell me a long story', store: false };
+      const max_output_tokens = vendor.reasoningTokens + 20;
+      const whole = await client.responses.create({ ...asked, max_output_tokens });
+      assert.ok(whole.output_text.startsWith('word0 '));
+      let output = 0;
+      for await (const event of await client.responses.create({ ...asked, stream: true })) {
+        if (event.type === 'response.completed') output = event.response.usage?.output_tokens ?? 0;
+      }
+      assert.ok(output >= LONG_ANSWER, 'the client is told the usage');
+      checkBilled(vendor, scene.setup.records[1], LONG_ANSWER, vendor.hidesStreamUsage);
+    },
+  },
   'long prompt': {
     options: { small: { tokensPerMinute: 100_000 }, models: { [MODEL]: {} } },
     check: async (_vendor, scene) => {
