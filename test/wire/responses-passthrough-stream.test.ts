@@ -183,6 +183,25 @@ describe('PassedStream', () => {
     assert.equal(watch(': hello\n\n').stream.begun, false);
   });
 
+  it('takes usage that is told before the last event for the least', () => {
+    const usage = { input_tokens: 9, output_tokens: 0, total_tokens: 9 };
+    const text = { type: 'response.output_text.delta', delta: 'x'.repeat(300) };
+    const snapshot = (type: string, told: object | null): object => ({ type, response: { id: 'resp_1', usage: told } });
+    const told = (...events: object[]): unknown[] => {
+      const { stream } = watch(events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join(''));
+      return [stream.usage?.inputTokens, stream.usage?.outputTokens, stream.usage?.isDoubtful];
+    };
+    const begun = snapshot('response.created', usage);
+    assert.deepEqual(told(begun), [9, 0, true]);
+    assert.deepEqual(told(begun, text), [9, 100, true]);
+    assert.deepEqual(told(begun, text, snapshot('response.completed', null)), [9, 100, true]);
+    assert.deepEqual(told(begun, text, snapshot('response.completed', { ...usage, output_tokens: 40 })), [
+      9,
+      40,
+      undefined,
+    ]);
+  });
+
   it('takes events as objects', () => {
     const stream = new PassedStream({ ...PLAIN, showModel: 'mine' });
     const events: readonly JsonObject[] = readEvents(GOOD).map(({ data }) => data);

@@ -39,7 +39,6 @@ export class PassedStream implements WatchedStream {
   begun = false;
   finished = false;
   failure: StreamFailure | undefined = undefined;
-  usage: ToldUsage | undefined = undefined;
   serviceTier: string | undefined = undefined;
   toolCalls: Readonly<Record<string, number>> | undefined = undefined;
   lastChunk: JsonObject | undefined = undefined;
@@ -51,6 +50,9 @@ export class PassedStream implements WatchedStream {
   response: JsonObject | undefined = undefined;
   private readonly options: PassedStreamOptions;
   private readonly buffer = new EventBuffer();
+  private told: ToldUsage | undefined = undefined;
+  /** Whether the last event told the usage: before it a number, of the input alone or growing, is no last word. */
+  private isToldLast = false;
   private textEvents = 0;
   private textBytes = 0;
 
@@ -64,6 +66,12 @@ export class PassedStream implements WatchedStream {
 
   watchEnd(): Uint8Array | undefined {
     return this.buffer.heldBytes === 0 ? undefined : this.watchBytes(BLANK_LINE);
+  }
+
+  get usage(): ToldUsage | undefined {
+    const { told } = this;
+    if (told === undefined || this.isToldLast) return told;
+    return { ...told, outputTokens: Math.max(told.outputTokens, this.deliveredTokens()), isDoubtful: true };
   }
 
   deliveredTokens(): number {
@@ -142,16 +150,19 @@ export class PassedStream implements WatchedStream {
   private noteEvent({ type, sequence_number }: JsonObject, response: JsonObject | undefined): void {
     this.begun = true;
     if (typeof sequence_number === 'number') this.lastSequenceNumber = sequence_number;
+    const isLast = typeof type === 'string' && LAST_EVENTS.has(type);
     if (response !== undefined) {
       this.response = response;
       if (typeof response.id === 'string') this.responseId = response.id;
-      this.usage = readResponsesUsage(response.usage) ?? this.usage;
+      const told = readResponsesUsage(response.usage);
+      this.told = told ?? this.told;
+      this.isToldLast = isLast && told !== undefined;
       this.serviceTier = readServiceTier(response) ?? this.serviceTier;
       this.toolCalls = readToolCalls(response) ?? this.toolCalls;
     }
-    if (typeof type !== 'string' || !LAST_EVENTS.has(type)) return;
+    if (!isLast) return;
     // Some servers tell texts whole, at the end.
-    if (this.usage === undefined) this.textBytes = Math.max(this.textBytes, answerTextBytes(response?.output));
+    if (!this.isToldLast) this.textBytes = Math.max(this.textBytes, answerTextBytes(response?.output));
     this.finished = true;
     this.done = true;
   }
