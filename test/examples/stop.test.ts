@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, it } from 'node:test';
 import { eventually, within } from '../helpers/deadline.js';
@@ -54,11 +55,17 @@ async function npmStart(database: string): Promise<{ running: Started; baseUrl: 
   return { running, baseUrl: url() ?? '' };
 }
 
-async function isRefused(baseUrl: string): Promise<boolean> {
-  return fetch(`${baseUrl}/models`).then(
-    () => false,
-    () => true,
-  );
+/** Whether a new connection is refused. One that is kept alive may still be served while it is in use. */
+function isRefused(baseUrl: string): Promise<boolean> {
+  const { hostname, port } = new URL(baseUrl);
+  return new Promise((resolve) => {
+    const socket = connect(Number(port), hostname);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(false);
+    });
+    socket.once('error', () => resolve(true));
+  });
 }
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
