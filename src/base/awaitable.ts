@@ -14,7 +14,8 @@ export function isPending<T>(value: Awaitable<T>): value is PromiseLike<T> {
 export function guarded<T>(call: () => Awaitable<T>, failed: (error: unknown) => T): Awaitable<T> {
   try {
     const value = call();
-    return isPending(value) ? value.then(undefined, failed) : value;
+    // A host's thenable may call what it is given without looking: a true promise stands between.
+    return isPending(value) ? Promise.resolve(value).then(undefined, failed) : value;
   } catch (error) {
     return failed(error);
   }

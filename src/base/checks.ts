@@ -4,11 +4,28 @@ export function positiveInteger(name: string, value: unknown): number {
   throw unexpected(name, 'to be a positive integer', value);
 }
 
-/** Whether a value is an object with members of its own names: no list, no collection, no function. */
+/** Kinds of objects whose contents are no members: with any of them everything would be taken for absent. */
+const NO_RECORDS: ReadonlySet<string> = new Set(
+  'Map Set WeakMap WeakSet WeakRef Promise Date RegExp Error Number String Boolean BigInt Symbol Arguments ArrayBuffer'
+    .split(' ')
+    .map((kind) => `[object ${kind}]`),
+);
+
+/** Whether a value is an object with members of its own names: no list, no collection, no function, no promise of one. */
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-  // Their entries are no members: everything would be taken for absent.
-  return !(value instanceof Map || value instanceof Set);
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || ArrayBuffer.isView(value)) return false;
+  // By its tag, as one of another realm is no instance of ours.
+  if (NO_RECORDS.has(Object.prototype.toString.call(value))) return false;
+  return !('then' in value && typeof value.then === 'function');
+}
+
+/** @throws {TypeError} for a member that is not known, be it the object's own or inherited. */
+export function refuseOthers(name: string, value: object, known: Readonly<Record<string, unknown>>): void {
+  for (const field in value) {
+    if (!Object.hasOwn(known, field)) {
+      throw new TypeError(`Unknown member \`${name}.${field}\`: there are ${Object.keys(known).join(', ')}`);
+    }
+  }
 }
 
 /** @throws {TypeError} when `value` is there but lacks one of the methods. Arrays have a `find`, and are no store. */

@@ -67,7 +67,7 @@ export function checkRoom({
 export function reserveCall(access: LimiterAccess, demand: Demand): Awaitable<AdmitResult> {
   try {
     const result = admit(access, demand);
-    return isPending(result) ? result.then(undefined, limiterFailure) : result;
+    return isPending(result) ? Promise.resolve(result).then(undefined, limiterFailure) : result;
   } catch (error) {
     return limiterFailure(error);
   }
@@ -98,7 +98,7 @@ export async function lookQuietly(
 export function recordStart({ usage }: { readonly usage: UsageStore }, start: UsageStart): Awaitable<void> {
   try {
     const written = usage.open(start);
-    return isPending(written) ? written.then(undefined, ledgerFailure) : written;
+    return isPending(written) ? Promise.resolve(written).then(undefined, ledgerFailure) : written;
   } catch (error) {
     return ledgerFailure(error);
   }

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { isRecord, refuseOthers } from '../base/checks.js';
 import type { Environment } from './environment.js';
 
 /** How administrators of the host are known. */
@@ -26,6 +27,7 @@ export function checkedAdmin(
   { adminSecret, keys }: Pick<Environment, 'adminSecret' | 'keys'>,
 ): Buffer | undefined {
   if (admin === undefined && adminSecret === undefined) return undefined;
+  if (isRecord(admin)) refuseOthers('admin', admin, { secret: true });
   const secretHash =
     admin === undefined ? hashed('MEGALLM_ADMIN_SECRET', adminSecret) : hashed('admin.secret', admin?.secret);
   if (keys.some(({ secret }) => hash('sha256', secret, 'buffer').equals(secretHash))) {

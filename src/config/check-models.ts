@@ -1,5 +1,5 @@
-import { isRecord, optionalBoolean, positiveInteger, unexpected } from '../base/checks.js';
-import { checkName } from '../keys/key-fields.js';
+import { isRecord, optionalBoolean, positiveInteger, refuseOthers, unexpected } from '../base/checks.js';
+import { checkName, isName } from '../keys/key-fields.js';
 import type { ListedOperation } from '../models/known-model.js';
 import type { Pricing } from '../models/pricing.js';
 import type { Upstream } from '../upstreams/upstream.js';
@@ -78,7 +78,9 @@ export function checkedModels(models: Readonly<Record<string, ModelOptions>>): R
     throw unexpected('models', "to be an object of models by id, such as { 'gpt-4o': {} }", models);
   for (const [id, model] of Object.entries(models)) {
     const name = `models.${id}`;
-    if (id === '') throw new TypeError('Expected each id in `models` to have at least one character');
+    if (!isName(id)) {
+      throw new TypeError('Expected each id in `models` to be 1 to 256 characters without control characters');
+    }
     if (!isRecord(model)) throw unexpected(name, 'to be an object, {} for all defaults', model);
     refuseOthers(name, model, CHECKS);
     for (const [field, value] of Object.entries(model)) {
@@ -97,13 +99,6 @@ function checkPricing(name: string, value: unknown): void {
   if (!isRecord(value))
     throw unexpected(name, 'to be prices, such as { inputUsdPerMillion, outputUsdPerMillion }', value);
   refuseOthers(name, value, PRICES);
-}
-
-function refuseOthers(name: string, value: object, known: Readonly<Record<string, unknown>>): void {
-  const other = Object.keys(value).find((field) => !Object.hasOwn(known, field));
-  if (other !== undefined) {
-    throw new TypeError(`Unknown member \`${name}.${other}\`: there are ${Object.keys(known).join(', ')}`);
-  }
 }
 
 function oneOf(values: readonly string[]): Check {

@@ -1,5 +1,5 @@
 import cluster from 'node:cluster';
-import { unexpected } from '../base/checks.js';
+import { isRecord, unexpected } from '../base/checks.js';
 import { checkName } from '../keys/key-fields.js';
 import type { ApiKey } from '../keys/key-store.js';
 import { hashSecret, isWellFormedSecret } from '../keys/secret.js';
@@ -24,11 +24,27 @@ export interface Environment {
   readonly clusterWorker: boolean;
 }
 
+/** The variables that are read. */
+const NAMES = [
+  'NODE_ENV',
+  'PORT',
+  'MEGALLM_KEYS',
+  'MEGALLM_DB',
+  'MEGALLM_ADMIN_SECRET',
+  'OPENAI_API_KEY',
+  'OPENAI_BASE_URL',
+];
+
 /**
  * Reads the variables we know; the only place that does.
  * @throws {TypeError} for a bad port or key, never showing the key.
  */
 export function readEnvironment(variables: Readonly<Record<string, string | undefined>> = process.env): Environment {
+  if (!isRecord(variables)) throw unexpected('environment', 'to be an object of variables', variables);
+  for (const name of NAMES) {
+    const value: unknown = variables[name];
+    if (value !== undefined && typeof value !== 'string') throw unexpected(name, 'to be a text', value);
+  }
   return {
     production: variables.NODE_ENV === 'production',
     port: portNumber(variables.PORT),

@@ -92,7 +92,7 @@ export function guardedHooks(hooks: Hooks): AllHooks {
     try {
       const result = hook.call(hooks, told);
       // An async hook that fails would end the process as an unhandled rejection.
-      if (isPending(result)) result.then(undefined, failed);
+      if (isPending(result)) Promise.resolve(result).then(undefined, failed);
     } catch (error) {
       failed(error);
     }
@@ -108,7 +108,8 @@ export function guardedHooks(hooks: Hooks): AllHooks {
 
 function checkedHooks(hooks: Hooks): Hooks {
   if (!isRecord(hooks)) throw unexpected('hooks', 'to be an object of functions', hooks);
-  for (const [name, hook] of Object.entries(hooks)) {
+  for (const name in hooks) {
+    const hook: unknown = Reflect.get(hooks, name);
     if (!Object.hasOwn(NAMES, name)) {
       throw new TypeError(`Unknown hook \`hooks.${name}\`: there are ${Object.keys(NAMES).join(', ')}`);
     }
@@ -122,7 +123,7 @@ function watch(call: () => unknown, failed: (error: unknown) => void): void {
   try {
     const result = call();
     // An async hook that fails would end the process as an unhandled rejection.
-    if (isPending(result)) result.then(undefined, failed);
+    if (isPending(result)) Promise.resolve(result).then(undefined, failed);
   } catch (error) {
     failed(error);
   }

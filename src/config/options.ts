@@ -241,8 +241,8 @@ function checkedParts(prefix: string, { keys, limiter, usage, objects, idempoten
     keys: withMethod(`${prefix}keys`, keys, 'find'),
     limiter: withMethod(`${prefix}limiter`, limiter, 'reserve', 'settle'),
     usage: withMethod(`${prefix}usage`, usage, 'open', 'settle'),
-    objects: withMethod(`${prefix}objects`, objects, 'find'),
-    idempotency: withMethod(`${prefix}idempotency`, idempotency, 'claim'),
+    objects: withMethod(`${prefix}objects`, objects, 'find', 'list', 'put', 'remove'),
+    idempotency: withMethod(`${prefix}idempotency`, idempotency, 'claim', 'finish'),
   };
 }
 

@@ -1,4 +1,4 @@
-import { unexpected } from '../base/checks.js';
+import { isRecord, refuseOthers, unexpected } from '../base/checks.js';
 import type { GatewayRequest, GatewayResponse } from './exchange.js';
 
 /** Web pages that may call from a browser. */
@@ -29,7 +29,9 @@ const EXPOSED_HEADERS = [
 /** Checks the origins. @throws {TypeError} for one that no browser would send. */
 export function checkedCors(cors: CorsOptions | undefined): CorsOptions | undefined {
   if (cors === undefined) return undefined;
-  const origins: unknown = cors?.origins;
+  if (!isRecord(cors)) throw unexpected('cors', 'to be an object with `origins`', cors);
+  refuseOthers('cors', cors, { origins: true });
+  const origins: unknown = cors.origins;
   if (!Array.isArray(origins)) throw unexpected('cors.origins', 'to be a list of origins', origins);
   for (const origin of origins) {
     if (typeof origin === 'string' && URL.canParse(origin) && new URL(origin).origin === origin) continue;

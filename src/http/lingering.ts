@@ -1,4 +1,4 @@
-import { positiveInteger, unexpected } from '../base/checks.js';
+import { isRecord, positiveInteger, unexpected } from '../base/checks.js';
 
 /** Bounds of what is read and dropped after an answer that came before the end of its request. */
 export interface LingeringOptions {
@@ -26,7 +26,7 @@ export interface Lingering {
 
 /** Checks the bounds and fills them in. @throws {TypeError} for an unknown name or anything but positive integers. */
 export function checkedLingering(given: LingeringOptions = {}): LingeringBounds {
-  if (typeof given !== 'object' || given === null) throw unexpected('lingering', 'to be bounds', given);
+  if (!isRecord(given)) throw unexpected('lingering', 'to be bounds', given);
   const { idleMs = 5_000, totalMs = 30_000, maxBytes = 67_108_864, maxConnections = 256, ...unknown } = given;
   const [name] = Object.keys(unknown);
   if (name !== undefined) throw new TypeError(`Unknown option \`lingering.${name}\``);

@@ -1,10 +1,20 @@
-import { unexpected } from '../base/checks.js';
+import { isRecord, unexpected } from '../base/checks.js';
 import { isName } from './key-fields.js';
 import type { ApiKey, Limits } from './key-store.js';
-import { isLimit, LIMIT_NAMES } from './limits.js';
+import { checkServiceTiers, isLimit, LIMIT_NAMES } from './limits.js';
 
 /** Field names of a key. */
-const KEY_FIELDS = ['id', 'owner', 'tier', 'limits', 'ownLimits', 'expiresAt', 'models', 'debug'] as const;
+const KEY_FIELDS = [
+  'id',
+  'owner',
+  'tier',
+  'limits',
+  'ownLimits',
+  'expiresAt',
+  'models',
+  'serviceTiers',
+  'debug',
+] as const satisfies readonly (keyof ApiKey)[];
 const FIELD_NAMES: ReadonlySet<string> = new Set(KEY_FIELDS);
 /** Most members whose names are remembered as looked at. */
 const MAX_SEEN_NAMES = 1_000;
@@ -74,6 +84,7 @@ export function assertKey(source: string, given: unknown): asserts given is ApiK
   }
   if (isThere(key.debug) && typeof key.debug !== 'boolean') throw wrong(source, 'debug', 'to be a boolean', key.debug);
   if (isThere(key.models)) assertModels(source, key.models);
+  if (isThere(key.serviceTiers)) checkServiceTiers(`serviceTiers\` of a key from \`${source}`, key.serviceTiers);
   if (isThere(key.limits)) assertLimits(source, 'limits', key.limits);
   if (isThere(key.ownLimits)) assertLimits(source, 'ownLimits', key.ownLimits);
 }
@@ -88,21 +99,21 @@ function assertModels(source: string, models: unknown): void {
 }
 
 function assertLimits(source: string, field: string, limits: unknown): asserts limits is Limits {
-  if (typeof limits !== 'object' || limits === null || Array.isArray(limits)) {
-    throw wrong(source, field, 'to be limits', limits);
-  }
+  if (!isRecord(limits)) throw wrong(source, field, 'to be limits', limits);
+  const isShadow = field.includes('.');
   for (const name in limits) {
-    const value: unknown = Reflect.get(limits, name);
-    const where = `${field}.${name}`;
-    if (name === 'shadow' && field.indexOf('.') === -1) {
-      if (isThere(value)) assertLimits(source, where, value);
-      continue;
-    }
-    if (!LIMIT_NAMES.has(name)) throw new TypeError(`Unknown limit \`${shown(where)}\` of a key from ${source}`);
-    if (isThere(value) && !isLimit(name, value)) throw wrong(source, where, EXPECTED_LIMIT, value);
+    if (LIMIT_NAMES.has(name) || (name === 'shadow' && !isShadow)) continue;
+    throw new TypeError(`Unknown limit \`${shown(`${field}.${name}`)}\` of a key from ${source}`);
   }
+  // By name, as a getter of a class is read, too, and not listed.
+  for (const name of LIMITS) {
+    const value: unknown = limits[name];
+    if (isThere(value) && !isLimit(name, value)) throw wrong(source, `${field}.${name}`, EXPECTED_LIMIT, value);
+  }
+  if (!isShadow && isThere(limits.shadow)) assertLimits(source, `${field}.shadow`, limits.shadow);
 }
 
+const LIMITS = [...LIMIT_NAMES];
 const EXPECTED_LIMIT = 'to be a number from 0 on';
 
 function wrong(source: string, field: string, expectation: string, value: unknown): TypeError {

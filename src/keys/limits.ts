@@ -39,26 +39,30 @@ export function isLimit(name: string, value: unknown): boolean {
 /** @throws {TypeError} for a limit that is no positive integer, a budget that is no amount, or a name that is none. */
 export function checkedLimits<T extends Limits>(name: string, limits: T, nested: readonly string[] = ['shadow']): T {
   if (!isRecord(limits)) throw unexpected(name, 'to be limits', limits);
-  for (const [field, value] of Object.entries(limits)) {
-    const where = `${name}.${field}`;
-    if (value === undefined) continue;
-    if (RATES.has(field)) positiveInteger(where, value);
-    else if (BUDGETS.has(field)) checkBudget(where, value);
-    else if (nested.includes(field) && typeof value === 'object' && value !== null)
-      checkedLimits(where, value, field === 'shared' ? ['shadow'] : []);
-    else throw new TypeError(`Unknown limit \`${where}\``);
+  for (const field in limits) {
+    if (!LIMIT_NAMES.has(field) && !nested.includes(field)) throw new TypeError(`Unknown limit \`${name}.${field}\``);
+  }
+  // By name, as a getter of a class is read, too, and not listed.
+  for (const field of [...LIMIT_NAMES, ...nested]) {
+    const value: unknown = Reflect.get(limits, field);
+    if (value !== undefined) checkLimit(`${name}.${field}`, field, value);
   }
   return limits;
+}
+
+function checkLimit(where: string, field: string, value: unknown): void {
+  if (RATES.has(field)) positiveInteger(where, value);
+  else if (BUDGETS.has(field)) checkBudget(where, value);
+  else if (field === 'serviceTiers') checkServiceTiers(where, value);
+  else if (isRecord(value)) checkedLimits(where, value, field === 'shared' ? ['shadow'] : []);
+  else throw unexpected(where, 'to be limits', value);
 }
 
 /** @throws {TypeError} as `checkedLimits`. */
 export function checkedTiers(tiers: Readonly<Record<string, TierLimits>> = {}): Readonly<Record<string, TierLimits>> {
   if (!isRecord(tiers)) throw unexpected('tiers', 'to be an object of limits by name', tiers);
   for (const [tier, given] of Object.entries(tiers)) {
-    if (!isRecord(given)) throw unexpected(`tiers.${tier}`, 'to be limits', given);
-    const { serviceTiers, ...limits } = given;
-    checkedLimits(`tiers.${tier}`, limits, ['shadow', 'shared']);
-    if (serviceTiers !== undefined) checkServiceTiers(`tiers.${tier}.serviceTiers`, serviceTiers);
+    checkedLimits(`tiers.${tier}`, given, ['shadow', 'shared', 'serviceTiers']);
   }
   return tiers;
 }

@@ -1,4 +1,4 @@
-import { unexpected } from '../base/checks.js';
+import { isRecord, refuseOthers, unexpected } from '../base/checks.js';
 import { NANO_PER_USD } from '../base/money.js';
 
 /** The price of a model in integers: billionths of a US dollar for a million tokens, and millionths of factors. */
@@ -168,7 +168,8 @@ function writePrices(pricing: Pricing, name: string, input: number): { short: nu
 function longContextOf({ longContext }: Pricing, name: string): Pick<Price, 'longContext'> {
   if (longContext === undefined) return {};
   const where = `${name}.longContext`;
-  if (typeof longContext !== 'object' || longContext === null) throw unexpected(where, 'to be an object', longContext);
+  if (!isRecord(longContext)) throw unexpected(where, 'to be an object', longContext);
+  refuseOthers(where, longContext, { aboveInputTokens: true, inputFactor: true, outputFactor: true });
   const { aboveInputTokens, inputFactor, outputFactor } = longContext;
   if (!Number.isSafeInteger(aboveInputTokens) || aboveInputTokens < 0) {
     throw unexpected(`${where}.aboveInputTokens`, 'to be a number of tokens', aboveInputTokens);
@@ -228,9 +229,7 @@ function versionOf({ version }: Pricing, name: string): Pick<Price, 'version'> {
 }
 
 function recordEntries(name: string, record: unknown): [string, unknown][] {
-  if (typeof record !== 'object' || record === null || Array.isArray(record)) {
-    throw unexpected(name, 'to be an object of numbers', record);
-  }
+  if (!isRecord(record)) throw unexpected(name, 'to be an object of numbers', record);
   return Object.entries(record);
 }
 

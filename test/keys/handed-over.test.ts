@@ -88,6 +88,36 @@ const FAULTS: readonly (readonly [given: unknown, field: RegExp])[] = [
   [{ id: 'a', ownLimits: { concurrency: true } }, /`ownLimits.concurrency`/],
   [{ id: 'a', ownLimits: 'none' }, /`ownLimits`/],
   [{ id: 'a', debug: 'false' }, /`debug`/],
+  [{ id: 'a', expiresAt: 5n }, /`expiresAt`/],
+  [{ id: 'a', models: [undefined, 'gpt-4o-mini'] }, /`models`/],
+  [{ id: 'a', models: Promise.resolve(['gpt-4o']) }, /`models`/],
+  [{ id: new String('a') }, /`id`/],
+  [{ id: 'a', limits: Promise.resolve({ requestsPerMinute: 1 }) }, /`limits`/],
+  [{ id: 'a', limits: new Map([['requestsPerMinute', 1]]) }, /`limits`/],
+  [{ id: 'a', limits: new Date() }, /`limits`/],
+  [
+    {
+      id: 'a',
+      limits: new (class Getters {
+        get requestsPerMinute() {
+          return '5';
+        }
+      })(),
+    },
+    /`limits.requestsPerMinute`/,
+  ],
+  [{ id: 'a', limits: Object.create({ requestsPerMinute: -1 }) }, /`limits.requestsPerMinute`/],
+  [{ id: 'a', limits: Object.create({ rpm: 1 }) }, /`limits.rpm`/],
+  [{ id: 'a', limits: { requestsPerMinute: 5n } }, /`limits.requestsPerMinute`/],
+  [{ id: 'a', limits: { shadow: Promise.resolve({}) } }, /`limits.shadow`/],
+  [{ id: 'a', limits: { shared: { requestsPerMinute: 1 } } }, /`limits.shared`/],
+  [{ id: 'a', serviceTiers: 'default' }, /`serviceTiers`/],
+  [{ id: 'a', serviceTiers: new Set(['flex']) }, /`serviceTiers`/],
+  [{ id: 'a', serviceTiers: [] }, /`serviceTiers`/],
+  [{ id: 'a', serviceTiers: ['flex', 5] }, /`serviceTiers`/],
+  [new Map([['id', 'a']]), /`id`/],
+  [new Date(), /`id`/],
+  [Symbol('a'), /answer of/],
   [true, /answer of/],
   ['', /answer of/],
   ['ann', /answer of/],
@@ -128,6 +158,34 @@ describe('a key that cannot be one lets nobody in, and `onError` hears which fie
       assert.equal((await ask({ ...base, keys: { find: () => nobody as undefined } }, SECRET)).status, 401);
       assert.deepEqual(errors, []);
     }
+  });
+
+  it('an object that cannot be read lets nobody in', async () => {
+    const fail = () => {
+      throw new Error('not to be read');
+    };
+    for (const given of [
+      Object.defineProperty({}, 'id', { get: fail }),
+      new Proxy({}, { get: fail }),
+      new Proxy({ id: 'ann' }, { ownKeys: fail }),
+    ]) {
+      const { base, value, errors } = handing(given);
+      for (const way of Object.values(WAYS)) assert.ok((await way(base, value)).status >= 500);
+      assert.deepEqual([...new Set(errors.map(String))], ['Error: not to be read']);
+    }
+  });
+
+  it('what is like a promise is waited for, whatever it does with what it is given', async () => {
+    const { base, errors } = handing(undefined);
+    for (const status of [200, 401]) {
+      const key = status === 200 ? { id: 'ann' } : undefined;
+      // biome-ignore lint/suspicious/noThenProperty: a promise of another library.
+      const later = () => ({ then: (done: (key?: ApiKey) => void) => void setImmediate(done, key) });
+      const find = later as unknown as () => Promise<ApiKey | undefined>;
+      assert.equal((await ask({ ...base, keys: { find } }, SECRET)).status, status);
+      assert.equal((await ask({ ...base, identify: find })).status, status);
+    }
+    assert.deepEqual(errors, []);
   });
 
   it('looks again at an object that its host has changed', async () => {
@@ -179,7 +237,14 @@ describe('a key that is odd', () => {
   });
 
   it('with a member that is a slip of the pen is told of once, by the field that is meant', async () => {
-    const slips = { expires_at: 'expiresAt', Models: 'models', limit: 'limits', teir: 'tier', ownlimits: 'ownLimits' };
+    const slips = {
+      expires_at: 'expiresAt',
+      Models: 'models',
+      limit: 'limits',
+      teir: 'tier',
+      ownlimits: 'ownLimits',
+      service_tiers: 'serviceTiers',
+    };
     for (const [slip, field] of Object.entries(slips)) {
       const { base, notices } = handing(undefined);
       const gateway = createGateway({ ...base, identify: () => Object.assign({ id: 'ann' }, { [slip]: [] }) });

@@ -21,6 +21,14 @@ import { sqliteStore } from 'megallm-middleware/sqlite';
 
 const SECRET = 'sk-host-secret-0123456789';
 const price = { inputUsdPerMillion: 1, outputUsdPerMillion: 1 };
+const step = { aboveInputTokens: 1, inputFactor: 2, outputFactor: 2 };
+/** An option whose `await` was forgotten. */
+const later = Promise.resolve({});
+class Getters {
+  get requestsPerMinute() {
+    return '5';
+  }
+}
 
 /** Each bad option, as callers without types write it, and the error that it gets. */
 const BAD: readonly (readonly [options: unknown, error: RegExp])[] = [
@@ -57,6 +65,40 @@ const BAD: readonly (readonly [options: unknown, error: RegExp])[] = [
   [{ models: { a: { operation: 'chat' } } }, /^Expected `models.a.operation` to be one of 'chat.completions'/],
   [{ models: { a: { responses: true } } }, /^Expected `models.a.responses` to be one of 'pass', 'translate'/],
   [{ models: { a: { createdAt: '2026' } } }, /^Expected `models.a.createdAt`/],
+  [{ models: later }, /^Expected `models` to be an object/],
+  [{ models: { a: later } }, /^Expected `models.a` to be an object/],
+  [{ models: { 'a\n': {} } }, /^Expected each id in `models`/],
+  [{ models: { a: Object.create({ upstreamModell: 'x' }) } }, /^Unknown member `models.a.upstreamModell`/],
+  [
+    { models: { a: { pricing: { ...price, serviceTiers: new Map([['flex', 0.5]]) } } } },
+    /`models.a.pricing.serviceTiers`/,
+  ],
+  [{ models: { a: { pricing: { ...price, toolCallUsd: later } } } }, /`models.a.pricing.toolCallUsd`/],
+  [
+    { models: { a: { pricing: { ...price, longContext: { ...step, above: 1 } } } } },
+    /`models.a.pricing.longContext.above`/,
+  ],
+  [later, /^Expected `options` to be an object, got \(object\)$/],
+  [{ hooks: later }, /^Expected `hooks` to be an object of functions/],
+  [{ hooks: Object.create({ onfinish() {} }) }, /^Unknown hook `hooks.onfinish`/],
+  [{ tiers: later }, /^Expected `tiers` to be an object/],
+  [{ tiers: { pro: later } }, /^Expected `tiers.pro` to be limits/],
+  [{ tiers: { pro: new Getters() } }, /^Expected `tiers.pro.requestsPerMinute` to be a positive integer, got "5"/],
+  [{ tiers: { pro: Object.create({ rpm: 1 }) } }, /^Unknown limit `tiers.pro.rpm`$/],
+  [{ tiers: { pro: { shared: later } } }, /^Expected `tiers.pro.shared` to be limits/],
+  [{ tiers: { pro: { serviceTiers: 'flex' } } }, /^Expected `tiers.pro.serviceTiers` to be a list/],
+  [{ globalLimits: later }, /^Expected `globalLimits` to be limits/],
+  [{ globalLimits: { shared: {} } }, /^Unknown limit `globalLimits.shared`$/],
+  [{ globalLimits: new Getters() }, /^Expected `globalLimits.requestsPerMinute`/],
+  [{ lingering: [] }, /^Expected `lingering` to be bounds/],
+  [{ lingering: { maxByte: 1 } }, /^Unknown option `lingering.maxByte`/],
+  [{ cors: { origins: ['https://a.example'], origin: 'https://b.example' } }, /^Unknown member `cors.origin`/],
+  [{ cors: true }, /^Expected `cors` to be an object with `origins`, got true \(boolean\)$/],
+  [{ admin: { secret: 'b1946ac92492d2347c6235b4d2611184', open: true } }, /^Unknown member `admin.open`/],
+  [{ environment: null }, /^Expected `environment` to be an object of variables/],
+  [{ environment: { MEGALLM_KEYS: [SECRET] } }, /^Expected `MEGALLM_KEYS` to be a text, got \(array\)$/],
+  [{ objects: { find() {} } }, /^Expected `objects` to have a method `list`/],
+  [{ idempotency: { claim() {} } }, /^Expected `idempotency` to have a method `finish`/],
   [{ keys: [SECRET] }, /^Expected `keys` to have a method `find`, got \(array\)$/],
   [{ keys: SECRET.slice(0, 9) }, /^Expected `keys` to have a method `find`/],
   [{ keys: new Map() }, /^Expected `keys` to have a method `find`, got \(object\)$/],
@@ -108,7 +150,8 @@ async function status(gateway: Gateway, secret: string): Promise<number | undefi
 describe('options are strict all the way down', () => {
   it('each bad one is a TypeError that names it', (t) => {
     for (const [options, message] of BAD) {
-      const given = typeof options === 'object' && options !== null ? quiet(options) : options;
+      const isPlain = typeof options === 'object' && options !== null && !(options instanceof Promise);
+      const given = isPlain ? quiet(options) : options;
       assert.throws(
         () => createGateway(given as GatewayOptions),
         (error) => {
