@@ -10,10 +10,16 @@ const WORD = /[^\s"'`<>(){}[\],;|]+/g;
 /** Keys and account names by their beginnings. */
 const SECRET = new RegExp(
   [
-    String.raw`\b(?:sk|rk|pk|xai|gsk|pplx|nvapi|ghp|hf|r8|fw|tgp)[-_][\w*.-]{4,}`,
+    String.raw`\b(?:sk|rk|pk|csk|xai|gsk|pplx|nvapi|ghp|gho|ghs|hf|r8|fw|tgp|glpat|github_pat|xox[abprs]|ya29)[-_.][\w*.-]{4,}`,
     String.raw`\b(?:org|proj|project|team|acct|workspace|tenant)[-_](?=[\w-]{0,128}[\dA-Z])[\w-]{4,}`,
     String.raw`\bAIza[\w-]{16,}`,
-    String.raw`\bAKIA[A-Z0-9]{8,}`,
+    String.raw`\bA[KS]IA[A-Z0-9]{8,}`,
+    // Accounts and projects of clouds.
+    String.raw`\barn:aws[\w:/.-]+`,
+    String.raw`\b(?:projects|organizations|folders|subscriptions|resourceGroups)/[\w.-]+`,
+    String.raw`\bip-\d+-\d+-\d+-\d+\b`,
+    // A key of which the middle is hidden.
+    String.raw`\b\w+\*{3,}[\w*]*`,
     String.raw`\beyJ[\w.-]{8,}`,
     String.raw`\b[0-9a-fA-F]{32,}\b`,
   ].join('|'),
@@ -31,14 +37,22 @@ const PUBLIC_HOSTS = new Set([
   'www.openai.com',
 ]);
 
-/** Words after which a name is an account's. */
+/** Words after which a name is an account's, or a machine's. */
 const ACCOUNT_WORDS = new Set(
-  'organization organisation org project workspace account acct tenant team user customer subscription'.split(' '),
+  'organization organisation org project workspace account acct tenant team user customer subscription host hostname server node pod worker'.split(
+    ' ',
+  ),
 );
 /** Words that may stand between the two: `team with id x`, `account: x`. */
 const BEFORE_NAMES = new Set(['id', 'ids', 'uuid', 'name', 'named', 'number', 'with', '', '-']);
 /** Words after which a name is a machine's, as Node writes them, or a key. */
 const BEFORE_SECRETS = new Set(['enotfound', 'eai_again', 'econnrefused', 'bearer']);
+/** Names of what is secret, before a colon or `=`. */
+const SECRET_NAMES = new Set(
+  'api_key api-key apikey x-api-key api_token access_token auth_token access_key secret secret_key client_secret password passwd'.split(
+    ' ',
+  ),
+);
 
 /** Beginnings of paths that are OpenAI's routes, or point into the request. */
 const KNOWN_ROOTS = new Set(
@@ -56,7 +70,7 @@ const FILE_ENDINGS = new Set(
 
 /** Last labels of host names: the usual ones, and those of private networks. */
 const TOP_LEVELS = new Set(
-  'com net org io ai dev app cloud internal local localdomain lan corp home intranet private svc cluster test example invalid co de uk eu us cn fr jp ru in ca au ch nl se at be br es it kr pl no fi dk info biz tech xyz me gg sh run site online host systems network compute amazonaws azure'.split(
+  'com net org io ai dev app cloud prod staging zone consul internal local localdomain lan corp home intranet private svc cluster test example invalid co de uk eu us cn fr jp ru in ca au ch nl se at be br es it kr pl no fi dk info biz tech xyz me gg sh run site online host systems network compute amazonaws azure'.split(
     ' ',
   ),
 );
@@ -73,7 +87,8 @@ export function redacted(text: string): string {
   return examined.replace(WORD, (word, at: number) => {
     // A list goes on after a comma, not a name.
     if (isNameNext && END_OF_PHRASE.test(examined.slice(end, at))) isNameNext = false;
-    const shown = (isNameNext && isName(word)) || BEFORE_SECRETS.has(before) ? REDACTED : redactedWord(word);
+    const isSecret = BEFORE_SECRETS.has(before) || (/[:=]$/.test(before) && SECRET_NAMES.has(before.slice(0, -1)));
+    const shown = isSecret || (isNameNext && isName(word)) ? REDACTED : redactedWord(word);
     isNameNext = isBeforeName(word, isNameNext);
     before = word.toLowerCase();
     end = at + word.length;
@@ -99,10 +114,12 @@ function isName(word: string): boolean {
   return /[\d_@-]/.test(word) && !/^[:=#-]$/.test(word) && !/^\d{1,4}\.?$/.test(word);
 }
 
-/** Where the name begins in `account:x` or `team=x`; -1 if it is none. */
+/** Where the name begins in `account:x`, `team=x` or `password=x`; -1 if it is none. */
 function nameStart(word: string): number {
   const at = word.search(/[:=#]/);
-  return at !== -1 && isAccountWord(word.slice(0, at).toLowerCase()) && isName(word.slice(at + 1)) ? at + 1 : -1;
+  if (at === -1 || at === word.length - 1) return -1;
+  const before = word.slice(0, at).toLowerCase();
+  return SECRET_NAMES.has(before) || (isAccountWord(before) && isName(word.slice(at + 1))) ? at + 1 : -1;
 }
 
 function redactedWord(whole: string): string {
@@ -112,12 +129,14 @@ function redactedWord(whole: string): string {
   const name = nameStart(word);
   if (name !== -1) return word.slice(0, name) + REDACTED + rest;
   const scheme = word.indexOf('://');
-  if (scheme !== -1) return (isPublic(word, scheme) ? word : beforeScheme(word, scheme) + REDACTED) + rest;
+  if (scheme !== -1) {
+    return (isPublic(word, scheme) ? word.replace(SECRET, REDACTED) : beforeScheme(word, scheme) + REDACTED) + rest;
+  }
   const path = pathStart(word);
   if (path !== -1) return word.slice(0, path) + REDACTED + rest;
   const value = word.indexOf('=') + 1;
   const last = word.slice(value);
-  if (isAddress(last)) return word.slice(0, value) + REDACTED + rest;
+  if (isAddress(last) || isRandom(last)) return word.slice(0, value) + REDACTED + rest;
   return word.replace(SECRET, REDACTED) + rest;
 }
 
@@ -188,7 +207,12 @@ function isAddress(word: string): boolean {
   if (labels.length === 1) return colon !== -1 && host.includes('-');
   if (PUBLIC_HOSTS.has(host)) return false;
   if (colon !== -1 || TOP_LEVELS.has(last)) return !labels.some((label) => label !== last && /^\d+$/.test(label));
-  return labels.length > 2 && labels.some((label) => label.includes('-') && /[a-z]/.test(label));
+  return labels.length > 2 && labels.some((label) => /^[a-z][a-z0-9]*(?:-|[a-z]\d+$)/.test(label));
+}
+
+/** Whether a word is one of the keys that have no beginning of their own: long, of digits and letters of both sizes. */
+function isRandom(word: string): boolean {
+  return /^[A-Za-z0-9]{24,}$/.test(word) && /\d/.test(word) && /[a-z]/.test(word) && /[A-Z]/.test(word);
 }
 
 function isIpv6(word: string): boolean {

@@ -182,6 +182,32 @@ describe('upstreamFailure', () => {
       ['The model `meta-llama/Llama-3.1-8B-Instruct` and gpt-4.1-mini do not exist, e.g. here and/or there.'],
       ['connect to http://10.0.0.5:8000/v1', 'connect to [redacted]'],
       ['postgres://user:pass@db/x is down', '[redacted] is down'],
+      ['see \\\\fileserver\\share or D:/a/b', 'see [redacted] or [redacted]'],
+      [
+        'x-api-key: Zm9vYmFy, api_key=abc and password: hunter2',
+        'x-api-key: [redacted], api_key=[redacted] and password: [redacted]',
+      ],
+      ['Incorrect API key provided: abcd1234****wxyz.', 'Incorrect API key provided: [redacted].'],
+      [
+        'keys csk-abcdefgh github_pat_abcd glpat-abcdefgh xoxb-1234-abcd',
+        'keys [redacted] [redacted] [redacted] [redacted]',
+      ],
+      ['key zX9yQ2abcdEFGHijklMNOPqrstUVWX12 is bad', 'key [redacted] is bad'],
+      ['no tool call with call_id call_zX9yQ2abcdEFGHijklMNOPqr and chatcmpl-zX9yQ2abcdEFGHijklMNOPqr'],
+      ['no access to arn:aws:bedrock:us-east-1:123456789012:model/x', 'no access to [redacted]'],
+      [
+        'Model `projects/acme-prod/locations/us/models/x` not found',
+        'Model `[redacted]/locations/us/models/x` not found',
+      ],
+      [
+        'host vllm-7b refused, ip-10-0-0-12 and db01.acme.zone, too',
+        'host [redacted] refused, [redacted] and [redacted], too',
+      ],
+      [
+        'see https://platform.openai.com/settings/org-SECRET9/limits',
+        'see https://platform.openai.com/settings/[redacted]/limits',
+      ],
+      ['server error 500, host name is unknown'],
       ['key sk-proj-abc_DEF-123 is bad', 'key [redacted] is bad'],
       ['key sk-abcd****wxyz is bad', 'key [redacted] is bad'],
       ['sent Authorization: Bearer abc.def-ghi.', 'sent Authorization: Bearer [redacted]'],
