@@ -84,6 +84,17 @@ export function reportedError(call: NamedCall, error: Json, { status, code }: Js
   return renamedError(upstreamFailure({ status: 'inside', body }), call);
 }
 
+/** The error that a failed response bears, with its words as a client may read them. */
+export function shownError(call: NamedCall, error: JsonObject): JsonObject {
+  const { message, code } = reportedError(call, error);
+  return {
+    ...error,
+    ...(error.message === undefined ? {} : { message }),
+    // From a closed list, in OpenAI's description.
+    ...(typeof error.code === 'string' && code !== error.code ? { code: 'server_error' } : {}),
+  };
+}
+
 /** Usage in OpenAI's shape, of our own counting. */
 export function estimatedUsage({ inputTokens }: Pick<OutgoingCall, 'inputTokens'>, outputTokens: number): JsonObject {
   return usageBody({ inputTokens, outputTokens, reasoningTokens: 0 });

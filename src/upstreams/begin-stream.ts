@@ -18,6 +18,7 @@ import {
   namesModelPath,
   type OutgoingCall,
   reportedError,
+  shownError,
   shownModelOf,
   sourceOf,
 } from './answer.js';
@@ -175,6 +176,7 @@ export async function beginStream(
   const stream = call.endpoint.watch({
     hideUsage,
     showModel: shownModelOf(call, head?.step !== undefined && namesModelPath(head.step)),
+    showError: call.endpoint.operation === 'responses' ? (error) => shownError(call, error) : undefined,
     awaitsUsage: call.asks.includeUsage && reply.kind !== 'chunks',
     n: call.asks.n,
     takes: call.view.takes,

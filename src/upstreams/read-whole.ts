@@ -1,6 +1,6 @@
 import type { Awaitable } from '../base/awaitable.js';
 import { type GatewayError, upstreamBadResponse } from '../base/errors.js';
-import { type JsonObject, objectOf } from '../base/json.js';
+import { isJsonObject, type JsonObject, objectOf } from '../base/json.js';
 import {
   ANSWER_BOUNDS,
   type JsonDocument,
@@ -21,6 +21,7 @@ import {
   isPathAt,
   type OutgoingCall,
   reportedError,
+  shownError,
   shownModel,
   shownModelOf,
   sourceOf,
@@ -109,6 +110,7 @@ function wholeObject(call: OutgoingCall, body: JsonObject): WholeAnswer {
   const answer: JsonObject = {
     ...body,
     ...(shown === undefined ? {} : { model: shown }),
+    ...(isJsonObject(body.error) ? { error: shownError(call, body.error) } : {}),
     // A client is owed the numbers, and whoever made the objects cannot count.
     ...(body.usage === undefined && call.endpoint.asksUsage && body.choices !== undefined
       ? { usage: estimatedUsage(call, estimateTokens(outputBytes)) }
@@ -142,7 +144,12 @@ export function wholeBytes(call: OutgoingCall, bytes: Uint8Array): WholeAnswer {
   const outputBytes = isUncounted(usage) ? answerTextBytes(memberValue(document, written)) : 0;
   const model = document.members.get('model');
   const shown = shownModelOf(call, model !== undefined && isPathAt(document.bytes, model.start));
-  const body = shown === undefined ? withoutByteOrderMark(bytes) : replaceMembers(document, { model: shown });
+  const changes = {
+    ...(shown === undefined ? {} : { model: shown }),
+    ...(isJsonObject(error) ? { error: shownError(call, error) } : {}),
+  };
+  const isAsItIs = shown === undefined && !isJsonObject(error);
+  const body = isAsItIs ? withoutByteOrderMark(bytes) : replaceMembers(document, changes);
   return new WholeAnswer(body, usage, outputBytes, serviceTier, toolCalls);
 }
 

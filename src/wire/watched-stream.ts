@@ -12,6 +12,8 @@ export interface WatchOptions {
   readonly awaitsUsage: boolean;
   /** Model id to show in place of the upstream's; `undefined` leaves that as it is. */
   readonly showModel: string | undefined;
+  /** The error inside a response as the client may see it. */
+  readonly showError?: ((error: JsonObject) => JsonObject) | undefined;
   /** Answers asked for: the stream is finished when that many have a finish reason. */
   readonly n: number;
   /**

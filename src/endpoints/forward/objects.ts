@@ -5,6 +5,7 @@ import type { Call } from '../../call/call.js';
 import type { Exchange } from '../../call/state.js';
 import { pathOf, queryOf } from '../../http/url.js';
 import { disown, own, ownedIds } from '../../stores/ownership.js';
+import { redacted } from '../../upstreams/redact.js';
 import type { ForwardReply } from '../../upstreams/upstream.js';
 import { DEFAULT_LIMIT, MAX_LIMIT, pageBody, pagesBackwards } from '../../wire/list-page.js';
 import type { TokenUsage } from '../../wire/usage.js';
@@ -43,14 +44,38 @@ export async function shownObject(call: Call, { reply, rule, list, again }: Obje
   if (rule.answer === 'delete') return shownDeletion(call, reply, rule);
   const { bytes, body } = await readObject(reply);
   if (list !== undefined) {
-    const page = await ownPage(list, body, async (path) => (await readObject(await again(path))).body);
+    const own = await ownPage(list, body, async (path) => (await readObject(await again(path))).body);
+    const page = { ...own, data: own.data.map((item) => ({ ...item, ...redactedErrors(item) })) };
     return { body: JSON.stringify(page), usage: await takeTold(call, rule, page.data) };
   }
   const { makes, owned } = rule;
   // Only a new one: an answer that comes after somebody deleted the object must not bring it back.
   const isNew = makes !== undefined && owned === undefined;
   if (isNew && typeof body.id === 'string') await own(config, { owner, kind: makes, id: body.id });
-  return { body: bytes, usage: await takeTold(call, rule, [body]) };
+  const changes = redactedErrors(body);
+  const shown = changes === undefined ? bytes : JSON.stringify({ ...body, ...changes });
+  return { body: shown, usage: await takeTold(call, rule, [body]) };
+}
+
+/** Members in which objects tell why something failed: batches, files, files of a vector store. */
+const ERROR_MEMBERS = ['error', 'errors', 'last_error', 'status_details'];
+
+/** Those of an object without what no client should read: why a batch failed is told with the organisation's id. */
+function redactedErrors(object: JsonObject): JsonObject | undefined {
+  const told = ERROR_MEMBERS.filter((name) => object[name] !== undefined && object[name] !== null);
+  return told.length === 0 ? undefined : Object.fromEntries(told.map((name) => [name, redactedTexts(object[name])]));
+}
+
+/** Deepest text of an error that is shown, and most members of a list. */
+const MAX_ERROR_DEPTH = 4;
+const MAX_ERRORS = 1_000;
+
+function redactedTexts(value: Json | undefined, depth = 0): Json {
+  if (typeof value === 'string') return redacted(value);
+  if (typeof value !== 'object' || value === null) return value ?? null;
+  if (depth === MAX_ERROR_DEPTH) return null;
+  if (Array.isArray(value)) return value.slice(0, MAX_ERRORS).map((one) => redactedTexts(one, depth + 1));
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, redactedTexts(inner, depth + 1)]));
 }
 
 /** Shows that an object is gone: a good status says so, whatever its words, unless these say that it is not. */

@@ -25,7 +25,7 @@ import { readResponsesUsage, readServiceTier, readToolCalls, type ToldUsage } fr
 import type { StreamFailure, WatchedStream, WatchOptions } from '../watched-stream.js';
 
 /** The settings that matter for a response. Its longest events are snapshots, which bear the whole answer. */
-export type PassedStreamOptions = Pick<WatchOptions, 'showModel' | 'maxEventBytes'>;
+export type PassedStreamOptions = Pick<WatchOptions, 'showModel' | 'showError' | 'maxEventBytes'>;
 
 /** Events with which a response has ended, well or not. */
 const LAST_EVENTS = new Set(['response.completed', 'response.incomplete', 'response.failed', 'response.cancelled']);
@@ -119,8 +119,7 @@ export class PassedStream implements WatchedStream {
     const { body } = outline;
     const reported = reportedError(kind === 'error' ? { ...body, type: 'error' } : body, document);
     if (reported !== undefined) return this.fail({ kind: 'reported', error: reported });
-    const { showModel } = this.options;
-    const renamed = showModel === undefined ? undefined : withModel(document, body, showModel);
+    const renamed = shownSnapshot(document, body, this.options);
     const response = memberValue(renamed === undefined ? document : { ...document, ...renamed }, 'response');
     this.noteEvent(body, isJsonObject(response) ? response : undefined);
     if (body.delta !== undefined) this.countText(saidIn(body.delta, (text) => outlinedByteLength(outline, text)).size);
@@ -136,10 +135,9 @@ export class PassedStream implements WatchedStream {
       return undefined;
     }
     const { response } = event;
-    const { showModel } = this.options;
-    const isRenamed = showModel !== undefined && isJsonObject(response) && 'model' in response;
-    const snapshot = isRenamed ? { ...response, model: showModel } : response;
-    const shown = isRenamed ? { ...event, response: snapshot } : event;
+    const changes = isJsonObject(response) ? changesOf(response, this.options) : undefined;
+    const snapshot = changes !== undefined && isJsonObject(response) ? { ...response, ...changes } : response;
+    const shown = changes === undefined ? event : { ...event, response: snapshot };
     this.noteEvent(event, isJsonObject(snapshot) ? snapshot : undefined);
     if (event.delta !== undefined) this.countText(saidIn(event.delta, Buffer.byteLength).size);
     this.lastChunk = shown;
@@ -195,13 +193,34 @@ function reportedError(
   return { ...flat, ...texts };
 }
 
-/** The event with its snapshot's model replaced and all other bytes untouched; `undefined` when it names none. */
-function withModel(document: JsonDocument, { response }: JsonObject, model: string): JsonDocument | undefined {
+/** Members of a snapshot that are shown otherwise than the upstream has them; `undefined`: none. */
+function changesOf(
+  { model, error }: JsonObject,
+  { showModel, showError }: PassedStreamOptions,
+  whole: () => Json | undefined = () => error,
+): JsonObject | undefined {
+  const isRenamed = showModel !== undefined && model !== undefined;
+  const told = showError !== undefined && isJsonObject(error) ? whole() : undefined;
+  if (!isRenamed && !isJsonObject(told)) return undefined;
+  return {
+    ...(isRenamed ? { model: showModel } : {}),
+    ...(isJsonObject(told) && showError !== undefined ? { error: showError(told) } : {}),
+  };
+}
+
+/** The event with its snapshot's model and error as they are shown and all other bytes untouched; `undefined` when nothing changes. */
+function shownSnapshot(
+  document: JsonDocument,
+  { response }: JsonObject,
+  options: PassedStreamOptions,
+): JsonDocument | undefined {
   const span = document.members.get('response');
-  if (span === undefined || !isJsonObject(response) || response.model === undefined) return undefined;
+  const isSame = !isJsonObject(response) || changesOf(response, options) === undefined;
+  if (span === undefined || isSame) return undefined;
   const snapshot = parseDocument(document.bytes.subarray(span.start, span.end), ANSWER_BOUNDS);
   if (snapshot.kind === 'refused') return undefined;
-  const replaced = replaceMembers(snapshot.document, { model });
+  const changes = changesOf(response, options, () => memberValue(snapshot.document, 'error')) ?? {};
+  const replaced = replaceMembers(snapshot.document, changes);
   const bytes = Buffer.concat([document.bytes.subarray(0, span.start), replaced, document.bytes.subarray(span.end)]);
   const members = new Members();
   members.add('response', span.start, span.start + replaced.length);
