@@ -34,12 +34,24 @@ const SURE_REFUSALS = 3;
 interface Fact {
   readonly kind: 'refused' | 'ignored';
   readonly until: number;
+  /** Input tokens from which on it is known: a shorter prompt may be taken where a long one was refused. */
+  readonly fromTokens: number;
 }
+
+/** Refusals in a row that are not sure to be about the name. */
+interface Suspicion {
+  readonly count: number;
+  /** The shortest of their prompts. */
+  readonly fromTokens: number;
+}
+
+/** A refusal whose prompt cannot be the reason. */
+const SURE: Suspicion = { count: SURE_REFUSALS, fromTokens: 0 };
 
 /** Names of fields that upstreams refuse or ignore, each for one upstream, operation and model, and for a time. */
 export class FieldFacts {
   private readonly byUpstream = new WeakMap<Upstream, Map<string, Fact>>();
-  private readonly suspicions = new WeakMap<Upstream, Map<string, number>>();
+  private readonly suspicions = new WeakMap<Upstream, Map<string, Suspicion>>();
   private readonly clock: Pick<Clock, 'steadyMs'>;
 
   constructor(clock: Pick<Clock, 'steadyMs'>) {
@@ -66,24 +78,28 @@ export class FieldFacts {
 
   /**
    * Remembers names that were refused as such, once leaving them out has helped: the words of clients must not decide. With a long prompt
-   * the reason may be the prompt, whatever the words: then the same has to happen several times in a row.
+   * the reason may be the prompt, whatever the words: then the same has to happen several times in a row, and holds for prompts as long.
    */
   rememberRefused(call: OutgoingCall, names: readonly string[]): void {
     for (const name of names) {
-      if (call.inputTokens > SHORT_PROMPT_TOKENS && this.suspect(call, name) < SURE_REFUSALS) continue;
-      this.remember(call, name, { kind: 'refused', until: this.clock.steadyMs() + REFUSED_MS });
+      const isShort = call.inputTokens <= SHORT_PROMPT_TOKENS;
+      const { count, fromTokens } = isShort ? SURE : this.suspect(call, name);
+      if (count < SURE_REFUSALS) continue;
+      this.remember(call, name, { kind: 'refused', until: this.clock.steadyMs() + REFUSED_MS, fromTokens });
     }
   }
 
   /** Counts a refusal that is not sure to be about the name. */
-  private suspect(call: OutgoingCall, name: string): number {
+  private suspect(call: OutgoingCall, name: string): Suspicion {
     const key = factName(call, name);
-    const suspicions = this.suspicions.get(call.upstream) ?? new Map<string, number>();
+    const suspicions = this.suspicions.get(call.upstream) ?? new Map<string, Suspicion>();
     this.suspicions.set(call.upstream, suspicions);
     if (suspicions.size >= MAX_FACTS) suspicions.clear();
-    const count = (suspicions.get(key) ?? 0) + 1;
-    suspicions.set(key, count);
-    return count;
+    const before = suspicions.get(key);
+    const fromTokens = Math.min(before?.fromTokens ?? call.inputTokens, call.inputTokens);
+    const suspicion = { count: (before?.count ?? 0) + 1, fromTokens };
+    suspicions.set(key, suspicion);
+    return suspicion;
   }
 
   /** Looks whether an answer keeps to its ceiling. One that is longer shows that the name is not known. */
@@ -105,14 +121,16 @@ export class FieldFacts {
     if (CEILING_ESCAPES.some((name) => members.has(name))) return;
     const sent = added?.name ?? call.endpoint.ceilings.filter((name) => members.has(name));
     const names = typeof sent === 'string' ? [sent] : sent;
-    for (const name of names) this.remember(call, name, { kind: 'ignored', until: this.clock.steadyMs() + IGNORED_MS });
+    const until = this.clock.steadyMs() + IGNORED_MS;
+    for (const name of names) this.remember(call, name, { kind: 'ignored', until, fromTokens: 0 });
   }
 
   private factOf(call: OutgoingCall, name: string): Fact | undefined {
     const facts = this.byUpstream.get(call.upstream);
     if (facts === undefined || facts.size === 0) return undefined;
     const fact = facts.get(factName(call, name));
-    return fact !== undefined && fact.until > this.clock.steadyMs() ? fact : undefined;
+    if (fact === undefined || call.inputTokens < fact.fromTokens) return undefined;
+    return fact.until > this.clock.steadyMs() ? fact : undefined;
   }
 
   private remember(call: OutgoingCall, name: string, fact: Fact): void {

@@ -509,12 +509,13 @@ describe('a long prompt of one key changes nothing for others', () => {
       await withScene(BARE_HOST, { models: MODELS, keys, script }, async (given) => {
         const ask = (apiKey: string, content: string) =>
           given.client({ apiKey }).chat.completions.create({ model: 'priced', messages: [{ role: 'user', content }] });
-        for (let round = 0; round < 2; round += 1) await ask(SECRETS.a, 'word '.repeat(5_000)).catch(() => {});
+        for (let round = 0; round < 5; round += 1) await ask(SECRETS.a, 'word '.repeat(5_000)).catch(() => {});
         const before = given.upstream.requests.length;
         await ask(SECRETS.b, 'hi');
         await ask(SECRETS.c, 'hi');
+        await ask(SECRETS.c, 'word '.repeat(1_200));
         const bodies = seen(given).slice(before);
-        assert.deepEqual(bodies.map(has('max_completion_tokens')), [true, true]);
+        assert.deepEqual(bodies.map(has('max_completion_tokens')), [true, true, true]);
       });
     });
   }
