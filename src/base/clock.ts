@@ -107,13 +107,34 @@ export function deadlines(clock: Clock, afterMs: number): Deadlines {
   };
 }
 
-/** Settles as the promise does, or rejects with `late` when the time is up: the host's promises may never settle. */
-export function inTime<T>(pending: PromiseLike<T>, times: Deadlines, late: () => Error): Promise<T> {
+/**
+ * Settles as the promise does, or rejects with `late` when the time is up: the host's promises may never settle.
+ * @param tooLate told of a value that comes after that.
+ */
+export function inTime<T>(
+  pending: PromiseLike<T>,
+  times: Deadlines,
+  late: () => Error,
+  tooLate?: (value: T) => unknown,
+): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timed: Timed = { dueAt: 0, older: undefined, newer: undefined, ring: () => reject(late()) };
+    let isLate = false;
+    const timed: Timed = {
+      dueAt: 0,
+      older: undefined,
+      newer: undefined,
+      ring() {
+        isLate = true;
+        reject(late());
+      },
+    };
     times.start(timed);
     pending.then(
       (value) => {
+        if (isLate) {
+          tooLate?.(value);
+          return;
+        }
         times.cancel(timed);
         resolve(value);
       },

@@ -1,5 +1,4 @@
 import { type Awaitable, isPending } from '../base/awaitable.js';
-import { inTime } from '../base/clock.js';
 import { causeOf, GatewayError, unavailable } from '../base/errors.js';
 import type { Config } from '../config/config.js';
 import { admit, look, reserve } from '../limits/admit.js';
@@ -14,15 +13,9 @@ const LEAST_LEARNED_TOKENS = 1_024;
 const RESERVATION_GRACE_MS = 30_000;
 
 /** The limiter of a gateway, with its clocks and the ledger that knows the losses of budgets. */
-export function limiterAccess({ limiter, usage, clock, timeoutMs, callDeadlines }: Config): LimiterAccess {
+export function limiterAccess({ limiter, usage, clock, timeoutMs }: Config): LimiterAccess {
   return {
-    store: {
-      reserve(reservation, nowMs) {
-        const reserving = limiter.reserve(reservation, nowMs);
-        return isPending(reserving) ? inTime(reserving, callDeadlines, tooLate) : reserving;
-      },
-      settle: (reservation, used, nowMs) => limiter.settle(reservation, used, nowMs),
-    },
+    store: limiter,
     clock,
     ttlMs: timeoutMs + RESERVATION_GRACE_MS,
     spent({ level: { kind, id }, period }) {
@@ -30,11 +23,6 @@ export function limiterAccess({ limiter, usage, clock, timeoutMs, callDeadlines 
       return usage.spent?.(kind === 'all' ? { kind } : { kind, id }, period) ?? 0;
     },
   };
-}
-
-/** The error of a store's promise that does not settle in the time that a call has. */
-function tooLate(): Error {
-  return new Error('A store did not answer within `timeoutMs`');
 }
 
 /** Output tokens to reserve for one answer to that owner where the client named no ceiling. */

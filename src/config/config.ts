@@ -100,7 +100,7 @@ export interface GatewayOptions<Native = unknown> {
   readonly defaultMaxOutputTokens?: number | undefined;
   /** Most calls of hosted tools of a response whose client named no `max_tool_calls`, where money is limited. @default 10 */
   readonly defaultMaxToolCalls?: number | undefined;
-  /** Longest call, from its admission to the end of its answer. @default 600_000 */
+  /** Longest call, from its admission to the end of its answer; also the longest wait for each of the host's promises. @default 600_000 */
   readonly timeoutMs?: number | undefined;
   /** Largest answer of an upstream. @default 67_108_864 */
   readonly maxResponseBytes?: number | undefined;

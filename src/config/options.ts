@@ -25,6 +25,7 @@ import type { Config, GatewayOptions, WholeStore } from './config.js';
 import { type Environment, readEnvironment } from './environment.js';
 import { type AllHooks, guardedHooks } from './hooks.js';
 import { defaultModels, modelTable } from './models.js';
+import { storesInTime } from './stores-in-time.js';
 
 /**
  * Fills in and checks the options, once, when the gateway is made.
@@ -80,6 +81,8 @@ export function resolveOptions(given: GatewayOptions = {}): Config {
   tellOfMemory(environment, stores, hooks);
   const keyStore = stores.keys ?? defaultKeys(environment, { store, identifies: identify !== undefined, hooks });
   keyStore.useTiers?.([...allTiers.keys()]);
+  const callDeadlines = deadlines(clock, positiveInteger('timeoutMs', timeoutMs));
+  const bounded = storesInTime(stores, { clock, timeoutMs, callDeadlines });
   return Object.freeze({
     upstream: checkedUpstream(upstream) ?? defaultUpstream(environment, { hooks, clock }),
     models: modelTable(
@@ -100,10 +103,10 @@ export function resolveOptions(given: GatewayOptions = {}): Config {
     globalLimits: globalLimits === undefined ? NO_LIMITS : checkedLimits('globalLimits', globalLimits),
     findPeriod: checkedPeriods(budgetTimeZone),
     learned: learnedOutput(),
-    limiter: stores.limiter ?? memoryLimiter(),
-    usage: stores.usage ?? memoryUsage(),
-    objects: stores.objects ?? memoryObjects(),
-    idempotency: stores.idempotency ?? memoryIdempotency(),
+    limiter: bounded.limiter ?? memoryLimiter(),
+    usage: bounded.usage ?? memoryUsage(),
+    objects: bounded.objects ?? memoryObjects(),
+    idempotency: bounded.idempotency ?? memoryIdempotency(),
     hooks,
     basePath: checkedBasePath(basePath),
     unversionedPaths: optionalBoolean('unversionedPaths', unversionedPaths) ?? false,
@@ -117,8 +120,8 @@ export function resolveOptions(given: GatewayOptions = {}): Config {
     bodyDeadlines: deadlines(clock, positiveInteger('bodyTimeoutMs', bodyTimeoutMs)),
     defaultMaxOutputTokens: positiveInteger('defaultMaxOutputTokens', defaultMaxOutputTokens),
     defaultMaxToolCalls: positiveInteger('defaultMaxToolCalls', defaultMaxToolCalls),
-    timeoutMs: positiveInteger('timeoutMs', timeoutMs),
-    callDeadlines: deadlines(clock, timeoutMs),
+    timeoutMs,
+    callDeadlines,
     maxResponseBytes: positiveInteger('maxResponseBytes', maxResponseBytes),
     maxConcurrentCalls: positiveInteger('maxConcurrentCalls', maxConcurrentCalls),
     debug: optionalBoolean('debug', debug) ?? !environment.production,
