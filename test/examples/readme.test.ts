@@ -105,8 +105,9 @@ const DEFAULTS: { readonly [Name in keyof GatewayOptions]-?: (config: Config, pr
     return "`'pass'`; with `models` `'refuse'`";
   },
   store() {
-    const usage = memoryUsage();
-    assert.equal(resolved({ store: { usage } }).usage, usage);
+    const usage = { ...memoryUsage(), report: () => assert.fail('the store was asked') };
+    const { usage: used } = resolved({ store: { usage } });
+    assert.throws(() => used.report?.({ from: 0, to: 1, by: [] }), /the store was asked/);
     return 'none';
   },
   keys(_config, production) {
