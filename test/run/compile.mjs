@@ -5,20 +5,24 @@ import { build } from 'esbuild';
 /** Where the compiled sources stand, in the folders they have in the project. */
 const OUT = resolve('.cache/test');
 const ROOTS = ['src', 'adapters', 'examples', 'test'];
+/** How esbuild compiles a source, which a mutant must be compiled like. */
+export const SETTINGS = {
+  outbase: '.',
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  sourcemap: true,
+  sourcesContent: false,
+  logLevel: 'error',
+};
 
 /** Compiles sources and tests, one file for each, with source maps. What has not changed is not written again: it may be in use. */
 export async function compile() {
   const { outputFiles } = await build({
     entryPoints: ROOTS.flatMap(sourcesIn),
     outdir: OUT,
-    outbase: '.',
-    format: 'esm',
-    platform: 'node',
-    target: 'node20',
-    sourcemap: true,
-    sourcesContent: false,
+    ...SETTINGS,
     write: false,
-    logLevel: 'error',
   });
   const made = new Map(outputFiles.map(({ path, contents }) => [path, contents]));
   made.set(join(OUT, 'package.json'), Buffer.from(packageJson()));
