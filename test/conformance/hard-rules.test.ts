@@ -140,8 +140,11 @@ const errorOf = ({ body }: RawResponse): JsonObject => {
 
 describe('wire.md §2.2, the hard rules', () => {
   ofDemo('rule 1: no good chunk or event has `error` at its top', (scene) =>
-    streamed(scene, (events) => {
+    streamed(scene, (events, body, path) => {
       for (const { data } of events) assert.ok(data === undefined || !Object.hasOwn(data, 'error'));
+      // One that breaks off has no error either: each must have come to its end.
+      if (path !== '/responses') assert.ok(body.endsWith('\n\ndata: [DONE]\n\n'), body.slice(-300));
+      else assert.equal(events.at(-1)?.data?.type, 'response.completed', body.slice(-300));
     }),
   );
 

@@ -5,7 +5,7 @@ import { reply, sse, streamEvents, streamReply, USAGE, type UsagePlace, wholeCha
 import { within } from '../helpers/deadline.js';
 import { patience, runs } from '../helpers/depth.js';
 import { onBareHost } from '../helpers/scene.js';
-import { chunksOf, eventsOf, streamText, textOf } from '../helpers/stream-client.js';
+import { chunksOf, errorCodeOf, eventsOf, streamText, textOf } from '../helpers/stream-client.js';
 
 const PIECES = ['Once', ' upon', ' a', ' time'];
 
@@ -112,3 +112,28 @@ onBareHost(
     assert.equal(setup.records[0]?.costNanoUsd, nano);
   },
 );
+
+for (const [what, last] of [
+  ['tells an error', sse({ error: { message: 'Out of memory', type: 'server_error', code: 'oom' } })],
+  ['says what is no JSON', 'data: <html>\n\n'],
+  ['just ends', ''],
+] as const) {
+  onBareHost(
+    `a stream that ${what} after it told its usage is charged by that, and not by an estimate`,
+    () => ({
+      broken: true,
+      // Two answers are wanted, and one has not come to its end.
+      script: () => streamReply([...streamEvents(PIECES, { done: false }), last].filter((event) => event !== '')),
+      models: { m: { pricing: { inputUsdPerMillion: 1, outputUsdPerMillion: 1 } } },
+    }),
+    async (scene) => {
+      const events = eventsOf(await streamText(scene, { model: 'm', n: 2 }));
+      assert.notEqual(errorCodeOf(events), undefined, events.at(-1));
+      const [record] = scene.setup.records;
+      assert.deepEqual(
+        [record?.outcome, record?.counted, record?.inputTokens, record?.outputTokens, record?.costNanoUsd],
+        ['error', 'exact', 11, 9, 20_000],
+      );
+    },
+  );
+}

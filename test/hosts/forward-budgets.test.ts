@@ -191,6 +191,43 @@ forwardsOnBareHost(
     client.reset();
     await eventually(() => setup.records.length === 1, 'the record');
     assert.deepEqual([setup.records[0]?.outcome, setup.records[0]?.costNanoUsd], ['aborted', reserved(scene)]);
+    // Nobody wants it any more: the upstream must not go on making it.
+    await eventually(() => upstream.arrivals[0]?.isGone() === true, 'the upstream to be told');
+  },
+);
+
+/** Sends a form in chunks: nobody is told how long it is. */
+async function sendChunked({ ask }: ForwardScene, path: string, model: string): Promise<Response> {
+  const fields = new FormData();
+  fields.append('file', new Blob(['x'.repeat(200)]), 'a.wav');
+  fields.append('model', model);
+  const { body, headers } = new Response(fields);
+  const type = { 'content-type': headers.get('content-type') ?? '' };
+  return ask(path, { method: 'POST', headers: type, body, duplex: 'half' } as RequestInit);
+}
+
+forwardsOnBareHost(
+  'a form that does not say how long it is reserves what the longest one may cost, at the price of its model',
+  () => ({ ...budgeted(5)(), models: { priced: MODELS.priced }, maxUploadBytes: 900_000 }),
+  async (scene) => {
+    const { setup, upstream } = scene;
+    assert.equal((await sendChunked(scene, '/audio/transcriptions', 'priced')).status, 200);
+    await eventually(() => setup.limiter.settled.length === 1, 'the call to be settled');
+    // 45 bytes to a token that is heard, and half a token that is written for each.
+    assert.equal(reserved(scene), (20_000 + 10_000) * 10_000);
+    assert.equal(setup.usage.opened[0]?.reservedNanoUsd, reserved(scene));
+    assert.equal(upstream.arrivals[0]?.headers['content-length'], undefined, 'it was sent in chunks');
+  },
+);
+
+forwardsOnBareHost(
+  'nor is it passed on where the longest one does not fit into the budget',
+  () => ({ ...budgeted(0.29)(), models: { priced: MODELS.priced }, maxUploadBytes: 900_000 }),
+  async (scene) => {
+    const refused = await sendChunked(scene, '/audio/transcriptions', 'priced');
+    assert.equal(refused.status, 429, await refused.text());
+    assert.equal(scene.upstream.arrivals.length, 0);
+    assert.equal((await scene.ask('/audio/transcriptions', form('priced'))).status, 200, 'a short one does');
   },
 );
 

@@ -234,7 +234,7 @@ forwardsOnBareHost('what a batch or an upload becomes is its owner’s', owned, 
 });
 
 /** A store that does as told. */
-function breakable(): ObjectStore & { state: 'good' | 'throws' | 'rejects' | 'null' } {
+function breakable(): ObjectStore & { state: 'good' | 'throws' | 'rejects' | 'null' | 'keeps' } {
   const store = memoryObjects();
   const through =
     <A extends unknown[], R>(run: (...given: A) => R) =>
@@ -244,11 +244,13 @@ function breakable(): ObjectStore & { state: 'good' | 'throws' | 'rejects' | 'nu
       return run(...given);
     };
   const objects = {
-    state: 'good' as 'good' | 'throws' | 'rejects' | 'null',
+    state: 'good' as 'good' | 'throws' | 'rejects' | 'null' | 'keeps',
     find: through(store.find),
     list: through(store.list),
     put: through(store.put),
-    remove: through(store.remove),
+    remove: through((...given: Parameters<typeof store.remove>): void | PromiseLike<void> =>
+      objects.state === 'keeps' ? Promise.reject(new Error('disk is read-only')) : store.remove(...given),
+    ),
   };
   const { find } = objects;
   return Object.assign(objects, {
@@ -283,6 +285,24 @@ forwardsOnBareHost(
     store.state = 'null';
     await assert.rejects(client(SECRETS.ann).files.retrieve(file), { status: 404 });
     store.state = 'good';
+  },
+);
+
+const keeping = breakable();
+forwardsOnBareHost(
+  'who deletes is told when the store cannot let go of the object',
+  () => ({ ...owned(), objects: keeping, broken: true }),
+  async ({ client, ask, setup }) => {
+    const file = await upload(client(SECRETS.ann));
+    keeping.state = 'keeps';
+    const response = await ask(`/files/${file}`, { method: 'DELETE', secret: SECRETS.ann });
+    assert.deepEqual([response.status, codeOf(await response.json())], [503, 'objects_unavailable']);
+    assert.deepEqual(
+      setup.errors.map(({ error }) => String(error)),
+      ['Error: disk is read-only'],
+    );
+    keeping.state = 'good';
+    assert.equal((await client(SECRETS.ann).files.list()).data.length, 0, 'it is gone where it was');
   },
 );
 

@@ -71,7 +71,9 @@ onEveryHost(
 it('below a base path, nothing that only begins like it is ours', async () => {
   const gateway = megallm({ ...testSetup().options, basePath: '/ai', unversionedPaths: true });
   const host = request(createServer((req, res) => void gateway(req, res, () => void res.end('host'))));
-  for (const path of ['/aix/models', '/ai-docs/files', '/aichat/completions', '/models', '/ai', '/ai/', '/ai/other']) {
+  const theirs = ['/aix/models', '/ai-docs/files', '/aichat/completions', '/models', '/ai', '/ai/', '/ai/other'];
+  const elsewhere = ['/v1/models', '/xy/v1/models', '/xy/models', '/xy/ai/v1/models', '/AI/v1/models', '/aiv1/models'];
+  for (const path of [...theirs, ...elsewhere]) {
     await host.get(path).auth(SECRET, BEARER).expect(200, 'host');
   }
   for (const path of ['/ai/models', '/ai/v1/models', '//ai//models']) {

@@ -4,10 +4,12 @@ import {
   type ApiKey,
   cachedKeys,
   createGateway,
+  fromFunction,
   type GatewayOptions,
   keyRegistry,
   memoryKeyRecords,
   memoryKeys,
+  type UsageRecord,
 } from 'megallm-middleware';
 
 const SECRET = 'sk-host-secret-0123456789';
@@ -289,5 +291,41 @@ describe('a key that is odd', () => {
     );
     await assert.rejects(keys.update(record.key.id, { tier: 'gold' }, { by: 'test' }), TypeError);
     assert.throws(() => memoryKeys([{ secret: SECRET, ...handing({ id: 'a', models: 'gpt-4o' }).value }]), /`models`/);
+  });
+});
+
+describe('a key that has expired', () => {
+  const now = 1_800_000_000_000;
+  const clock = { wallMs: () => now, steadyMs: () => now, setTimer: () => () => {} };
+  for (const [way, hand] of Object.entries(WAYS)) {
+    it(`lets nobody in from its last millisecond on, given by ${way}`, async () => {
+      for (const [expiresAt, status] of [
+        [now - 1, 401],
+        [now, 401],
+        [now + 1, 200],
+        [0, 401],
+      ] as const) {
+        const { base, value } = handing({ id: 'a', expiresAt }, { upstream: fromFunction(() => 'Hi'), clock });
+        const answer = await hand(base, value);
+        assert.equal(answer.status, status, String(expiresAt));
+      }
+    });
+  }
+
+  it('leaves a request of the host’s user to the secret that it bears, and to that alone', async () => {
+    const keys = memoryKeys([{ secret: SECRET, id: 'b' }]);
+    const { base, value } = handing({ id: 'a', expiresAt: now }, { upstream: fromFunction(() => 'Hi'), clock, keys });
+    const records: UsageRecord[] = [];
+    const options = {
+      ...base,
+      identify: () => value,
+      hooks: { ...base.hooks, onFinish: (one: UsageRecord) => void records.push(one) },
+    };
+    assert.equal((await ask(options, SECRET)).status, 200);
+    assert.equal((await ask(options, `${SECRET}x`)).status, 401);
+    assert.deepEqual(
+      records.map(({ keyId }) => keyId),
+      ['b'],
+    );
   });
 });

@@ -82,6 +82,22 @@ describe('redisLimiter', { skip: noRedis }, () => {
     assert.deepEqual(sent.slice(2), ['EVALSHA', 'EVAL']);
   });
 
+  it('keeps budgets where its user may not ask for INFO', async () => {
+    await server.command('ACL', 'SETUSER', 'meek', 'on', '>password', '~*', '&*', '+@all', '-info');
+    const client = server.ioredis();
+    await client.call('AUTH', 'meek', 'password');
+    await assert.rejects(client.call('INFO', 'server'), /NOPERM/);
+    const limiter = limiterOn(client);
+    const budget = { endsAt: start + 60_000, spent: 3 };
+    for (const [id, left] of [
+      ['1', 6],
+      ['2', 5],
+    ] as const) {
+      const { granted, remaining } = await limiter.reserve(one(id, { refillPerMs: 0, budget }), start);
+      assert.deepEqual([granted, remaining], [true, [left]]);
+    }
+  });
+
   it('answers what memoryLimiter answers, to the last bit, where divisions round', async () => {
     const limiter = limiterOn(clients.ioredis);
     const memory = memoryLimiter();

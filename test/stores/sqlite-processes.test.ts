@@ -205,7 +205,8 @@ describe('calls that a dead process left open', () => {
       const clock = frozenClock();
       const slow = await folder.open('db', { clock });
       const records = ['settles', 'dies', 'opens'].map((requestId) =>
-        usageRecordOf({ requestId, keyId: 'k', outputTokens: 40, startedAt: clock.wallMs() }),
+        // Rows of one hour that differ in their key alone.
+        usageRecordOf({ requestId, keyId: `key of ${requestId}`, outputTokens: 40, startedAt: clock.wallMs() }),
       );
       const [settles, dies, opens] = records;
       assert.ok(settles !== undefined && dies !== undefined && opens !== undefined);
@@ -240,6 +241,40 @@ describe('calls that a dead process left open', () => {
       assert.equal(end?.sums.outputTokens, 40 + 33 + 50);
       assert.deepEqual(await verifySums(file), []);
       db.close();
+    }),
+  );
+
+  it(
+    'are left alone as long as their process tells that it lives, every 5 s, and no longer',
+    inFolder(async (folder) => {
+      const clock = frozenClock();
+      const timers: (() => void)[] = [];
+      const living = await folder.open('db', {
+        clock: {
+          ...clock,
+          setTimer: (run) => {
+            timers.push(run);
+            return () => {};
+          },
+        },
+      });
+      const record = usageRecordOf({ requestId: 'long', keyId: 'k', startedAt: clock.wallMs() });
+      await living.usage.open(startOf(record));
+      // Another machine's, as far as pids go.
+      const db = await connectTo(folder.path('db'));
+      db.exec(`UPDATE instances SET host = 'elsewhere'`);
+      db.close();
+      const stateAsOthersSeeIt = async () => {
+        await (await folder.open('db', { clock })).close();
+        return (await rowsOf(folder.path('db'))).get('long')?.state;
+      };
+      for (let tick = 0; tick < 6; tick += 1) {
+        clock.advance(5_000);
+        timers.shift()?.();
+      }
+      assert.equal(await stateAsOthersSeeIt(), 'open');
+      clock.advance(15_000);
+      assert.equal(await stateAsOthersSeeIt(), 'settled');
     }),
   );
 

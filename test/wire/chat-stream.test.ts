@@ -306,6 +306,37 @@ describe('watchChatStream', () => {
     assert.equal(stream.finished, true);
   });
 
+  it('refuses bytes that are no UTF-8 in a chunk like those before it, wherever it is cut', () => {
+    const words = framed(['One', ' two', ' three', ' four'].map((content) => chunk({ content })));
+    const bad = Buffer.from(
+      framed([chunk({ content: ' X' })])
+        .toString()
+        .replace(' X', ' \xff\xfe'),
+      'latin1',
+    );
+    for (const cuts of [[], [words.length], [words.length + 20], [words.length - 20, words.length + 60]]) {
+      const { stream, shown } = watch(Buffer.concat([words, bad]), cuts);
+      assert.deepEqual(stream.failure, { kind: 'malformed' }, String(cuts));
+      assert.equal(dataOf(shown).length, 4);
+    }
+  });
+
+  it('takes an error that is null for none, and hides it, in bytes and in objects', () => {
+    const chunks = GOOD.map((one) => ({ ...one, error: null }));
+    const { stream, shown } = watch(framed(chunks), [10, 200]);
+    assert.deepEqual(dataOf(shown), GOOD);
+    assert.deepEqual([stream.failure, stream.finished], [undefined, true]);
+    for (const takes of ['text', 'objects'] as const) {
+      const objects = new ChatStream({ ...PLAIN, takes });
+      const seen = chunks.flatMap((one) => {
+        const piece = objects.watchPiece(JSON.parse(JSON.stringify(one)));
+        return typeof piece === 'string' ? dataOf(piece) : (piece ?? []);
+      });
+      assert.deepEqual(seen, GOOD);
+      assert.deepEqual([objects.failure, objects.finished], [undefined, true]);
+    }
+  });
+
   it('counts no less than was delivered: a token an event, and a token for three bytes', () => {
     const words = Array.from({ length: 40 }, () => chunk({ content: 'a' }));
     assert.equal(watch(framed(words), []).stream.deliveredTokens(), 40);
