@@ -307,13 +307,10 @@ describe('watchChatStream', () => {
   });
 
   it('refuses bytes that are no UTF-8 in a chunk like those before it, wherever it is cut', () => {
-    const words = framed(['One', ' two', ' three', ' four'].map((content) => chunk({ content })));
-    const bad = Buffer.from(
-      framed([chunk({ content: ' X' })])
-        .toString()
-        .replace(' X', ' \xff\xfe'),
-      'latin1',
-    );
+    const bytesOfOne = (content: string): Buffer =>
+      Buffer.from(`data: ${JSON.stringify(chunk({ content }))}\n\n`, 'latin1');
+    const words = Buffer.concat(['One', ' two', ' three', ' four'].map(bytesOfOne));
+    const bad = bytesOfOne(' \xff\xfe');
     for (const cuts of [[], [words.length], [words.length + 20], [words.length - 20, words.length + 60]]) {
       const { stream, shown } = watch(Buffer.concat([words, bad]), cuts);
       assert.deepEqual(stream.failure, { kind: 'malformed' }, String(cuts));
