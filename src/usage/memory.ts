@@ -16,8 +16,6 @@ export interface MemoryUsageOptions {
   readonly maxHours?: number | undefined;
   /** Most models told apart for each key; calls of any further model count as those of a model `*`. @default 200 */
   readonly maxModels?: number | undefined;
-  /** Most calls under way; above it, the call opened first is forgotten and will not count. @default 100_000 */
-  readonly maxOpen?: number | undefined;
 }
 
 const HOUR_MS = 3_600_000;
@@ -44,7 +42,7 @@ interface KeyUsage {
 
 /**
  * Sums of usage by the hour in this process's memory, gone with it: for reports, not a ledger. A record counts once,
- * when its call was opened here and is settled for the first time, in the hour in which the call started. Reports are
+ * when its call is settled for the first time, in the hour in which the call started. Reports are
  * exact for periods of whole UTC hours; any other period counts as all the hours that it touches, and minutes are
  * answered by the hour.
  * @throws {TypeError} when an option is not a positive integer.
@@ -53,10 +51,7 @@ export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & Usag
   const maxAgeMs = positiveInteger('maxHours', options.maxHours ?? 744) * HOUR_MS;
   const maxModels = positiveInteger('maxModels', options.maxModels ?? 200);
   const keys = new LRUCache<string, KeyUsage>({ max: positiveInteger('maxKeys', options.maxKeys ?? 10_000) });
-  // A `Set` keeps the order of opening. An `LRUCache` clears its whole capacity whenever its last entry goes: 0.25 ms.
-  const open = new Set<string>();
-  const maxOpen = positiveInteger('maxOpen', options.maxOpen ?? 100_000);
-  // A call that is opened again must not count again.
+  // A call that is settled again must not count again.
   const settled = new LRUCache<string, true>({ max: MAX_SETTLED });
 
   function usageOf({ keyId, owner }: UsageRecord): KeyUsage {
@@ -111,13 +106,10 @@ export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & Usag
   }
 
   return {
-    open({ requestId }) {
-      if (settled.has(requestId)) return;
-      open.add(requestId);
-      if (open.size > maxOpen) for (const oldest of open) return void open.delete(oldest);
-    },
+    // What is open dies with the process, as all of this does.
+    open() {},
     settle(record) {
-      if (!open.delete(record.requestId)) return;
+      if (settled.has(record.requestId)) return;
       settled.set(record.requestId, true);
       count(record);
     },

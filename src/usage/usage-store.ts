@@ -65,7 +65,8 @@ export interface UsageStore {
   open(start: UsageStart): Awaitable<void>;
   /**
    * Called once, before the client is given the end of its answer; resolves when the record is durable. A second call
-   * for one request changes nothing, unless the first was made in the name of a process that was thought dead.
+   * for one request changes nothing, unless the first was made in the name of a process that was thought dead. A call that
+   * is not known here, as the store was put back to an older copy, is recorded all the same.
    */
   settle(record: UsageRecord): Awaitable<void>;
   /**

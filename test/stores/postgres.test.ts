@@ -46,7 +46,7 @@ describe('postgresStore', { skip: noPostgres }, () => {
     await server.close();
   });
 
-  usageStoreContract('postgresStore', () => shared.usage, 'recorded');
+  usageStoreContract('postgresStore', () => shared.usage);
   usageLedgerContract('postgresStore', () => shared.usage);
   limiterStoreContract('postgresStore', async () => (await fresh()).limiter);
   limiterModelTest('postgresStore', () => model.limiter, { commands: 500 });

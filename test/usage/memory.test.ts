@@ -134,16 +134,8 @@ describe('memoryUsage', () => {
     assert.deepEqual(await requestsBy(store, { by: ['keyId'] }), { a: 2, c: 1 });
   });
 
-  it('remembers maxOpen calls under way', async () => {
-    const store = memoryUsage({ maxOpen: 2 });
-    const records = ['a', 'b', 'c'].map((keyId) => usageRecordOf({ keyId }));
-    for (const record of records) await store.open(startOf(record));
-    for (const record of records) await store.settle(record);
-    assert.deepEqual(await requestsBy(store, { by: ['keyId'] }), { b: 1, c: 1 });
-  });
-
   it('refuses to be unbounded', () => {
-    for (const name of ['maxKeys', 'maxHours', 'maxModels', 'maxOpen']) {
+    for (const name of ['maxKeys', 'maxHours', 'maxModels']) {
       for (const value of [0, -1, 1.5, Number.POSITIVE_INFINITY]) {
         assert.throws(() => memoryUsage({ [name]: value }), new RegExp(`Expected \`${name}\``));
       }

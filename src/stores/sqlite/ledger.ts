@@ -45,6 +45,11 @@ export function sqliteLedger(
     VALUES ('open', $instance, ${START_COLUMNS.map((name) => `$${name}`).join(', ')})
     ON CONFLICT (request_id) DO NOTHING
   `);
+  const record = db.prepare(`
+    INSERT INTO calls (state, instance, ${[...START_COLUMNS, ...END_COLUMNS].join(', ')})
+    VALUES ('settled', $instance, ${[...START_COLUMNS, ...END_COLUMNS].map((name) => `$${name}`).join(', ')})
+    ON CONFLICT (request_id) DO NOTHING
+  `);
   const update = db.prepare(`
     UPDATE calls SET state = 'settled', ${[...START_COLUMNS, ...END_COLUMNS].map((name) => `${name} = $${name}`).join(', ')}
     WHERE request_id = $request_id AND state = 'open'
@@ -72,10 +77,12 @@ export function sqliteLedger(
         instance.renew('open calls');
         insert.run({ instance: instance.id, ...startValues(start) });
       }),
-    settle: (record) =>
+    settle: (end) =>
       writer.write(() => {
-        const values = { ...startValues(record), ...endValues(record) };
-        if (changeOpen(record.requestId, () => update.run(values))) hours.add(record.requestId);
+        const values = { ...startValues(end), ...endValues(end) };
+        const isSettled = changeOpen(end.requestId, () => update.run(values));
+        // The row is missing where the file was put back to an older copy.
+        if (isSettled || Number(record.run({ instance: '', ...values }).changes) > 0) hours.add(end.requestId);
       }),
     checkpoint: (requestId, outputTokens) =>
       writer.write(() => {
