@@ -39,7 +39,7 @@ export function answerKeeper(
     if (isFinished) return finished;
     isFinished = true;
     finished = guarded(
-      () => idempotency.finish(asked, answer(), clock.wallMs() + KEEP_MS),
+      () => idempotency.finish(asked, answer(), clock.steadyMs() + KEEP_MS),
       (error) => hooks.onError(error, context),
     );
     return finished;

@@ -35,7 +35,7 @@ async function answerOnce(exchange: Exchange, route: Route): Promise<GatewayResp
   const asked = identityOf(exchange, body);
   const claimMs = config.timeoutMs + CLAIM_MARGIN_MS;
   const claim = await guarded(
-    () => config.idempotency.claim(asked, config.clock.wallMs(), claimMs),
+    () => config.idempotency.claim(asked, config.clock.steadyMs(), claimMs),
     (error) => {
       const message = 'Whether this request was answered before cannot be checked right now. Please retry.';
       throw unavailable('idempotency_unavailable', message, causeOf(error));

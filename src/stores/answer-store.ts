@@ -33,10 +33,10 @@ export type IdempotencyClaim =
 export interface IdempotencyStore {
   /**
    * Claims the request if nobody has, in one atomic step.
-   * @param now Unix time in milliseconds.
+   * @param now Unix time in milliseconds, by a clock that nobody sets while the process runs.
    * @param claimMs Milliseconds for which a claim holds that nobody finishes: longer than any call lasts.
    */
   claim(request: IdempotentRequest, now: number, claimMs: number): Awaitable<IdempotencyClaim>;
-  /** Keeps the answer until `expiresAt`; without an answer, gives the claim back. */
+  /** Keeps the answer until `expiresAt`, by the clock of `claim`; without an answer, gives the claim back. */
   finish(request: IdempotentRequest, answer: KeptAnswer | undefined, expiresAt: number): Awaitable<void>;
 }

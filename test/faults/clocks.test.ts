@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { type LimiterStore, memoryLimiter, type Reservation } from 'megallm-middleware';
 import { reply, wholeChat } from '../helpers/chat-answers.js';
-import { within } from '../helpers/deadline.js';
+import { gate, within } from '../helpers/deadline.js';
 import { DEPTH, patience, runs } from '../helpers/depth.js';
 import { type FrozenClock, frozenClock } from '../helpers/frozen-clock.js';
 import { SECRET } from '../helpers/gateway-options.js';
@@ -85,6 +85,30 @@ inBareHost(
       assert.equal(await status(), 429);
       clock.advance(60_000);
       assert.equal(await status(), 200);
+    });
+  },
+);
+
+inBareHost(
+  'F16 the same Idempotency-Key is asked once, however far the wall clock leaps while its call runs',
+  async () => {
+    const clock = leapingClock();
+    const answered = gate();
+    const script = () => [{ kind: 'wait' as const, until: answered.opened }, ...reply(wholeChat('Hello'))];
+    await withScene(BARE_HOST, { clock, script }, async ({ host, upstream }) => {
+      const ask = (): Promise<RawResponse> =>
+        rawExchange(host.origin, rawChat(SECRET, CALL, { 'idempotency-key': 'order 4711' }));
+      const first = ask();
+      await upstream.request(0);
+      for (const leapMs of [3_600_000, -3_600_000, DAY_MS]) {
+        clock.leap(leapMs);
+        const { status, headers } = await ask();
+        assert.deepEqual([status, headers['retry-after']], [409, '1']);
+      }
+      answered.open();
+      assert.equal((await first).status, 200);
+      assert.equal((await ask()).headers['idempotency-replayed'], 'true');
+      assert.equal(upstream.requests.length, 1);
     });
   },
 );

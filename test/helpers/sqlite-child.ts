@@ -1,4 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { sqliteStore } from 'megallm-middleware/sqlite';
+import { systemClock } from '../../src/base/clock.js';
 import { recordUsage, usageRecordOf } from '../contracts/usage-store.js';
 import { connectTo } from './sqlite.js';
 import { hammer, openSomeCalls, play, say, told } from './store-parts.js';
@@ -12,6 +14,23 @@ await play({
     const draws = [{ bucket: 'shared', capacity: 300, refillPerMs: 0, amount: 1 }];
     await hammer(limiter, { draws, slot: { name: 'shared', capacity: 250 }, times: Number(count) });
     await close();
+  },
+
+  /** Reserves so often by the clock of a gateway, each time it is told; says how often it was granted, and the longest wait. */
+  async take() {
+    const { limiter } = await sqliteStore({ file });
+    const draws = [{ bucket: 'shared', capacity: 10, refillPerMs: 10 / 60_000, amount: 1 }];
+    say('ready');
+    for (;;) {
+      if ((await told()).done === true) return;
+      const verdicts = await Promise.all(
+        Array.from({ length: Number(count) }, () =>
+          limiter.reserve({ id: randomUUID(), draws, slots: [], ttlMs: 600_000 }, systemClock.steadyMs()),
+        ),
+      );
+      const granted = verdicts.filter((verdict) => verdict.granted).length;
+      say(`${granted} ${Math.max(...verdicts.map(({ retryAfterMs }) => retryAfterMs))}`);
+    }
   },
 
   /** Settles one of its calls, and waits to be killed. */

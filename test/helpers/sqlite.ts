@@ -6,6 +6,7 @@ import { type SqliteStore, type SqliteStoreOptions, sqliteStore } from 'megallm-
 import { type Connect, loadDriver } from '../../src/stores/sqlite/driver.js';
 import { programArgs } from './compiled.js';
 import { within } from './deadline.js';
+import { shiftedWall } from './shifted-wall.js';
 
 /** A folder for one test's files, and all that was opened there. */
 export interface SqliteFolder {
@@ -14,6 +15,8 @@ export interface SqliteFolder {
   open(name: string, options?: Partial<SqliteStoreOptions>): Promise<SqliteStore>;
   /** A child process that runs `test/helpers/sqlite-child.ts`. */
   child(...args: readonly string[]): SqliteChild;
+  /** One whose wall clock is off by so many milliseconds. */
+  shiftedChild(shiftMs: number, ...args: readonly string[]): SqliteChild;
   /** Closes what is open, ends the children, deletes the files. */
   remove(): Promise<void>;
 }
@@ -33,6 +36,10 @@ export function sqliteFolder(): SqliteFolder {
   const stores: SqliteStore[] = [];
   const children: SqliteChild[] = [];
   const path = (name: string): string => join(folder, name);
+  function keep(child: SqliteChild): SqliteChild {
+    children.push(child);
+    return child;
+  }
   return {
     path,
     async open(name, options = {}) {
@@ -40,11 +47,8 @@ export function sqliteFolder(): SqliteFolder {
       stores.push(store);
       return store;
     },
-    child(...args) {
-      const child = startChild(args);
-      children.push(child);
-      return child;
-    },
+    child: (...args) => keep(startChild(args)),
+    shiftedChild: (shiftMs, ...args) => keep(startChild(args, shiftedWall(shiftMs))),
     async remove() {
       for (const child of children) await child.kill();
       for (const store of stores) await store.close().catch(() => {});
@@ -60,9 +64,9 @@ export async function connectTo(file: string): Promise<ReturnType<Connect>> {
   return db;
 }
 
-function startChild(args: readonly string[]): SqliteChild {
+function startChild(args: readonly string[], env = process.env): SqliteChild {
   const command = [...programArgs('test/helpers/sqlite-child.ts'), ...args];
-  const child = spawn(process.execPath, command, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, command, { stdio: ['pipe', 'pipe', 'inherit'], env });
   const lines: string[] = [];
   const waiting: ((line: string) => void)[] = [];
   let rest = '';

@@ -116,6 +116,50 @@ describe('processes that share a file', () => {
   );
 });
 
+describe('processes on either side of a step of the wall clock', () => {
+  const HOUR_MS = 3_600_000;
+  for (const shiftMs of [HOUR_MS, -HOUR_MS]) {
+    it(
+      `I7 admit together what one bucket holds, and name waits of a minute at most: ${shiftMs / HOUR_MS} h`,
+      inFolder(async (folder) => {
+        const file = folder.path('db');
+        const early = folder.child('take', file, '12');
+        assert.equal(await early.line(), 'ready');
+        const late = folder.shiftedChild(shiftMs, 'take', file, '12');
+        assert.equal(await late.line(), 'ready');
+        const seen = { granted: 0, waitMs: 0 };
+        const startedAt = performance.now();
+        for (const child of [early, late, early, late]) {
+          child.send('go');
+          const [granted = Number.NaN, waitMs = Number.NaN] = (await child.line()).split(' ').map(Number);
+          seen.granted += granted;
+          seen.waitMs = Math.max(seen.waitMs, waitMs);
+        }
+        const refilled = ((performance.now() - startedAt) * 10) / 60_000;
+        assert.ok(seen.granted >= 10 && seen.granted <= 10 + Math.ceil(refilled), JSON.stringify(seen));
+        assert.ok(seen.waitMs > 0 && seen.waitMs <= 6_000, JSON.stringify(seen));
+      }),
+    );
+  }
+
+  it(
+    'I7 begin anew with the wall clock once nobody has the file open, set forth or back',
+    inFolder(async (folder) => {
+      const file = folder.path('db');
+      const taken: string[] = [];
+      for (const shiftMs of [0, HOUR_MS, 0, 2 * HOUR_MS]) {
+        const child = folder.shiftedChild(shiftMs, 'take', file, '12');
+        assert.equal(await child.line(), 'ready');
+        child.send('go');
+        taken.push((await child.line()).split(' ')[0] ?? '');
+        await child.kill();
+      }
+      // An hour back, what was drawn stays drawn.
+      assert.deepEqual(taken, ['10', '10', '0', '10']);
+    }),
+  );
+});
+
 describe('calls that a dead process left open', () => {
   it(
     'are settled once, as interrupted, between what was delivered and what was reserved',

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { memoryUsage } from '../../src/usage/memory.js';
 import type { UsageQuery, UsageReader } from '../../src/usage/usage-store.js';
-import { HOUR_MS, recordUsage, startOf, sumsOf, usageRecordOf, usageStoreContract } from '../contracts/usage-store.js';
+import { HOUR_MS, recordUsage, sumsOf, usageRecordOf, usageStoreContract } from '../contracts/usage-store.js';
 
 usageStoreContract('memoryUsage', () => memoryUsage());
 

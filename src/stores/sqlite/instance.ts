@@ -3,8 +3,9 @@ import { readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { memberOf } from '../../base/checks.js';
-import type { Clock } from '../../base/clock.js';
-import { type Database, numberOf, type Row, textOf } from './driver.js';
+import { type Clock, systemClock } from '../../base/clock.js';
+import { type Database, maybeNumberOf, numberOf, type Row, textOf } from './driver.js';
+import { machineMs } from './shared-clock.js';
 
 /** Milliseconds for which a process that is not heard of may still be alive. */
 export const LEASE_MS = 15_000;
@@ -21,6 +22,8 @@ export interface Instance {
   renew(does?: 'open calls'): void;
   /** Instances whose processes have ended, or whose leases are over. */
   dead(): readonly DeadInstance[];
+  /** Whether another instance has ended, as far as anybody can tell: one that only sleeps has not. */
+  isOver(id: string): boolean;
   /** Whether no other instance may be alive. */
   isAlone(): boolean;
   strikeOff(id: string): void;
@@ -37,6 +40,8 @@ export interface DeadInstance {
    * Whether its process has ended. Otherwise its lease is over, but it may be asleep: its word counts when it wakes.
    */
   readonly isGone: boolean;
+  /** Whether its lease is over, but its process is there, or nobody knows where it ran. */
+  readonly isAsleep: boolean;
   /**
    * Whether this file is the ledger of its calls: it recorded some here, or any instance did since a day before its
    * end, which may have come before its first call. `false`: its ledger may be another one.
@@ -49,19 +54,23 @@ export function thisInstance(db: Database, clock: Clock): Instance {
   const id = randomUUID();
   const host = hostOf();
   const startedAt = performance.timeOrigin;
+  const isMachines = clock === systemClock;
   const upsert = db.prepare(`
-    INSERT INTO instances (id, host, pid, process_started_at, renewed_at, has_ledger) VALUES (?, ?, ?, ?, ?, ?)
+    INSERT INTO instances (id, host, pid, process_started_at, renewed_at, renewed_machine_ms, has_ledger)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE
-    SET renewed_at = excluded.renewed_at, has_ledger = max(has_ledger, excluded.has_ledger)
+    SET renewed_at = excluded.renewed_at, renewed_machine_ms = excluded.renewed_machine_ms,
+      has_ledger = max(has_ledger, excluded.has_ledger)
   `);
   // Calls can outlive their instance's row: a process that was slow has been struck off meanwhile.
   const all = db.prepare(`
-    SELECT id, host, pid, process_started_at, renewed_at,
+    SELECT id, host, pid, process_started_at, renewed_at, renewed_machine_ms,
       has_ledger OR EXISTS (SELECT 1 FROM calls WHERE started_at >= renewed_at - ${DAY_MS}) AS has_ledger
     FROM instances
     UNION ALL
-    SELECT DISTINCT instance, '', 0, 0, 0, 1 FROM calls WHERE state = 'open' AND instance NOT IN (SELECT id FROM instances)
+    SELECT DISTINCT instance, '', 0, 0, 0, NULL, 1 FROM calls WHERE state = 'open' AND instance NOT IN (SELECT id FROM instances)
   `);
+  const find = db.prepare('SELECT * FROM instances WHERE id = ?');
   const removeIfIdle = db.prepare(`
     DELETE FROM instances WHERE id = ? AND NOT EXISTS (SELECT 1 FROM calls WHERE state = 'open' AND instance = ?)
   `);
@@ -69,7 +78,19 @@ export function thisInstance(db: Database, clock: Clock): Instance {
 
   function isDead(row: Row): boolean {
     if (textOf(row.id) === id) return false;
-    return clock.wallMs() - numberOf(row.renewed_at) >= LEASE_MS || isGone(row);
+    return isSilent(row) || isGone(row);
+  }
+
+  /** By the machine's clock, where both have it: somebody may set the wall clock, and not all are dead then. */
+  function isSilent({ renewed_at: renewedAt, renewed_machine_ms: machine }: Row): boolean {
+    const renewed = isMachines ? maybeNumberOf(machine) : undefined;
+    if (renewed === undefined) return clock.wallMs() - numberOf(renewedAt) >= LEASE_MS;
+    const silentMs = machineMs() - renewed;
+    return silentMs >= LEASE_MS || silentMs < 0;
+  }
+
+  function isAsleep(row: Row): boolean {
+    return !isGone(row) && (row.host === host || row.host === '');
   }
 
   function isGone(row: Row): boolean {
@@ -81,8 +102,11 @@ export function thisInstance(db: Database, clock: Clock): Instance {
 
   return {
     id,
-    renew: (does) =>
-      void upsert.run(id, host, process.pid, startedAt, Math.floor(clock.wallMs()), does === undefined ? 0 : 1),
+    renew(does) {
+      const machine = isMachines ? machineMs() : null;
+      const hasLedger = does === undefined ? 0 : 1;
+      upsert.run(id, host, process.pid, startedAt, Math.floor(clock.wallMs()), machine, hasLedger);
+    },
     dead: () =>
       all
         .all()
@@ -91,8 +115,13 @@ export function thisInstance(db: Database, clock: Clock): Instance {
           id: textOf(row.id),
           renewedAt: numberOf(row.renewed_at),
           isGone: isGone(row),
+          isAsleep: isAsleep(row),
           hasLedger: row.has_ledger === 1,
         })),
+    isOver(other) {
+      const row = find.get(other);
+      return row !== undefined && isDead(row) && !isAsleep(row);
+    },
     isAlone: () => all.all().every((row) => textOf(row.id) === id || isDead(row)),
     strikeOff: (dead) => void remove.run(dead),
     leave: () => void removeIfIdle.run(id, id),

@@ -125,20 +125,3 @@ function bucketOf(row: Row): KeptBucket {
 function heldOf(json: string): Held {
   return JSON.parse(json);
 }
-
-/** More than the clocks of one machine differ. */
-const TOO_FAR_MS = 60_000;
-
-/**
- * Sets the limiter's clock and all its instants back when it is ahead of the machine's: it was told a wrong time, and
- * would stand still until then. For a process that is alone with the file.
- */
-export function setClockRight(db: Database, now: number): void {
-  const [row] = db.query('SELECT latest FROM limiter_clock');
-  const ahead = numberOf(row?.latest) - Math.floor(now);
-  if (ahead <= TOO_FAR_MS) return;
-  const values = { ahead };
-  db.query('UPDATE limiter_clock SET latest = latest - $ahead', values);
-  db.query('UPDATE buckets SET since = since - $ahead', values);
-  db.query('UPDATE held SET expires_at = expires_at - $ahead', values);
-}

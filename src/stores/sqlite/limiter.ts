@@ -8,10 +8,13 @@ import type { Writer } from './writer.js';
 /** Number of reservations of which one looks for buckets that may go. */
 const TIDY_EVERY = 64;
 
-/** Keeps limit counters in the file, for all processes that share it. A transaction serves one or several calls. */
+/**
+ * Keeps limit counters in the file, for all processes that share it. A transaction serves one or several calls.
+ * @param behindMs see `behindShared`.
+ */
 export function sqliteLimiter(
   db: Database,
-  { writer, instance }: { writer: Writer; instance: Instance },
+  { writer, instance, behindMs }: { writer: Writer; instance: Instance; behindMs: number },
 ): LimiterStore {
   const tables = limiterTables(db, instance.id);
   let reserved = 0;
@@ -24,9 +27,9 @@ export function sqliteLimiter(
   }
 
   return {
-    reserve: (reservation, now) => writer.write(() => reserve(reservation, now)),
+    reserve: (reservation, now) => writer.write(() => reserve(reservation, now + behindMs)),
     settle: ({ id }, amounts, now) =>
-      writer.write(() => tables.change((state) => settleIn(state, { id, amounts }, now))),
+      writer.write(() => tables.change((state) => settleIn(state, { id, amounts }, now + behindMs))),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.js';
 import { chargeOfInterrupted, type InterruptedCharge } from '../interrupted.js';
 import { type Database, maybeNumberOf, numberOf, type Row, textOf } from './driver.js';
+import { claimRelease } from './idempotency.js';
 import { type DeadInstance, type Instance, LEASE_MS } from './instance.js';
 import { heldRecovery } from './limiter.js';
 import { hourSums } from './reports.js';
@@ -9,11 +10,14 @@ import { transact } from './writer.js';
 const RENEW_MS = 5_000;
 
 /**
- * Settles the calls that dead processes left open, now and every 5 s, and keeps this process's lease.
+ * Settles the calls that dead processes left open every 5 s, and keeps this process's lease.
+ * @param recover see `recovery`.
  * @returns a function that stops it.
  */
-export function keepRecovering(db: Database, { instance, clock }: { instance: Instance; clock: Clock }): () => void {
-  const recover = recovery(db, instance);
+export function keepRecovering(
+  db: Database,
+  { instance, clock, recover }: { instance: Instance; clock: Clock; recover: () => void },
+): () => void {
   let cancel = (): void => {};
   let renewedAt = clock.wallMs();
 
@@ -31,21 +35,18 @@ export function keepRecovering(db: Database, { instance, clock }: { instance: In
     cancel = clock.setTimer(tick, RENEW_MS);
   }
 
-  transact(db, () => {
-    instance.renew();
-    recover();
-  });
   cancel = clock.setTimer(tick, RENEW_MS);
   return () => cancel();
 }
 
 /**
- * Settles all calls that dead instances left open, each once, even if others try at the same time. Gives back
- * reservations of instances whose process has ended. Runs within the caller's transaction.
+ * Settles all calls that dead instances left open, each once, even if others try at the same time. Gives back the reservations
+ * and the claims of instances whose process has ended. Runs within the caller's transaction.
  */
-function recovery(db: Database, instance: Instance): () => void {
+export function recovery(db: Database, instance: Instance): () => void {
   const hours = hourSums(db);
   const settleHeld = heldRecovery(db, instance);
+  const releaseClaims = claimRelease(db);
   const left = db.prepare(`
     SELECT request_id, started_at, reserved_input_tokens, reserved_output_tokens, reserved_nano_usd, price, service_tier,
       checkpoint
@@ -72,6 +73,7 @@ function recovery(db: Database, instance: Instance): () => void {
     const dead = instance.dead();
     for (const one of dead) settleCalls(one);
     for (const one of dead) {
+      if (!one.isAsleep) releaseClaims(one.id);
       // An instance that is only thought dead may still use its reservations, until their time is up.
       if (!one.isGone || settleHeld(one)) instance.strikeOff(one.id);
     }

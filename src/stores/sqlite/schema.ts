@@ -113,6 +113,10 @@ const MIGRATIONS: readonly string[] = [
   ALTER TABLE calls ADD COLUMN error_code TEXT;
   ALTER TABLE hours ADD COLUMN cache_write_tokens INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE hours ADD COLUMN cache_write_long_tokens INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE limiter_clock ADD COLUMN machine_began_at REAL;
+  ALTER TABLE instances ADD COLUMN renewed_machine_ms REAL;
+  ALTER TABLE idempotency ADD COLUMN instance TEXT;
+  CREATE INDEX idempotency_claims ON idempotency (instance) WHERE answer IS NULL;
 
   DROP VIEW settled;
   CREATE VIEW settled AS SELECT

@@ -7,16 +7,16 @@ import type { IdempotencyStore } from '../answer-store.js';
 import { type ByteBounds, byteBounds } from '../byte-bounds.js';
 import type { ObjectStore } from '../object-store.js';
 import { loadDriver } from './driver.js';
-import { sqliteIdempotency } from './idempotency.js';
+import { claimRelease, sqliteIdempotency } from './idempotency.js';
 import { thisInstance } from './instance.js';
 import { sqliteKeys } from './key-records.js';
 import { sqliteLedger } from './ledger.js';
 import { sqliteLimiter } from './limiter.js';
-import { setClockRight } from './limiter-tables.js';
 import { sqliteObjects } from './objects.js';
 import { type Connections, closeFile, openFile } from './open.js';
-import { keepRecovering } from './recovery.js';
+import { keepRecovering, recovery } from './recovery.js';
 import { sqliteReports } from './reports.js';
+import { behindShared } from './shared-clock.js';
 import { groupWriter, transact } from './writer.js';
 
 export type { SumDifference } from '../usage-columns.js';
@@ -85,8 +85,15 @@ function storeOn(
 ): SqliteStore {
   const { durable: db, quick: quickDb } = connections;
   const instance = thisInstance(db, clock);
-  transact(quickDb, () => {
-    if (instance.isAlone()) setClockRight(quickDb, clock.steadyMs());
+  const recover = recovery(db, instance);
+  const releaseClaims = claimRelease(db);
+  const behindMs = transact(db, () => {
+    const isAlone = instance.isAlone();
+    // Whoever opens the file next finds this one there, and goes by the clock that it set.
+    instance.renew();
+    const behind = behindShared(db, clock, isAlone);
+    recover();
+    return behind;
   });
   const durable = groupWriter(db);
   const quick = groupWriter(quickDb);
@@ -94,7 +101,7 @@ function storeOn(
 
   const parts = {
     usage: { ...sqliteLedger(db, { writer: durable, instance }), ...sqliteReports(db) },
-    limiter: sqliteLimiter(quickDb, { writer: quick, instance }),
+    limiter: sqliteLimiter(quickDb, { writer: quick, instance, behindMs }),
     keys: sqliteKeys(db, durable),
     objects: sqliteObjects({
       durable: { db, writer: durable },
@@ -102,10 +109,9 @@ function storeOn(
       maxObjectsPerOwner,
       bounds,
     }),
-    idempotency: sqliteIdempotency(db, durable),
+    idempotency: sqliteIdempotency(db, { writer: durable, instance, behindMs }),
   };
-  // Last: nothing that throws after it would leave an instance behind.
-  const stopRecovering = keepRecovering(db, { instance, clock });
+  const stopRecovering = keepRecovering(db, { instance, clock, recover });
   return {
     ...parts,
     async close() {
@@ -115,7 +121,10 @@ function storeOn(
       quick.close();
       durable.close();
       try {
-        transact(db, () => instance.leave());
+        transact(db, () => {
+          releaseClaims(instance.id);
+          instance.leave();
+        });
       } finally {
         closeFile(connections);
       }

@@ -1,0 +1,53 @@
+import { type Clock, systemClock } from '../../base/clock.js';
+import { type Database, maybeNumberOf, numberOf } from './driver.js';
+
+/** More than the clocks of one machine differ. */
+const TOO_FAR_MS = 60_000;
+/** Difference by which somebody has set the machine's clock since this process began. */
+const SET_MS = 1_000;
+const NANO_PER_MS = 1e6;
+
+/** Milliseconds of the machine's monotonic clock, the same for all its processes: nobody sets it, and it begins anew with the machine. */
+export function machineMs(): number {
+  return Number(process.hrtime.bigint()) / NANO_PER_MS;
+}
+
+/**
+ * Finds how far this process's steady clock is behind the one clock of all processes that share the file. A steady clock
+ * begins at the wall clock's time, so that those of two processes differ by whatever the wall clock was set by between their
+ * starts. The machine's monotonic clock is the same for all: the file keeps the Unix time at which it stood at 0. Runs within
+ * the caller's transaction.
+ * @returns whole milliseconds to add; 0 for a clock that is not the machine's.
+ */
+export function behindShared(db: Database, clock: Clock, isAlone: boolean): number {
+  const isMachines = clock === systemClock;
+  const steady = clock.steadyMs();
+  const isSet = Math.abs(clock.wallMs() - steady) > SET_MS;
+  const now = isMachines && isSet ? clock.wallMs() : steady;
+  if (isAlone) setRight(db, now);
+  if (!isMachines) return 0;
+  const machine = machineMs();
+  const [row] = db.query('SELECT latest, machine_began_at AS began_at FROM limiter_clock');
+  const latest = numberOf(row?.latest);
+  const began = maybeNumberOf(row?.began_at ?? null);
+  // The monotonic clock begins anew with the machine; then what the file keeps is of the time before.
+  const isKnown = !isAlone && began !== undefined && began + machine >= latest - SET_MS;
+  const beganAt = isKnown ? began : Math.max(now, latest) - machine;
+  if (!isKnown) db.query('UPDATE limiter_clock SET machine_began_at = $beganAt', { beganAt });
+  return Math.round(beganAt + machine - steady);
+}
+
+/**
+ * Sets the shared clock and all its instants back when it is ahead of the machine's: it was told a wrong time, and would stand
+ * still until then. For a process that is alone with the file.
+ */
+function setRight(db: Database, now: number): void {
+  const [row] = db.query('SELECT latest FROM limiter_clock');
+  const ahead = numberOf(row?.latest) - Math.floor(now);
+  if (ahead <= TOO_FAR_MS) return;
+  const values = { ahead };
+  db.query('UPDATE limiter_clock SET latest = latest - $ahead', values);
+  db.query('UPDATE buckets SET since = since - $ahead', values);
+  db.query('UPDATE held SET expires_at = expires_at - $ahead', values);
+  db.query('UPDATE idempotency SET expires_at = expires_at - $ahead', values);
+}
