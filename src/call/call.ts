@@ -7,7 +7,7 @@ import type { JsonDocument } from '../base/json-document.js';
 import { checkOffered, findModel } from '../config/models.js';
 import type { KeyPlan } from '../limits/levels.js';
 import type { Admission, AdmitResult, Ceiling, Demand, Reservation, Slot } from '../limits/limiter-store.js';
-import { type PricedUnits, worstCostNanoUsd } from '../models/pricing.js';
+import { dearestToolCall, type PricedUnits, worstCostNanoUsd } from '../models/pricing.js';
 import type { OutgoingCall } from '../upstreams/answer.js';
 import { type DrainBounds, drainBounds, type Upstream } from '../upstreams/upstream.js';
 import { usageRecord } from '../usage/record.js';
@@ -106,6 +106,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   isBackground = false;
   /** Whether the model reads more than the body: earlier responses and files, which the upstream keeps. */
   readsMore = false;
+  addsToolBound = false;
   asksModel = true;
   /** Whether the call only asks about work that was paid for. */
   isFree = false;
@@ -241,7 +242,9 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
       this.defaultOutputTokens = this.usualOutputTokens ?? usualOutputTokens(config, this.plan.owner, this.model);
     }
     if (this.asksModel && !this.isFree && this.isTiered()) this.serviceTier = reservedTier(this.tierAsked());
-    this.worstInputTokens ??= this.readsMore ? this.model.contextLength : this.mostInputTokens;
+    // Tools of the upstream's bring what they find to the model.
+    const readsMore = this.readsMore || this.asks.hasHostedTools === true;
+    this.worstInputTokens ??= readsMore ? this.model.contextLength : this.mostInputTokens;
     if (!this.plan.isBudgeted) return;
     const name = this.asks.model;
     if (this.asksModel && this.model.price === undefined) throw notPriced(`the price of \`${name}\` is unknown`);
@@ -262,6 +265,15 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   private get toolCalls(): number {
     const { hasHostedTools, maxToolCalls } = this.asks;
     return hasHostedTools === true ? (maxToolCalls ?? this.exchange.state.config.defaultMaxToolCalls) : 0;
+  }
+
+  /** Calls of hosted tools. Chat tells them seldom: what was asked for and not told is one, as search models search once. */
+  private calledTools(progress: Progress | undefined): Progress['toolCalls'] {
+    const { asks, endpoint, start } = this;
+    const told = progress?.toolCalls;
+    if (told !== undefined || progress === undefined || asks.hasHostedTools !== true) return told;
+    if (endpoint.operation === 'responses' || start?.price === undefined) return undefined;
+    return dearestToolCall(start.price, asks.hostedTools);
   }
 
   /** Whether the service tier is anybody's concern: mostly it is not. */
@@ -560,7 +572,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
       usage: progress?.usage,
       deliveredTokens: progress?.deliveredTokens(),
       serviceTier: progress?.serviceTier,
-      toolCalls: progress?.toolCalls,
+      toolCalls: this.calledTools(progress),
       units: progress === undefined ? undefined : this.units,
       upstreamPrice: this.model.cost,
       status: how === 'ok' || this.firstByteMs !== undefined ? 200 : this.failure?.status,

@@ -37,6 +37,7 @@ const PRICES = {
   longContext: true,
   serviceTiers: true,
   toolCallUsd: true,
+  usdPerRequest: true,
   usdPerImage: true,
   usdPerAudioMinute: true,
   usdPerMillionCharacters: true,

@@ -22,6 +22,7 @@ export interface Price {
   /** Factors of service tiers, by the names that `serviceTierNamed` gives. Absent: none is known. */
   readonly serviceTierMillionths?: Readonly<Record<string, number>> | undefined;
   readonly toolCallNanoUsd?: Readonly<Record<string, number>> | undefined;
+  readonly requestNanoUsd?: number | undefined;
   readonly imageNanoUsd?: number | undefined;
   readonly audioNanoUsdPerMillionMs?: number | undefined;
   readonly nanoUsdPerMillionCharacters?: number | undefined;
@@ -58,6 +59,8 @@ export interface Pricing {
   readonly serviceTiers?: Readonly<Record<string, number>> | undefined;
   /** US dollars for each call of a hosted tool, by its type: `{ web_search: 0.01 }`. A tool that is not named is free. @default none */
   readonly toolCallUsd?: Readonly<Record<string, number>> | undefined;
+  /** US dollars for each request that is answered, beside its tokens: search models have such a fee. @default 0 */
+  readonly usdPerRequest?: number | undefined;
   /** US dollars for each picture that is made. @default 0 */
   readonly usdPerImage?: number | undefined;
   /** US dollars for each minute of sound that is transcribed. @default 0 */
@@ -194,9 +197,12 @@ function serviceTiersOf({ serviceTiers }: Pricing, name: string): Pick<Price, 's
 }
 
 function unitPrices(
-  { toolCallUsd, usdPerImage, usdPerAudioMinute, usdPerMillionCharacters }: Pricing,
+  { toolCallUsd, usdPerRequest, usdPerImage, usdPerAudioMinute, usdPerMillionCharacters }: Pricing,
   name: string,
-): Pick<Price, 'toolCallNanoUsd' | 'imageNanoUsd' | 'audioNanoUsdPerMillionMs' | 'nanoUsdPerMillionCharacters'> {
+): Pick<
+  Price,
+  'toolCallNanoUsd' | 'requestNanoUsd' | 'imageNanoUsd' | 'audioNanoUsdPerMillionMs' | 'nanoUsdPerMillionCharacters'
+> {
   const fees = `${name}.toolCallUsd`;
   return {
     ...(toolCallUsd === undefined
@@ -206,6 +212,7 @@ function unitPrices(
             recordEntries(fees, toolCallUsd).map(([tool, usd]) => [tool, nanoUsd(`${fees}.${tool}`, usd)]),
           ),
         }),
+    ...(usdPerRequest === undefined ? {} : { requestNanoUsd: nanoUsd(`${name}.usdPerRequest`, usdPerRequest) }),
     ...(usdPerImage === undefined ? {} : { imageNanoUsd: nanoUsd(`${name}.usdPerImage`, usdPerImage) }),
     ...(usdPerAudioMinute === undefined
       ? {}
@@ -316,7 +323,7 @@ export function costNanoUsd(price: Price, tokens: PricedTokens, terms: CostTerms
   output.add(outputTokens - reasoning - spoken, price.outputNanoUsdPerMillion);
   output.add(reasoning, price.reasoningNanoUsdPerMillion);
   output.add(spoken, price.outputAudioNanoUsdPerMillion);
-  const fees = feesOf(price, terms.toolCalls) + unitsNanoUsd(price, terms);
+  const fees = (price.requestNanoUsd ?? 0) + feesOf(price, terms.toolCalls) + unitsNanoUsd(price, terms);
   if (output === input) return input.rounded(fees);
   const inputFactor = isLong ? longContext.inputMillionths : MILLION;
   const outputFactor = isLong ? longContext.outputMillionths : MILLION;
@@ -335,7 +342,7 @@ export function worstCostNanoUsd(price: Price, use: WorstUse): number {
   output.add(use.outputTokens, dearestOutput(price));
   const { toolCalls = 0 } = use;
   const fees = toolCalls === 0 ? 0 : Math.min(toolCalls, MAX_TOOL_CALLS) * dearestFeeNanoUsd(price, use.hostedTools);
-  const all = fees + unitsNanoUsd(price, use);
+  const all = (price.requestNanoUsd ?? 0) + fees + unitsNanoUsd(price, use);
   if (output === input) return input.rounded(all);
   const inputFactor = mayBeLong ? Math.max(MILLION, longContext.inputMillionths) : MILLION;
   const outputFactor = mayBeLong ? Math.max(MILLION, longContext.outputMillionths) : MILLION;
@@ -354,9 +361,26 @@ function feesOf({ toolCallNanoUsd }: Price, toolCalls: CostTerms['toolCalls']): 
   if (toolCallNanoUsd === undefined || toolCalls === undefined) return 0;
   let fees = 0;
   for (const [tool, calls] of Object.entries(toolCalls)) {
-    if (Object.hasOwn(toolCallNanoUsd, tool)) fees += Math.min(calls, MAX_TOOL_CALLS) * (toolCallNanoUsd[tool] ?? 0);
+    fees += Math.min(calls, MAX_TOOL_CALLS) * feeOf(toolCallNanoUsd, tool);
   }
   return fees;
+}
+
+/** The fee of a tool under its own name, else the dearest of those whose names it begins with, as `web_search_preview` does with `web_search`. */
+function feeOf(fees: Readonly<Record<string, number>>, tool: string): number {
+  if (Object.hasOwn(fees, tool)) return fees[tool] ?? 0;
+  const alike = Object.entries(fees).filter(([name]) => tool.startsWith(name));
+  return Math.max(0, ...alike.map(([, fee]) => fee));
+}
+
+/** One call of the dearest of those hosted tools; `undefined` where none costs a fee. @param hostedTools by their types; absent: any. */
+export function dearestToolCall(price: Price, hostedTools: readonly string[] | undefined): CostTerms['toolCalls'] {
+  const fee = dearestFeeNanoUsd(price, hostedTools);
+  const name =
+    fee === 0
+      ? undefined
+      : Object.keys(price.toolCallNanoUsd ?? {}).find((tool) => price.toolCallNanoUsd?.[tool] === fee);
+  return name === undefined ? undefined : { [name]: 1 };
 }
 
 function dearestInput(price: Price): number {

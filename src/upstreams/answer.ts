@@ -33,6 +33,8 @@ export interface OutgoingCall extends Cancellation {
   readonly outputCeiling: number | undefined;
   /** Whether the call must not be made without the ceiling: money depends on it. */
   readonly requiresCeiling: boolean;
+  /** Whether the bound of its tool calls is ours, and not the client's. */
+  readonly addsToolBound?: boolean;
   readonly maxResponseBytes: number;
   readonly view: {
     /** Form in which the answer is wanted: as it goes to the client, as it came, or parsed. */

@@ -1,6 +1,6 @@
 import type { Awaitable } from '../base/awaitable.js';
 import { type GatewayError, upstreamBadResponse } from '../base/errors.js';
-import { isJsonObject, type JsonObject, objectOf } from '../base/json.js';
+import { isJsonObject, type Json, type JsonObject, objectOf } from '../base/json.js';
 import {
   ANSWER_BOUNDS,
   type JsonDocument,
@@ -11,8 +11,9 @@ import {
 } from '../base/json-document.js';
 import { type StepSource, stepsOf } from '../base/steps.js';
 import { estimateTokens } from '../wire/estimate.js';
+import { readToolCalls } from '../wire/hosted-tools.js';
 import { answerTextBytes } from '../wire/said-text.js';
-import { readAnswerUsage, readServiceTier, readToldUsage, readToolCalls, type ToldUsage } from '../wire/usage.js';
+import { readAnswerUsage, readServiceTier, readToldUsage, type ToldUsage } from '../wire/usage.js';
 import {
   type AnswerChunk,
   checkNoError,
@@ -120,8 +121,7 @@ function wholeObject(call: OutgoingCall, body: JsonObject): WholeAnswer {
   const text = call.view.takes === 'text' ? JSON.stringify(answer) : undefined;
   const size = text?.length ?? answerTextBytes(body.choices ?? body.output);
   if (size > call.maxResponseBytes) throw upstreamBadResponse('The upstream answered with too much.');
-  const toolCalls = call.asks.hasHostedTools === true ? readToolCalls(body) : undefined;
-  return new WholeAnswer(text ?? answer, usage, outputBytes, readServiceTier(body), toolCalls);
+  return new WholeAnswer(text ?? answer, usage, outputBytes, readServiceTier(body), readToolCalls(body));
 }
 
 export function wholeBytes(call: OutgoingCall, bytes: Uint8Array): WholeAnswer {
@@ -137,11 +137,15 @@ export function wholeBytes(call: OutgoingCall, bytes: Uint8Array): WholeAnswer {
   if (answer === undefined || document.bytes[answer.start] !== OPENING_BRACKET) {
     throw noAnswer(call, document.members.has('output') ? {} : parsedObject(document.bytes));
   }
-  const usage = usageOf(document);
-  const serviceTier = serviceTierIn(document);
-  const toolCalls = call.asks.hasHostedTools === true ? toolCallsIn(document) : undefined;
-  const written = document.members.has('choices') ? 'choices' : 'output';
-  const outputBytes = isUncounted(usage) ? answerTextBytes(memberValue(document, written)) : 0;
+  const said = memberValue(document, 'usage') ?? null;
+  const told = readToldUsage(said);
+  // Texts are the bulk of an answer: they are read once, and only where its usage does not stand in its place.
+  const written = isUncounted(told) ? memberValue(document, writtenMember(document)) : undefined;
+  const usage = told ?? usageBeside(document, written);
+  const outputBytes = isUncounted(usage) ? answerTextBytes(written) : 0;
+  const serviceTier = serviceTierIn(document, said);
+  const output = call.asks.hasHostedTools === true ? memberValue(document, 'output') : undefined;
+  const toolCalls = readToolCalls({ output, usage: said });
   const model = document.members.get('model');
   const shown = shownModelOf(call, model !== undefined && isPathAt(document.bytes, model.start));
   const changes = {
@@ -156,7 +160,7 @@ export function wholeBytes(call: OutgoingCall, bytes: Uint8Array): WholeAnswer {
 const DEFAULT_TIER = Buffer.from('"default"');
 
 /** The service tier that an answer names. Almost all name one, which is not worth an object and a text each. */
-function serviceTierIn(document: JsonDocument): string | undefined {
+function serviceTierIn(document: JsonDocument, usage: Json): string | undefined {
   const { bytes, members } = document;
   const span = members.get('service_tier');
   const isDefault =
@@ -164,13 +168,7 @@ function serviceTierIn(document: JsonDocument): string | undefined {
     span.end - span.start === DEFAULT_TIER.length &&
     DEFAULT_TIER.compare(bytes, span.start, span.end) === 0;
   if (isDefault) return 'default';
-  const usage = memberValue(document, 'usage') ?? null;
   return readServiceTier({ service_tier: memberValue(document, 'service_tier') ?? null, usage });
-}
-
-function toolCallsIn(document: JsonDocument): WholeAnswer['toolCalls'] {
-  const output = memberValue(document, 'output');
-  return output === undefined ? undefined : readToolCalls({ output });
 }
 
 /** An answer without its member: an error of another shape, if it says so. */
@@ -193,6 +191,21 @@ function isUncounted(usage: ToldUsage | undefined): boolean {
   return usage === undefined || usage.isDoubtful === true;
 }
 
-function usageOf(document: JsonDocument): ToldUsage | undefined {
-  return readToldUsage(memberValue(document, 'usage')) ?? readAnswerUsage(parsedObject(document.bytes));
+function writtenMember({ members }: JsonDocument): 'choices' | 'output' {
+  return members.has('choices') ? 'choices' : 'output';
 }
+
+/** Usage that stands elsewhere than OpenAI has it. */
+function usageBeside(document: JsonDocument, written: Json | undefined): ToldUsage | undefined {
+  const { members } = document;
+  const beside: Record<string, Json> = {};
+  if (members.has('choices') && written !== undefined) beside.choices = written;
+  for (const name of USAGE_MEMBERS) {
+    const value = members.has(name) ? memberValue(document, name) : undefined;
+    if (value !== undefined) beside[name] = value;
+  }
+  return readAnswerUsage(beside);
+}
+
+/** Groq's first; Gemini's own; Ollama's own. */
+const USAGE_MEMBERS = ['x_groq', 'usageMetadata', 'prompt_eval_count', 'eval_count'];

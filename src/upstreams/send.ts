@@ -4,7 +4,7 @@ import { type Clock, systemClock } from '../base/clock.js';
 import { causeOf, GatewayError, upstreamError } from '../base/errors.js';
 import { isJsonObject, type JsonObject } from '../base/json.js';
 import { type JsonDocument, memberValue, replaceMembers } from '../base/json-document.js';
-import { ceilingNotTaken, noRoomForAnswer, unsupportedOperation } from '../wire/request-errors.js';
+import { ceilingNotTaken, noRoomForAnswer, toolCallsNotBounded, unsupportedOperation } from '../wire/request-errors.js';
 import type { WatchedStream } from '../wire/watched-stream.js';
 import { type OutgoingCall, renamedError } from './answer.js';
 import { beginStream, type StreamAnswer } from './begin-stream.js';
@@ -14,6 +14,7 @@ import { readWhole, type WholeAnswer } from './read-whole.js';
 import { lowerCeiling, readRefusal, STREAM_OPTIONS } from './refusal.js';
 import type { ForwardCall, ForwardReply, UpstreamCall, UpstreamReply } from './upstream.js';
 import { LazyCall } from './upstream-call.js';
+import { saidIn } from './upstream-failure.js';
 
 /** An answer that has begun well. */
 export type BegunAnswer = WholeAnswer | StreamAnswer<WatchedStream>;
@@ -156,11 +157,21 @@ class Tries {
 
   /** The error for the client, who must not be told off for what it did not send. */
   shown(thrown: unknown): unknown {
+    if (this.call.addsToolBound === true && refusesToolBound(thrown)) return toolCallsNotBounded(this.call.asks.model);
     if (this.rounds > 0 && this.call.requiresCeiling && thrown instanceof GatewayError && thrown.status < 500) {
       return noRoomForAnswer(thrown);
     }
     return thrown;
   }
+}
+
+/** Whether a refusal is about the bound of tool calls that money depends on: no other name is known for it. */
+function refusesToolBound(thrown: unknown): boolean {
+  return (
+    thrown instanceof GatewayError &&
+    (thrown.status === 400 || thrown.status === 422) &&
+    (thrown.param === 'max_tool_calls' || saidIn(thrown).includes('max_tool_calls'))
+  );
 }
 
 /** A lower ceiling than this is not worth it where the call may do without. */

@@ -1,5 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 import { type JsonOutline, outlinedText } from '../base/json-document.js';
+import { chatTools, responseTools } from './hosted-tools.js';
 import {
   type NumberRange,
   optionalArray,
@@ -38,9 +39,6 @@ export interface ModelRequest {
   readonly hostedTools?: readonly string[] | undefined;
 }
 
-/** Tools whose calls are the client's to answer. */
-const CLIENT_TOOLS: ReadonlySet<string> = new Set(['function', 'custom']);
-
 /** Longest name of a model: a longer one is no model's, and has no place in a ledger. */
 export const MAX_MODEL_LENGTH = 256;
 /** OpenAI's own bound. */
@@ -77,7 +75,9 @@ export function readChatRequest(outline: JsonOutline): ModelRequest {
     maxTokens === undefined || maxCompletionTokens === undefined
       ? (maxTokens ?? maxCompletionTokens)
       : Math.max(maxTokens, maxCompletionTokens);
-  return { model, stream, includeUsage, maxOutputTokens, n, serviceTier: readAskedTier(outline) };
+  const serviceTier = readAskedTier(outline);
+  const { hasHostedTools, hostedTools } = chatTools(body);
+  return { model, stream, includeUsage, maxOutputTokens, n, serviceTier, hasHostedTools, hostedTools };
 }
 
 /**
@@ -126,7 +126,6 @@ export function readPassedResponse(outline: JsonOutline): ModelRequest {
   const model = readModel(outline);
   const { stream } = readStream({ stream: body.stream ?? null });
   checkDecimals(body);
-  const hostedTools = Array.isArray(body.tools) ? body.tools.flatMap(hostedType) : [];
   return {
     model,
     stream,
@@ -135,15 +134,8 @@ export function readPassedResponse(outline: JsonOutline): ModelRequest {
     n: 1,
     serviceTier: readAskedTier(outline),
     maxToolCalls: readCeiling(body, 'max_tool_calls', 0),
-    // A prompt that the upstream keeps may name tools, too.
-    hasHostedTools: isJsonObject(body.prompt) || hostedTools.length > 0,
-    hostedTools: isJsonObject(body.prompt) ? undefined : hostedTools,
+    ...responseTools(body),
   };
-}
-
-/** The type of a tool that the upstream runs itself. */
-function hostedType(tool: Json): readonly string[] {
-  return isJsonObject(tool) && typeof tool.type === 'string' && !CLIENT_TOOLS.has(tool.type) ? [tool.type] : [];
 }
 
 /** Reads the service tier that is asked for: Anthropic's fast mode is one. @throws {GatewayError} 400 for one that is no text. */

@@ -271,6 +271,15 @@ export const ceilingNotTaken = (model: string): GatewayError =>
     shouldRetry: false,
   });
 
+/** 403 for an upstream that takes no bound of its tool calls, for a key with a budget. */
+export const toolCallsNotBounded = (model: string): GatewayError =>
+  new GatewayError({
+    status: 403,
+    message: `This API key has a budget in US dollars, and \`${model}\` accepts no limit on the calls of its tools from the gateway.`,
+    code: 'model_not_allowed',
+    shouldRetry: false,
+  });
+
 /** 400 for a prompt that leaves no room for an answer; the ceiling that was too much was not the client's. */
 export const noRoomForAnswer = (cause: unknown): GatewayError =>
   new GatewayError({

@@ -180,33 +180,6 @@ export function readServiceTier(answer: JsonObject): string | undefined {
   return typeof tier === 'string' && tier !== '' ? tier : undefined;
 }
 
-/** Counts the calls of hosted tools in an answer, by type; `undefined` when there are none. */
-export function readToolCalls(answer: JsonObject): Readonly<Record<string, number>> | undefined {
-  const counts = new Map<string, number>();
-  for (const item of Array.isArray(answer.output) ? answer.output : []) {
-    const type = isJsonObject(item) && typeof item.type === 'string' ? item.type : '';
-    if (!type.endsWith('_call') || OWN_CALLS.has(type)) continue;
-    const tool = type.slice(0, -'_call'.length);
-    counts.set(tool, (counts.get(tool) ?? 0) + 1);
-  }
-  // Anthropic: `server_tool_use: { web_search_requests: 2 }`.
-  const { server_tool_use: used, num_search_queries: searches } = membersOf(answer.usage);
-  for (const [name, value] of Object.entries({
-    ...membersOf(used),
-    web_search_requests: membersOf(used).web_search_requests ?? searches,
-  })) {
-    const count = tokenCount(value);
-    if (count !== undefined && count > 0)
-      counts.set(name.endsWith('_requests') ? name.slice(0, -'_requests'.length) : name, count);
-  }
-  return counts.size === 0 ? undefined : Object.fromEntries(counts);
-}
-
-/** Calls of tools that the client runs itself. */
-const OWN_CALLS = new Set(
-  'function_call custom_tool_call computer_call local_shell_call shell_call apply_patch_call'.split(' '),
-);
-
 /** Finds the usage at the end of an answer that passes unread. */
 export class UsageTail {
   /** False for pictures and sounds, which have no usage. */

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { readToolCalls } from '../../src/wire/hosted-tools.js';
 import {
   readAnswerUsage,
   readServiceTier,
   readToldUsage,
-  readToolCalls,
   readUsage,
   type TokenUsage,
   UsageTail,

@@ -3,6 +3,7 @@ import { memberValue } from '../../base/json-document.js';
 import type { Call } from '../../call/call.js';
 import { passesResponses } from '../../config/models.js';
 import { writeBody } from '../../http/read-body.js';
+import { dearestToolCall } from '../../models/pricing.js';
 import { checkReferences } from '../../stores/ownership.js';
 import { readMetadata } from '../../wire/members.js';
 import { MODEL_ENDPOINTS } from '../../wire/model-endpoint.js';
@@ -69,11 +70,14 @@ async function preparePassed(call: Call, request: ResponsesRequest): Promise<voi
 
 /** Names the most calls of hosted tools, which are paid for one by one, where money is limited and the client named none. */
 function boundToolCalls(call: Call, body: JsonObject): void {
-  const { plan, asks, exchange } = call;
+  const { plan, asks, exchange, model } = call;
   if (!plan.isBudgeted || asks.hasHostedTools !== true || asks.maxToolCalls !== undefined) return;
+  // What costs nothing needs no bound, which some upstreams do not know.
+  if (model.price === undefined || dearestToolCall(model.price, asks.hostedTools) === undefined) return;
   const maxToolCalls = exchange.state.config.defaultMaxToolCalls;
   call.document = writeBody({ ...body, max_tool_calls: maxToolCalls });
   call.asks = { ...asks, maxToolCalls };
+  call.addsToolBound = true;
 }
 
 async function prepareTranslated(call: Call, request: ResponsesRequest): Promise<void> {

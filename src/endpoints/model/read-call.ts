@@ -11,7 +11,8 @@ import { duplicateMember } from '../../wire/request-errors.js';
 /** Members whose values something depends on here. */
 const ACTED_ON = new Set(
   `model stream stream_options n best_of max_tokens max_completion_tokens max_output_tokens store background
-   previous_response_id conversation service_tier speed tools max_tool_calls`.split(/\s+/),
+   previous_response_id conversation service_tier speed tools tool_choice max_tool_calls prompt
+   web_search_options plugins search_parameters enable_search compound_custom`.split(/\s+/),
 );
 
 /** Reads the bytes of a request. The object parsed from them is let go here: only the bytes live as long as the call. */

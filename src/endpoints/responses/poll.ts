@@ -5,8 +5,9 @@ import type { Call, CallEnd } from '../../call/call.js';
 import type { BackgroundWork } from '../../call/state.js';
 import { readWhole, type WholeAnswer } from '../../upstreams/read-whole.js';
 import { passOn } from '../../upstreams/send.js';
+import { readToolCalls } from '../../wire/hosted-tools.js';
 import { isEnded } from '../../wire/responses/retold.js';
-import { readServiceTier, readToolCalls, readUsage, type TokenUsage } from '../../wire/usage.js';
+import { readServiceTier, readUsage, type TokenUsage } from '../../wire/usage.js';
 import { claimResponse } from './stored.js';
 
 /** How often an upstream is asked how far it has come. */

@@ -10,6 +10,7 @@ import {
 } from '../../base/json-document.js';
 import { estimateTokens } from '../estimate.js';
 import { EventBuffer } from '../event-buffer.js';
+import { readToolCalls } from '../hosted-tools.js';
 import { type SaidText, saidInChoices } from '../said-text.js';
 import {
   BLANK_LINE,
@@ -42,6 +43,7 @@ export class ChatStream implements WatchedStream {
   hasShownUsage = false;
   failure: StreamFailure | undefined = undefined;
   serviceTier: string | undefined = undefined;
+  toolCalls: Readonly<Record<string, number>> | undefined = undefined;
   lastChunk: JsonObject | undefined = undefined;
   private readonly options: WatchOptions;
   private readonly buffer = new EventBuffer();
@@ -285,6 +287,7 @@ export class ChatStream implements WatchedStream {
     const usage = readAnswerUsage(chunk);
     if (usage !== undefined) {
       this.told = usage;
+      this.toolCalls = readToolCalls(chunk) ?? this.toolCalls;
       this.textEventsAtUsage = this.textEvents;
       this.hasShownUsage ||= isJsonObject(chunk.usage);
       this.isToldOnTheWay = choices.length > 0;

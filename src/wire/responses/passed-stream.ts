@@ -10,6 +10,7 @@ import {
 import { Members } from '../../base/json-scan.js';
 import { estimateTokens } from '../estimate.js';
 import { EventBuffer } from '../event-buffer.js';
+import { calledTool, readToolCalls } from '../hosted-tools.js';
 import { answerTextBytes, saidIn } from '../said-text.js';
 import {
   BLANK_LINE,
@@ -21,7 +22,7 @@ import {
   isDone,
   isEmptyData,
 } from '../sse.js';
-import { readResponsesUsage, readServiceTier, readToolCalls, type ToldUsage } from '../usage.js';
+import { readResponsesUsage, readServiceTier, type ToldUsage } from '../usage.js';
 import type { StreamFailure, WatchedStream, WatchOptions } from '../watched-stream.js';
 
 /** The settings that matter for a response. Its longest events are snapshots, which bear the whole answer. */
@@ -40,7 +41,6 @@ export class PassedStream implements WatchedStream {
   finished = false;
   failure: StreamFailure | undefined = undefined;
   serviceTier: string | undefined = undefined;
-  toolCalls: Readonly<Record<string, number>> | undefined = undefined;
   lastChunk: JsonObject | undefined = undefined;
   /** The latest number of a shown event: an event of our own goes on from there. -1: there was none yet. */
   lastSequenceNumber = -1;
@@ -55,6 +55,9 @@ export class PassedStream implements WatchedStream {
   private isToldLast = false;
   private textEvents = 0;
   private textBytes = 0;
+  /** Calls of hosted tools as a snapshot counts them, and as their items came. */
+  private toldCalls: Readonly<Record<string, number>> | undefined = undefined;
+  private seenCalls: Record<string, number> | undefined = undefined;
 
   constructor(options: PassedStreamOptions) {
     this.options = options;
@@ -72,6 +75,11 @@ export class PassedStream implements WatchedStream {
     const { told } = this;
     if (told === undefined || this.isToldLast) return told;
     return { ...told, outputTokens: Math.max(told.outputTokens, this.deliveredTokens()), isDoubtful: true };
+  }
+
+  /** Calls that were seen are paid for, also where the stream broke off before its last word. */
+  get toolCalls(): Readonly<Record<string, number>> | undefined {
+    return this.done ? (this.toldCalls ?? this.seenCalls) : (this.seenCalls ?? this.toldCalls);
   }
 
   deliveredTokens(): number {
@@ -145,7 +153,7 @@ export class PassedStream implements WatchedStream {
   }
 
   /** Notes what an event says. @param response the snapshot that it bears, if any. */
-  private noteEvent({ type, sequence_number }: JsonObject, response: JsonObject | undefined): void {
+  private noteEvent({ type, sequence_number, item }: JsonObject, response: JsonObject | undefined): void {
     this.begun = true;
     if (typeof sequence_number === 'number') this.lastSequenceNumber = sequence_number;
     const isLast = typeof type === 'string' && LAST_EVENTS.has(type);
@@ -156,13 +164,21 @@ export class PassedStream implements WatchedStream {
       this.told = told ?? this.told;
       this.isToldLast = isLast && told !== undefined;
       this.serviceTier = readServiceTier(response) ?? this.serviceTier;
-      this.toolCalls = readToolCalls(response) ?? this.toolCalls;
+      this.toldCalls = readToolCalls(response) ?? this.toldCalls;
     }
+    if (type === 'response.output_item.added') this.countCall(item);
     if (!isLast) return;
     // Some servers tell texts whole, at the end.
     if (!this.isToldLast) this.textBytes = Math.max(this.textBytes, answerTextBytes(response?.output));
     this.finished = true;
     this.done = true;
+  }
+
+  private countCall(item: Json | undefined): void {
+    const tool = calledTool(item);
+    if (tool === undefined) return;
+    this.seenCalls ??= {};
+    this.seenCalls[tool] = (this.seenCalls[tool] ?? 0) + 1;
   }
 
   private countText(bytes: number): void {
