@@ -62,7 +62,7 @@ export function parseDocument(
   const text = bytes.toString('latin1');
   const members = scanTopLevel(text, bounds);
   if (!(members instanceof Members))
-    return isTolerable(members, bounds) ? parseDocument(withLast(bytes), bounds) : members;
+    return isTolerable(members, bounds) ? parseDocument(withLast(bytes), bounds, texts) : members;
   if (!isUtf8(bytes)) return refused('syntax');
   // Not `includes`, which takes four times as long where there are many backslashes.
   const hasEscapes = ESCAPE.test(text);

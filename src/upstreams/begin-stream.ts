@@ -160,11 +160,7 @@ export class Quiet {
 }
 
 /** Waits for the first event: until then an error is an ordinary one, with a status. A whole answer becomes a stream. */
-export async function beginStream(
-  call: OutgoingCall,
-  reply: UpstreamReply,
-  hideUsage: boolean,
-): Promise<StreamAnswer<WatchedStream>> {
+export async function beginStream(call: OutgoingCall, reply: UpstreamReply): Promise<StreamAnswer<WatchedStream>> {
   if (reply.kind === 'whole') return streamOfWhole(call, reply.body);
   const source = sourceOf(call, reply);
   const head = reply.kind === 'chunks' ? undefined : await readHead(source, reply.contentType);
@@ -174,7 +170,7 @@ export async function beginStream(
     throw upstreamBadResponse('The upstream answered with something other than an event stream.');
   }
   const stream = call.endpoint.watch({
-    hideUsage,
+    hideUsage: !call.asks.includeUsage,
     showModel: shownModelOf(call, head?.step !== undefined && namesModelPath(head.step)),
     showError: call.endpoint.operation === 'responses' ? (error) => shownError(call, error) : undefined,
     awaitsUsage: call.asks.includeUsage && reply.kind !== 'chunks',
@@ -248,7 +244,7 @@ function streamOfWhole(call: OutgoingCall, body: JsonObject | Uint8Array): Promi
   const whole = body instanceof Uint8Array ? objectOf(body) : body;
   if (whole.output === undefined) checkNoError(call, whole.error);
   const chunks = chunksOfWhole(call.endpoint.operation, whole);
-  return beginStream(call, { kind: 'chunks', chunks: each(chunks) }, !call.asks.includeUsage);
+  return beginStream(call, { kind: 'chunks', chunks: each(chunks) });
 }
 
 async function* each(chunks: readonly JsonObject[]): AsyncGenerator<JsonObject> {

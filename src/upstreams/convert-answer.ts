@@ -3,10 +3,11 @@ import { upstreamBadResponse, upstreamInterrupted } from '../base/errors.js';
 import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 import { nextOf, type StepSource } from '../base/steps.js';
 import { chatCompletion, chatHead } from '../wire/chat/answer.js';
-import { collectChunks } from '../wire/chat/collect-chunks.js';
+import { collectChunks, collectCompletion } from '../wire/chat/collect-chunks.js';
 import { objectsAmong } from '../wire/members.js';
 import type { ModelOperation } from '../wire/operations.js';
 import { eventObjects } from '../wire/sse.js';
+import type { ToldUsage } from '../wire/usage.js';
 import { type OutgoingCall, reportedError } from './answer.js';
 
 /** Chunks that say the same as a whole answer, for a client that asked for a stream. */
@@ -31,20 +32,29 @@ function deltaChoice({ message, ...choice }: JsonObject): JsonObject {
   return { ...choice, delta: { ...delta, tool_calls: calls } };
 }
 
+/** A stream collected to the whole answer that was asked for. */
+export interface CollectedAnswer {
+  readonly body: JsonObject;
+  /** Usage that the stream told, believable or not; `undefined`: as the body says. */
+  readonly usage: ToldUsage | undefined;
+}
+
 /** One whole answer of a stream that nobody asked for. */
 export async function wholeOfStream(
   call: OutgoingCall,
   source: StepSource<Uint8Array | JsonObject>,
-): Promise<JsonObject> {
-  return call.endpoint.operation === 'responses' ? responseOfStream(source, call) : completionOfStream(call, source);
+): Promise<CollectedAnswer> {
+  if (call.endpoint.operation === 'responses') return { body: await responseOfStream(source, call), usage: undefined };
+  return completionOfStream(call, source);
 }
 
 async function completionOfStream(
   call: OutgoingCall,
   source: StepSource<Uint8Array | JsonObject>,
-): Promise<JsonObject> {
+): Promise<CollectedAnswer> {
   const { endpoint, asks, requestId, maxResponseBytes } = call;
-  if (endpoint.operation !== 'chat.completions') throw streamed();
+  const isLegacy = endpoint.operation === 'completions';
+  if (endpoint.operation !== 'chat.completions' && !isLegacy) throw streamed();
   const stream = endpoint.watch({
     hideUsage: false,
     showModel: undefined,
@@ -64,7 +74,10 @@ async function completionOfStream(
   if (!stream.done && !stream.finished) throw upstreamInterrupted();
   const head = chatHead(requestId, asks.model, systemClock.wallMs());
   try {
-    return chatCompletion(await collectChunks(chunks, head, maxResponseBytes));
+    const body = isLegacy
+      ? collectCompletion(chunks, head, maxResponseBytes)
+      : chatCompletion(await collectChunks(chunks, head, maxResponseBytes));
+    return { body, usage: stream.usage };
   } catch (error) {
     throw upstreamBadResponse('The upstream answered with too much.', error);
   }

@@ -10,9 +10,11 @@ import {
   withoutByteOrderMark,
 } from '../base/json-document.js';
 import { type StepSource, stepsOf } from '../base/steps.js';
+import { usageBody } from '../wire/chat/answer.js';
 import { estimateTokens } from '../wire/estimate.js';
 import { readToolCalls } from '../wire/hosted-tools.js';
 import { answerTextBytes } from '../wire/said-text.js';
+import { withoutCost } from '../wire/shown-usage.js';
 import { readAnswerUsage, readServiceTier, readToldUsage, type ToldUsage } from '../wire/usage.js';
 import {
   type AnswerChunk,
@@ -85,7 +87,8 @@ function readBytes(call: OutgoingCall, bytes: Uint8Array): Awaitable<WholeAnswer
 }
 
 async function collected(call: OutgoingCall, source: StepSource<Uint8Array | JsonObject>): Promise<WholeAnswer> {
-  return wholeObject(call, await wholeOfStream(call, source));
+  const { body, usage } = await wholeOfStream(call, source);
+  return wholeObject(call, body, usage);
 }
 
 async function* only(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -101,21 +104,23 @@ function encoded(call: OutgoingCall, answer: WholeAnswer): Awaitable<WholeAnswer
   return withEncodedEmbeddings(bytes).then((text) => new WholeAnswer(text, usage, 0));
 }
 
-function wholeObject(call: OutgoingCall, body: JsonObject): WholeAnswer {
+function wholeObject(call: OutgoingCall, body: JsonObject, told?: ToldUsage): WholeAnswer {
   // A response bears its error itself, and `null` where it has none.
   if (body.output === undefined) checkNoError(call, body.error, body);
   if (!Array.isArray(body[call.endpoint.answerMember])) throw noAnswer(call, body);
-  const usage = readAnswerUsage(body);
+  const usage = told ?? readAnswerUsage(body);
   const outputBytes = isUncounted(usage) ? answerTextBytes(body.choices ?? body.output) : 0;
   const shown = shownModel(call);
+  const usageShown = withoutCost(body.usage);
   const answer: JsonObject = {
     ...body,
     ...(shown === undefined ? {} : { model: shown }),
     ...(isJsonObject(body.error) ? { error: shownError(call, body.error) } : {}),
     // A client is owed the numbers, and whoever made the objects cannot count.
     ...(body.usage === undefined && call.endpoint.asksUsage && body.choices !== undefined
-      ? { usage: estimatedUsage(call, estimateTokens(outputBytes)) }
+      ? { usage: usage === undefined ? estimatedUsage(call, estimateTokens(outputBytes)) : usageBody(usage) }
       : {}),
+    ...(usageShown === undefined ? {} : { usage: usageShown }),
   };
   // A view that makes something else of the object writes it itself: its texts are the bulk of it.
   const text = call.view.takes === 'text' ? JSON.stringify(answer) : undefined;
@@ -148,12 +153,15 @@ export function wholeBytes(call: OutgoingCall, bytes: Uint8Array): WholeAnswer {
   const toolCalls = readToolCalls({ output, usage: said });
   const model = document.members.get('model');
   const shown = shownModelOf(call, model !== undefined && isPathAt(document.bytes, model.start));
-  const changes = {
-    ...(shown === undefined ? {} : { model: shown }),
-    ...(isJsonObject(error) ? { error: shownError(call, error) } : {}),
-  };
-  const isAsItIs = shown === undefined && !isJsonObject(error);
-  const body = isAsItIs ? withoutByteOrderMark(bytes) : replaceMembers(document, changes);
+  const usageShown = withoutCost(said);
+  const isAsItCame = shown === undefined && usageShown === undefined && !isJsonObject(error);
+  const body = isAsItCame
+    ? withoutByteOrderMark(bytes)
+    : replaceMembers(document, {
+        ...(shown === undefined ? {} : { model: shown }),
+        ...(usageShown === undefined ? {} : { usage: usageShown }),
+        ...(isJsonObject(error) ? { error: shownError(call, error) } : {}),
+      });
   return new WholeAnswer(body, usage, outputBytes, serviceTier, toolCalls);
 }
 

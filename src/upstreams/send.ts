@@ -45,7 +45,7 @@ export function callSender(
         const request = requestOf(call, changesOf(call, added), added.leftOut);
         const reply = checkedReply(await orAborted(call.upstream.send(request), call));
         hasReplied = true;
-        const begun = call.asks.stream ? beginStream(call, reply, added.asksUsage) : readWhole(call, reply);
+        const begun = call.asks.stream ? beginStream(call, reply) : readWhole(call, reply);
         // A whole answer is there already: a promise would cost a turn.
         const answer: BegunAnswer = isPending<BegunAnswer>(begun) ? await begun : begun;
         if (tries !== undefined) facts.rememberRefused(call, tries.lasting);

@@ -98,38 +98,79 @@ export interface ChangingString {
   readonly isPadding: boolean;
 }
 
-/** The words of the choices, and the padding, in the text of one event. */
+/** An object or a list in the text of an event that is not closed yet. */
+interface OpenValue {
+  /** Names that its members have had; `undefined` for a list. */
+  readonly names: Set<string> | undefined;
+  /** Part that its values have in a chunk. */
+  readonly place: Place;
+}
+
+type Place = 'chunk' | 'choices' | 'choice' | 'words' | 'other';
+
+/** Members of a choice that bear words. */
+const WORD_MEMBERS = new Set(['delta', 'message', 'text']);
+
+/**
+ * Finds the words of the choices, and the padding, in the text of one event. None are found where names are written twice or with
+ * escapes: there the text does not say by itself what it means.
+ */
 export function changingStrings(event: string): ChangingString[] {
   const found: ChangingString[] = [];
-  let depth = 0;
-  /** Depth of the list of choices; 0 outside it. */
-  let choicesDepth = 0;
+  const open: OpenValue[] = [];
+  /** Name of the member whose value comes next; '' in a list. */
   let name = '';
   for (let at = 0; at < event.length; at += 1) {
     const character = event[at];
     if (character === '{' || character === '[') {
-      depth += 1;
-      if (name === 'choices' && depth === 2 && character === '[') choicesDepth = depth;
+      const place = placeWithin(open.at(-1), name, character === '[');
+      open.push({ names: character === '{' ? new Set() : undefined, place });
       name = '';
-    } else if (character === '}' || character === ']') {
-      if (depth === choicesDepth) choicesDepth = 0;
-      depth -= 1;
-    } else if (character === '"') {
+    } else if (character === '}' || character === ']') open.pop();
+    else if (character === '"') {
       const quote = closingQuote(event, at + 1);
-      if (quote === -1) return found;
-      const after = event.slice(quote + 1, quote + 8).trimStart();
-      if (after.startsWith(':')) name = event.slice(at + 1, quote);
-      else {
-        const isPadding = name === 'obfuscation';
-        if (name !== '' && (isPadding || (choicesDepth > 0 && isWords(name)))) {
-          found.push({ start: at + 1, end: quote, isPadding });
-        }
-        name = '';
+      if (quote === -1) return [];
+      const around = open.at(-1);
+      if (
+        event
+          .slice(quote + 1, quote + 8)
+          .trimStart()
+          .startsWith(':')
+      ) {
+        name = event.slice(at + 1, quote);
+        if (name.includes('\\') || around?.names?.has(name) === true) return [];
+        around?.names?.add(name);
+      } else if (around !== undefined) {
+        const isPadding = around.names !== undefined && name === 'obfuscation';
+        if (isPadding || bearsWords(around, name)) found.push({ start: at + 1, end: quote, isPadding });
       }
       at = quote;
-    } else if (character === ',') name = '';
+    }
   }
   return found;
+}
+
+function bearsWords({ names, place }: OpenValue, name: string): boolean {
+  if (place === 'choice') return WORD_MEMBERS.has(name);
+  return place === 'words' && (names === undefined || isWords(name));
+}
+
+/** The part of an object or a list, by where it stands. */
+function placeWithin(around: OpenValue | undefined, name: string, isList: boolean): Place {
+  if (around === undefined) return isList ? 'other' : 'chunk';
+  const isMember = around.names !== undefined;
+  switch (around.place) {
+    case 'chunk':
+      return name === 'choices' && isList ? 'choices' : 'other';
+    case 'choices':
+      return isList ? 'other' : 'choice';
+    case 'choice':
+      return WORD_MEMBERS.has(name) ? 'words' : 'other';
+    case 'words':
+      return !isMember || isWords(name) ? 'words' : 'other';
+    case 'other':
+      return 'other';
+  }
 }
 
 /** UTF-8 bytes of the words in a whole answer. @param written the choices of a completion, or the items of a response. */

@@ -21,6 +21,8 @@ export interface TokenUsage {
 export interface ToldUsage extends TokenUsage {
   /** Set where it contradicts itself or the answer, or lacks a part: then it is the least that was used. */
   readonly isDoubtful?: boolean;
+  /** Set where that is all that is doubtful: the other chunks of a stream may tell this part. */
+  readonly lacks?: 'input' | 'output';
 }
 
 /** Beyond any model there is: a larger number is garbage. */
@@ -120,10 +122,14 @@ export function readToldUsage(usage: Json | undefined): ToldUsage | undefined {
   // More than the whole: either it does not count them, or one of the numbers is wrong.
   const leastInput = Math.max(input, (cached ?? 0) + (written ?? 0), (audio ?? 0) + (images ?? 0));
   const leastOutput = Math.max(output, (reasoning ?? 0) + (spoken ?? 0));
-  const isTold = prompt !== undefined && (completion !== undefined || total !== undefined);
-  const isWhole = isTold && Math.max(leastInput, leastOutput) <= MAX_TOKENS;
+  const lacks = prompt === undefined ? 'input' : completion === undefined && total === undefined ? 'output' : undefined;
+  const isBounded = Math.max(leastInput, leastOutput) <= MAX_TOKENS;
   const isBelievable =
-    isClean(said) && isWhole && leastInput === input && leastOutput === output && (longWritten ?? 0) <= (written ?? 0);
+    isClean(said) &&
+    isBounded &&
+    leastInput === input &&
+    leastOutput === output &&
+    (longWritten ?? 0) <= (written ?? 0);
   const tokens: TokenUsage = {
     inputTokens: Math.min(MAX_TOKENS, Math.max(leastInput, (cached ?? 0) > input ? input + (cached ?? 0) : 0)),
     cachedInputTokens: cached,
@@ -135,7 +141,38 @@ export function readToldUsage(usage: Json | undefined): ToldUsage | undefined {
     reasoningTokens: reasoning,
     outputAudioTokens: spoken,
   };
-  return isBelievable ? tokens : { ...tokens, isDoubtful: true };
+  if (isBelievable && lacks === undefined) return tokens;
+  return isBelievable && lacks !== undefined ? { ...tokens, isDoubtful: true, lacks } : { ...tokens, isDoubtful: true };
+}
+
+/**
+ * Joins what a stream told earlier and what it tells now. Some tell input and output in a chunk each, as Anthropic does, and leave
+ * the other out or at 0. Else the later word counts.
+ */
+export function joinedUsage(earlier: ToldUsage | undefined, later: ToldUsage): ToldUsage {
+  if (earlier === undefined) return later;
+  const hasInput = later.lacks !== 'input' && (later.inputTokens > 0 || earlier.inputTokens === 0);
+  const isOutputOnly = earlier.lacks === 'input' || earlier.inputTokens === 0;
+  const hasOutput = later.lacks !== 'output' && (later.outputTokens > 0 || !isOutputOnly);
+  if (hasInput && hasOutput) return later;
+  const read = hasInput ? later : earlier;
+  const made = hasOutput ? later : earlier;
+  const lacks = read.lacks === 'input' ? 'input' : made.lacks === 'output' ? 'output' : undefined;
+  const isDoubtful = [read, made].some((one) => one.isDoubtful === true && one.lacks === undefined);
+  const joined: TokenUsage = {
+    inputTokens: read.inputTokens,
+    cachedInputTokens: read.cachedInputTokens,
+    cacheWriteTokens: read.cacheWriteTokens,
+    cacheWriteLongTokens: read.cacheWriteLongTokens,
+    inputAudioTokens: read.inputAudioTokens,
+    inputImageTokens: read.inputImageTokens,
+    outputTokens: made.outputTokens,
+    reasoningTokens: made.reasoningTokens,
+    outputAudioTokens: made.outputAudioTokens,
+  };
+  if (isDoubtful || lacks !== undefined)
+    return { ...joined, isDoubtful: true, ...(isDoubtful || !lacks ? {} : { lacks }) };
+  return joined;
 }
 
 /** Reads the usage of a whole answer or a chunk, wherever it stands: beside the choices, in the first of them, or spread out. */

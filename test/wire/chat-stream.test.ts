@@ -325,9 +325,10 @@ describe('watchChatStream', () => {
     assert.deepEqual([stream.failure, stream.finished], [undefined, true]);
     for (const takes of ['text', 'objects'] as const) {
       const objects = new ChatStream({ ...PLAIN, takes });
-      const seen = chunks.flatMap((one) => {
+      const seen = chunks.flatMap((one): readonly unknown[] => {
         const piece = objects.watchPiece(JSON.parse(JSON.stringify(one)));
-        return typeof piece === 'string' ? dataOf(piece) : (piece ?? []);
+        if (typeof piece === 'string') return dataOf(piece);
+        return piece === undefined || piece instanceof Uint8Array ? [] : piece;
       });
       assert.deepEqual(seen, GOOD);
       assert.deepEqual([objects.failure, objects.finished], [undefined, true]);

@@ -77,7 +77,7 @@ async function answerOf(
   reply: Extract<UpstreamReply, { kind: 'bytes' }>,
 ): Promise<GatewayResponse> {
   if (/^text\/event-stream/i.test(reply.contentType)) {
-    const answer = await beginStream(call, reply, false);
+    const answer = await beginStream(call, reply);
     call.view = passedResponse(call, { model: call.asks.model, store: false, background: false, stream: true });
     call.begin(answer.stream);
     return respondStream(relay(call, answer), answerHeaders(call));

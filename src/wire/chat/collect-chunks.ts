@@ -1,6 +1,15 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { objectsAmong } from '../members.js';
-import { type ChatAnswer, type ChatChoice, type ChatHead, type FinishReason, readFinishReason } from './answer.js';
+import { joinedUsage, readAnswerUsage, type ToldUsage } from '../usage.js';
+import {
+  type ChatAnswer,
+  type ChatChoice,
+  type ChatHead,
+  type FinishReason,
+  readFinishReason,
+  usageBody,
+} from './answer.js';
+
 import { completedUsage, defaultFinishReason, readHead } from './read-answer.js';
 import { saidWords } from './said-words.js';
 import { CallPlaces, readToolCall, type ToolKind } from './tool-calls.js';
@@ -34,22 +43,112 @@ export async function collectChunks(
 ): Promise<ChatAnswer> {
   const choices = new Map<number, Gathered>();
   let said: Partial<ChatHead> = {};
-  let usage: JsonObject | undefined;
+  const usage = new GatheredUsage();
   let chars = 0;
   for await (const chunk of chunks) {
     if (isJsonObject(chunk.error)) throw new Error('The stream reported an error.', { cause: chunk.error });
     said = { ...readHead(chunk), ...said };
-    usage = completedUsage(chunk.usage) ?? usage;
+    usage.add(chunk);
     for (const choice of objectsAmong(chunk.choices)) {
       const index = typeof choice.index === 'number' ? choice.index : 0;
       const gathered = choices.get(index) ?? emptyChoice();
       choices.set(index, gathered);
       chars += gatherChoice(gathered, choice);
-      if (chars > maxChars) throw new RangeError(`Expected an answer of at most ${maxChars} characters.`);
+      if (chars > maxChars) throw tooLong(maxChars);
     }
   }
   const inOrder = [...choices].sort(([a], [b]) => a - b).map(([, gathered]) => choiceOf(gathered));
-  return { head: { ...head, ...said }, choices: inOrder, usage };
+  return { head: { ...head, ...said }, choices: inOrder, usage: usage.body() };
+}
+
+/** The usage of a stream: as one chunk told it, or joined of what several did. */
+class GatheredUsage {
+  private told: ToldUsage | undefined = undefined;
+  private asSaid: JsonObject | undefined = undefined;
+
+  add(chunk: JsonObject): void {
+    const more = readAnswerUsage(chunk);
+    if (more === undefined) return;
+    this.told = joinedUsage(this.told, more);
+    this.asSaid = this.told === more ? completedUsage(chunk.usage) : undefined;
+  }
+
+  /** `undefined` where it was not told, or cannot be believed. */
+  body(): JsonObject | undefined {
+    if (this.told === undefined || this.told.isDoubtful === true) return undefined;
+    return this.asSaid ?? usageBody(this.told);
+  }
+}
+
+/** One choice of a legacy completion while its chunks come in. */
+interface GatheredText {
+  readonly text: string[];
+  readonly logprobs: JsonObject[];
+  readonly extra: Map<string, Json>;
+}
+
+/**
+ * Joins the chunks of a streamed legacy completion to a whole one.
+ * @throws {RangeError} when the answer grows beyond `maxChars`.
+ */
+export function collectCompletion(chunks: Iterable<JsonObject>, head: ChatHead, maxChars: number): JsonObject {
+  const choices = new Map<number, GatheredText>();
+  const usage = new GatheredUsage();
+  let said: Partial<ChatHead> = {};
+  let chars = 0;
+  for (const chunk of chunks) {
+    said = { ...readHead(chunk), ...said };
+    usage.add(chunk);
+    for (const { index, text, logprobs, ...extra } of objectsAmong(chunk.choices)) {
+      const place = typeof index === 'number' ? index : 0;
+      const gathered = choices.get(place) ?? { text: [], logprobs: [], extra: new Map<string, Json>() };
+      choices.set(place, gathered);
+      chars += 1 + appendText(gathered.text, text);
+      if (isJsonObject(logprobs)) gathered.logprobs.push(logprobs);
+      for (const [name, value] of Object.entries(extra)) if (value !== null) gathered.extra.set(name, value ?? null);
+      if (chars > maxChars) throw tooLong(maxChars);
+    }
+  }
+  const { id, created, model, systemFingerprint } = { ...head, ...said };
+  const told = usage.body();
+  return {
+    id,
+    object: 'text_completion',
+    created,
+    model,
+    ...(systemFingerprint === undefined ? {} : { system_fingerprint: systemFingerprint }),
+    choices: [...choices].sort(([a], [b]) => a - b).map(([index, gathered]) => completionChoice(index, gathered)),
+    ...(told === undefined ? {} : { usage: told }),
+  };
+}
+
+function completionChoice(index: number, { text, logprobs, extra }: GatheredText): JsonObject {
+  const { finish_reason: reason = null, ...more } = Object.fromEntries(extra);
+  return {
+    index,
+    text: text.join(''),
+    logprobs: logprobs.length === 0 ? null : joinedLists(logprobs),
+    finish_reason: readFinishReason(reason) ?? 'stop',
+    ...more,
+  };
+}
+
+/** Log probabilities of the old form: a list for each of their members, joined. */
+function joinedLists(parts: readonly JsonObject[]): JsonObject {
+  const joined = new Map<string, Json[]>();
+  for (const part of parts) {
+    for (const [name, list] of Object.entries(part)) {
+      if (!Array.isArray(list)) continue;
+      const all = joined.get(name) ?? [];
+      joined.set(name, all);
+      for (const one of list) all.push(one);
+    }
+  }
+  return Object.fromEntries(joined);
+}
+
+function tooLong(maxChars: number): RangeError {
+  return new RangeError(`Expected an answer of at most ${maxChars} characters.`);
 }
 
 const emptyCall = (): GatheredCall => ({ kind: 'function', id: '', name: '', text: [] });

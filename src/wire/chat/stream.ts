@@ -12,6 +12,7 @@ import { estimateTokens } from '../estimate.js';
 import { EventBuffer } from '../event-buffer.js';
 import { readToolCalls } from '../hosted-tools.js';
 import { type SaidText, saidInChoices } from '../said-text.js';
+import { shownUsage } from '../shown-usage.js';
 import {
   BLANK_LINE,
   BYTE_ORDER_MARK,
@@ -23,7 +24,7 @@ import {
   isEmptyData,
   sseEvent,
 } from '../sse.js';
-import { readAnswerUsage, readServiceTier, type ToldUsage } from '../usage.js';
+import { joinedUsage, readAnswerUsage, readServiceTier, type ToldUsage } from '../usage.js';
 import type { StreamChunk, StreamFailure, WatchedStream, WatchOptions } from '../watched-stream.js';
 import { ChunkTemplate, visibleEvent, withKnownReasons } from './visible-event.js';
 
@@ -164,10 +165,11 @@ export class ChatStream implements WatchedStream {
     return -1;
   }
 
-  private learnTemplate(event: string, visible: string): void {
+  private learnTemplate(event: string, visible: string, size: number): void {
     if (this.vain >= MAX_VAIN) return;
     const template = ChunkTemplate.learn(event, visible);
-    if (template === undefined) return;
+    // It must find the very words that parsing has found, or others of its form would be counted wrong.
+    if (template?.matchEvent(event, 0) !== event.length || template.textLength !== size) return;
     this.vain += 1;
     this.templates = [template, ...this.templates.slice(0, MAX_TEMPLATES - 1)];
   }
@@ -191,7 +193,7 @@ export class ChatStream implements WatchedStream {
       this.lastChunk = this.renamed(objectOf(document.bytes));
     }
     const visible = visibleEvent({ event, data, document }, this.options);
-    if (seen === 'text' && !said.hasTwice) this.learnTemplate(event, visible);
+    if (seen === 'text' && !said.hasTwice) this.learnTemplate(event, visible, said.size);
     return visible;
   }
 
@@ -245,10 +247,14 @@ export class ChatStream implements WatchedStream {
     const said = this.saidIn({ body: chunk, isDecoded: true });
     if (this.noteChunk(chunk, said) === 'hidden') return undefined;
     const { hideUsage } = this.options;
-    const isHidden = (name: string): boolean =>
-      (name === 'error' && chunk.error === null) || (name === 'usage' && hideUsage && chunk.usage !== undefined);
-    const isWhole = !isHidden('error') && !isHidden('usage');
-    const shown = isWhole ? chunk : Object.fromEntries(Object.entries(chunk).filter(([name]) => !isHidden(name)));
+    const { changed, leftOut } = shownUsage(
+      (name) => chunk[name] !== undefined,
+      (name) => chunk[name],
+      hideUsage,
+    );
+    const hidden = chunk.error === null ? [...leftOut, 'error'] : leftOut;
+    const isWhole = hidden.length === 0 && Object.keys(changed).length === 0;
+    const shown = isWhole ? chunk : withMembers(chunk, changed, hidden);
     const choices = withKnownReasons(shown.choices);
     this.lastChunk = this.renamed(choices === undefined ? shown : { ...shown, choices });
     return this.lastChunk;
@@ -273,9 +279,10 @@ export class ChatStream implements WatchedStream {
     }
     const choices = Array.isArray(chunk.choices) ? chunk.choices : [];
     const { n, awaitsUsage, hideUsage } = this.options;
+    const usage = readAnswerUsage(chunk);
+    const tellsUsage = usage !== undefined || isJsonObject(chunk.usage);
     let isText = choices.length > 0 && !isJsonObject(chunk.usage);
-    let hasNews =
-      choices.length === 0 ? !isJsonObject(chunk.usage) : said.size > 0 || saysMore(choices, this.finishedChoices);
+    let hasNews = choices.length === 0 ? !tellsUsage : said.size > 0 || saysMore(choices, this.finishedChoices);
     for (const choice of choices) {
       if (!isJsonObject(choice) || typeof choice.finish_reason !== 'string' || choice.finish_reason === '') continue;
       isText = false;
@@ -284,23 +291,30 @@ export class ChatStream implements WatchedStream {
       this.finishedChoices.add(index);
     }
     if (!this.done) this.countText(said);
-    const usage = readAnswerUsage(chunk);
-    if (usage !== undefined) {
-      this.told = usage;
-      this.toolCalls = readToolCalls(chunk) ?? this.toolCalls;
-      this.textEventsAtUsage = this.textEvents;
-      this.hasShownUsage ||= isJsonObject(chunk.usage);
-      this.isToldOnTheWay = choices.length > 0;
-    }
+    if (usage !== undefined) this.noteUsage(usage, { chunk, choices });
     this.serviceTier = readServiceTier(chunk) ?? this.serviceTier;
     this.finished = this.finishedChoices.size >= n && (!awaitsUsage || this.told !== undefined);
     if (isText) {
       this.begun = true;
       return 'text';
     }
-    if (hideUsage && isJsonObject(chunk.usage) && !hasNews) return 'hidden';
+    if (hideUsage && tellsUsage && !hasNews) return 'hidden';
     this.begun = true;
     return 'news';
+  }
+
+  private noteUsage(
+    usage: ToldUsage,
+    { chunk, choices }: { readonly chunk: JsonObject; readonly choices: readonly Json[] },
+  ): void {
+    this.told = joinedUsage(this.told, usage);
+    this.toolCalls = readToolCalls(chunk) ?? this.toolCalls;
+    // A part alone is not what a client waits for, nor are other names.
+    const isReadable = isJsonObject(chunk.usage) && chunk.usage.prompt_tokens !== undefined;
+    this.hasShownUsage = isReadable && this.told === usage && usage.lacks === undefined;
+    if (usage.lacks === 'output') return;
+    this.textEventsAtUsage = this.textEvents;
+    this.isToldOnTheWay = choices.length > 0;
   }
 
   private countText({ size, first }: SaidText): void {
@@ -320,6 +334,10 @@ export class ChatStream implements WatchedStream {
     if (written > 0) this.textEvents += 1;
     this.textBytes += written;
   }
+}
+
+function withMembers(chunk: JsonObject, changed: JsonObject, leftOut: readonly string[]): JsonObject {
+  return Object.fromEntries(Object.entries({ ...chunk, ...changed }).filter(([name]) => !leftOut.includes(name)));
 }
 
 /** Whether an object is an error in place of a chunk: it says so, or it has no choices but a message. */

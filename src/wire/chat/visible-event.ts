@@ -1,7 +1,8 @@
-import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
+import { isJsonObject, type Json } from '../../base/json.js';
 import { type JsonDocument, memberValue, replaceMembers } from '../../base/json-document.js';
 import { isSimpleEscape } from '../../base/json-scan.js';
 import { changingStrings } from '../said-text.js';
+import { shownUsage } from '../shown-usage.js';
 import type { WatchOptions } from '../watched-stream.js';
 import { readFinishReason } from './answer.js';
 
@@ -20,30 +21,30 @@ export function visibleEvent(
   { event, data, document }: ReadEvent,
   { hideUsage, showModel }: Pick<WatchOptions, 'hideUsage' | 'showModel'>,
 ): string {
-  const renamed: JsonObject = showModel !== undefined && document.members.has('model') ? { model: showModel } : {};
-  const choices = withKnownReasons(memberOfReasons(document));
-  const changes: JsonObject = choices === undefined ? renamed : { ...renamed, choices };
-  const leftOut = hiddenMembers(document, hideUsage);
-  if (leftOut.length > 0 || changes.model !== undefined || choices !== undefined) {
-    return sseText(replaceMembers(document, changes, ...leftOut).toString('latin1'));
+  const { changed, leftOut } = shownUsage(
+    (name) => document.members.has(name),
+    (name) => (name === 'choices' && !data.includes('"usage"') ? undefined : memberValue(document, name)),
+    hideUsage,
+  );
+  const changes: { [name: string]: Json } = { ...changed };
+  if (showModel !== undefined && document.members.has('model')) changes.model = showModel;
+  const choices = withKnownReasons(changes.choices ?? choicesOfReasons(document));
+  if (choices !== undefined) changes.choices = choices;
+  const hidden = hasNullError(document) ? [...leftOut, 'error'] : leftOut;
+  if (hidden.length > 0 || Object.keys(changes).length > 0) {
+    return sseText(replaceMembers(document, changes, ...hidden).toString('latin1'));
   }
   // After an `id:` or `retry:` line openai-python fails at the next blank line: only the data is passed on.
   return event.startsWith('data:') && !/[\r\n](?:id|retry|event):/.test(event) ? event : sseText(data);
 }
 
-/**
- * A `usage` of null would tell a client that somebody asked for usage. An `error` of null makes the
- * SDKs for Go and Java throw.
- */
-function hiddenMembers(document: JsonDocument, hideUsage: boolean): string[] {
-  const names = hideUsage ? ['usage', 'error'] : ['error'];
-  return names.filter(
-    (name) => document.members.has(name) && (name === 'usage' || memberValue(document, name) === null),
-  );
+/** Whether the event has an `error` of null, which makes the SDKs for Go and Java throw. */
+function hasNullError(document: JsonDocument): boolean {
+  return document.members.has('error') && memberValue(document, 'error') === null;
 }
 
 /** The choices, where one of them may have a finish reason of another vendor. */
-function memberOfReasons(document: JsonDocument): Json | undefined {
+function choicesOfReasons(document: JsonDocument): Json | undefined {
   const span = document.members.get('choices');
   if (span === undefined) return undefined;
   const text = document.bytes.toString('latin1', span.start, span.end);
@@ -76,6 +77,8 @@ export class ChunkTemplate {
   textLength = 0;
   private readonly parts: readonly string[];
   private readonly isPadding: readonly boolean[];
+  /** Places of the strings in the event that was read last, where several bear words: those that say the same count once. */
+  private readonly wordPlaces: number[] | undefined;
   /** Fixed parts of the event as it is shown; `undefined` when it is shown as it came. */
   private readonly shownParts: readonly string[] | undefined;
   /** Changing strings of the event that matched last, kept only where they are shown in another event. */
@@ -101,6 +104,8 @@ export class ChunkTemplate {
     this.isPadding = isPadding;
     this.shownParts = shownParts;
     this.strings = parts.map(() => '');
+    const words = isPadding.filter((pads) => !pads).length;
+    this.wordPlaces = words > 1 ? [] : undefined;
   }
 
   /** End of the event that begins at `at`; -1 when the event does not match. */
@@ -113,13 +118,27 @@ export class ChunkTemplate {
       const end = from + part.length;
       // Not `startsWith`, which takes three times as long.
       if (text.slice(from, end) !== part) return -1;
-      if (index === parts.length - 1) return end;
+      if (index === parts.length - 1)
+        return this.wordPlaces === undefined || this.differ(text, this.wordPlaces) ? end : -1;
       from = this.stringEnd(text, end, this.isPadding[index] !== true);
       if (from === -1) return -1;
+      if (this.wordPlaces !== undefined) {
+        this.wordPlaces[2 * index] = end;
+        this.wordPlaces[2 * index + 1] = from;
+      }
       // Only where they are needed: a piece of a text keeps all of it alive.
       if (this.shownParts !== undefined) this.strings[index] = text.slice(end, from);
     }
     return -1;
+  }
+
+  /** Whether the words of the event that matched last say something else each: several names may bear the same thoughts. */
+  private differ(text: string, places: readonly number[]): boolean {
+    const said = this.isPadding
+      .map((pads, index) => (pads ? '' : text.slice(places[2 * index], places[2 * index + 1])))
+      .filter((words) => words !== '');
+    // With escapes the same may be written otherwise.
+    return said.length < 2 || (new Set(said).size === said.length && !said.some((words) => words.includes('\\')));
   }
 
   /** End of the well-formed JSON string that began before `from`; -1 when it is malformed. Counts the bytes that it means. */
@@ -137,7 +156,9 @@ export class ChunkTemplate {
       const hex = text[at] === 'u' ? text.slice(at + 1, at + 5) : '';
       if (hex !== '' && /^[0-9A-Fa-f]{4}$/.test(hex)) {
         at += 4;
-        saved += 6 - escapedBytes(hex);
+        const isPair = SURROGATE_BEFORE.test(hex) && SURROGATE_AFTER.test(text.slice(at + 1, at + 7));
+        if (isPair) at += 6;
+        saved += isPair ? 8 : 6 - escapedBytes(hex);
       } else if (isSimpleEscape(text[at])) saved += 1;
       else return -1;
     }
@@ -175,9 +196,13 @@ function fixedParts(event: string): FixedParts {
   return { parts, isPadding };
 }
 
-/** UTF-8 bytes of the character that four hexadecimal digits stand for; two for each half of a surrogate pair. */
+/** The halves of a surrogate pair: together one character of four bytes, alone the three of U+FFFD. */
+const SURROGATE_BEFORE = /^[dD][89abAB]/;
+const SURROGATE_AFTER = /^\\u[dD][c-fC-F][0-9A-Fa-f]{2}$/;
+
+/** UTF-8 bytes of the character that four hexadecimal digits stand for. */
 function escapedBytes(hex: string): number {
   const code = Number.parseInt(hex, 16);
   if (code < 0x80) return 1;
-  return code < 0x800 || (code >= 0xd800 && code < 0xe000) ? 2 : 3;
+  return code < 0x800 ? 2 : 3;
 }
