@@ -10,7 +10,8 @@ import {
   withoutByteOrderMark,
 } from '../base/json-document.js';
 import { type StepSource, stepsOf } from '../base/steps.js';
-import { usageBody } from '../wire/chat/answer.js';
+import { failureIn, usageBody } from '../wire/chat/answer.js';
+import { withKnownReasons } from '../wire/chat/visible-event.js';
 import { estimateTokens } from '../wire/estimate.js';
 import { readToolCalls } from '../wire/hosted-tools.js';
 import { answerTextBytes } from '../wire/said-text.js';
@@ -108,12 +109,16 @@ function wholeObject(call: OutgoingCall, body: JsonObject, told?: ToldUsage): Wh
   // A response bears its error itself, and `null` where it has none.
   if (body.output === undefined) checkNoError(call, body.error, body);
   if (!Array.isArray(body[call.endpoint.answerMember])) throw noAnswer(call, body);
+  const failed = failureIn(body.choices);
+  if (failed !== undefined) throw reportedError(call, failed);
   const usage = told ?? readAnswerUsage(body);
   const outputBytes = isUncounted(usage) ? answerTextBytes(body.choices ?? body.output) : 0;
   const shown = shownModel(call);
   const usageShown = withoutCost(body.usage);
+  const choices = withKnownReasons(body.choices);
   const answer: JsonObject = {
     ...body,
+    ...(choices === undefined ? {} : { choices }),
     ...(shown === undefined ? {} : { model: shown }),
     ...(isJsonObject(body.error) ? { error: shownError(call, body.error) } : {}),
     // A client is owed the numbers, and whoever made the objects cannot count.
@@ -142,6 +147,9 @@ export function wholeBytes(call: OutgoingCall, bytes: Uint8Array): WholeAnswer {
   if (answer === undefined || document.bytes[answer.start] !== OPENING_BRACKET) {
     throw noAnswer(call, document.members.has('output') ? {} : parsedObject(document.bytes));
   }
+  const choices = hasOddChoice(document) ? memberValue(document, 'choices') : undefined;
+  const failed = failureIn(choices);
+  if (failed !== undefined) throw reportedError(call, failed);
   const said = memberValue(document, 'usage') ?? null;
   const told = readToldUsage(said);
   // Texts are the bulk of an answer: they are read once, and only where its usage does not stand in its place.
@@ -154,15 +162,43 @@ export function wholeBytes(call: OutgoingCall, bytes: Uint8Array): WholeAnswer {
   const model = document.members.get('model');
   const shown = shownModelOf(call, model !== undefined && isPathAt(document.bytes, model.start));
   const usageShown = withoutCost(said);
-  const isAsItCame = shown === undefined && usageShown === undefined && !isJsonObject(error);
+  const choicesShown = withKnownReasons(choices);
+  const errorShown = isJsonObject(error) ? shownError(call, error) : undefined;
+  const isAsItCame = (shown ?? usageShown ?? choicesShown ?? errorShown) === undefined;
   const body = isAsItCame
     ? withoutByteOrderMark(bytes)
     : replaceMembers(document, {
         ...(shown === undefined ? {} : { model: shown }),
         ...(usageShown === undefined ? {} : { usage: usageShown }),
-        ...(isJsonObject(error) ? { error: shownError(call, error) } : {}),
+        ...(choicesShown === undefined ? {} : { choices: choicesShown }),
+        ...(errorShown === undefined ? {} : { error: errorShown }),
       });
   return new WholeAnswer(body, usage, outputBytes, serviceTier, toolCalls);
+}
+
+const REASON = Buffer.from('"finish_reason"');
+const ERROR = Buffer.from('"error"');
+const KNOWN_REASONS = ['null', '"stop"', '"length"', '"tool_calls"', '"content_filter"', '"function_call"'].map(
+  (text) => Buffer.from(text),
+);
+
+/** Whether a choice may have a finish reason of another vendor, or an error. Found without parsing: almost none has. */
+function hasOddChoice({ bytes, members }: JsonDocument): boolean {
+  const choices = members.get('choices');
+  if (choices === undefined) return false;
+  const error = bytes.indexOf(ERROR, choices.start);
+  if (error !== -1 && error < choices.end) return true;
+  for (let at = bytes.indexOf(REASON, choices.start); at !== -1 && at < choices.end; at = bytes.indexOf(REASON, at)) {
+    at += REASON.length;
+    while (bytes[at] === 0x3a || (bytes[at] ?? 0xff) <= 0x20) at += 1;
+    if (!KNOWN_REASONS.some((known) => isAt(bytes, at, known))) return true;
+  }
+  return false;
+}
+
+function isAt(bytes: Buffer, start: number, text: Buffer): boolean {
+  const end = start + text.length;
+  return end <= bytes.length && text.compare(bytes, start, end) === 0;
 }
 
 const DEFAULT_TIER = Buffer.from('"default"');

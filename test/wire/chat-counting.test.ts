@@ -114,4 +114,82 @@ describe('chunks that are read by what they have in common', () => {
       runs(1_000),
     );
   });
+
+  const one = (members: string, more = ''): string => `{"id":"c","choices":[{"index":0,${members}}]${more}}`;
+  const deltas = (...given: readonly string[]): string[] => given.map((delta) => one(`"delta":${delta}`));
+  const streams: Readonly<Record<string, readonly string[]>> = {
+    'a text told twice, once other thoughts have come': deltas(
+      '{"reasoning":"a","reasoning_content":"b"}',
+      '{"reasoning":"same","reasoning_content":"same"}',
+      '{"reasoning":"s\\u0061me","reasoning_content":"same"}',
+    ),
+    'a member that comes twice': deltas('{"content":"","content":"a"}', '{"content":"long words","content":"b"}'),
+    'a member that is null at last': deltas('{"content":"a","content":null}', '{"content":"b","content":null}'),
+    'choices that come twice': [
+      '{"choices":[{"delta":{"content":"a"}}],"choices":[{"delta":{"content":"b"}}]}',
+      '{"choices":[{"delta":{"content":"long words"}}],"choices":[{"delta":{"content":"c"}}]}',
+    ],
+    'a reason under a name with escapes': [
+      one('"delta":{"content":"a"},"finish_r\\u0065ason":""'),
+      one('"delta":{"content":"b"},"finish_r\\u0065ason":"stop"'),
+    ],
+    'a role under a name with escapes': deltas(
+      '{"r\\u006fle":"","content":"a"}',
+      '{"r\\u006fle":"assistant","content":"b"}',
+    ),
+    'texts beside the delta': [
+      one('"delta":{"content":"a"},"stop_string":"","native_token":"x"'),
+      one('"delta":{"content":"b"},"stop_string":"END OF TEXT","native_token":"y"'),
+    ],
+    'tokens of log probabilities that are all the same': [
+      one('"delta":{"content":"a"},"logprobs":{"content":[{"token":"a","logprob":0,"bytes":null}]}'),
+      one('"delta":{"content":"b"},"logprobs":{"content":[{"token":"b","logprob":0,"bytes":null}]}'),
+    ],
+    'texts in a list that never change': deltas('{"content":["a"]}', '{"content":["a"]}', '{"content":["a"]}'),
+    'annotations with words': deltas(
+      '{"content":"a","annotations":[{"title":"One"}]}',
+      '{"content":"b","annotations":[{"title":"Another title"}]}',
+    ),
+    'members whose order changes': [
+      '{"choices":[{"delta":{"content":"a"},"index":0}],"id":"c"}',
+      '{"id":"c","choices":[{"index":0,"delta":{"content":"b"}}]}',
+      '{"choices":[{"delta":{"content":"c"},"index":0}],"id":"c"}',
+    ],
+    'a text that grows, after pieces': deltas(
+      ...[
+        '{"content":"a"}',
+        '{"content":"b"}',
+        '{"content":"c"}',
+        '{"content":"cd"}',
+        '{"content":"cde"}',
+        '{"content":"cdef"}',
+      ],
+    ),
+    'usage within the choices of each chunk': [1, 1, 2].map((tokens) =>
+      one(`"delta":{"content":"words"},"usage":{"prompt_tokens":1,"completion_tokens":${tokens}}`),
+    ),
+    'empty choices among others': [
+      one('"delta":{"content":"a"}'),
+      '{"id":"c","choices":[]}',
+      one('"delta":{"content":"b"}'),
+    ],
+    'a vendor’s own names': deltas('{"x_thought":{"deep":{"words":"a"}}}', '{"x_thought":{"deep":{"words":"bcd"}}}'),
+    'halves of surrogates': deltas(
+      '{"content":"a"}',
+      '{"content":"\\ud83c"}',
+      '{"content":"\\udf89\\uD83C\\uDF89\\uD83C\\u0061"}',
+    ),
+    'a delta that is a text': [one('"delta":"a"'), one('"delta":"bcd"')],
+    'padding of another length': [
+      one('"delta":{"content":"a"}', ',"obfuscation":"xxxxxxxx"'),
+      one('"delta":{"content":"b"}', ',"obfuscation":"x"'),
+    ],
+  };
+  for (const [name, events] of Object.entries(streams)) {
+    it(`count and show as if each were parsed: ${name}`, () => {
+      check(events);
+      check(events, events.length);
+      check([...events, ...events, ...events]);
+    });
+  }
 });

@@ -118,21 +118,70 @@ export function usageBody({
   };
 }
 
-/** Finish reasons of OpenAI and of other vendors (Anthropic, Gemini, Cohere, Mistral, TGI …), in lower case, by what they mean. */
+/**
+ * Finish reasons of OpenAI and of other vendors, in lower case, by what they mean: Anthropic, Bedrock, Gemini, Cohere, Mistral, TGI,
+ * Together, watsonx, Zhipu, Vercel.
+ */
 const REASONS: readonly (readonly [FinishReason, string])[] = [
-  ['stop', 'stop end_turn stop_sequence eos eos_token end complete completed finish finished'],
-  ['length', 'length max_tokens max_output_tokens model_length token_limit model_context_window_exceeded'],
-  ['tool_calls', 'tool_calls tool_use tool_call'],
-  ['content_filter', 'content_filter safety recitation blocklist prohibited_content spii refusal content_filtered'],
+  [
+    'stop',
+    'stop end_turn stop_sequence eos eos_token end complete completed finish finished pause_turn stop_token other unknown finish_reason_stop',
+  ],
+  [
+    'length',
+    `length max_tokens max_output_tokens model_length max_length token_limit model_context_window_exceeded context_length_exceeded
+     error_limit time_limit finish_reason_max_tokens`,
+  ],
+  ['tool_calls', 'tool_calls tool_use tool_call function_calls'],
+  [
+    'content_filter',
+    `content_filter safety recitation blocklist prohibited_content spii refusal content_filtered image_safety error_toxic
+     guardrail_intervened sensitive moderation finish_reason_safety`,
+  ],
   ['function_call', 'function_call'],
 ];
 const MEANINGS: ReadonlyMap<string, FinishReason> = new Map(
-  REASONS.flatMap(([reason, names]) => names.split(' ').map((name) => [name, reason] as const)),
+  REASONS.flatMap(([reason, names]) => names.split(/\s+/).map((name) => [name, reason] as const)),
+);
+
+/**
+ * Finish reasons that say that the answer failed: Mistral's and OpenRouter's `error`, DeepSeek's `insufficient_system_resource`,
+ * Zhipu's `network_error`, SGLang's `abort`, Cohere's `USER_CANCEL`, Gemini's `MALFORMED_FUNCTION_CALL`.
+ */
+const FAILURES: ReadonlySet<string> = new Set(
+  `error network_error insufficient_system_resource abort aborted cancelled canceled user_cancel failed
+   malformed_function_call unexpected_tool_call`.split(/\s+/),
 );
 
 /** The finish reason in `value`, another vendor's as what it means; `undefined` when it is none. */
 export function readFinishReason(value: Json | undefined): FinishReason | undefined {
-  return typeof value === 'string' && value.length < 64 ? MEANINGS.get(value.toLowerCase()) : undefined;
+  const name = reasonName(value);
+  return name === undefined ? undefined : MEANINGS.get(name);
+}
+
+/** Whether a choice has come to its end, for whatever reason: some servers write '' or `"null"` until then. */
+export function isFinished({ finish_reason: reason }: JsonObject): boolean {
+  return typeof reason === 'string' && reason !== '' && reason.toLowerCase() !== 'null';
+}
+
+/** The error of the first choice that bears one (OpenRouter), or whose finish reason says that it failed; `undefined` where none does. */
+export function failureIn(choices: Json | undefined): JsonObject | undefined {
+  if (!Array.isArray(choices)) return undefined;
+  for (const choice of choices) {
+    if (!isJsonObject(choice)) continue;
+    const { finish_reason: reason, error } = choice;
+    if (isJsonObject(error)) return error;
+    const name = reasonName(reason);
+    if (name === undefined || !FAILURES.has(name)) continue;
+    const message = typeof error === 'string' && error !== '' ? error : `The model's answer ended with: ${name}.`;
+    return { message };
+  }
+  return undefined;
+}
+
+function reasonName(value: Json | undefined): string | undefined {
+  if (typeof value !== 'string' || value.length >= 64) return undefined;
+  return MEANINGS.has(value) ? value : value.toLowerCase().replaceAll('-', '_');
 }
 
 function messageOf({ text, toolCalls, functionCall, refusal, extra }: ChatChoice): JsonObject {

@@ -1,6 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { toolCallId } from '../ids.js';
-import { type ChatHead, type FinishReason, readFinishReason } from './answer.js';
+import { type ChatHead, type FinishReason, failureIn, readFinishReason } from './answer.js';
 import { type ChunkOptions, chatChunk, openingCallDelta, openingDelta, usageChunk } from './chunks.js';
 import { completedUsage, defaultFinishReason, isCompletionOrError } from './read-answer.js';
 import { saidWords } from './said-words.js';
@@ -52,6 +52,8 @@ export class DeltaCompleter {
 
   private completeDelta(given: JsonObject): readonly JsonObject[] {
     const { finish_reason, usage: givenUsage, logprobs, role: _, ...delta } = given;
+    const failed = failureIn([{ finish_reason: finish_reason ?? null }]);
+    if (failed !== undefined) return [{ error: failed }];
     this.finishReason = readFinishReason(finish_reason) ?? this.finishReason;
     this.usage = completedUsage(givenUsage) ?? this.usage;
     const completed = this.completedMembers(delta);

@@ -26,6 +26,7 @@ import {
 } from '../sse.js';
 import { joinedUsage, readAnswerUsage, readServiceTier, type ToldUsage } from '../usage.js';
 import type { StreamChunk, StreamFailure, WatchedStream, WatchOptions } from '../watched-stream.js';
+import { failureIn, isFinished } from './answer.js';
 import { ChunkTemplate, visibleEvent, withKnownReasons } from './visible-event.js';
 
 /** Templates kept at once: chunks of several choices and of tool calls take turns. */
@@ -284,7 +285,7 @@ export class ChatStream implements WatchedStream {
     let isText = choices.length > 0 && !isJsonObject(chunk.usage);
     let hasNews = choices.length === 0 ? !tellsUsage : said.size > 0 || saysMore(choices, this.finishedChoices);
     for (const choice of choices) {
-      if (!isJsonObject(choice) || typeof choice.finish_reason !== 'string' || choice.finish_reason === '') continue;
+      if (!isJsonObject(choice) || !isFinished(choice)) continue;
       isText = false;
       const index = choice.index ?? 0;
       if (!this.finishedChoices.has(index)) hasNews = true;
@@ -292,6 +293,12 @@ export class ChatStream implements WatchedStream {
     }
     if (!this.done) this.countText(said);
     if (usage !== undefined) this.noteUsage(usage, { chunk, choices });
+    const failed = failureIn(choices);
+    if (failed !== undefined) {
+      const inFull = document === undefined ? failed : failureIn(memberValue(document, 'choices'));
+      this.failure = { kind: 'reported', error: inFull ?? failed };
+      return 'hidden';
+    }
     this.serviceTier = readServiceTier(chunk) ?? this.serviceTier;
     this.finished = this.finishedChoices.size >= n && (!awaitsUsage || this.told !== undefined);
     if (isText) {

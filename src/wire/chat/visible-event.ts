@@ -4,7 +4,7 @@ import { isSimpleEscape } from '../../base/json-scan.js';
 import { changingStrings } from '../said-text.js';
 import { shownUsage } from '../shown-usage.js';
 import type { WatchOptions } from '../watched-stream.js';
-import { readFinishReason } from './answer.js';
+import { isFinished, readFinishReason } from './answer.js';
 
 /** One event in latin1, its data, and the JSON that the data is. */
 export interface ReadEvent {
@@ -48,7 +48,8 @@ function choicesOfReasons(document: JsonDocument): Json | undefined {
   const span = document.members.get('choices');
   if (span === undefined) return undefined;
   const text = document.bytes.toString('latin1', span.start, span.end);
-  return /"finish_reason"\s*:\s*"/.test(text) ? memberValue(document, 'choices') : undefined;
+  // A name may be written with escapes.
+  return /"finish_reason"\s*:\s*"/.test(text) || text.includes('\\u00') ? memberValue(document, 'choices') : undefined;
 }
 
 /** The choices with each finish reason as OpenAI calls it; `undefined` where they have no other. */
@@ -56,8 +57,9 @@ export function withKnownReasons(choices: Json | undefined): readonly Json[] | u
   if (!Array.isArray(choices)) return undefined;
   let isChanged = false;
   const known = choices.map((choice: Json) => {
-    const reason = isJsonObject(choice) ? readFinishReason(choice.finish_reason) : undefined;
-    if (!isJsonObject(choice) || reason === undefined || reason === choice.finish_reason) return choice;
+    if (!isJsonObject(choice) || typeof choice.finish_reason !== 'string') return choice;
+    const reason = isFinished(choice) ? (readFinishReason(choice.finish_reason) ?? choice.finish_reason) : null;
+    if (reason === choice.finish_reason) return choice;
     isChanged = true;
     return { ...choice, finish_reason: reason };
   });
