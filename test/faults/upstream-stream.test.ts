@@ -200,6 +200,16 @@ describe('before its first event a stream that goes wrong is an HTTP error', () 
     ['nothing at all', 502, 'upstream_bad_response', () => [streamHead(), lastChunk()]],
     ['[DONE] alone', 502, 'upstream_bad_response', () => [streamHead(), chunkOf('data: [DONE]\n\n'), lastChunk()]],
     [
+      'objects that are no chunks, then [DONE]',
+      502,
+      'upstream_bad_response',
+      () => [
+        streamHead(),
+        chunkOf('data: {}\n\ndata: {"base_resp":{"status_code":1004}}\n\ndata: [DONE]\n\n'),
+        lastChunk(),
+      ],
+    ],
+    [
       'comments alone, then silence',
       504,
       'upstream_timeout',

@@ -191,6 +191,7 @@ describe('a status told inside a 200', () => {
     ['an object that is an error', { object: 'error', message: 'Bad stop', code: 400 }, 400],
     ['an overload', { error: { message: 'Busy on gpu-7', code: 503 } }, 503],
     ['no status', { error: { message: 'It failed' } }, 502],
+    ['a message alone', { detail: 'It failed' }, 502],
     ['a code that is no status', { error: { message: 'It failed', code: 3_051 } }, 502],
   ];
   for (const [what, body, status] of cases) {
@@ -204,7 +205,20 @@ describe('a status told inside a 200', () => {
         });
       });
     });
-    if (typeof body !== 'object' || body === null || !('error' in body) || 'status' in body) continue;
+    it(`of a first event in place of a response's: ${what}`, async () => {
+      const script = () => answer(sse(body), { 'content-type': 'text/event-stream' });
+      const models = { m: { responses: 'pass' } } as const;
+      await withScene(BARE_HOST, { broken: true, models, script }, async ({ client }) => {
+        const asked = client().responses.create({ model: 'm', input: 'hi', stream: true });
+        await assert.rejects(asked, (error: Error & { status?: number }) => {
+          // A status beside an error is not its own.
+          assert.equal(error.status, what === 'a status beside it' ? 502 : status);
+          assert.doesNotMatch(error.message, /gpu-7/);
+          return true;
+        });
+      });
+    });
+    if (typeof body !== 'object' || body === null || 'status' in body) continue;
     it(`of a first event: ${what}`, async () => {
       const script = () => answer(sse(body), { 'content-type': 'text/event-stream' });
       await withScene(BARE_HOST, { broken: true, script }, async (scene) => {

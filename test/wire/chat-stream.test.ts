@@ -472,6 +472,8 @@ describe('watchChatStream', () => {
       'data:\n\n',
       'data: \n\n',
       'data: null\n\n',
+      'data: {}\n\n',
+      'data: {"type":"ping"}\n\n',
       'data:  null \n\n',
       'event: ping\ndata: {}\n\n',
       'event: keepalive\ndata: {"type":"ping"}\n\n',

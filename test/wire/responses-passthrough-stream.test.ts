@@ -105,7 +105,7 @@ describe('PassedStream', () => {
   }
 
   it('skips events that hold nothing, and keeps the kinds of delta apart from their words', () => {
-    const nothing = 'data: \n\ndata: null\n\nevent: ping\ndata: {}\n\n';
+    const nothing = 'data: \n\ndata: null\n\ndata: {}\n\nevent: ping\ndata: {}\n\n';
     assert.equal(watch(nothing + began() + nothing).shown, began());
     const told = (delta: unknown): string => `data: ${JSON.stringify({ type: 'response.x.delta', delta })}\n\n`;
     assert.equal(watch(began() + told('x'.repeat(300))).stream.deliveredTokens(), 100);

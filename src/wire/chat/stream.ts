@@ -24,6 +24,7 @@ import {
   isEmptyData,
   sseEvent,
 } from '../sse.js';
+import { isToldError } from '../told-error.js';
 import { joinedUsage, readAnswerUsage, readServiceTier, type ToldUsage } from '../usage.js';
 import type { StreamChunk, StreamFailure, WatchedStream, WatchOptions } from '../watched-stream.js';
 import { failureIn, isFinished } from './answer.js';
@@ -272,7 +273,7 @@ export class ChatStream implements WatchedStream {
 
   /** Notes what a chunk says. Returns whether it is nothing but text, something to act on, or not for the client's eyes. */
   private noteChunk(chunk: JsonObject, said: SaidText, document?: JsonDocument): 'text' | 'news' | 'hidden' {
-    if (isError(chunk)) {
+    if (isToldError(chunk)) {
       const whole = document === undefined ? chunk : (memberValue(document, 'error') ?? objectOf(document.bytes));
       const error = isJsonObject(whole) ? (whole.error ?? whole) : whole;
       this.failure = { kind: 'reported', error: error ?? null };
@@ -306,6 +307,8 @@ export class ChatStream implements WatchedStream {
       return 'text';
     }
     if (hideUsage && tellsUsage && !hasNews) return 'hidden';
+    // Clients look for `choices` in whatever comes.
+    if (chunk.choices === undefined && !tellsUsage) return 'hidden';
     this.begun = true;
     return 'news';
   }
@@ -346,15 +349,6 @@ export class ChatStream implements WatchedStream {
 function withMembers(chunk: JsonObject, changed: JsonObject, leftOut: readonly string[]): JsonObject {
   return Object.fromEntries(Object.entries({ ...chunk, ...changed }).filter(([name]) => !leftOut.includes(name)));
 }
-
-/** Whether an object is an error in place of a chunk: it says so, or it has no choices but a message. */
-function isError(chunk: JsonObject): boolean {
-  if ((chunk.error !== undefined && chunk.error !== null) || chunk.object === 'error') return true;
-  if (chunk.choices !== undefined || isJsonObject(chunk.usage)) return false;
-  return ERROR_MEMBERS.some((name) => chunk[name] !== undefined && chunk[name] !== null && chunk[name] !== '');
-}
-
-const ERROR_MEMBERS = ['message', 'code', 'detail', 'details', 'error_message', 'error_code', 'errors'];
 
 /**
  * Whether a choice brings something that is neither text nor an end, such as the name of a call.

@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
+import { isJsonObject, type Json, type JsonObject, objectOf } from '../../base/json.js';
 import {
   ANSWER_BOUNDS,
   type JsonDocument,
@@ -22,6 +22,7 @@ import {
   isDone,
   isEmptyData,
 } from '../sse.js';
+import { isToldError } from '../told-error.js';
 import { readResponsesUsage, readServiceTier, type ToldUsage } from '../usage.js';
 import type { StreamFailure, WatchedStream, WatchOptions } from '../watched-stream.js';
 
@@ -127,6 +128,8 @@ export class PassedStream implements WatchedStream {
     const { body } = outline;
     const reported = reportedError(kind === 'error' ? { ...body, type: 'error' } : body, document);
     if (reported !== undefined) return this.fail({ kind: 'reported', error: reported });
+    // Clients look for its type in whatever comes.
+    if (typeof body.type !== 'string') return '';
     const renamed = shownSnapshot(document, body, this.options);
     const response = memberValue(renamed === undefined ? document : { ...document, ...renamed }, 'response');
     this.noteEvent(body, isJsonObject(response) ? response : undefined);
@@ -142,6 +145,7 @@ export class PassedStream implements WatchedStream {
       this.fail({ kind: 'reported', error: reported });
       return undefined;
     }
+    if (typeof event.type !== 'string') return undefined;
     const { response } = event;
     const changes = isJsonObject(response) ? changesOf(response, this.options) : undefined;
     const snapshot = changes !== undefined && isJsonObject(response) ? { ...response, ...changes } : response;
@@ -202,9 +206,11 @@ function reportedError(
   { type, error, sequence_number: _, ...flat }: JsonObject,
   document?: JsonDocument,
 ): Json | undefined {
-  if (type !== 'error' && (error === undefined || error === null)) return undefined;
+  const isTold = typeof type === 'string' ? type === 'error' : isToldError(flat);
+  if (!isTold && (error === undefined || error === null)) return undefined;
   const nested = document === undefined ? error : memberValue(document, 'error');
   if (nested !== undefined && nested !== null) return nested;
+  if (document !== undefined && type !== 'error') return objectOf(document.bytes);
   const texts = document === undefined ? {} : { message: memberValue(document, 'message') ?? null };
   return { ...flat, ...texts };
 }
