@@ -61,6 +61,10 @@ export const ROOM_LACKING: readonly string[] = [
   'maximum sequence length',
   'sequence length', // TensorRT-LLM
   'maximum input length',
+  'maximum tokens you requested', // Bedrock: `The maximum tokens you requested exceeds the model limit of 4096`
+  'range of input length', // DashScope: `Range of input length should be [1, 30720]`
+  'input is too long', // Bedrock: `Input is too long for requested model.`
+  'token limit', // Moonshot: `Your request exceeded model token limit: 8192`
   'input length and `max_tokens`', // Anthropic
   'inputs` tokens + `max_new_tokens`', // TGI, Together
   'input tokens', // vLLM: `your request has N input tokens`
@@ -100,6 +104,7 @@ export const VALUE_REFUSED: readonly string[] = [
   'must be between',
   'valid range', // DeepSeek: `Invalid max_tokens value, the valid range of max_tokens is [1, 8192]`
   'in the range',
+  'range of', // DashScope: `Range of max_tokens should be [1, 8192]`
   'out of range',
   'within the range',
   'maximum',

@@ -394,6 +394,22 @@ const NO_ROOM: readonly (readonly [server: string, body: (ceiling: number) => un
     }),
   ],
   [
+    'Bedrock',
+    () => ({
+      message: `The maximum tokens you requested exceeds the model limit of ${LIMIT - PROMPT}. Try again with a lower value.`,
+    }),
+  ],
+  [
+    'Moonshot',
+    (c) => ({ error: { message: `Your request exceeded model token limit: ${LIMIT} (requested: ${PROMPT + c})` } }),
+  ],
+  [
+    'DashScope',
+    () => ({
+      error: { message: `Range of max_tokens should be [1, ${LIMIT - PROMPT}]`, code: 'invalid_parameter_error' },
+    }),
+  ],
+  [
     'Together',
     (c) => ({
       error: {
