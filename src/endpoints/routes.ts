@@ -247,7 +247,7 @@ export function findRoute(exchange: Exchange): Route {
     return row;
   }
   // The admin is told that a report is not there, as whoever has a key is; the secret is nobody's wrong key.
-  const isAdmins = rows.length === 0 && path.startsWith('/organization/') && bearsAdminSecret(exchange);
+  const isAdmins = rows.length === 0 && /^\/organization(?:\/|$)/.test(path) && bearsAdminSecret(exchange);
   const opens = isAdmins ? 'admin' : (rows.at(-1)?.row.opens ?? 'key');
   if (rows.length === 0) return refusing(opens, unknownUrl(method, `/v1${path}`));
   return refusing(opens, methodNotAllowed(method, `/v1${path}`, allowed(rows).join(', ')));

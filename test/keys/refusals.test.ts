@@ -257,7 +257,9 @@ describe('guessing is slow', () => {
   it('the right admin secret finds nothing at an unknown path', async () => {
     const { ask } = scene();
     const url = '/v1/organization/nothing';
-    assert.equal(await ask({ method: 'GET', url, headers: { authorization: `Bearer ${ADMIN}` } }), 404);
+    for (const unknown of [url, '/v1/organization', '/v1/organization/', '/v1/organization?limit=1']) {
+      assert.equal(await ask({ method: 'GET', url: unknown, headers: { authorization: `Bearer ${ADMIN}` } }), 404);
+    }
     assert.equal(await ask({ method: 'GET', url }), 404);
     assert.equal(await ask({ method: 'GET', url, headers: { authorization: `Bearer ${OTHER}` } }), 401);
     assert.equal(
