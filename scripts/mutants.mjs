@@ -22,7 +22,7 @@ import { drawMutants } from './mutants/draw.mjs';
 import { runTests } from './mutants/run-tests.mjs';
 
 /** Test files are run together until they took so long when they were measured. */
-const BATCH_MS = [2_000, 5_000, 15_000, 60_000];
+const BATCH_MS = [3_000, 10_000, 40_000, 120_000];
 /** How much longer than measured a batch may take on a busy machine, before the mutant is said to hang. */
 const PATIENCE = 6;
 const LEAST_LIMIT_MS = 45_000;

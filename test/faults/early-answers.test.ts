@@ -177,7 +177,7 @@ describe('what is read of a refused body is bounded', () => {
 
   onBareHost(
     'in time',
-    () => ({ lingering: { totalMs: 50 } }),
+    () => ({ lingering: { totalMs: 50, maxBytes: 1_000 * MB } }),
     async (scene) => assert.ok((await sendOn(scene)) < 100 * MB),
   );
 
