@@ -7,6 +7,7 @@
 //   --count <n>        how many mutants (100)
 //   --only 3,17        the mutants of these numbers alone, such as survivors after a test was written
 //   --of <file.json>   instead of drawn ones: [{ "file", "from", "to" }], the text `from` of a file made `to`
+//   --within <s>       at most so many seconds of tests for a mutant, for a first look: those of its own name and the fastest
 //   --parallel <n>     processes side by side (2)
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -34,6 +35,7 @@ const { values } = parseArgs({
     count: { type: 'string', default: '100' },
     only: { type: 'string' },
     of: { type: 'string' },
+    within: { type: 'string', default: 'Infinity' },
     parallel: { type: 'string', default: '2' },
   },
 });
@@ -125,7 +127,8 @@ async function work(root) {
 
 async function fateOf(root, { file, line }) {
   const covering = usable.filter(({ lines }) => lines[file]?.includes(line));
-  for (const batch of batchesOf(covering)) {
+  const tried = withinTime(inOrder(covering, file));
+  for (const batch of batchesOf(tried)) {
     for (const { files } of groupsOf(batch.map((test) => test.file))) {
       const failure = await believed(root, files, limitOf(batch));
       if (failure?.isLate) return { kind: 'late', text: `KILLED, not done in time: ${failure.test}` };
@@ -139,7 +142,22 @@ async function fateOf(root, { file, line }) {
   });
   if (types.status !== 0)
     return { kind: 'compiler', text: `killed by the compiler alone: ${types.stdout.split('\n', 1)[0]}` };
-  return { kind: 'survived', text: `SURVIVED ${covering.length} test files` };
+  return { kind: 'survived', text: `SURVIVED ${tried.length} of ${covering.length} test files that cover it` };
+}
+
+/** Those first that bear the name of the source's file or folder: they are the likeliest to notice. The others by their time. */
+function inOrder(covering, file) {
+  const names = file.replace('.ts', '').split('/').slice(1);
+  const isNear = (test) => names.some((name) => test.file.includes(name));
+  return [...covering.filter(isNear), ...covering.filter((test) => !isNear(test))];
+}
+
+function withinTime(covering) {
+  let ms = 0;
+  return covering.filter((test) => {
+    ms += test.ms;
+    return ms <= Number(values.within) * 1_000;
+  });
 }
 
 /** A failure that is there again when its file runs alone. */
