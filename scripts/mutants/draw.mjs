@@ -96,12 +96,12 @@ function changesAt(node, source) {
   const around = node.parent;
   if (ts.isExpressionStatement(node)) {
     // `super(…)` cannot be left out.
-    return node.expression.expression?.kind === SyntaxKind.SuperKeyword ? [] : [['statement removed', from, to, ';']];
+    return node.expression.expression?.kind === SyntaxKind.SuperKeyword ? [] : [['statement removed', from, to, '{}']];
   }
   if (ts.isReturnStatement(node)) return changedReturn(node, from, to);
-  if (ts.isThrowStatement(node)) return [['throw removed', from, to, ';']];
+  if (ts.isThrowStatement(node)) return [['throw removed', from, to, '{}']];
   if (ts.isBreakOrContinueStatement(node)) {
-    return ts.isCaseOrDefaultClause(around) ? [] : [[`${text.split(/[ ;]/)[0]} removed`, from, to, ';']];
+    return ts.isCaseOrDefaultClause(around) ? [] : [[`${text.split(/[ ;]/)[0]} removed`, from, to, '{}']];
   }
   if (ts.isBinaryExpression(node)) return changedOperator(node, source);
   if (ts.isPrefixUnaryExpression(node) || ts.isPostfixUnaryExpression(node)) return changedUnary(node, from, to);
@@ -124,9 +124,9 @@ function changesAt(node, source) {
 }
 
 function changedReturn({ expression, parent }, from, to) {
-  if (expression === undefined) return [['early return removed', from, to, ';']];
+  if (expression === undefined) return [['early return removed', from, to, '{}']];
   const isEarly = ts.isIfStatement(parent) || (ts.isBlock(parent) && ts.isIfStatement(parent.parent));
-  return isEarly ? [['early return removed', from, to, ';']] : [['nothing returned', from, to, 'return undefined;']];
+  return isEarly ? [['early return removed', from, to, '{}']] : [['nothing returned', from, to, 'return undefined;']];
 }
 
 function changedOperator({ left, operatorToken, right }, source) {
