@@ -2,6 +2,7 @@ import { isPending } from './base/awaitable.js';
 import { holdProcess, inTime } from './base/clock.js';
 import { GatewayError, shuttingDown, unavailable, unknownUrl } from './base/errors.js';
 import { respondFailure } from './call/failure.js';
+import { followInterrupted } from './call/settle.js';
 import { Exchange, type GatewayState, gatewayState } from './call/state.js';
 import type { GatewayOptions } from './config/config.js';
 import { resolveOptions } from './config/options.js';
@@ -43,6 +44,7 @@ const DEFAULT_GRACE_MS = 30_000;
 export function createGateway<Native = unknown>(options?: GatewayOptions<Native>): Gateway {
   const config = resolveOptions(options);
   const state = gatewayState(config, batchMeter(config));
+  const stopFollowing = followInterrupted(state);
   const guesses = countGuesses(config.clock, config.hooks.onNotice, config.wrongKeysPerMinute);
 
   function handle(request: GatewayRequest): Promise<GatewayResponse | undefined> {
@@ -98,6 +100,7 @@ export function createGateway<Native = unknown>(options?: GatewayOptions<Native>
     explain: (key, request) => explain(key, request, state),
     close({ graceMs = DEFAULT_GRACE_MS } = {}) {
       guesses.release();
+      stopFollowing();
       state.closed ??= drain(state, graceMs);
       return state.closed;
     },

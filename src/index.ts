@@ -70,6 +70,7 @@ export type {
   Amounts,
   Budget,
   Draw,
+  InterruptedEnd,
   LimiterStore,
   LimitLevel,
   Measure,

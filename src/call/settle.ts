@@ -82,6 +82,15 @@ export function giveBackLater(
   unsettled.add({ requestId, keyId, isGiveBack: true, tell });
 }
 
+/** Has the limiter settle what calls of dead processes held, as the ledger charges them. @returns a function that ends it. */
+export function followInterrupted(books: Books): () => void {
+  const { usage, limiter } = books.config;
+  if (limiter.settleInterrupted === undefined || usage.onInterrupted === undefined) return () => {};
+  return usage.onInterrupted((call) => {
+    void tell(books, call, () => limiter.settleInterrupted?.(call));
+  });
+}
+
 /** Learns how long answers are where the client names no ceiling. */
 export function learnLength(learned: LearnedOutput, admission: Admission, record: UsageRecord): void {
   const { answersToLearnFrom, outputCeiling } = admission;

@@ -78,6 +78,20 @@ export interface LimiterStore {
    * @param amounts in the order of the draws.
    */
   settle(reservation: Reservation, amounts: readonly number[], now: number): Awaitable<void>;
+  /**
+   * Settles what a call of a dead process held, once the ledger has charged it: budgets at its cost, all else as reserved.
+   * Should the process live after all, its own `settle` counts. Absent: the reservation is held until its time is up.
+   * @throws Anything. It is told again.
+   */
+  settleInterrupted?(call: InterruptedEnd): Awaitable<void>;
+}
+
+/** A call of a dead process, as the ledger has settled it. */
+export interface InterruptedEnd {
+  readonly requestId: string;
+  readonly keyId: string;
+  /** Billionths of a US dollar; `undefined`: nobody knows, and budgets count as used up to the draw. */
+  readonly costNanoUsd: number | undefined;
 }
 
 /** A set of ceilings shared by the calls of one owner, one key or one tier, or by all calls. */

@@ -1,3 +1,4 @@
+import type { InterruptedEnd } from '../limits/limiter-store.js';
 import { costNanoUsd, type Price } from '../models/pricing.js';
 
 /** Facts kept about a call whose process died. */
@@ -63,5 +64,34 @@ function priceOf(json: string): Price {
     ...price,
     cacheWriteNanoUsdPerMillion: price.cacheWriteNanoUsdPerMillion ?? input,
     cacheWriteLongNanoUsdPerMillion: price.cacheWriteLongNanoUsdPerMillion ?? input,
+  };
+}
+
+/** Most calls that wait for somebody to listen. */
+const MAX_WAITING = 10_000;
+
+/** Tells of calls that were settled in the name of dead processes. */
+export interface InterruptedCalls {
+  /** Called once they are settled for good. */
+  tell(calls: readonly InterruptedEnd[]): void;
+  /** See `UsageStore.onInterrupted`. */
+  listen(listener: (call: InterruptedEnd) => void): () => void;
+}
+
+export function interruptedCalls(): InterruptedCalls {
+  const listeners = new Set<(call: InterruptedEnd) => void>();
+  let waiting: InterruptedEnd[] = [];
+  return {
+    tell(calls) {
+      if (listeners.size === 0) waiting = [...waiting, ...calls].slice(-MAX_WAITING);
+      for (const listener of listeners) for (const call of calls) listener(call);
+    },
+    listen(given) {
+      // The same function may listen twice.
+      const listener = (call: InterruptedEnd): void => given(call);
+      listeners.add(listener);
+      for (const call of waiting.splice(0)) listener(call);
+      return () => void listeners.delete(listener);
+    },
   };
 }

@@ -1,4 +1,5 @@
 import type { Awaitable } from '../base/awaitable.js';
+import type { InterruptedEnd } from '../limits/limiter-store.js';
 import type { Price } from '../models/pricing.js';
 import type { Operation } from '../wire/operations.js';
 import type { TokenUsage } from '../wire/usage.js';
@@ -75,6 +76,12 @@ export interface UsageStore {
    * @param outputTokens the most that the client will have until the next call.
    */
   checkpoint?(requestId: string, outputTokens: number): Awaitable<void>;
+  /**
+   * Tells of each call that this process settles in the name of a dead one, also of those settled before anybody listened.
+   * Absent: a limiter elsewhere holds what such calls reserved until their time is up.
+   * @returns a function that ends it.
+   */
+  onInterrupted?(listener: (call: InterruptedEnd) => void): () => void;
 }
 
 /** Reports over the usage that a store keeps. */

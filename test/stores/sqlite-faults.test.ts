@@ -4,6 +4,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync, truncateSy
 import { after, describe, it } from 'node:test';
 import { sqliteStore, verifySums } from 'megallm-middleware/sqlite';
 import { systemClock } from '../../src/base/clock.js';
+import { interruptedCalls } from '../../src/stores/interrupted.js';
 import { loadDriver } from '../../src/stores/sqlite/driver.js';
 import { thisInstance } from '../../src/stores/sqlite/instance.js';
 import { sqliteLedger } from '../../src/stores/sqlite/ledger.js';
@@ -315,7 +316,7 @@ describe('F8: a full disk', () => {
     const db = connections.durable;
     const writer = groupWriter(db);
     const instance = thisInstance(db, systemClock);
-    await assertFillsUp(sqliteLedger(db, { writer, instance }), {
+    await assertFillsUp(sqliteLedger(db, { writer, instance, calls: interruptedCalls() }), {
       fill: () => db.exec('PRAGMA max_page_count = 1'),
       free: () => db.exec('PRAGMA max_page_count = 1000000'),
     });

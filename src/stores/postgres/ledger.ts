@@ -20,7 +20,7 @@ export interface Instance {
   aliveSql(place: number): string;
 }
 
-export interface PostgresLedger extends Required<UsageStore> {
+export interface PostgresLedger extends Required<Omit<UsageStore, 'onInterrupted'>> {
   /** Deletes rows that may exist although `open` failed: their calls were not made. */
   dropWithdrawn(): Promise<void>;
   close(): Promise<void>;

@@ -1,4 +1,4 @@
-import type { LimiterState, LimiterStore, Reservation, Verdict } from '../../limits/limiter-store.js';
+import type { InterruptedEnd, LimiterState, LimiterStore, Reservation, Verdict } from '../../limits/limiter-store.js';
 import { giveBack, reserveIn, settleIn } from '../../limits/rules.js';
 import { batches } from './batches.js';
 import { type LimiterRows, loadedState } from './limiter-state.js';
@@ -70,13 +70,6 @@ export function postgresLimiter(db: Database, time: 'server' | 'caller'): Postgr
   };
 }
 
-/** A call that a dead process left open, as the ledger has settled it. */
-export interface InterruptedHold {
-  readonly requestId: string;
-  /** Billionths of a US dollar; `undefined`: the reserved amount. */
-  readonly costNanoUsd: number | undefined;
-}
-
 /**
  * Gives back what calls of a dead process held: their places, and of budgets the part that they did not cost. Other amounts
  * are old by then. Rests of the reservations stay until their time is up: should the process live after all, its own
@@ -85,7 +78,7 @@ export interface InterruptedHold {
 export async function releaseInterrupted(
   query: Query,
   schema: string,
-  calls: readonly InterruptedHold[],
+  calls: readonly InterruptedEnd[],
 ): Promise<void> {
   const tables = limiterTables(schema);
   const holds = calls.flatMap(({ requestId, costNanoUsd }) => [

@@ -5,6 +5,7 @@ import type { LimiterStore } from '../../limits/limiter-store.js';
 import type { UsageReader, UsageStore } from '../../usage/usage-store.js';
 import type { IdempotencyStore } from '../answer-store.js';
 import { byteBounds } from '../byte-bounds.js';
+import { interruptedCalls } from '../interrupted.js';
 import type { ObjectStore } from '../object-store.js';
 import { postgresIdempotency } from './idempotency.js';
 import { postgresKeys } from './keys.js';
@@ -85,10 +86,11 @@ export async function postgresStore(options: PostgresStoreOptions): Promise<Post
     const instance = thisInstance(db, leaseMs);
     const ledger = postgresLedger(db, instance);
     const limiter = postgresLimiter(db, time);
-    const recovery = await keepRecovering(db, { instance, ledger, clock });
+    const calls = interruptedCalls();
+    const recovery = await keepRecovering(db, { instance, ledger, calls, clock });
     const { open, settle, checkpoint } = ledger;
     return {
-      usage: { open, settle, checkpoint, ...postgresReports(db) },
+      usage: { open, settle, checkpoint, onInterrupted: calls.listen, ...postgresReports(db) },
       limiter,
       keys: postgresKeys(db),
       objects: postgresObjects(db, { maxObjectsPerOwner, bounds }),

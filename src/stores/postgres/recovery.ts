@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../base/clock.js';
-import { chargeOfInterrupted } from '../interrupted.js';
+import type { InterruptedEnd } from '../../limits/limiter-store.js';
+import { chargeOfInterrupted, type InterruptedCalls } from '../interrupted.js';
 import { type Instance, type PostgresLedger, settleStatement } from './ledger.js';
 import { releaseInterrupted } from './limiter.js';
 import { type Database, numberOf, type Query, textOf } from './pool.js';
@@ -34,7 +35,12 @@ const MAX_CALLS = 500;
 /** Keeps this instance's lease, and settles the calls that dead instances left open, three times in each lease. */
 export async function keepRecovering(
   db: Database,
-  { instance, ledger, clock }: { instance: Instance; ledger: PostgresLedger; clock: Clock },
+  {
+    instance,
+    ledger,
+    calls,
+    clock,
+  }: { instance: Instance; ledger: PostgresLedger; calls: InterruptedCalls; clock: Clock },
 ): Promise<Recovery> {
   const { id, leaseMs, aliveSql } = instance;
   const { schema } = db;
@@ -55,7 +61,11 @@ export async function keepRecovering(
     try {
       await renew();
       await ledger.dropWithdrawn();
-      while (!isStopped && (await recoverSome(db, renewedAt - inTouchSince)));
+      while (!isStopped) {
+        const ends = await recoverSome(db, renewedAt - inTouchSince);
+        if (ends === undefined) break;
+        calls.tell(ends);
+      }
     } catch {
       // The database is away: callers are told when they open a call, and recovery tries again soon.
     }
@@ -83,9 +93,9 @@ export async function keepRecovering(
  * Settles calls that one dead instance left open, and strikes it off with the last. After the database was away every
  * lease is over: instances that live must have had the time to renew theirs.
  * @param inTouchMs milliseconds for which the database has been there without a gap.
- * @returns whether there may be more.
+ * @returns the calls that it settled; `undefined`: nobody is dead.
  */
-async function recoverSome({ schema, transact }: Database, inTouchMs: number): Promise<boolean> {
+async function recoverSome({ schema, transact }: Database, inTouchMs: number): Promise<InterruptedEnd[] | undefined> {
   return transact(async (query) => {
     // While the row is locked, an instance that lives after all waits with its next call.
     const [dead] = await query(
@@ -93,22 +103,23 @@ async function recoverSome({ schema, transact }: Database, inTouchMs: number): P
        ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED`,
       [Math.floor(inTouchMs)],
     );
-    if (dead === undefined) return false;
+    if (dead === undefined) return undefined;
     const id = textOf(dead.id);
     const left = await openCalls(query, schema, id);
     const interrupted = left.map((call) => ({ ...call, ...endOf(call, numberOf(dead.renewed_at)) }));
     if (left.length > 0) {
       await query(settleStatement(schema), [JSON.stringify(interrupted), true]);
-      await releaseInterrupted(query, schema, interrupted.map(holdOf));
+      await releaseInterrupted(query, schema, interrupted.map(endedOf));
     }
     if (left.length < MAX_CALLS) await query(`DELETE FROM ${schema}.instances WHERE id = $1`, [id]);
-    return true;
+    return interrupted.map(endedOf);
   });
 }
 
 /** The part of an open call's row that is needed here. */
 interface OpenCall {
   readonly request_id: string;
+  readonly key_id: string;
   readonly started_at: number;
   readonly reserved_input_tokens: number;
   readonly reserved_output_tokens: number | null;
@@ -147,6 +158,6 @@ function endOf(call: OpenCall, renewedAt: number) {
   };
 }
 
-function holdOf({ request_id: requestId, cost_nano_usd: cost }: { request_id: string; cost_nano_usd: number | null }) {
-  return { requestId, costNanoUsd: cost ?? undefined };
+function endedOf({ request_id, key_id, cost_nano_usd }: OpenCall & { cost_nano_usd: number | null }): InterruptedEnd {
+  return { requestId: request_id, keyId: key_id, costNanoUsd: cost_nano_usd ?? undefined };
 }

@@ -1,9 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { positiveInteger, unexpected } from '../../base/checks.js';
 import { type Clock, systemClock } from '../../base/clock.js';
-import type { LimiterStore, Reservation, Verdict } from '../../limits/limiter-store.js';
+import type { InterruptedEnd, LimiterStore, Reservation, Verdict } from '../../limits/limiter-store.js';
 import { commandsOf, type RedisClient, redisScript } from './client.js';
-import { decodeReply, encodeBeat, encodeCharge, encodeReserve, encodeSettle, type Settlement } from './encode.js';
+import { deadMachines } from './dead.js';
+import {
+  decodeBeat,
+  decodeReply,
+  encodeBeat,
+  encodeCharge,
+  encodeReserve,
+  encodeSettle,
+  type Settlement,
+} from './encode.js';
 import { fallback, leftovers, type OnStoreError } from './fallback.js';
 import { type RedisNotice, redisLink, warnOfEviction } from './link.js';
 
@@ -33,6 +42,11 @@ export interface RedisLimiterOptions {
    * Postgres. @default 6_000
    */
   readonly settleMs?: number | undefined;
+  /**
+   * Milliseconds, by the clock of Redis, for which a process that is not heard of may still be alive. After that, the others
+   * give back the places that its calls held. At least 3,000: each process tells every second that it lives. @default 10_000
+   */
+  readonly leaseMs?: number | undefined;
   /** Most reservations, and most buckets, remembered while Redis is lost. @default 10_000 */
   readonly maxRemembered?: number | undefined;
   /**
@@ -49,14 +63,15 @@ export interface RedisLimiterOptions {
 export interface RedisLimiter extends LimiterStore {
   reserve(reservation: Reservation, now: number): Promise<Verdict>;
   settle(reservation: Reservation, amounts: readonly number[], now: number): Promise<void>;
+  settleInterrupted(call: InterruptedEnd): Promise<void>;
   /** Tells Redis of everything it missed, if it is there, and asks it no more of its own accord. */
   close(): Promise<void>;
 }
 
 /** Most buckets told at once, as this process and Redis stand still meanwhile. */
 const CHARGED_AT_ONCE = 100;
-/** Milliseconds after which a silent process does not count. */
-const LIVE_MS = 10_000;
+/** Beats come each second, and one that is late means nothing. */
+const LEAST_LEASE_MS = 3_000;
 
 /**
  * Keeps limit counters in Redis 6.2 or newer, for any number of machines: `memoryLimiter`'s rules and arithmetic by the
@@ -75,7 +90,7 @@ const LIVE_MS = 10_000;
  * @throws {TypeError} for a bad option; from `reserve` when a reservation of that id is held.
  */
 export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
-  const { naming, clock, mode, settleMs, max, timeoutMs } = checked(options);
+  const { naming, clock, mode, settleMs, leaseMs, max, timeoutMs } = checked(options);
   const send = commandsOf(options.client);
   const script = redisScript(send, { clock, timeoutMs });
   const instance = randomUUID();
@@ -93,7 +108,7 @@ export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
   const warn = warnOfEviction(send, notify);
 
   async function tell(settlement: Settlement): Promise<void> {
-    const { keys, args } = encodeSettle(settlement, clock.steadyMs(), naming);
+    const { keys, args } = encodeSettle(settlement, clock.steadyMs(), { naming, instance });
     await script.run(keys, args);
   }
 
@@ -129,14 +144,16 @@ export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
     await catchUp();
   }
 
+  const dead = deadMachines({ script, naming, clock, leaseMs });
   const link = redisLink({
     clock,
     async beat() {
-      const { keys, args } = encodeBeat(instance, LIVE_MS, naming);
-      const live = Number(await script.run(keys, args));
+      const { keys, args } = encodeBeat(instance, leaseMs, naming);
+      const { live, silent } = decodeBeat(await script.run(keys, args));
       // A Redis that came back empty has not heard of the other processes yet.
       if (!link.isDown() || live > machines) machines = live;
       await catchUp();
+      await dead.sweep(silent);
       void warn();
     },
     onLost: (cause) => notify({ kind: 'lost', cause }),
@@ -158,7 +175,7 @@ export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
     const attempt = `${instance}:${attempts}`;
     let reply: ReturnType<typeof decodeReply>;
     try {
-      const { keys, args } = encodeReserve(reservation, now, { naming, attempt, isSuspect, settleMs });
+      const { keys, args } = encodeReserve(reservation, now, { naming, instance, attempt, isSuspect, settleMs });
       reply = decodeReply(await script.run(keys, args));
     } catch (error) {
       link.fail(error, begun);
@@ -181,7 +198,7 @@ export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
     if (link.isDown()) return unsettled.add(settlement);
     const begun = link.begin();
     try {
-      const { keys, args } = encodeSettle(settlement, now, naming);
+      const { keys, args } = encodeSettle(settlement, now, { naming, instance });
       await script.run(keys, args);
       link.succeed();
     } catch (error) {
@@ -193,6 +210,7 @@ export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
   return {
     reserve,
     settle,
+    settleInterrupted: dead.settle,
     async close() {
       link.close();
       // Reservations of which Redis cannot be told are given back when their time is up.
@@ -225,8 +243,14 @@ function checked(options: RedisLimiterOptions) {
     naming: { prefix, time },
     clock,
     mode: onStoreError,
+    leaseMs: checkedLease(options.leaseMs ?? 10_000),
     settleMs: settleMs === 0 ? 0 : positiveInteger('settleMs', settleMs),
     max: positiveInteger('maxRemembered', options.maxRemembered ?? 10_000),
     timeoutMs: positiveInteger('timeoutMs', options.timeoutMs ?? 50),
   };
+}
+
+function checkedLease(leaseMs: number): number {
+  if (positiveInteger('leaseMs', leaseMs) >= LEAST_LEASE_MS) return leaseMs;
+  throw unexpected('leaseMs', `to be at least ${LEAST_LEASE_MS}`, leaseMs);
 }

@@ -4,8 +4,10 @@
  * The takings from a bucket, each with its reservation and the end of its time, stand beside the bucket; expired
  * takings are given back when the bucket is next asked for, which comes to the same as giving them back on time.
  *
- * - KEYS: clock, epoch, reservation, then for each bucket the bucket and its takings, then one for each slot; for
- *   `beat` the machines.
+ * - KEYS: clock, epoch, reservation, then for each bucket the bucket and its takings, then one for each slot, and last the
+ *   ids that the process holds; for operations that are no call's, those that they name.
+ * - A reservation: the end of its time, the attempt that was granted, and what it holds, which the script does not read; or
+ *   `!` and the amounts at which others have settled it in the name of a process that was thought dead.
  * - ARGV: see `encode.ts`, which writes it.
  * - A bucket: five doubles: drawn, since, refillPerMs, the instant before which no taking expires, and a budget's
  *   epoch.
@@ -24,13 +26,34 @@ local time = redis.call('TIME')
 local micros = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local operation = text()
 
+-- Tells which machines have fallen silent.
 if operation == 'beat' then
-  local id, live = text(), number()
+  local id, lease = text(), number()
   local now = math.floor(micros / 1000)
   redis.call('ZADD', KEYS[1], exact(now), id)
-  redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', exact(now - live))
-  redis.call('PEXPIRE', KEYS[1], millis(live))
-  return tostring(redis.call('ZCARD', KEYS[1]))
+  redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', exact(now - DAY_MS))
+  redis.call('PEXPIRE', KEYS[1], millis(DAY_MS))
+  local live = redis.call('ZCOUNT', KEYS[1], '(' .. exact(now - lease), '+inf')
+  return live .. ' ' .. table.concat(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', exact(now - lease), 'LIMIT', 0, 16), ' ')
+end
+if operation == 'held by' then return table.concat(redis.call('SRANDMEMBER', KEYS[1], number()), ' ') end
+if operation == 'look' then
+  local found = {}
+  for index, key in ipairs(KEYS) do found[index] = redis.call('GET', key) or '' end
+  return table.concat(found, '\\n')
+end
+-- Frees the places of a reservation; its draws stay until somebody tells what they cost.
+if operation == 'free' then
+  local id = text()
+  for index = 1, #KEYS - 1 do
+    for place = 1, number() do redis.call('ZREM', KEYS[index], place .. ' ' .. id) end
+  end
+  redis.call('SREM', KEYS[#KEYS], id)
+  return '1'
+end
+if operation == 'bury' then
+  redis.call('ZREM', KEYS[1], text())
+  return '1'
 end
 
 local told = text()
@@ -130,18 +153,30 @@ if operation == 'charge' then
 end
 
 if operation == 'settle' then
-  local tomb, bucket_count, slot_count, draw_count = text() == '1', number(), number(), number()
+  local tomb, is_others = text() == '1', text() == '1'
+  local bucket_count, slot_count, draw_count = number(), number(), number()
   local held = redis.call('GET', KEYS[3])
   if tomb and not held then redis.call('SET', KEYS[3], 'gone', 'PX', millis(ttl + GRACE_MS)) end
   if not held or held == 'gone' or tonumber(string.match(held, '^%S+')) <= at then return '0' end
+  local expires, attempt = string.match(held, '^(%S+) (%S+)')
+  local settled = string.match(held, '^%S+ %S+ !(.*)$')
+  if settled and is_others then return '0' end
   redis.call('DEL', KEYS[3])
+  redis.call('SREM', KEYS[#KEYS], id)
+  local next_settled = settled and string.gmatch(settled, '%S+')
+  local refunds, amounts = {}, {}
   for index = 1, bucket_count do buckets[index] = read_bucket(index) end
-  local refunds = {}
   for index = 1, draw_count do
     local entry, refill, amount, true_amount = buckets[number()], number(), number(), number()
+    if next_settled then amount = tonumber(next_settled()) end
     local more = true_amount - amount
     -- A taking that is gone was lost with its bucket: the ledger's sum since then must not be lessened.
     local is_ours = amount ~= 0 and redis.call('ZREM', entry.takings, taking(index, amount)) == 1
+    -- Its process may live after all, and its word counts.
+    if is_ours and is_others and true_amount ~= 0 then
+      redis.call('ZADD', entry.takings, expires, taking(index, true_amount))
+    end
+    amounts[index] = exact(true_amount)
     if more > 0 and (entry.bucket or not entry.budget) then
       entry.bucket = entry.bucket or full(refill, entry.quiet)
       draw(entry.bucket, more)
@@ -155,14 +190,18 @@ if operation == 'settle' then
     local key, count = KEYS[3 + 2 * bucket_count + index], number()
     for place = 1, count do redis.call('ZREM', key, place .. ' ' .. id) end
   end
+  if is_others then
+    local left = math.max(1, tonumber(expires) - at)
+    redis.call('SET', KEYS[3], expires .. ' ' .. attempt .. ' !' .. table.concat(amounts, ' '), 'PX', millis(left))
+  end
   return '1'
 end
 
-local attempt, suspect, settle_ms, has_budgets = text(), text() == '1', number(), text() == '1'
+local attempt, holding, suspect, settle_ms, has_budgets = text(), text(), text() == '1', number(), text() == '1'
 local bucket_count, slot_count, draw_count = number(), number(), number()
 local held = redis.call('GET', KEYS[3])
 -- Clients send a command again that was on its way when their connection broke, though it may have arrived.
-local is_again = held and string.match(held, ' (.*)$') == attempt
+local is_again = held and string.match(held, '^%S+ (%S+)') == attempt
 if held and not is_again and (held == 'gone' or tonumber(string.match(held, '^%S+')) > at) then return 'held' end
 
 if has_budgets then
@@ -238,7 +277,11 @@ if granted and not dry and not is_again then
     for place = 1, s.count do redis.call('ZADD', s.key, exact(expires), place .. ' ' .. id) end
     keep(s.key, ttl)
   end
-  if is_held then redis.call('SET', KEYS[3], exact(expires) .. ' ' .. attempt, 'PX', millis(ttl + GRACE_MS)) end
+  if is_held then
+    redis.call('SET', KEYS[3], exact(expires) .. ' ' .. attempt .. ' ' .. holding, 'PX', millis(ttl + GRACE_MS))
+    redis.call('SADD', KEYS[#KEYS], id)
+    keep(KEYS[#KEYS], ttl)
+  end
 end
 if not dry then save() end
 

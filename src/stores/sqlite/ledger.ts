@@ -1,4 +1,5 @@
 import type { UsageRecord, UsageStart, UsageStore } from '../../usage/usage-store.js';
+import type { InterruptedCalls } from '../interrupted.js';
 import { TOKEN_COLUMNS } from '../usage-columns.js';
 import type { Bindings, Database } from './driver.js';
 import type { Instance } from './instance.js';
@@ -37,7 +38,7 @@ const END_COLUMNS = [
 /** Keeps one row for each call: open, then settled once. */
 export function sqliteLedger(
   db: Database,
-  { writer, instance }: { writer: Writer; instance: Instance },
+  { writer, instance, calls }: { writer: Writer; instance: Instance; calls: InterruptedCalls },
 ): Required<UsageStore> {
   const hours = hourSums(db);
   const insert = db.prepare(`
@@ -88,6 +89,7 @@ export function sqliteLedger(
       writer.write(() => {
         changeOpen(requestId, () => advance.run(outputTokens, requestId));
       }),
+    onInterrupted: calls.listen,
   };
 }
 

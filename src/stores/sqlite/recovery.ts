@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.js';
-import { chargeOfInterrupted, type InterruptedCharge } from '../interrupted.js';
+import type { InterruptedEnd } from '../../limits/limiter-store.js';
+import { chargeOfInterrupted, type InterruptedCalls, type InterruptedCharge } from '../interrupted.js';
 import { type Database, maybeNumberOf, numberOf, type Row, textOf } from './driver.js';
 import { claimRelease } from './idempotency.js';
 import { type DeadInstance, type Instance, LEASE_MS } from './instance.js';
@@ -9,6 +10,9 @@ import { transact } from './writer.js';
 
 const RENEW_MS = 5_000;
 
+/** Work within a transaction; what it returns is called once that is committed. */
+export type Recover = () => () => void;
+
 /**
  * Settles the calls that dead processes left open every 5 s, and keeps this process's lease.
  * @param recover see `recovery`.
@@ -16,7 +20,7 @@ const RENEW_MS = 5_000;
  */
 export function keepRecovering(
   db: Database,
-  { instance, clock, recover }: { instance: Instance; clock: Clock; recover: () => void },
+  { instance, clock, recover }: { instance: Instance; clock: Clock; recover: Recover },
 ): () => void {
   let cancel = (): void => {};
   let renewedAt = clock.wallMs();
@@ -28,7 +32,7 @@ export function keepRecovering(
       renewedAt = clock.wallMs();
       // A process that slept past its own lease, with the whole machine perhaps, lets the others wake first.
       // Mostly nobody is dead, and then no other process need wait for a transaction.
-      if (silentMs < LEASE_MS && instance.dead().length > 0) transact(db, recover);
+      if (silentMs < LEASE_MS && instance.dead().length > 0) transact(db, recover)();
     } catch {
       // The disk is full or locked: callers are told when they open a call, and recovery tries again in 5 s.
     }
@@ -43,12 +47,12 @@ export function keepRecovering(
  * Settles all calls that dead instances left open, each once, even if others try at the same time. Gives back the reservations
  * and the claims of instances whose process has ended. Runs within the caller's transaction.
  */
-export function recovery(db: Database, instance: Instance): () => void {
+export function recovery(db: Database, { instance, calls }: { instance: Instance; calls: InterruptedCalls }): Recover {
   const hours = hourSums(db);
   const settleHeld = heldRecovery(db, instance);
   const releaseClaims = claimRelease(db);
   const left = db.prepare(`
-    SELECT request_id, started_at, reserved_input_tokens, reserved_output_tokens, reserved_nano_usd, price, service_tier,
+    SELECT request_id, key_id, started_at, reserved_input_tokens, reserved_output_tokens, reserved_nano_usd, price, service_tier,
       checkpoint
     FROM calls WHERE state = 'open' AND instance = ?
   `);
@@ -58,7 +62,8 @@ export function recovery(db: Database, instance: Instance): () => void {
     WHERE request_id = $id AND state = 'open'
   `);
 
-  function settleCalls({ id, renewedAt }: DeadInstance): void {
+  function settleCalls({ id, renewedAt }: DeadInstance): InterruptedEnd[] {
+    const ends: InterruptedEnd[] = [];
     for (const row of left.all(id)) {
       const requestId = textOf(row.request_id);
       const { inputTokens, outputTokens, costNanoUsd } = chargeOf(row);
@@ -66,17 +71,20 @@ export function recovery(db: Database, instance: Instance): () => void {
       const duration = Math.max(0, renewedAt - numberOf(row.started_at));
       settle.run({ id: requestId, input: inputTokens, output: outputTokens, cost: costNanoUsd ?? null, duration });
       hours.add(requestId);
+      ends.push({ requestId, keyId: textOf(row.key_id), costNanoUsd });
     }
+    return ends;
   }
 
   return () => {
     const dead = instance.dead();
-    for (const one of dead) settleCalls(one);
+    const ends = dead.flatMap(settleCalls);
     for (const one of dead) {
       if (!one.isAsleep) releaseClaims(one.id);
       // An instance that is only thought dead may still use its reservations, until their time is up.
       if (!one.isGone || settleHeld(one)) instance.strikeOff(one.id);
     }
+    return () => calls.tell(ends);
   };
 }
 

@@ -5,6 +5,7 @@ import type { LimiterStore } from '../../limits/limiter-store.js';
 import type { UsageReader, UsageStore } from '../../usage/usage-store.js';
 import type { IdempotencyStore } from '../answer-store.js';
 import { type ByteBounds, byteBounds } from '../byte-bounds.js';
+import { interruptedCalls } from '../interrupted.js';
 import type { ObjectStore } from '../object-store.js';
 import { loadDriver } from './driver.js';
 import { claimRelease, sqliteIdempotency } from './idempotency.js';
@@ -85,22 +86,22 @@ function storeOn(
 ): SqliteStore {
   const { durable: db, quick: quickDb } = connections;
   const instance = thisInstance(db, clock);
-  const recover = recovery(db, instance);
+  const calls = interruptedCalls();
+  const recover = recovery(db, { instance, calls });
   const releaseClaims = claimRelease(db);
-  const behindMs = transact(db, () => {
+  const { behindMs, tell } = transact(db, () => {
     const isAlone = instance.isAlone();
     // Whoever opens the file next finds this one there, and goes by the clock that it set.
     instance.renew();
-    const behind = behindShared(db, clock, isAlone);
-    recover();
-    return behind;
+    return { behindMs: behindShared(db, clock, isAlone), tell: recover() };
   });
+  tell();
   const durable = groupWriter(db);
   const quick = groupWriter(quickDb);
   let isClosed = false;
 
   const parts = {
-    usage: { ...sqliteLedger(db, { writer: durable, instance }), ...sqliteReports(db) },
+    usage: { ...sqliteLedger(db, { writer: durable, instance, calls }), ...sqliteReports(db) },
     limiter: sqliteLimiter(quickDb, { writer: quick, instance, behindMs }),
     keys: sqliteKeys(db, durable),
     objects: sqliteObjects({

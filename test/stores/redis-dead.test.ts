@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { redisLimiter } from 'megallm-middleware/redis';
+import { chunkOf, reply, streamEvents, streamHead, wholeChat } from '../helpers/chat-answers.js';
+import { compiledFile } from '../helpers/compiled.js';
+import { eventually, within } from '../helpers/deadline.js';
+import { SECRET } from '../helpers/gateway-options.js';
+import { range } from '../helpers/in-parallel.js';
+import { noRedis, type RedisServer, redisServer } from '../helpers/redis-server.js';
+import { MESSAGES } from '../helpers/scene.js';
+import { type ScriptedUpstream, scriptedUpstream } from '../helpers/scripted-upstream.js';
+import { sqliteFolder } from '../helpers/sqlite.js';
+
+const EVER = { from: 0, to: 4e12 };
+
+interface Server {
+  readonly process: ChildProcess;
+  ask(more: object): Promise<Response>;
+}
+
+describe('what a dead process holds in Redis', { skip: noRedis }, () => {
+  const folder = sqliteFolder();
+  const children: ChildProcess[] = [];
+  let redis: RedisServer;
+  let upstream: ScriptedUpstream;
+  before(async () => {
+    redis = await redisServer();
+    const [start = '', piece = ''] = streamEvents(['Once']);
+    upstream = await scriptedUpstream((request) =>
+      request.json().stream === true
+        ? [streamHead(), chunkOf(start), chunkOf(piece), { kind: 'stall' }]
+        : reply(wholeChat('Hello', { usage: { prompt_tokens: 5, completion_tokens: 7, total_tokens: 12 } })),
+    );
+  });
+  after(async () => {
+    for (const child of children) child.kill('SIGKILL');
+    await upstream.close();
+    await redis.remove();
+    await folder.remove();
+  });
+
+  async function serve(): Promise<Server> {
+    const args = [`${redis.port}`, folder.path('ledger.db'), upstream.baseUrl, SECRET];
+    const child = fork(compiledFile('test/helpers/redis-gateway-child.ts'), args, { execArgv: [] });
+    children.push(child);
+    const [{ port }] = await within(once(child, 'message'), 'the server to listen', 30_000);
+    return {
+      process: child,
+      ask(more) {
+        const headers = { authorization: `Bearer ${SECRET}`, 'content-type': 'application/json' };
+        const body = JSON.stringify({ model: 'm', messages: MESSAGES, max_tokens: 4_000, ...more });
+        const asked = fetch(`http://127.0.0.1:${port}/v1/chat/completions`, { method: 'POST', headers, body });
+        return within(asked, 'the head of an answer');
+      },
+    };
+  }
+
+  /** Drawn from the budget, as Redis keeps it. */
+  async function drawn(): Promise<number> {
+    const client = redis.ioredis();
+    const [name] = await client.keys('{megallm}:bucket:*usdPerMonth*');
+    const bucket = name === undefined ? null : await client.getBuffer(name);
+    client.disconnect();
+    return bucket?.readDoubleLE(0) ?? Number.NaN;
+  }
+
+  it('F1: is settled once by others, and what its process tells after that counts', async () => {
+    const [mine, others] = [0, 1].map(() => redisLimiter({ client: redis.ioredis(), prefix: 'told', settleMs: 0 }));
+    assert.ok(mine !== undefined && others !== undefined);
+    const budget = { endsAt: Date.now() + 60_000, spent: 0 };
+    const call = (requestId: string) => ({
+      id: requestId,
+      draws: [
+        { bucket: 'b!', capacity: 100, refillPerMs: 0, amount: 10, budget },
+        { bucket: 't', capacity: 100, refillPerMs: 0, amount: 20 },
+      ],
+      slots: [{ name: 's', capacity: 1 }],
+      ttlMs: 60_000,
+    });
+    const left = async () => {
+      const draws = call('').draws.map((draw) => ({ ...draw, amount: 0 }));
+      return (await mine.reserve({ ...call('look'), draws, slots: [] }, 0)).remaining;
+    };
+    for (const [told, budgetLeft] of [
+      [2, 98],
+      [9, 89],
+      [0, 89],
+    ] as const) {
+      const one = call(`call ${told}`);
+      assert.equal((await mine.reserve(one, 0)).granted, true);
+      const before = await left();
+      for (const costNanoUsd of [4, 5]) {
+        await others.settleInterrupted({ requestId: one.id, keyId: 'k', costNanoUsd });
+        assert.deepEqual(await left(), [(before[0] ?? 0) + 6, before[1]]);
+      }
+      // Its place is free.
+      assert.equal((await mine.reserve({ ...one, id: 'next', dryRun: true }, 0)).granted, true);
+      for (const cost of [told, 50]) await mine.settle(one, [cost, 0], 0);
+      assert.deepEqual(await left(), [budgetLeft, 100]);
+    }
+    await others.settleInterrupted({ requestId: 'nobody', keyId: 'k', costNanoUsd: 4 });
+    assert.throws(
+      () => redisLimiter({ client: redis.ioredis(), leaseMs: 2_999 }),
+      /Expected `leaseMs` to be at least 3000/,
+    );
+    for (const limiter of [mine, others]) await limiter.close();
+  });
+
+  it('F1: comes back: its places in seconds, and of budgets what its calls did not cost', async () => {
+    const [one, other] = [await serve(), await serve()];
+    const streams = await Promise.all(range(2).map(() => one.ask({ stream: true })));
+    assert.deepEqual(
+      streams.map(({ status }) => status),
+      [200, 200],
+    );
+    const reading = streams.map((stream) => stream.text().catch(() => {}));
+    const reserved = await drawn();
+    assert.equal((await other.ask({})).status, 429);
+    // Meanwhile both have told Redis that they live.
+    await pause(3_500);
+    assert.equal((await other.ask({})).status, 429);
+    const ended = once(one.process, 'exit');
+    one.process.kill('SIGKILL');
+    await within(ended, 'the end of the server');
+    await Promise.all(reading);
+    let answers = 0;
+    await eventually(
+      async () => {
+        const answer = await other.ask({});
+        if (answer.status === 200) answers += 1;
+        await answer.text();
+        return answers > 0;
+      },
+      'a place',
+      15_000,
+    );
+    // The ledger's word comes within two of its leases.
+    const { usage } = await folder.open('ledger.db');
+    const spent = () => usage.spent({ kind: 'key', id: 'key_test' }, EVER);
+    await eventually(async () => (await drawn()) === (await spent()), 'the budget is what the ledger says', 15_000);
+    assert.ok((await drawn()) < reserved / 2, `${await drawn()} of ${reserved}`);
+    const both = await Promise.all(range(2).map(() => other.ask({})));
+    assert.deepEqual(
+      both.map(({ status }) => status),
+      [200, 200],
+    );
+    const client = redis.ioredis();
+    assert.deepEqual(await client.keys('{megallm}:held-by:*'), []);
+    client.disconnect();
+  });
+});
