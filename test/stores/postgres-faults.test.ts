@@ -10,6 +10,7 @@ import type { UsageRecord } from '../../src/usage/usage-store.js';
 import { recordUsage, startOf, sumsOf, usageRecordOf } from '../contracts/usage-store.js';
 import { eventually, within } from '../helpers/deadline.js';
 import { DEPTH, patience, TOO_SHALLOW } from '../helpers/depth.js';
+import { wishOf } from '../helpers/held.js';
 import { range } from '../helpers/in-parallel.js';
 import { noPostgres, type PostgresServer, postgresServer } from '../helpers/postgres-server.js';
 
@@ -254,6 +255,65 @@ describe('postgresStore among faults', { skip: noPostgres }, () => {
         assert.equal((await limiter.reserve({ ...wish, id: 'third', draws: [] }, 0)).granted, false);
       });
 
+      it('F1: leave nothing held for longer than its lease, whether or not there was a call, and no claim', async () => {
+        const schema = newSchema();
+        const child = server.child('hold', schema);
+        assert.equal(await child.line(), 'ready');
+        const { limiter, idempotency } = await open(schema, 900);
+        const look = { ...wishOf('look'), slots: range(3).map(() => ({ name: 'place', capacity: 3 })), dryRun: true };
+        const claim = { id: 'claimed', fingerprint: 'f' };
+        // It lives, and an hour on another's clock is nothing to it.
+        await new Promise((resolve) => setTimeout(resolve, 1_500));
+        assert.deepEqual((await limiter.reserve(look, 0)).remaining, [1e6 - 3 * 6e4, 1e6 - 30]);
+        assert.equal((await idempotency.claim(claim, Date.now() + 3_600_000, 600_000)).kind, 'in-flight');
+        await child.kill();
+        await eventually(async () => (await limiter.reserve(look, 0)).granted, 'all places');
+        const cost = Number((await rowsOf(schema)).get('called')?.cost_nano_usd);
+        assert.equal(cost, chargeOf(50));
+        assert.deepEqual((await limiter.reserve(look, 0)).remaining, [1e6 - cost - 2_000, 1e6 - 20]);
+        await eventually(
+          async () => (await idempotency.claim(claim, Date.now(), 600_000)).kind === 'claimed',
+          'the claim',
+        );
+        assert.equal((await idempotency.claim(claim, Date.now(), 600_000)).kind, 'in-flight');
+      });
+
+      it('leave their places, and no amounts, where their ledger is elsewhere; late words count', async () => {
+        const schema = newSchema();
+        const clock = turnedClock(LEASE_MS);
+        const slow = await open(schema, LEASE_MS, pool, turnedClock(LEASE_MS));
+        const elsewhere = wishOf('elsewhere');
+        await slow.limiter.reserve(elsewhere, 0);
+        const claim = { id: 'claimed', fingerprint: 'f' };
+        await slow.idempotency.claim(claim, 0, 600_000);
+        const die = async () => {
+          await pool.query(`UPDATE ${schema}.instances SET renewed_at = 0, lease_ms = 0`);
+          await clock.beat();
+        };
+        const { limiter, usage, idempotency } = await open(schema, LEASE_MS, pool, clock);
+        const look = { ...wishOf('look'), slots: range(3).map(() => ({ name: 'place', capacity: 3 })), dryRun: true };
+        await die();
+        const seen = await limiter.reserve(look, 0);
+        assert.deepEqual([seen.granted, seen.remaining], [true, [1e6 - 6e4, 1e6 - 10]]);
+        await slow.limiter.settle(elsewhere, [500, 1], 0);
+        assert.deepEqual((await limiter.reserve(look, 0)).remaining, [1e6 - 500, 1e6 - 1]);
+        // Its claim is another's now.
+        assert.equal((await idempotency.claim(claim, 0, 600_000)).kind, 'claimed');
+        await slow.idempotency.finish(claim, undefined, 0);
+        assert.equal((await idempotency.claim(claim, 0, 600_000)).kind, 'in-flight');
+        // Once the ledger is known to be here, what has no row was no call.
+        await usage.open(startOf(usageRecordOf({ keyId: 'k' })));
+        const uncalled = wishOf('uncalled');
+        await slow.limiter.reserve(uncalled, 0);
+        await pool.query(
+          `INSERT INTO ${schema}.instances SELECT instance, 0, 0 FROM ${schema}.held WHERE id = 'uncalled'`,
+        );
+        await die();
+        assert.deepEqual((await limiter.reserve(look, 0)).remaining, [1e6 - 500, 1e6 - 1]);
+        await slow.limiter.settle(uncalled, [700, 2], 0);
+        assert.deepEqual((await limiter.reserve(look, 0)).remaining, [1e6 - 1_200, 1e6 - 3]);
+      });
+
       it('are recorded in full where the database was put back to an older copy, which lacks their rows', async () => {
         const schema = newSchema();
         const { usage } = await open(schema);
@@ -381,6 +441,41 @@ describe('postgresStore among faults', { skip: noPostgres }, () => {
         assert.equal((await store.limiter.reserve(wish, 0)).granted, true);
       });
 
+      it('refuses in that time also what waits behind others for a connection, and does not do it any more', async () => {
+        const schema = newSchema();
+        const clock = steppedClock();
+        const few = server.pool({ max: 1 });
+        const store = await postgresStore({ pool: few, schema, timeoutMs: 2_000, clock });
+        stores.push(store);
+        const borrowed = await few.connect();
+        const refusals: string[] = [];
+        const refused = (name: string) => (error: unknown) => {
+          assert.match(String(error), /did not answer within 2000 ms/);
+          refusals.push(name);
+        };
+        const wish = (id: string) => ({ id, draws: [], slots: [{ name: id, capacity: 1 }], ttlMs: 600_000 });
+        const settled = [store.limiter.reserve(wish('first'), 0)];
+        await clock.pass(1_000);
+        const late = usageRecordOf({ keyId: 'k' });
+        settled.push(store.limiter.reserve(wish('second'), 0));
+        const opened = [store.usage.open(startOf(usageRecordOf({ keyId: 'k' })))];
+        await clock.pass(500);
+        opened.push(store.usage.open(startOf(late)));
+        const all = [...settled, ...opened].map((one, index) => Promise.resolve(one).catch(refused(`${index}`)));
+        await clock.pass(500);
+        assert.deepEqual(refusals, ['0']);
+        await clock.pass(1_000);
+        assert.deepEqual(refusals, ['0', '1', '2']);
+        await clock.pass(500);
+        assert.deepEqual(refusals, ['0', '1', '2', '3']);
+        await Promise.all(all);
+        borrowed.release();
+        assert.equal((await store.limiter.reserve(wish('third'), 0)).granted, true);
+        const { rows } = await pool.query(`SELECT id FROM ${schema}.held`);
+        assert.deepEqual(rows, [{ id: 'third' }]);
+        assert.equal((await rowsOf(schema)).get(late.requestId), undefined);
+      });
+
       it('F5: counts once what was committed although the answer was lost', async () => {
         const schema = newSchema();
         const losing = { now: false };
@@ -454,6 +549,26 @@ function turnedClock(leaseMs: number): TurnedClock {
       nowMs += leaseMs / 3;
       run();
       await eventually(() => due !== undefined, 'the end of a beat');
+    },
+  };
+}
+
+/** A clock whose time passes by hand, and whose timers run then. */
+function steppedClock(): Clock & { pass(ms: number): Promise<void> } {
+  let nowMs = Date.now();
+  const timers = new Set<{ readonly at: number; readonly run: () => void }>();
+  return {
+    wallMs: () => nowMs,
+    steadyMs: () => nowMs,
+    setTimer(run, delayMs) {
+      const timer = { at: nowMs + delayMs, run };
+      timers.add(timer);
+      return () => void timers.delete(timer);
+    },
+    async pass(ms) {
+      nowMs += ms;
+      for (const timer of timers) if (timer.at <= nowMs && timers.delete(timer)) timer.run();
+      for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
     },
   };
 }

@@ -1,4 +1,5 @@
 import { memberOf } from '../../base/checks.js';
+import type { Database } from './pool.js';
 
 /** Does jobs of many callers together. */
 export interface Batches<Job, Result> {
@@ -11,6 +12,8 @@ interface Waiting<Job, Result> {
   readonly job: Job;
   readonly resolve: (result: Result | PromiseLike<Result>) => void;
   readonly reject: (error: unknown) => void;
+  /** Whether its caller was told that it took too long. */
+  isLate: boolean;
 }
 
 /** Most jobs of a batch: a longer statement is no faster, and holds its locks for longer. */
@@ -20,9 +23,11 @@ const MAX_JOBS = 256;
  * Puts the jobs that come while a batch is under way together into the next one: the round trips, the commit and its
  * wait for the disk are the same for all. A failure that is due to one job fails that job alone.
  * @param run does all jobs of a batch, or none when it rejects, and gives their results in order.
+ * @param inTime bounds the time of a job, its wait for earlier batches included. One that is late is not begun any more.
  */
 export function batches<Job, Result>(
   run: (jobs: readonly Job[]) => Promise<readonly (Result | PromiseLike<Result>)[]>,
+  inTime: Database['inTime'],
 ): Batches<Job, Result> {
   const waiting: Waiting<Job, Result>[] = [];
   let running: Promise<void> | undefined;
@@ -31,11 +36,12 @@ export function batches<Job, Result>(
   async function work(): Promise<void> {
     // Further jobs of this turn come along.
     await undefined;
-    while (waiting.length > 0) await doAll(waiting.splice(0, MAX_JOBS));
+    while (waiting.length > 0) await doAll(waiting.splice(0, MAX_JOBS).filter(({ isLate }) => !isLate));
     running = undefined;
   }
 
   async function doAll(batch: readonly Waiting<Job, Result>[]): Promise<void> {
+    if (batch.length === 0) return;
     try {
       const results = await run(batch.map(({ job }) => job));
       for (const [index, result] of results.entries()) batch[index]?.resolve(result);
@@ -46,12 +52,19 @@ export function batches<Job, Result>(
   }
 
   return {
-    add: (job) =>
-      new Promise((resolve, reject) => {
-        if (isClosed) throw new Error('The PostgreSQL store is closed');
-        waiting.push({ job, resolve, reject });
+    add(job) {
+      if (isClosed) return Promise.reject(new Error('The PostgreSQL store is closed'));
+      let giveUp = (): void => {};
+      const done = new Promise<Result>((resolve, reject) => {
+        const one = { job, resolve, reject, isLate: false };
+        giveUp = () => {
+          one.isLate = true;
+        };
+        waiting.push(one);
         running ??= work();
-      }),
+      });
+      return inTime(done, giveUp);
+    },
     async close() {
       isClosed = true;
       await running;

@@ -1,23 +1,31 @@
 import type { IdempotencyClaim, IdempotencyStore, KeptAnswer } from '../answer-store.js';
-import { type Database, textOf } from './pool.js';
+import { type Database, numberOf, textOf } from './pool.js';
+import { DATABASE_MS } from './recovery.js';
 
 /** Most expired rows deleted with each claim. */
 const TIDY_ROWS = 16;
 
-/** Keeps claims and answers until they expire. */
-export function postgresIdempotency({ schema, query }: Database): IdempotencyStore {
+/** Keeps answers until they expire, and claims as long as their processes live, by the clock that limits go by. */
+export function postgresIdempotency(
+  { schema, query }: Database,
+  { time, instance }: { time: 'server' | 'caller'; instance: string },
+): IdempotencyStore {
+  const now = time === 'server' ? DATABASE_MS : '$4::bigint';
+  // The caller's time is looked at in either case, as every value must be.
+  const behindMs = `${now} - $4::bigint`;
   const claimSql = `
     WITH tidied AS (
       DELETE FROM ${schema}.idempotency WHERE id IN (
-        SELECT id FROM ${schema}.idempotency WHERE expires_at <= $4::bigint AND id <> $1
+        SELECT id FROM ${schema}.idempotency WHERE expires_at <= ${now} AND id <> $1
         ORDER BY expires_at LIMIT ${TIDY_ROWS} FOR UPDATE SKIP LOCKED
       )
     )
-    INSERT INTO ${schema}.idempotency AS kept (id, fingerprint, expires_at) VALUES ($1, $2, $3)
+    INSERT INTO ${schema}.idempotency AS kept (id, fingerprint, expires_at, instance)
+    VALUES ($1, $2, ${now} + $3::bigint, $5)
     ON CONFLICT (id) DO UPDATE
-    SET fingerprint = excluded.fingerprint, answer = NULL, expires_at = excluded.expires_at
-    WHERE kept.expires_at <= $4::bigint
-    RETURNING id
+    SET fingerprint = excluded.fingerprint, answer = NULL, expires_at = excluded.expires_at, instance = excluded.instance
+    WHERE kept.expires_at <= ${now}
+    RETURNING (${behindMs})::text AS behind_ms
   `;
   const findSql = `SELECT fingerprint, answer FROM ${schema}.idempotency WHERE id = $1`;
   const keepSql = `
@@ -25,23 +33,30 @@ export function postgresIdempotency({ schema, query }: Database): IdempotencySto
     ON CONFLICT (id) DO UPDATE SET answer = excluded.answer, expires_at = excluded.expires_at
     WHERE kept.fingerprint = excluded.fingerprint AND kept.answer IS NULL
   `;
-  const giveBackSql = `DELETE FROM ${schema}.idempotency WHERE id = $1 AND fingerprint = $2 AND answer IS NULL`;
+  const giveBackSql = `
+    DELETE FROM ${schema}.idempotency WHERE id = $1 AND fingerprint = $2 AND answer IS NULL AND instance = $3
+  `;
+  /** Milliseconds by which the callers' clock is behind that of the store, as the latest claim has shown. */
+  let behind = 0;
 
-  async function claim(id: string, fingerprint: string, now: number, expiresAt: number): Promise<IdempotencyClaim> {
-    const claimed = await query(claimSql, [id, fingerprint, expiresAt, now]);
-    if (claimed.length > 0) return { kind: 'claimed' };
+  async function claim(id: string, fingerprint: string, at: number, claimMs: number): Promise<IdempotencyClaim> {
+    const [claimed] = await query(claimSql, [id, fingerprint, claimMs, at, instance]);
+    if (claimed !== undefined) {
+      behind = numberOf(claimed.behind_ms);
+      return { kind: 'claimed' };
+    }
     const [row] = await query(findSql, [id]);
     // The claim was given back just now.
-    if (row === undefined) return claim(id, fingerprint, now, expiresAt);
+    if (row === undefined) return claim(id, fingerprint, at, claimMs);
     if (row.fingerprint !== fingerprint) return { kind: 'other-request' };
     return row.answer === null ? { kind: 'in-flight' } : { kind: 'answered', answer: answerOf(textOf(row.answer)) };
   }
 
   return {
-    claim: ({ id, fingerprint }, now, claimMs) => claim(id, fingerprint, Math.floor(now), Math.ceil(now + claimMs)),
+    claim: ({ id, fingerprint }, at, claimMs) => claim(id, fingerprint, Math.floor(at), Math.ceil(claimMs)),
     async finish({ id, fingerprint }, answer, expiresAt) {
-      if (answer === undefined) await query(giveBackSql, [id, fingerprint]);
-      else await query(keepSql, [id, fingerprint, JSON.stringify(answer), Math.ceil(expiresAt)]);
+      if (answer === undefined) await query(giveBackSql, [id, fingerprint, instance]);
+      else await query(keepSql, [id, fingerprint, JSON.stringify(answer), Math.ceil(expiresAt + behind)]);
     },
   };
 }

@@ -30,16 +30,19 @@ export interface PostgresLedger extends Required<Omit<UsageStore, 'onInterrupted
 const MAX_WITHDRAWN = 10_000;
 
 /** Keeps one row for each call: open, then settled once. Writes of the same time are made together. */
-export function postgresLedger({ schema, query }: Database, { id, leaseMs, aliveSql }: Instance): PostgresLedger {
+export function postgresLedger(
+  { schema, query, inTime }: Database,
+  { id, leaseMs, aliveSql }: Instance,
+): PostgresLedger {
   const openSql = openStatement(schema, aliveSql(2));
   const settleSql = settleStatement(schema);
   const checkpointSql = checkpointStatement(schema, aliveSql(2));
   /** By request id, whether the row was dropped once already: a statement that was given up may end after that. */
   const withdrawn = new Map<string, boolean>();
   let dropping: Promise<unknown> = Promise.resolve();
-  const opening = written((rows) => query(openSql, [JSON.stringify(rows), id, leaseMs]));
-  const settling = written((rows) => query(settleSql, [JSON.stringify(firstOfEach(rows)), false]));
-  const advancing = written((rows) => query(checkpointSql, [JSON.stringify(rows), id, leaseMs]));
+  const opening = written((rows) => query(openSql, [JSON.stringify(rows), id, leaseMs]), inTime);
+  const settling = written((rows) => query(settleSql, [JSON.stringify(firstOfEach(rows)), false]), inTime);
+  const advancing = written((rows) => query(checkpointSql, [JSON.stringify(rows), id, leaseMs]), inTime);
 
   return {
     async open(start) {
@@ -77,11 +80,14 @@ export function postgresLedger({ schema, query }: Database, { id, leaseMs, alive
 }
 
 /** Makes batches of rows for one statement. */
-function written(run: (rows: readonly Values[]) => Promise<unknown>): Batches<Values, undefined> {
+function written(
+  run: (rows: readonly Values[]) => Promise<unknown>,
+  inTime: Database['inTime'],
+): Batches<Values, undefined> {
   return batches(async (rows) => {
     await run(rows);
     return rows.map(() => undefined);
-  });
+  }, inTime);
 }
 
 /**

@@ -29,7 +29,8 @@ export interface LimiterTables {
 const MAX_EXPIRED = 500;
 const TIDY_ROWS = 200;
 
-export function limiterTables(schema: string): LimiterTables {
+/** @param instance id of the instance that reserves. */
+export function limiterTables(schema: string, instance: string): LimiterTables {
   const loadSql = loadStatement(schema);
   const saveSql = saveStatement(schema);
   const setBackSql = setBackStatement(schema);
@@ -59,6 +60,7 @@ export function limiterTables(schema: string): LimiterTables {
         freedSlots,
         JSON.stringify(held.map(heldRow)),
         settled,
+        instance,
       ]);
     },
     async tidy(query, at) {
@@ -114,6 +116,7 @@ function loadStatement(schema: string): string {
   `;
 }
 
+/** A reservation that is there already is held anew when others have settled it, and then it is nobody's. */
 function saveStatement(schema: string): string {
   return `
     WITH filled AS (
@@ -130,10 +133,10 @@ function saveStatement(schema: string): string {
     ),
     freed AS (DELETE FROM ${schema}.slots WHERE name = ANY($4::text[])),
     held AS (
-      INSERT INTO ${schema}.held (id, draws, buckets, slots, expires_at)
-      SELECT * FROM json_to_recordset($5::json) AS given
+      INSERT INTO ${schema}.held (id, draws, buckets, slots, expires_at, instance)
+      SELECT *, $7 FROM json_to_recordset($5::json) AS given
         (id text, draws text, buckets text[], slots text[], expires_at bigint)
-      ON CONFLICT (id) DO UPDATE SET draws = excluded.draws, slots = excluded.slots
+      ON CONFLICT (id) DO UPDATE SET draws = excluded.draws, slots = excluded.slots, instance = NULL
     ),
     settled AS (DELETE FROM ${schema}.held WHERE id = ANY($6::text[]))
     UPDATE ${schema}.limiter_clock SET latest = $1::bigint WHERE latest < $1::bigint

@@ -1,9 +1,9 @@
-import type { InterruptedEnd, LimiterState, LimiterStore, Reservation, Verdict } from '../../limits/limiter-store.js';
+import type { HeldDraw, LimiterState, LimiterStore, Reservation, Verdict } from '../../limits/limiter-store.js';
 import { giveBack, reserveIn, settleIn } from '../../limits/rules.js';
 import { batches } from './batches.js';
 import { type LimiterRows, loadedState } from './limiter-state.js';
 import { limiterTables, type Wanted } from './limiter-tables.js';
-import type { Database, Query } from './pool.js';
+import { type Database, numberOf, type Query, type Row, textOf } from './pool.js';
 
 /** One call of the limiter: without `amounts` it reserves. */
 interface Job {
@@ -25,8 +25,11 @@ const TOO_FAR_MS = 60_000;
  * Keeps limit counters in the database. A transaction serves all waiting calls of a process; the transactions of all
  * processes come one after the other, each with the whole state to itself.
  */
-export function postgresLimiter(db: Database, time: 'server' | 'caller'): PostgresLimiter {
-  const tables = limiterTables(db.schema);
+export function postgresLimiter(
+  db: Database,
+  { time, instance }: { time: 'server' | 'caller'; instance: string },
+): PostgresLimiter {
+  const tables = limiterTables(db.schema, instance);
   let transactions = 0;
 
   /**
@@ -56,7 +59,7 @@ export function postgresLimiter(db: Database, time: 'server' | 'caller'): Postgr
     }, lock);
   }
 
-  const calls = batches<Job, Verdict | undefined>(run);
+  const calls = batches<Job, Verdict | undefined>(run, db.inTime);
   return {
     async reserve(reservation, now) {
       const verdict = await calls.add({ reservation, now });
@@ -70,35 +73,59 @@ export function postgresLimiter(db: Database, time: 'server' | 'caller'): Postgr
   };
 }
 
+/** Most reservations released at once. */
+const MAX_RELEASED = 500;
+
 /**
- * Gives back what calls of a dead process held: their places, and of budgets the part that they did not cost. Other amounts
- * are old by then. Rests of the reservations stay until their time is up: should the process live after all, its own
- * settlement changes them to the true amounts. Runs within the caller's transaction.
+ * Gives back what a dead instance held, once its calls are settled: its places, and the amounts that the ledger does not have.
+ * Of a call, budgets keep its cost, and all else stays as it was reserved. A reservation without a row never became a call and
+ * comes back whole, as the row is there before the upstream is asked. Rests of the reservations stay until their time is up:
+ * should the process live after all, its own settlement changes them to the true amounts. Runs within the caller's transaction.
+ * @param hasLedger whether the ledger of its calls is here; otherwise nobody knows what they used, and only places come back.
+ * @returns whether that was all.
  */
-export async function releaseInterrupted(
+export async function releaseDead(
   query: Query,
   schema: string,
-  calls: readonly InterruptedEnd[],
-): Promise<void> {
-  const tables = limiterTables(schema);
-  const holds = calls.flatMap(({ requestId, costNanoUsd }) => [
-    { id: requestId, costNanoUsd },
-    { id: `${requestId}:shadow`, costNanoUsd },
-  ]);
+  { id: instance, hasLedger }: { readonly id: string; readonly hasLedger: boolean },
+): Promise<boolean> {
+  const tables = limiterTables(schema, instance);
   await query(tables.lock);
-  const rows = await tables.load(query, { ids: holds.map(({ id }) => id), buckets: [], slots: [], until: 0 });
+  const left = await query(
+    `SELECT held.id, calls.state, calls.cost_nano_usd,
+       coalesce(calls.input_tokens, calls.output_tokens) IS NULL AS is_unused
+     FROM ${schema}.held LEFT JOIN ${schema}.calls ON calls.request_id = regexp_replace(held.id, ':shadow$', '')
+     WHERE held.instance = $1 AND calls.state IS DISTINCT FROM 'open' LIMIT ${MAX_RELEASED}`,
+    [instance],
+  );
+  if (left.length === 0) return true;
+  const ids = left.map(({ id }) => textOf(id));
+  const rows = await tables.load(query, { ids, buckets: [], slots: [], until: 0 });
   const state = loadedState(rows);
   const at = state.advance(0);
-  for (const { id, costNanoUsd } of holds) {
+  for (const row of left) {
+    const id = textOf(row.id);
     const held = rows.held.get(id);
     if (held === undefined) continue;
     state.takeHeld(id);
-    const amounts = held.draws.map(({ amount, isBudget }) => (isBudget ? (costNanoUsd ?? amount) : amount));
-    giveBack(state, { held, amounts }, at);
-    const draws = held.draws.map((draw, index) => ({ ...draw, amount: amounts[index] ?? draw.amount }));
+    const used = usedBy(row, hasLedger);
+    const draws = held.draws.map((draw) => ({ ...draw, amount: used(draw) }));
+    giveBack(state, { held, amounts: draws.map(({ amount }) => amount) }, at);
     state.hold(id, { draws, slots: [] }, held.expiresAt);
   }
   await tables.save(query, state.changes());
+  return left.length < MAX_RELEASED;
+}
+
+/** The part of each draw that a dead instance's call used, or may have used. */
+function usedBy({ state, cost_nano_usd: cost, is_unused: isUnused }: Row, hasLedger: boolean) {
+  return ({ amount, isBudget }: HeldDraw): number => {
+    if (state === null) return hasLedger ? 0 : amount;
+    if (!isBudget) return amount;
+    // Use at an unknown price must not be free.
+    if (cost === null) return isUnused === true ? 0 : amount;
+    return numberOf(cost);
+  };
 }
 
 function wantedBy(jobs: readonly Job[], time: 'server' | 'caller'): Wanted {

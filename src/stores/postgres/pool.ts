@@ -1,5 +1,5 @@
 import { unexpected } from '../../base/checks.js';
-import type { Clock } from '../../base/clock.js';
+import { type Clock, deadlines, inTime } from '../../base/clock.js';
 
 /** The part of the application's pool that is used: `pg`'s `Pool`, or one that behaves like it. */
 export interface PostgresPool {
@@ -36,6 +36,8 @@ export interface Database {
    * @param lock statement that goes first, without a round trip of its own.
    */
   transact<T>(work: (query: Query) => Promise<T>, lock?: string): Promise<T>;
+  /** Settles as the promise does, or rejects once it has taken `timeoutMs`, and calls `onLate`. */
+  inTime<T>(pending: PromiseLike<T>, onLate: () => void): Promise<T>;
 }
 
 export interface DatabaseOptions {
@@ -60,6 +62,9 @@ export function database({ pool, schema, timeoutMs, clock }: DatabaseOptions): D
     `SET LOCAL idle_in_transaction_session_timeout = ${timeoutMs}`,
   ].join('; ');
 
+  const times = deadlines(clock, timeoutMs);
+  const late = (): Error => new Error(`PostgreSQL did not answer within ${timeoutMs} ms`);
+
   function lend<T>(work: (client: PostgresClient) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       let lent: PostgresClient | undefined;
@@ -72,7 +77,7 @@ export function database({ pool, schema, timeoutMs, clock }: DatabaseOptions): D
       };
       const cancel = clock.setTimer(() => {
         giveBack(true);
-        reject(new Error(`PostgreSQL did not answer within ${timeoutMs} ms`));
+        reject(late());
       }, timeoutMs);
       const run = async (): Promise<T> => {
         const client = await pool.connect();
@@ -97,6 +102,11 @@ export function database({ pool, schema, timeoutMs, clock }: DatabaseOptions): D
   }
 
   return {
+    inTime: (pending, onLate) =>
+      inTime(pending, times, () => {
+        onLate();
+        return late();
+      }),
     schema: `"${schema}"`,
     query: (text, values) => lend(async (client) => (await client.query(text, values)).rows),
     transact: (work, lock) =>

@@ -85,7 +85,7 @@ export async function postgresStore(options: PostgresStoreOptions): Promise<Post
     await migrate(db);
     const instance = thisInstance(db, leaseMs);
     const ledger = postgresLedger(db, instance);
-    const limiter = postgresLimiter(db, time);
+    const limiter = postgresLimiter(db, { time, instance: instance.id });
     const calls = interruptedCalls();
     const recovery = await keepRecovering(db, { instance, ledger, calls, clock });
     const { open, settle, checkpoint } = ledger;
@@ -94,7 +94,7 @@ export async function postgresStore(options: PostgresStoreOptions): Promise<Post
       limiter,
       keys: postgresKeys(db),
       objects: postgresObjects(db, { maxObjectsPerOwner, bounds }),
-      idempotency: postgresIdempotency(db),
+      idempotency: postgresIdempotency(db, { time, instance: instance.id }),
       async close() {
         await Promise.all([ledger.close(), limiter.close()]);
         // Where the database is away, the lease ends by itself.

@@ -3,11 +3,11 @@ import type { Clock } from '../../base/clock.js';
 import type { InterruptedEnd } from '../../limits/limiter-store.js';
 import { chargeOfInterrupted, type InterruptedCalls } from '../interrupted.js';
 import { type Instance, type PostgresLedger, settleStatement } from './ledger.js';
-import { releaseInterrupted } from './limiter.js';
+import { releaseDead } from './limiter.js';
 import { type Database, numberOf, type Query, textOf } from './pool.js';
 
 /** Time of the database, the one clock that all machines share. */
-const DATABASE_MS = '(extract(epoch FROM now()) * 1000)::bigint';
+export const DATABASE_MS = '(extract(epoch FROM now()) * 1000)::bigint';
 
 /** Makes the instance of this store. */
 export function thisInstance({ schema }: Database, leaseMs: number): Instance {
@@ -29,6 +29,12 @@ export interface Recovery {
   stop(): Promise<void>;
 }
 
+/** Claims that an instance will not finish. */
+const releaseClaimsSql = (schema: string): string =>
+  `DELETE FROM ${schema}.idempotency WHERE instance = $1 AND answer IS NULL`;
+
+/** Where no call was recorded for so long before an instance died, its ledger may be another one. */
+const DAY_MS = 86_400_000;
 /** Most calls settled in one transaction. */
 const MAX_CALLS = 500;
 
@@ -83,6 +89,7 @@ export async function keepRecovering(
       isStopped = true;
       cancel();
       await running;
+      await db.query(releaseClaimsSql(schema), [id]);
       const isBusy = `EXISTS (SELECT 1 FROM ${schema}.calls WHERE state = 'open' AND instance = $1)`;
       await db.query(`DELETE FROM ${schema}.instances WHERE id = $1 AND NOT ${isBusy}`, [id]);
     },
@@ -99,7 +106,10 @@ async function recoverSome({ schema, transact }: Database, inTouchMs: number): P
   return transact(async (query) => {
     // While the row is locked, an instance that lives after all waits with its next call.
     const [dead] = await query(
-      `SELECT id, renewed_at FROM ${schema}.instances WHERE renewed_at + lease_ms <= ${DATABASE_MS} AND lease_ms <= $1
+      `SELECT id, renewed_at, EXISTS (
+         SELECT FROM ${schema}.calls WHERE started_at >= renewed_at - ${DAY_MS}
+       ) AS has_ledger
+       FROM ${schema}.instances WHERE renewed_at + lease_ms <= ${DATABASE_MS} AND lease_ms <= $1
        ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED`,
       [Math.floor(inTouchMs)],
     );
@@ -109,9 +119,12 @@ async function recoverSome({ schema, transact }: Database, inTouchMs: number): P
     const interrupted = left.map((call) => ({ ...call, ...endOf(call, numberOf(dead.renewed_at)) }));
     if (left.length > 0) {
       await query(settleStatement(schema), [JSON.stringify(interrupted), true]);
-      await releaseInterrupted(query, schema, interrupted.map(endedOf));
     }
-    if (left.length < MAX_CALLS) await query(`DELETE FROM ${schema}.instances WHERE id = $1`, [id]);
+    const isReleased = await releaseDead(query, schema, { id, hasLedger: dead.has_ledger === true });
+    if (isReleased && left.length < MAX_CALLS) {
+      await query(releaseClaimsSql(schema), [id]);
+      await query(`DELETE FROM ${schema}.instances WHERE id = $1`, [id]);
+    }
     return interrupted.map(endedOf);
   });
 }

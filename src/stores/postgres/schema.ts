@@ -108,6 +108,10 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   ALTER TABLE ${s}.hours
     ADD COLUMN cache_write_tokens bigint NOT NULL DEFAULT 0,
     ADD COLUMN cache_write_long_tokens bigint NOT NULL DEFAULT 0;
+  ALTER TABLE ${s}.held ADD COLUMN instance text;
+  CREATE INDEX held_by_instance ON ${s}.held (instance);
+  ALTER TABLE ${s}.idempotency ADD COLUMN instance text;
+  CREATE INDEX idempotency_claims ON ${s}.idempotency (instance) WHERE answer IS NULL;
   `,
 ];
 
