@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { sqliteStore } from 'megallm-middleware/sqlite';
 import { systemClock } from '../../src/base/clock.js';
 import { recordUsage, usageRecordOf } from '../contracts/usage-store.js';
+import { holdSome } from './held.js';
 import { connectTo } from './sqlite.js';
 import { hammer, openSomeCalls, play, say, told } from './store-parts.js';
 
@@ -31,6 +32,13 @@ await play({
       const granted = verdicts.filter((verdict) => verdict.granted).length;
       say(`${granted} ${Math.max(...verdicts.map(({ retryAfterMs }) => retryAfterMs))}`);
     }
+  },
+
+  /** Holds places, amounts and a claim, with and without a call, and waits to be killed. */
+  async hold() {
+    await holdSome(await sqliteStore({ file }));
+    say('ready');
+    await told();
   },
 
   /** Settles one of its calls, and waits to be killed. */

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { type SqliteStore, verifySums } from 'megallm-middleware/sqlite';
+import { systemClock } from '../../src/base/clock.js';
 import { costNanoUsd } from '../../src/models/pricing.js';
 import { startOf, sumsOf, usageRecordOf } from '../contracts/usage-store.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
+import { wishOf } from '../helpers/held.js';
 import { connectTo, type SqliteChild, type SqliteFolder, sqliteFolder } from '../helpers/sqlite.js';
 
 /** Runs a test in a folder of its own. */
@@ -390,7 +392,7 @@ describe('what a dead process holds of limits', () => {
   );
 
   it(
-    'stays until its time is up where the ledger is another one, and budgets stay drawn',
+    'stays until its time is up where the ledger is another one, but for its places, and budgets stay drawn',
     inFolder(async (folder) => {
       const clock = frozenClock();
       const now = clock.steadyMs();
@@ -398,7 +400,7 @@ describe('what a dead process holds of limits', () => {
       for (const id of ['elsewhere', 'elsewhere:shadow']) await before.limiter.reserve(wish(id), now);
       await change(folder.path('db'), 'UPDATE instances SET process_started_at = process_started_at - 1');
       const after = await folder.open('db', { clock });
-      assert.deepEqual(await left(after, now), [90, 1e9 - 1e6, 3]);
+      assert.deepEqual(await left(after, now), [90, 1e9 - 1e6, 4]);
       assert.deepEqual(await left(after, now + 60_000), [100, 1e9 - 1e6, 4]);
     }),
   );
@@ -412,7 +414,7 @@ describe('what a dead process holds of limits', () => {
       await before.limiter.reserve(wish('uncalled'), now);
       await change(folder.path('db'), 'UPDATE instances SET process_started_at = process_started_at - 1');
       const next = await folder.open('db', { clock });
-      assert.deepEqual(await left(next, now), [90, 1e9 - 1e6, 3]);
+      assert.deepEqual(await left(next, now), [90, 1e9 - 1e6, 4]);
       await next.usage.open(startOf({ ...record('called'), startedAt: clock.wallMs() }));
       const after = await folder.open('db', { clock });
       assert.deepEqual(await left(after, now), [100, 1e9, 4]);
@@ -432,6 +434,56 @@ describe('what a dead process holds of limits', () => {
       assert.deepEqual(await left(other, now), [80, 1e9 - 2e6, 2]);
       await slow.limiter.settle(wish('called'), [7, 5e5], now);
       assert.deepEqual(await left(other, now), [83, 1e9 - 15e5, 3]);
+    }),
+  );
+
+  it(
+    'comes back with its lease where it ran in another container, and what it tells after all counts',
+    inFolder(async (folder) => {
+      const clock = frozenClock();
+      const now = clock.steadyMs();
+      const slow = await folder.open('db', { clock });
+      for (const id of ['called', 'uncalled']) await slow.limiter.reserve(wish(id), now);
+      await slow.usage.open(startOf(record('called')));
+      const claim = { id: 'claimed', fingerprint: 'f' };
+      await slow.idempotency.claim(claim, now, 600_000);
+      await change(folder.path('db'), `UPDATE instances SET host = 'elsewhere'`);
+      const other = await folder.open('db', { clock: { ...clock, wallMs: () => clock.wallMs() + 15_000 } });
+      const cost = (await rowsOf(folder.path('db'))).get('called')?.cost_nano_usd;
+      assert.ok(typeof cost === 'number' && cost > 0 && cost < 1e6, String(cost));
+      assert.deepEqual(await left(other, now), [90, 1e9 - cost, 4]);
+      assert.equal((await other.idempotency.claim(claim, now, 600_000)).kind, 'claimed');
+      await slow.idempotency.finish(claim, undefined, now);
+      assert.equal((await other.idempotency.claim(claim, now, 600_000)).kind, 'in-flight');
+      await slow.limiter.settle(wish('called'), [7, 5e5], now);
+      await slow.limiter.settle(wish('uncalled'), [1, 2e5], now);
+      assert.deepEqual(await left(other, now), [92, 1e9 - 7e5, 4]);
+    }),
+  );
+
+  it(
+    'comes back when it is killed in its sleep, and not before',
+    inFolder(async (folder) => {
+      const file = folder.path('db');
+      const victim = folder.child('hold', file);
+      assert.equal(await victim.line(), 'ready');
+      await change(file, 'UPDATE instances SET renewed_at = renewed_at - 60000');
+      victim.process.kill('SIGSTOP');
+      const timers: (() => void)[] = [];
+      const setTimer = (run: () => void) => {
+        timers.push(run);
+        return () => {};
+      };
+      const { limiter, idempotency } = await folder.open('db', { clock: { ...systemClock, setTimer } });
+      const look = async () => (await limiter.reserve({ ...wishOf('look'), dryRun: true }, Date.now())).granted;
+      const claim = { id: 'claimed', fingerprint: 'f' };
+      timers.shift()?.();
+      assert.equal((await rowsOf(file)).get('called')?.outcome, 'interrupted');
+      assert.deepEqual([await look(), (await idempotency.claim(claim, Date.now(), 1)).kind], [false, 'in-flight']);
+      await victim.kill();
+      assert.equal((await idempotency.claim(claim, Date.now(), 600_000)).kind, 'claimed');
+      timers.shift()?.();
+      assert.equal(await look(), true);
     }),
   );
 

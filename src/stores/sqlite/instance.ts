@@ -40,7 +40,7 @@ export interface DeadInstance {
    * Whether its process has ended. Otherwise its lease is over, but it may be asleep: its word counts when it wakes.
    */
   readonly isGone: boolean;
-  /** Whether its lease is over, but its process is there, or nobody knows where it ran. */
+  /** Whether its lease is over, but its process is there, and may wake. */
   readonly isAsleep: boolean;
   /**
    * Whether this file is the ledger of its calls: it recorded some here, or any instance did since a day before its
@@ -89,8 +89,9 @@ export function thisInstance(db: Database, clock: Clock): Instance {
     return silentMs >= LEASE_MS || silentMs < 0;
   }
 
+  /** Not for ever: the process of that pid may be another by now. */
   function isAsleep(row: Row): boolean {
-    return !isGone(row) && (row.host === host || row.host === '');
+    return row.host === host && !isGone(row) && clock.wallMs() - numberOf(row.renewed_at) < DAY_MS;
   }
 
   function isGone(row: Row): boolean {

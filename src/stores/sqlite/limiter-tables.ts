@@ -122,6 +122,6 @@ function bucketOf(row: Row): KeptBucket {
 }
 
 /** Reads amounts and slots that `hold` wrote. */
-function heldOf(json: string): Held {
+export function heldOf(json: string): Held {
   return JSON.parse(json);
 }

@@ -45,11 +45,11 @@ export function keepRecovering(
 
 /**
  * Settles all calls that dead instances left open, each once, even if others try at the same time. Gives back the reservations
- * and the claims of instances whose process has ended. Runs within the caller's transaction.
+ * and the claims of instances that do not only sleep. Runs within the caller's transaction.
  */
 export function recovery(db: Database, { instance, calls }: { instance: Instance; calls: InterruptedCalls }): Recover {
   const hours = hourSums(db);
-  const settleHeld = heldRecovery(db, instance);
+  const settleHeld = heldRecovery(db);
   const releaseClaims = claimRelease(db);
   const left = db.prepare(`
     SELECT request_id, key_id, started_at, reserved_input_tokens, reserved_output_tokens, reserved_nano_usd, price, service_tier,
@@ -80,9 +80,10 @@ export function recovery(db: Database, { instance, calls }: { instance: Instance
     const dead = instance.dead();
     const ends = dead.flatMap(settleCalls);
     for (const one of dead) {
-      if (!one.isAsleep) releaseClaims(one.id);
-      // An instance that is only thought dead may still use its reservations, until their time is up.
-      if (!one.isGone || settleHeld(one)) instance.strikeOff(one.id);
+      // One that only sleeps may still use its reservations, and finish what it claimed.
+      if (one.isAsleep) continue;
+      releaseClaims(one.id);
+      if (settleHeld(one)) instance.strikeOff(one.id);
     }
     return () => calls.tell(ends);
   };
