@@ -25,6 +25,9 @@ const REFUSED_MS = 3_600_000;
 /** An ignored name is tried again after a day: such a try may cost an answer without a bound. */
 const IGNORED_MS = 86_400_000;
 
+/** A guess holds for a quarter of an hour. */
+const GUESSED_MS = 900_000;
+
 /** A longer prompt may be the reason of a refusal that names something else. */
 const SHORT_PROMPT_TOKENS = 2_000;
 /** Refusals in a row that make sure of it. */
@@ -51,6 +54,7 @@ const SURE: Suspicion = { count: SURE_REFUSALS, fromTokens: 0 };
 /** Names of fields that upstreams refuse or ignore, each for one upstream, operation and model, and for a time. */
 export class FieldFacts {
   private readonly byUpstream = new WeakMap<Upstream, Map<string, Fact>>();
+  private readonly guesses = new WeakMap<Upstream, Map<string, number>>();
   private readonly suspicions = new WeakMap<Upstream, Map<string, Suspicion>>();
   private readonly clock: Pick<Clock, 'steadyMs'>;
 
@@ -83,20 +87,39 @@ export class FieldFacts {
   rememberRefused(call: OutgoingCall, names: readonly string[]): void {
     for (const name of names) {
       const isShort = call.inputTokens <= SHORT_PROMPT_TOKENS;
-      const { count, fromTokens } = isShort ? SURE : this.suspect(call, name);
+      const { count, fromTokens } = isShort ? SURE : this.suspect(call, factName(call, name));
       if (count < SURE_REFUSALS) continue;
       this.remember(call, name, { kind: 'refused', until: this.clock.steadyMs() + REFUSED_MS, fromTokens });
     }
   }
 
+  /**
+   * Remembers a name of ours without which a refusal was gone that had named nothing. The reason may have been anything in the request,
+   * so that it is believed of the same key's calls alone.
+   */
+  rememberGuess(call: OutgoingCall, name: string): void {
+    if (call.inputTokens > SHORT_PROMPT_TOKENS && this.suspect(call, guessName(call, name)).count < SURE_REFUSALS)
+      return;
+    const guesses = this.guesses.get(call.upstream) ?? new Map<string, number>();
+    this.guesses.set(call.upstream, guesses);
+    if (guesses.size >= MAX_FACTS) guesses.clear();
+    guesses.set(guessName(call, name), this.clock.steadyMs() + GUESSED_MS);
+  }
+
+  /** Whether the name is guessed to be refused when this key sends it without having been asked to. */
+  isGuessed(call: OutgoingCall, name: string): boolean {
+    const guesses = this.guesses.get(call.upstream);
+    if (guesses === undefined) return false;
+    return (guesses.get(guessName(call, name)) ?? 0) > this.clock.steadyMs();
+  }
+
   /** Counts a refusal that is not sure to be about the name. */
-  private suspect(call: OutgoingCall, name: string): Suspicion {
-    const key = factName(call, name);
-    const suspicions = this.suspicions.get(call.upstream) ?? new Map<string, Suspicion>();
-    this.suspicions.set(call.upstream, suspicions);
+  private suspect({ upstream, inputTokens }: OutgoingCall, key: string): Suspicion {
+    const suspicions = this.suspicions.get(upstream) ?? new Map<string, Suspicion>();
+    this.suspicions.set(upstream, suspicions);
     if (suspicions.size >= MAX_FACTS) suspicions.clear();
     const before = suspicions.get(key);
-    const fromTokens = Math.min(before?.fromTokens ?? call.inputTokens, call.inputTokens);
+    const fromTokens = Math.min(before?.fromTokens ?? inputTokens, inputTokens);
     const suspicion = { count: (before?.count ?? 0) + 1, fromTokens };
     suspicions.set(key, suspicion);
     return suspicion;
@@ -109,7 +132,10 @@ export class FieldFacts {
     // With one name there is no other to go to.
     if (tokens === undefined || endpoint.ceilings.length < 2) return;
     // A name that was taken is known, whatever was refused before.
-    if (added !== undefined) this.suspicions.get(call.upstream)?.delete(factName(call, added.name));
+    if (added !== undefined) {
+      this.suspicions.get(call.upstream)?.delete(factName(call, added.name));
+      this.suspicions.get(call.upstream)?.delete(guessName(call, added.name));
+    }
     if (answer.kind === 'whole') this.note(call, added, tokens, answer);
     else answer.onOver = (stream) => this.note(call, added, tokens, stream);
   }
@@ -144,6 +170,10 @@ export class FieldFacts {
 /** One endpoint, or model, may know a field that another does not. */
 function factName({ endpoint, model }: OutgoingCall, name: string): string {
   return `${endpoint.operation} ${model.upstreamModel} ${name}`;
+}
+
+function guessName(call: OutgoingCall, name: string): string {
+  return `${factName(call, name)} ${call.keyId}`;
 }
 
 /** The output of an answer, as far as it was told. */

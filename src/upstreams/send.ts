@@ -49,6 +49,7 @@ export function callSender(
         // A whole answer is there already: a promise would cost a turn.
         const answer: BegunAnswer = isPending<BegunAnswer>(begun) ? await begun : begun;
         if (tries !== undefined) facts.rememberRefused(call, tries.lasting);
+        if (tries?.guessed !== undefined) facts.rememberGuess(call, tries.guessed);
         facts.watchCeiling(call, added.ceiling, answer);
         return answer;
       } catch (thrown) {
@@ -79,6 +80,8 @@ class Tries {
   ceiling: number | 'none' | undefined = undefined;
   /** The refusal that named nothing, if there was one: it may be about the client's request. */
   unnamed: unknown = undefined;
+  /** Name of ours that was left out last because of it. */
+  guessed: string | undefined = undefined;
   private rounds = 0;
   private readonly call: OutgoingCall;
 
@@ -146,12 +149,14 @@ class Tries {
     this.unnamed ??= error;
     if (!this.call.requiresCeiling || ceiling === undefined) {
       if (!asksUsage && ceiling === undefined) return false;
+      // One of the two at a time: the next call shows whether it was this one.
+      this.guessed = ceiling?.name ?? STREAM_OPTIONS;
       this.leftOut.add(STREAM_OPTIONS);
       this.ceiling = 'none';
       return true;
     }
-    if (asksUsage) this.leftOut.add(STREAM_OPTIONS);
-    else this.leftOut.add(ceiling.name);
+    this.guessed = asksUsage ? STREAM_OPTIONS : ceiling.name;
+    this.leftOut.add(this.guessed);
     return true;
   }
 
@@ -188,7 +193,8 @@ function additions(call: OutgoingCall, facts: FieldFacts, tries: Tries | undefin
     asks.stream &&
     !asks.includeUsage &&
     tries?.leftOut.has(STREAM_OPTIONS) !== true &&
-    !facts.isRefused(call, STREAM_OPTIONS);
+    !facts.isRefused(call, STREAM_OPTIONS) &&
+    !facts.isGuessed(call, STREAM_OPTIONS);
   const ceiling = addedCeiling(call, facts, tries);
   const leftOut = leftOutMembers(call, facts, { tries, ceiling });
   return asksUsage || ceiling !== undefined || leftOut.length > 0 ? { asksUsage, ceiling, leftOut } : NOTHING;
@@ -243,13 +249,11 @@ function renamedCeiling(call: OutgoingCall, facts: FieldFacts, tries: Tries | un
 function ceilingName(call: OutgoingCall, facts: FieldFacts, tries: Tries | undefined): string | undefined {
   const { ceilings } = call.endpoint;
   const { ceiling } = call.upstream;
-  if (ceiling !== undefined && ceilings.includes(ceiling) && isUsable(call, facts, tries, ceiling)) return ceiling;
-  for (const name of ceilings) if (isUsable(call, facts, tries, name)) return name;
-  return undefined;
-}
-
-function isUsable(call: OutgoingCall, facts: FieldFacts, tries: Tries | undefined, name: string): boolean {
-  return tries?.leftOut.has(name) !== true && !facts.isBad(call, name);
+  const isUsable = (name: string): boolean => tries?.leftOut.has(name) !== true && !facts.isBad(call, name);
+  const isLikely = (name: string): boolean => isUsable(name) && !facts.isGuessed(call, name);
+  if (ceiling !== undefined && ceilings.includes(ceiling) && isLikely(ceiling)) return ceiling;
+  // Where money depends on it, a guess is no reason to refuse a call.
+  return ceilings.find(isLikely) ?? (call.requiresCeiling ? ceilings.find(isUsable) : undefined);
 }
 
 /** Whether nothing bounds the answer: the upstream knows no name of a ceiling. */

@@ -8,6 +8,8 @@ import type { Script } from '../helpers/scripted-upstream.js';
 
 type Body = Record<string, unknown>;
 
+const SECRETS = { a: 'secret-of-a-0123456789', b: 'secret-of-b-0123456789', c: 'secret-of-c-0123456789' };
+
 const MODELS = { priced: { pricing: { inputUsdPerMillion: 1, outputUsdPerMillion: 10 } } };
 const PRICED = { ...CALL, model: 'priced' };
 const BUDGET: Partial<ApiKey> = { ownLimits: { usdPerDay: 0.5 } };
@@ -218,20 +220,72 @@ const NAMELESS: readonly unknown[] = [
 
 describe('a refusal that names nothing', () => {
   for (const [at, body] of NAMELESS.entries()) {
-    it(`is followed by one try without what we added (${at})`, async () => {
+    it(`is followed by one try without what we added, which the same key's next calls are spared (${at})`, async () => {
       const script = refusing((asked) => (has('max_completion_tokens')(asked) ? { body } : undefined));
       await withScene(BARE_HOST, scene(TOKENS, script), async (given) => {
-        for (let round = 0; round < 2; round += 1) await given.client().chat.completions.create(PRICED);
+        for (let round = 0; round < 3; round += 1) await given.client().chat.completions.create(PRICED);
         assert.deepEqual(
-          seen(given)
-            .map(ceilingOf)
-            .map((ceiling) => ceiling !== undefined),
-          [true, false, true, false],
-          'and nothing is remembered of it',
+          seen(given).map((asked) => [has('max_completion_tokens')(asked), has('max_tokens')(asked)]),
+          [
+            [true, false],
+            [false, false],
+            [false, true],
+            [false, true],
+          ],
+        );
+      });
+    });
+
+    it(`is not repeated by a server that wants nothing of ours, streamed (${at})`, async () => {
+      const script = refusing((asked) =>
+        ceilingOf(asked) !== undefined || has('stream_options')(asked) ? { body } : undefined,
+      );
+      await withScene(BARE_HOST, scene(TOKENS, script), async (given) => {
+        const tries: number[] = [];
+        for (let round = 0; round < 6; round += 1) {
+          const before = given.upstream.requests.length;
+          for await (const _ of await given.client().chat.completions.create({ ...PRICED, stream: true }));
+          tries.push(given.upstream.requests.length - before);
+        }
+        assert.deepEqual(tries, [2, 2, 2, 1, 1, 1], 'each name is tried once');
+      });
+    });
+
+    it(`keeps a budget's ceiling, under the name that is taken (${at})`, async () => {
+      const script = refusing((asked) => (has('max_completion_tokens')(asked) ? { body } : undefined));
+      await withScene(BARE_HOST, scene(BUDGET, script), async (given) => {
+        for (let round = 0; round < 3; round += 1) await given.client().chat.completions.create(PRICED);
+        assert.deepEqual(
+          seen(given).map((asked) => [has('max_completion_tokens')(asked), has('max_tokens')(asked)]),
+          [
+            [true, false],
+            [false, true],
+            [false, true],
+            [false, true],
+          ],
         );
       });
     });
   }
+
+  it('is believed of the key that met it alone', async () => {
+    // A caller's own conflicting member is the reason; it must not take the ceiling of anybody else.
+    const script = refusing((asked) =>
+      has('max_new_tokens')(asked) && ceilingOf(asked) !== undefined ? { body: 'no' } : undefined,
+    );
+    const keys = memoryKeys([
+      { secret: SECRETS.a, id: 'a', tier: 'open', ownLimits: { tokensPerMinute: 900_000 } },
+      { secret: SECRETS.b, id: 'b', tier: 'open', ownLimits: { tokensPerMinute: 6_000 } },
+      { secret: SECRETS.c, id: 'c', tier: 'open', ownLimits: { usdPerDay: 0.05 } },
+    ]);
+    await withScene(BARE_HOST, { models: MODELS, keys, script }, async (given) => {
+      const { chat } = given.client({ apiKey: SECRETS.a });
+      for (let round = 0; round < 5; round += 1) await chat.completions.create({ ...PRICED, ...{ max_new_tokens: 9 } });
+      const before = given.upstream.requests.length;
+      for (const apiKey of [SECRETS.b, SECRETS.c]) await given.client({ apiKey }).chat.completions.create(PRICED);
+      assert.deepEqual(seen(given).slice(before).map(has('max_completion_tokens')), [true, true]);
+    });
+  });
 
   it('shows the client its own mistake, and asks no more than once without additions', async () => {
     const body = { error: { message: 'Something is wrong.', param: null, code: null } };
@@ -483,8 +537,6 @@ describe('a ceiling of ours for which there is no room', () => {
     });
   });
 });
-
-const SECRETS = { a: 'secret-of-a-0123456789', b: 'secret-of-b-0123456789', c: 'secret-of-c-0123456789' };
 
 /** Words in which a prompt that is too long may be refused. */
 const LONG_PROMPT_WORDS: readonly ((ceiling: number) => unknown)[] = [
