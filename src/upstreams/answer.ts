@@ -7,8 +7,9 @@ import { usageBody } from '../wire/chat/answer.js';
 import type { ModelEndpoint } from '../wire/model-endpoint.js';
 import type { ModelRequest } from '../wire/model-request.js';
 import type { StreamChunk, WatchOptions } from '../wire/watched-stream.js';
+import { withoutUpstreamName } from './redact.js';
 import type { Upstream, UpstreamReply } from './upstream.js';
-import { upstreamFailure } from './upstream-failure.js';
+import { isSaid, upstreamFailure } from './upstream-failure.js';
 
 /** A call on its way to an upstream: the parts that asking it takes, and understanding its answer. Aborts with the call. */
 export interface OutgoingCall extends Cancellation {
@@ -102,16 +103,16 @@ export function estimatedUsage({ inputTokens }: Pick<OutgoingCall, 'inputTokens'
   return usageBody({ inputTokens, outputTokens, reasoningTokens: 0 });
 }
 
-/** A call with both names of its model: the upstream's and the client's. */
-export type NamedCall = Pick<OutgoingCall, 'model' | 'asks'>;
+/** A call with both names of its model, the upstream's and the client's, and the host's own name for the upstream. */
+export type NamedCall = Pick<OutgoingCall, 'model' | 'asks'> & { readonly upstream: Pick<Upstream, 'name'> };
 
 /** The client's name of the model, where the upstream has another. */
-export function shownModel({ model, asks }: NamedCall): string | undefined {
+export function shownModel({ model, asks }: Pick<NamedCall, 'model' | 'asks'>): string | undefined {
   return model.upstreamModel === asks.model ? undefined : asks.model;
 }
 
 /** The client's name in place of the upstream's, where that is another or tells where a file lies. */
-export function shownModelOf(call: NamedCall, isPath: boolean): string | undefined {
+export function shownModelOf(call: Pick<NamedCall, 'model' | 'asks'>, isPath: boolean): string | undefined {
   return shownModel(call) ?? (isPath ? call.asks.model : undefined);
 }
 
@@ -145,15 +146,19 @@ const LEAST_FOUND_INSIDE = 4;
 
 /**
  * Replaces the upstream's own model id, which must not show in an error's words either, in whatever case: with the date or the
- * vendor that stands at it, as these are the upstream's, too.
+ * vendor that stands at it, as these are the upstream's, too. What the host calls the upstream is cut out of the upstream's words.
  */
 export function renamedError(error: GatewayError, call: NamedCall): GatewayError {
   const shown = shownModel(call);
-  if (shown === undefined) return error;
+  const hidesUpstream = isSaid(error);
+  if (shown === undefined && !hidesUpstream) return error;
   const upstreamName = call.model.upstreamModel.toLowerCase();
   const baseName = upstreamName.slice(upstreamName.lastIndexOf('/') + 1);
   const names = baseName.length >= LEAST_FOUND_INSIDE ? [upstreamName, baseName] : [upstreamName];
-  const renamed = (text: string): string => renamedText(text, names, shown);
+  const renamed = (text: string): string => {
+    const told = shown === undefined ? text : renamedText(text, names, shown);
+    return hidesUpstream ? withoutUpstreamName(told, call.upstream.name, call.asks.model) : told;
+  };
   const { status, message, type, code, param, retryAfterMs, shouldRetry, headers, cause } = error;
   return new GatewayError({
     status,

@@ -37,11 +37,9 @@ const PUBLIC_HOSTS = new Set([
   'www.openai.com',
 ]);
 
-/** Words after which a name is an account's, or a machine's. */
+/** Words after which a name is an account's. */
 const ACCOUNT_WORDS = new Set(
-  'organization organisation org project workspace account acct tenant team user customer subscription host hostname server node pod worker'.split(
-    ' ',
-  ),
+  'organization organisation org project workspace account acct tenant team user customer subscription'.split(' '),
 );
 /** Words that may stand between the two: `team with id x`, `account: x`. */
 const BEFORE_NAMES = new Set(['id', 'ids', 'uuid', 'name', 'named', 'number', 'with', '', '-']);
@@ -52,6 +50,11 @@ const SECRET_NAMES = new Set(
   'api_key api-key apikey x-api-key api_token access_token auth_token access_key secret secret_key client_secret password passwd'.split(
     ' ',
   ),
+);
+
+/** Words after which a name with a digit is a machine's. */
+const MACHINE_WORDS = new Set(
+  'host hostname server node pod worker machine replica shard backend peer instance nameserver container vm'.split(' '),
 );
 
 /** Beginnings of paths that are OpenAI's routes, or point into the request. */
@@ -70,7 +73,7 @@ const FILE_ENDINGS = new Set(
 
 /** Last labels of host names: the usual ones, and those of private networks. */
 const TOP_LEVELS = new Set(
-  'com net org io ai dev app cloud prod staging zone consul internal local localdomain lan corp home intranet private svc cluster test example invalid co de uk eu us cn fr jp ru in ca au ch nl se at be br es it kr pl no fi dk info biz tech xyz me gg sh run site online host systems network compute amazonaws azure'.split(
+  'com net org io ai dev app cloud internal local localdomain lan corp home intranet private svc cluster test example invalid co de uk eu us cn fr jp ru in ca au ch nl se at be br es it kr pl no fi dk info biz tech xyz me gg sh run site online host systems network compute amazonaws azure prod production staging zone museum k8s consul edu gov mil int'.split(
     ' ',
   ),
 );
@@ -87,13 +90,52 @@ export function redacted(text: string): string {
   return examined.replace(WORD, (word, at: number) => {
     // A list goes on after a comma, not a name.
     if (isNameNext && END_OF_PHRASE.test(examined.slice(end, at))) isNameNext = false;
-    const isSecret = BEFORE_SECRETS.has(before) || (/[:=]$/.test(before) && SECRET_NAMES.has(before.slice(0, -1)));
-    const shown = isSecret || (isNameNext && isName(word)) ? REDACTED : redactedWord(word);
+    const plainBefore = before.replace(/[:=]$/, '');
+    const isMachine = isBlank(examined, end, at) && MACHINE_WORDS.has(plainBefore) && isMachineName(word);
+    const isKey = BEFORE_SECRETS.has(before) || (plainBefore !== before && SECRET_NAMES.has(plainBefore));
+    const shown = isMachine || isKey || (isNameNext && isName(word)) ? REDACTED : redactedWord(word);
     isNameNext = isBeforeName(word, isNameNext);
     before = word.toLowerCase();
     end = at + word.length;
     return shown;
   });
+}
+
+/** Names of upstreams that tell nothing: our own defaults, and words that stand in many a text. */
+const COMMON_NAMES = new Set(
+  `http https openai function demo queued upstream model models chat api llm gateway server host default main primary secondary
+   fallback backup local remote cloud test prod dev staging request response messages message prompt tool tools user assistant system
+   error limit key token tokens text image audio file files provider service proxy router`.split(/\s+/),
+);
+
+/**
+ * A text of an upstream without the host's own name for that upstream.
+ * @param shown the client's name of the model, which may be the same.
+ */
+export function withoutUpstreamName(text: string, upstream: string, shown: string): string {
+  const name = upstream.trim().toLowerCase();
+  if (name === '' || COMMON_NAMES.has(name) || name === shown.toLowerCase()) return text;
+  const lower = text.toLowerCase();
+  // Lower case may be of another length: then nothing can be said about places.
+  if (lower.length !== text.length) return text.split(upstream).join(REDACTED);
+  let left = '';
+  let from = 0;
+  for (let at = lower.indexOf(name); at !== -1; at = lower.indexOf(name, at + name.length)) {
+    const end = at + name.length;
+    if (
+      isPartOfName(lower.charAt(at - 1), lower.charAt(at - 2)) ||
+      isPartOfName(lower.charAt(end), lower.charAt(end + 1))
+    )
+      continue;
+    left += text.slice(from, at) + REDACTED;
+    from = end;
+  }
+  return left + text.slice(from);
+}
+
+/** Whether the name goes on with that character: punctuation does not, where nothing follows it. */
+function isPartOfName(character: string, beyond: string): boolean {
+  return /[\w]/.test(character) || (/[-./]/.test(character) && /\w/.test(beyond));
 }
 
 const END_OF_PHRASE = /[,;|)}\]>]/;
@@ -109,17 +151,31 @@ function isAccountWord(plain: string): boolean {
   return ACCOUNT_WORDS.has(plain) || ACCOUNT_WORDS.has(plain.replace(/[_-]?(?:id|name)$/, ''));
 }
 
+function isBlank(text: string, from: number, to: number): boolean {
+  return text.slice(from, to).trim() === '';
+}
+
+/** Whether a word can be the name of a machine: letters and a digit, and no version. */
+function isMachineName(word: string): boolean {
+  return /^[A-Za-z][A-Za-z\d.-]*$/.test(word) && /\d/.test(word) && !/^[vV]\d/.test(word);
+}
+
 /** Whether a word can be the name of an account: a small number or a plain word tells nothing. */
 function isName(word: string): boolean {
   return /[\d_@-]/.test(word) && !/^[:=#-]$/.test(word) && !/^\d{1,4}\.?$/.test(word);
 }
 
-/** Where the name begins in `account:x`, `team=x` or `password=x`; -1 if it is none. */
+/** Where the name begins in `account:x`, `host=x1` or `password=x`; -1 if it is none. */
 function nameStart(word: string): number {
   const at = word.search(/[:=#]/);
   if (at === -1 || at === word.length - 1) return -1;
-  const before = word.slice(0, at).toLowerCase();
-  return SECRET_NAMES.has(before) || (isAccountWord(before) && isName(word.slice(at + 1))) ? at + 1 : -1;
+  const plain = word.slice(0, at).toLowerCase();
+  const name = word.slice(at + 1);
+  const isNamed =
+    SECRET_NAMES.has(plain) ||
+    (isAccountWord(plain) && isName(name)) ||
+    (MACHINE_WORDS.has(plain) && isMachineName(name));
+  return isNamed ? at + 1 : -1;
 }
 
 function redactedWord(whole: string): string {

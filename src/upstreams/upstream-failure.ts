@@ -89,6 +89,11 @@ export function statusIn(error: GatewayError): number {
   return typeof status === 'number' ? status : error.status;
 }
 
+/** Whether an error bears an upstream's words, and not the host's own. */
+export function isSaid(error: GatewayError): boolean {
+  return Reflect.get(error, SAID) !== undefined;
+}
+
 /** All that an upstream said in an error, as text. */
 export function saidIn(error: GatewayError): string {
   return `${error.message} ${error.param ?? ''} ${error.code ?? ''} ${textOf(memberOf(Reflect.get(error, SAID), 'body'))}`;
