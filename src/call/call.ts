@@ -7,7 +7,7 @@ import type { JsonDocument } from '../base/json-document.js';
 import { checkOffered, findModel } from '../config/models.js';
 import type { KeyPlan } from '../limits/levels.js';
 import type { Admission, AdmitResult, Ceiling, Demand, Reservation, Slot } from '../limits/limiter-store.js';
-import { dearestToolCall, type PricedUnits, worstCostNanoUsd } from '../models/pricing.js';
+import { dearestToolCall, isByThePiece, type PricedUnits, worstCostNanoUsd } from '../models/pricing.js';
 import type { OutgoingCall } from '../upstreams/answer.js';
 import { type DrainBounds, drainBounds, type Upstream } from '../upstreams/upstream.js';
 import { usageRecord } from '../usage/record.js';
@@ -51,6 +51,8 @@ export interface Progress {
   readonly serviceTier?: string | undefined;
   /** Calls of hosted tools by type. */
   readonly toolCalls?: Readonly<Record<string, number>> | undefined;
+  /** Pieces that the answer tells; `undefined`: those that were asked for. */
+  readonly units?: PricedUnits | undefined;
 }
 
 /** Most calls at once whose clients are gone and whose upstreams are read on; more are cancelled. */
@@ -114,7 +116,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   learnsLength = true;
   private worstInputTokens: number | undefined = undefined;
   private usualOutputTokens: number | undefined = undefined;
-  private units: PricedUnits | undefined = undefined;
+  units: PricedUnits | undefined = undefined;
   /** The service tier at which the call is reserved; `undefined`: the provider's ordinary one. */
   private serviceTier: string | undefined = undefined;
 
@@ -248,6 +250,10 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     if (!this.plan.isBudgeted) return;
     const name = this.asks.model;
     if (this.asksModel && this.model.price === undefined) throw notPriced(`the price of \`${name}\` is unknown`);
+    const { price } = this.model;
+    // No chat tells how many pictures or how much sound it makes.
+    if (price !== undefined && this.asksModel && this.units === undefined && isByThePiece(price))
+      throw notPriced(`\`${name}\` is paid for by the piece`);
     if (this.worstInputTokens === undefined) throw notPriced(`how much \`${name}\` is to read cannot be told`);
   }
 
@@ -327,6 +333,11 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     if (this.start !== undefined) {
       this.start = { ...this.start, model: model.id, price: model.price, priceVersion: model.price?.version };
     }
+  }
+
+  /** Names the pieces, and nothing else, that are known only as the body passes. */
+  namePieces(units: PricedUnits): void {
+    this.units = units;
   }
 
   /** Notes that the first byte goes to the client. */
@@ -573,7 +584,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
       deliveredTokens: progress?.deliveredTokens(),
       serviceTier: progress?.serviceTier,
       toolCalls: this.calledTools(progress),
-      units: progress === undefined ? undefined : this.units,
+      units: progress === undefined ? undefined : (progress.units ?? this.units),
       upstreamPrice: this.model.cost,
       status: how === 'ok' || this.firstByteMs !== undefined ? 200 : this.failure?.status,
       errorCode: this.failure?.code ?? undefined,

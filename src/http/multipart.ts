@@ -7,7 +7,14 @@ export interface MultipartModels {
    * so that an upstream might find another model in it.
    */
   readonly state: 'open' | 'closed' | 'broken';
+  /** Value of the field `n`. 'unclear': it stands there twice, or in another spelling. */
+  readonly n: string | undefined;
+  /** Whether a field may name what is elsewhere, such as `url`, `file_url` or `file_id`. */
+  readonly hasAddress: boolean;
 }
+
+/** The value of a field that stands twice, or that parsers might not agree about. */
+const UNCLEAR = 'unclear';
 
 /** Most bytes of a part's headers, or of a model's name. */
 const MAX_PART_HEAD = 4_096;
@@ -44,6 +51,8 @@ export function multipartModels(boundary: string): MultipartModels {
   let state: MultipartModels['state'] = 'open';
   let isFirst = true;
   let hasModel = false;
+  let n: string | undefined;
+  let hasAddress = false;
 
   function nextPart(bytes: Buffer, from: number): Found {
     let at = bytes.indexOf(sought, from);
@@ -74,6 +83,8 @@ export function multipartModels(boundary: string): MultipartModels {
         hasModel = true;
         found.push(part.model);
       }
+      if (part.kind === 'n') n = n === undefined ? part.value : UNCLEAR;
+      if (part.kind === 'content') hasAddress ||= part.isAddress;
       isFirst = false;
       from = part.from;
     }
@@ -82,6 +93,12 @@ export function multipartModels(boundary: string): MultipartModels {
   return {
     get state() {
       return state;
+    },
+    get n() {
+      return n;
+    },
+    get hasAddress() {
+      return hasAddress;
     },
     takePiece(piece: Uint8Array): string[] {
       if (state === 'broken') return [];
@@ -96,7 +113,9 @@ export function multipartModels(boundary: string): MultipartModels {
 
 /** A finding at a place of a form, and where to look on. */
 type Found =
-  | { readonly kind: 'content' | 'closed'; readonly from: number }
+  | { readonly kind: 'closed'; readonly from: number }
+  | { readonly kind: 'content'; readonly isAddress: boolean; readonly from: number }
+  | { readonly kind: 'n'; readonly value: string; readonly from: number }
   | { readonly kind: 'model'; readonly model: string; readonly from: number }
   /** Too little has arrived to decide. */
   | { readonly kind: 'wait'; readonly from: number }
@@ -119,12 +138,28 @@ function readPart(bytes: Buffer, at: number, delimiter: string): Found {
   if (bytes.length < content + delimiter.length) return wait;
   // Some parsers end an empty part there, others do not.
   if (bytes.toString('latin1', content, content + delimiter.length) === delimiter) return { kind: 'broken' };
-  if (name !== 'model') return { kind: 'content', from: content };
+  if (/^ *n *(?:\[|$)/i.test(name)) return readCount(bytes, content, name === 'n') ?? wait;
+  if (name !== 'model') return { kind: 'content', isAddress: ADDRESS.test(name), from: content };
   const text = bytes.toString('latin1', content, content + MAX_PART_HEAD);
   const valueEnd = text.indexOf(CRLF + delimiter);
   if (valueEnd === -1) return text.length < MAX_PART_HEAD ? wait : { kind: 'broken' };
   const model = Buffer.from(text.slice(0, valueEnd), 'latin1').toString('utf8');
   return hasControls(model) ? { kind: 'broken' } : { kind: 'model', model, from: content + valueEnd + 2 };
+}
+
+/** Names of fields that tell where something lies: `url` of Groq, `file_url` and `file_id` of Mistral. */
+const ADDRESS = /url|uri|link|(?:^|_)id$/i;
+
+/** Longest number that is read. */
+const MAX_DIGITS = 16;
+
+/** Reads the field `n`, which is a few digits; `undefined`: too little has arrived. @param isPlain false: in that spelling it may be none. */
+function readCount(bytes: Buffer, content: number, isPlain: boolean): Found | undefined {
+  const text = bytes.toString('latin1', content, content + MAX_DIGITS);
+  const end = text.indexOf(CRLF);
+  if (end === -1 && text.length < MAX_DIGITS) return undefined;
+  const isNumber = isPlain && end > 0 && /^\d+$/.test(text.slice(0, end));
+  return { kind: 'n', value: isNumber ? text.slice(0, end) : UNCLEAR, from: content };
 }
 
 /** Name of a part's field; `undefined` where another parser could find another name or value. */

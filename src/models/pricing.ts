@@ -398,6 +398,22 @@ function dearestOutput(price: Price): number {
   return Math.max(price.outputNanoUsdPerMillion, price.reasoningNanoUsdPerMillion, price.outputAudioNanoUsdPerMillion);
 }
 
+/** Whether the price has a rate for pictures, sound or characters: then a call of which nobody knows the pieces has an unknown cost. */
+export function isByThePiece(price: Price): boolean {
+  const { imageNanoUsd = 0, audioNanoUsdPerMillionMs = 0, nanoUsdPerMillionCharacters = 0 } = price;
+  return imageNanoUsd > 0 || audioNanoUsdPerMillionMs > 0 || nanoUsdPerMillionCharacters > 0;
+}
+
+/** Whether the price has a rate for any of the pieces that are known. */
+export function paysForPieces(price: Price, { images, audioMs, characters }: PricedUnits): boolean {
+  const { imageNanoUsd = 0, audioNanoUsdPerMillionMs = 0, nanoUsdPerMillionCharacters = 0 } = price;
+  return (
+    (images !== undefined && imageNanoUsd > 0) ||
+    (audioMs !== undefined && audioNanoUsdPerMillionMs > 0) ||
+    (characters !== undefined && nanoUsdPerMillionCharacters > 0)
+  );
+}
+
 /** The cost of pieces, which no factor changes, rounded by itself. */
 function unitsNanoUsd(price: Price, { images = 0, audioMs = 0, characters = 0 }: PricedUnits): number {
   if (images === 0 && audioMs === 0 && characters === 0) return 0;

@@ -1,5 +1,5 @@
 import type { InterruptedEnd } from '../limits/limiter-store.js';
-import { costNanoUsd, type Price } from '../models/pricing.js';
+import { costNanoUsd, isByThePiece, type Price } from '../models/pricing.js';
 
 /** Facts kept about a call whose process died. */
 export interface InterruptedCall {
@@ -49,7 +49,10 @@ function costOf({ price, serviceTier, reservedInputTokens, reservedNanoUsd }: In
       reasoningTokens: undefined,
       outputAudioTokens: undefined,
     };
-    const cost = costNanoUsd(priceOf(price), tokens, { serviceTier });
+    const paid = priceOf(price);
+    // Nobody wrote down how many pictures or minutes there were.
+    if (isByThePiece(paid)) return reservedNanoUsd;
+    const cost = costNanoUsd(paid, tokens, { serviceTier });
     return Number.isSafeInteger(cost) ? Math.min(cost, reservedNanoUsd ?? cost) : reservedNanoUsd;
   } catch {
     return reservedNanoUsd;

@@ -2,9 +2,11 @@ import {
   type CostTerms,
   costNanoUsd,
   DEFAULT_SERVICE_TIER,
+  isByThePiece,
   isPricedTier,
   type Price,
   type PricedUnits,
+  paysForPieces,
 } from '../models/pricing.js';
 import type { TokenUsage, ToldUsage } from '../wire/usage.js';
 import type { UsageRecord, UsageStart } from './usage-store.js';
@@ -20,7 +22,7 @@ export interface Ending {
   readonly serviceTier?: string | undefined;
   /** Calls of hosted tools by type. */
   readonly toolCalls?: CostTerms['toolCalls'];
-  /** Pieces that the request asked for. */
+  /** Pieces that the answer told, else those that the request asked for. */
   readonly units?: PricedUnits | undefined;
   /** The price that the host pays itself; `undefined`: unknown. */
   readonly upstreamPrice?: Price | undefined;
@@ -77,7 +79,7 @@ export function usageRecord(start: UsageStart, ending: Ending): UsageRecord {
     outputAudioTokens: tokens?.outputAudioTokens,
     counted: isDoubtful ? 'estimated' : 'exact',
     costNanoUsd: cost,
-    upstreamCostNanoUsd: knownCost(ending.upstreamPrice, tokens, terms),
+    upstreamCostNanoUsd: knownCost(ending.upstreamPrice, tokens, { operation: start.operation, terms }),
     isOverReserved:
       cost === undefined || start.reservedNanoUsd === undefined ? undefined : cost > start.reservedNanoUsd,
     status: ending.status,
@@ -87,6 +89,18 @@ export function usageRecord(start: UsageStart, ending: Ending): UsageRecord {
   };
 }
 
+const NO_TOKENS: TokenUsage = {
+  inputTokens: 0,
+  cachedInputTokens: undefined,
+  cacheWriteTokens: undefined,
+  cacheWriteLongTokens: undefined,
+  inputAudioTokens: undefined,
+  inputImageTokens: undefined,
+  outputTokens: 0,
+  reasoningTokens: undefined,
+  outputAudioTokens: undefined,
+};
+
 function estimatedTokens(
   { reservedInputTokens, reservedOutputTokens = Number.POSITIVE_INFINITY }: UsageStart,
   { usage, deliveredTokens }: Ending,
@@ -94,15 +108,9 @@ function estimatedTokens(
   if (usage !== undefined) return atLeast(usage, { reservedInputTokens, deliveredTokens: deliveredTokens ?? 0 });
   if (deliveredTokens === undefined) return undefined;
   return {
+    ...NO_TOKENS,
     inputTokens: reservedInputTokens,
-    cachedInputTokens: undefined,
-    cacheWriteTokens: undefined,
-    cacheWriteLongTokens: undefined,
-    inputAudioTokens: undefined,
-    inputImageTokens: undefined,
     outputTokens: Math.min(deliveredTokens, reservedOutputTokens),
-    reasoningTokens: undefined,
-    outputAudioTokens: undefined,
   };
 }
 
@@ -127,38 +135,28 @@ export function settledTier(
   return price === undefined || isPricedTier(price, answered) ? answered : serviceTier;
 }
 
-function knownCost(price: Price | undefined, tokens: TokenUsage | undefined, terms: CostTerms): number | undefined {
+/** Calls for pictures and sound alone have pieces. */
+const HAS_PIECES: ReadonlySet<string> = new Set(['images', 'audio']);
+
+function knownCost(
+  price: Price | undefined,
+  tokens: TokenUsage | undefined,
+  { operation, terms }: { readonly operation: string; readonly terms: CostTerms },
+): number | undefined {
   if (price === undefined) return undefined;
-  if (tokens === undefined) return isPaidByPiece(price, terms) ? costNanoUsd(price, NO_TOKENS, terms) : undefined;
+  const isOfPieces = HAS_PIECES.has(operation) && isByThePiece(price);
+  if (isOfPieces && !paysForPieces(price, terms)) return undefined;
+  if (tokens === undefined) return isOfPieces ? costNanoUsd(price, NO_TOKENS, terms) : undefined;
   return isPricedTier(price, terms.serviceTier ?? DEFAULT_SERVICE_TIER) ? costNanoUsd(price, tokens, terms) : undefined;
 }
 
-/** Whether pieces that were asked for have a price: then their upstream tells no tokens. */
-function isPaidByPiece(price: Price, { images = 0, characters = 0 }: PricedUnits): boolean {
-  return (
-    (images > 0 && (price.imageNanoUsd ?? 0) > 0) || (characters > 0 && (price.nanoUsdPerMillionCharacters ?? 0) > 0)
-  );
-}
-
-const NO_TOKENS: TokenUsage = {
-  inputTokens: 0,
-  cachedInputTokens: undefined,
-  cacheWriteTokens: undefined,
-  cacheWriteLongTokens: undefined,
-  inputAudioTokens: undefined,
-  inputImageTokens: undefined,
-  outputTokens: 0,
-  reasoningTokens: undefined,
-  outputAudioTokens: undefined,
-};
-
 function costOf(
-  { price, reservedNanoUsd }: UsageStart,
+  { price, reservedNanoUsd, operation }: UsageStart,
   tokens: TokenUsage | undefined,
   { ending, terms }: { readonly ending: Ending; readonly terms: CostTerms },
 ): number | undefined {
   const { outcome, firstByteMs, isGivenUp, chargesUnknown } = ending;
-  const cost = knownCost(price, tokens, terms);
+  const cost = knownCost(price, tokens, { operation, terms });
   if (cost !== undefined) return cost;
   // An answer that broke off on its way was made all the same.
   const isMade = tokens !== undefined || outcome !== 'error' || firstByteMs !== undefined || isGivenUp;

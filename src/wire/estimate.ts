@@ -14,7 +14,8 @@ const TOKENS_PER_PARTIAL_PICTURE = 100;
 const TOKENS_PER_GIVEN_PICTURE = 6_240;
 /** Most pictures that one request may give. */
 const MAX_GIVEN_PICTURES = 16;
-const MAX_PICTURES = 10;
+/** Most pictures that OpenAI makes at once. */
+export const MAX_PICTURES = 10;
 const MAX_PARTIAL_PICTURES = 3;
 /** 1,250 tokens are a minute of speech (OpenAI's price list, by the minute and by the token), some 900 characters. */
 const SPEECH_TOKENS_PER_BYTE = 2;
@@ -64,6 +65,17 @@ export function estimateForward({ path, body, byteLength, assumesMost }: Forward
   if (path === '/audio/speech') return { inputTokens: textTokens, outputTokens: SPEECH_TOKENS_PER_BYTE * byteLength };
   const soundTokens = Math.ceil(byteLength / BYTES_PER_SOUND_TOKEN);
   return { inputTokens: soundTokens, outputTokens: Math.ceil(soundTokens * TEXT_TOKENS_PER_SOUND_TOKEN) };
+}
+
+/** A sound token is 60 ms (see above). */
+const MS_PER_SOUND_TOKEN = 60;
+
+/**
+ * Longest sound in a form of so many bytes, in milliseconds, as encoders of speech write it: 6 kbit/s. Silence that is packed
+ * without loss may be longer.
+ */
+export function mostSoundMs(byteLength: number): number {
+  return Math.ceil(byteLength / BYTES_PER_SOUND_TOKEN) * MS_PER_SOUND_TOKEN;
 }
 
 /** Length of a list; `undefined` for anything else. */

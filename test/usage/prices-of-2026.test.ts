@@ -359,7 +359,6 @@ describe('pieces', () => {
   const models: SceneOptions['models'] = {
     painter: { operation: 'images', pricing: { ...free, usdPerImage: 0.04 } },
     speaker: { operation: 'audio', pricing: { ...free, usdPerMillionCharacters: 15 } },
-    hearer: { operation: 'audio', pricing: { ...free, usdPerAudioMinute: 0.006 } },
   };
   const pictures: Script = () => reply({ created: 1, data: [{ url: 'https://pictures.example/1' }] });
   const paint = (scene: Scene, more: object) =>
@@ -379,13 +378,6 @@ describe('pieces', () => {
       await scene.client().post('/audio/speech', { body: { model: 'speaker', voice: 'a', input: 'x'.repeat(1_000) } });
       await scene.setup.finish();
       assert.equal(inUsd(lastOf(scene).costNanoUsd), 0.015);
-      const form = new FormData();
-      form.append('model', 'hearer');
-      form.append('file', new Blob(['sound']), 'a.mp3');
-      await assert.rejects(scene.client().post('/audio/transcriptions', { body: form }), {
-        status: 403,
-        code: 'model_not_allowed',
-      });
     },
   );
 

@@ -5,7 +5,7 @@ import type { Exchange } from '../../call/state.js';
 import type { Config } from '../../config/config.js';
 import { findUnrouted, type Model } from '../../config/models.js';
 import type { GatewayRequest } from '../../http/exchange.js';
-import { boundaryOf, multipartModels } from '../../http/multipart.js';
+import { boundaryOf, type MultipartModels, multipartModels } from '../../http/multipart.js';
 import { isEmpty, parseBody } from '../../http/read-body.js';
 import { pathOf } from '../../http/url.js';
 import type { ApiKey } from '../../keys/key-store.js';
@@ -111,6 +111,8 @@ export interface FormWatcher {
   readonly formModel: FormModel;
   /** The form names this model. */
   onModel(model: Model, name: string): void;
+  /** The form is known to its end, of which the upstream has not the last piece. */
+  onForm(form: MultipartModels): void;
 }
 
 /** The same form, broken off where it names a model that the key may not call, or that other rules apply to. */
@@ -131,7 +133,7 @@ export function watchedForm({ boundary, pieces }: FormBody, watcher: FormWatcher
 async function* checkedPieces(
   pieces: AsyncIterable<Uint8Array>,
   boundary: string,
-  { config, key, operation, formModel, onModel }: FormWatcher,
+  { config, key, operation, formModel, onModel, onForm }: FormWatcher,
 ): AsyncGenerator<Uint8Array> {
   const models = multipartModels(boundary);
   let isNamed = false;
@@ -149,6 +151,7 @@ async function* checkedPieces(
   }
   if (models.state !== 'closed') throw unreadableForm();
   if (formModel === 'required' && !isNamed) throw modelNotAllowed(operation);
+  onForm(models);
   if (last !== undefined) yield last;
 }
 

@@ -16,7 +16,8 @@ import type { ForwardRule } from '../route.js';
 import { checkBatchLines } from './batches.js';
 import { type ForwardBody, onePiece, readForwardBody, type WatchedForm, watchedForm } from './body.js';
 import { ownListOf, shownObject } from './objects.js';
-import { checkModelName, checkPriced, type ForwardPlan, planForward } from './plan.js';
+import { picturesInForm } from './pieces.js';
+import { checkAddress, checkModelName, checkPriced, type ForwardPlan, planForward } from './plan.js';
 import { forwardedStream } from './stream.js';
 
 /**
@@ -102,6 +103,7 @@ async function checkBatchInput(
 /** Watches a form for the model that it names on its way. */
 function watcherOf(call: Call, { formModel }: ForwardPlan): Parameters<typeof watchedForm>[1] {
   const { exchange, plan } = call;
+  const isOfPictures = call.operation === 'images';
   return {
     config: exchange.state.config,
     key: exchange.caller,
@@ -110,8 +112,16 @@ function watcherOf(call: Call, { formModel }: ForwardPlan): Parameters<typeof wa
     formModel: formModel === 'optional' && plan.isBudgeted ? 'required' : formModel,
     onModel(model, name) {
       checkModelName(name);
-      if (plan.isBudgeted && call.admission !== undefined) checkPriced(model.price, name, call.admission);
+      if (plan.isBudgeted) checkPriced(model.price, name, call);
       call.nameModel(model, name);
+    },
+    onForm({ n, hasAddress }) {
+      const { model, asks, units } = call;
+      if (plan.isBudgeted && hasAddress && units?.audioMs !== undefined) checkAddress(model.price, asks.model);
+      const images = isOfPictures ? picturesInForm(n) : undefined;
+      if (images === undefined) return;
+      if (plan.isBudgeted) checkPriced(model.price, asks.model, { admission: call.admission, units: { images } });
+      call.namePieces({ images });
     },
   };
 }

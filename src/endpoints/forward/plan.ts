@@ -5,7 +5,7 @@ import type { Config } from '../../config/config.js';
 import { findModel, mayCall } from '../../config/models.js';
 import { pathOf } from '../../http/url.js';
 import type { Admission } from '../../limits/limiter-store.js';
-import { type Price, type PricedUnits, worstCostNanoUsd } from '../../models/pricing.js';
+import { type Price, type PricedUnits, type WorstUse, worstCostNanoUsd } from '../../models/pricing.js';
 import { estimateForward } from '../../wire/estimate.js';
 import { checkNoOtherModels, MAX_MODEL_LENGTH } from '../../wire/model-request.js';
 import {
@@ -17,6 +17,7 @@ import {
 } from '../../wire/request-errors.js';
 import type { ForwardRule } from '../route.js';
 import type { FormModel, ForwardBody } from './body.js';
+import { checkPieces, piecesAsked } from './pieces.js';
 
 /** Operations that are answered by a model, and cost what it costs. */
 export const OF_MODELS: ReadonlySet<string> = new Set(['images', 'audio']);
@@ -64,10 +65,11 @@ export function planForward(exchange: Exchange, request: RequestToPlan): Forward
   const byteLength = body.kind === 'json' ? body.bytes.byteLength : formLength(body.contentLength, config);
   const estimated = estimateForward({ path: below, body: json, byteLength, assumesMost: isBudgeted });
   const { outputTokens } = estimated;
-  const units = unitsOf(json);
-  // Nobody can tell beforehand how long a sound is.
-  if (isBudgeted && target.model.price?.audioNanoUsdPerMillionMs !== undefined) {
-    throw notPriced(`\`${target.modelName}\` is paid for by the minute`);
+  const units = piecesAsked({ path: below, json, byteLength, assumesMost: isBudgeted });
+  if (isBudgeted && json !== undefined) {
+    checkPieces(target.model.price, target.modelName, units);
+    // Its sound may lie elsewhere.
+    if (units?.audioMs !== undefined) checkAddress(target.model.price, target.modelName);
   }
   const inputTokens = isBudgeted ? Math.max(estimated.inputTokens, soundAtMost(json, config)) : estimated.inputTokens;
   // No upstream takes a ceiling here. A budget must hold all of it beforehand; token limits may go into debt.
@@ -77,7 +79,7 @@ export function planForward(exchange: Exchange, request: RequestToPlan): Forward
   }
   // A form's model is read only as the form passes, after admission: `checkPriced` compares its price then.
   const isForm = body.kind === 'form';
-  const model = isForm ? dearest({ inputTokens, outputTokens }, exchange, target.model) : target.model;
+  const model = isForm ? dearest({ inputTokens, outputTokens, ...units }, exchange, target.model) : target.model;
   const reserved = { inputTokens, worstInputTokens: inputTokens, maxOutputTokens: outputTokens };
   return { ...target, ...reserved, model, asksModel: !isForm, units };
 }
@@ -102,7 +104,7 @@ function targetOf(exchange: Exchange, { rule, body, modelName }: RequestToPlan):
   if (!isOfModel || body.kind !== 'json') return unnamed;
   const { model: name } = body.body;
   // Servers in Go take names in any case, and the last one of them.
-  const other = Object.keys(body.body).find((member) => member !== 'model' && member.toLowerCase() === 'model');
+  const other = Object.keys(body.body).find((member) => !ACTED_ON.has(member) && ACTED_ON.has(member.toLowerCase()));
   if (other !== undefined) throw duplicateMember(other.slice(0, 64));
   if (typeof name !== 'string') {
     if (caller.models !== undefined) throw modelNotAllowed(operation);
@@ -112,6 +114,9 @@ function targetOf(exchange: Exchange, { rule, body, modelName }: RequestToPlan):
   if (caller.models !== undefined) checkNoOtherModels(Object.keys(body.body));
   return targetNamed(name, body, exchange);
 }
+
+/** Members whose values something depends on here. */
+const ACTED_ON: ReadonlySet<string> = new Set(['model', 'n', 'input']);
 
 const UNNAMED = { price: undefined, maxOutputTokens: undefined, contextLength: undefined, responses: undefined };
 
@@ -138,27 +143,27 @@ export function checkModelName(name: string): void {
  * Holds the model that a form names against the reservation, which was made before anybody knew which it is.
  * @throws {GatewayError} 403 when the model has no price, or a dearer one.
  */
-export function checkPriced(price: Price | undefined, name: string, { amounts }: Pick<Admission, 'amounts'>): void {
+export function checkPriced(price: Price | undefined, name: string, { admission, units }: ReservedCall): void {
   if (price === undefined) throw notPriced(`the price of \`${name}\` is unknown`);
-  const { imageNanoUsd, audioNanoUsdPerMillionMs, nanoUsdPerMillionCharacters } = price;
-  // A form tells nothing of its pieces before it has passed.
-  if ((imageNanoUsd ?? audioNanoUsdPerMillionMs ?? nanoUsdPerMillionCharacters) !== undefined) {
-    throw notPriced(`\`${name}\` is paid for by the piece`);
-  }
-  if (worstCostNanoUsd(price, amounts) > amounts.nanoUsd)
+  checkPieces(price, name, units);
+  if (
+    admission !== undefined &&
+    worstCostNanoUsd(price, { ...admission.amounts, ...units }) > admission.amounts.nanoUsd
+  )
     throw notPriced(`\`${name}\` may cost more than was reserved`);
 }
 
-/** Pictures and characters that a body asks for; a form's are not known. */
-function unitsOf(json: JsonObject | undefined): PricedUnits | undefined {
-  if (json === undefined) return undefined;
-  const { n, input } = json;
-  const images = typeof n === 'number' && Number.isSafeInteger(n) && n > 0 ? Math.min(n, MAX_PICTURES) : 1;
-  return typeof input === 'string' ? { characters: input.length } : { images };
+/** A call that was admitted, and the pieces that were reserved for it. */
+export interface ReservedCall {
+  readonly admission: Pick<Admission, 'amounts'> | undefined;
+  readonly units: PricedUnits | undefined;
 }
 
-/** More than any server makes at once. */
-const MAX_PICTURES = 10_000;
+/** @throws {GatewayError} 403 for sound that is named by an address, and paid for by the minute. */
+export function checkAddress(price: Price | undefined, name: string): void {
+  if ((price?.audioNanoUsdPerMillionMs ?? 0) > 0)
+    throw notPriced(`how long the sound for \`${name}\` is cannot be told`);
+}
 
 function formLength(contentLength: string | undefined, { maxUploadBytes }: Config): number {
   return contentLength !== undefined && /^\d{1,15}$/.test(contentLength) ? Number(contentLength) : maxUploadBytes;
@@ -174,11 +179,7 @@ function soundAtMost(json: JsonObject | undefined, { models }: Config): number {
 }
 
 /** The model at the price of the dearest one that the key may call, whichever the form will name. */
-function dearest(
-  tokens: { readonly inputTokens: number; readonly outputTokens: number },
-  { caller, state }: Exchange,
-  unnamed: CalledModel,
-): CalledModel {
+function dearest(tokens: WorstUse, { caller, state }: Exchange, unnamed: CalledModel): CalledModel {
   let price: Price | undefined;
   for (const model of state.config.models.listed) {
     const isOpen = [model.id, ...model.aliases].some((name) => mayCall(caller, model, name));

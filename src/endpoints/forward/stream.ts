@@ -3,13 +3,14 @@ import { stepsOf } from '../../base/steps.js';
 import { type AnswerPiece, type AnswerView, asWritten } from '../../call/answer-view.js';
 import type { Call } from '../../call/call.js';
 import type { AnswerStream } from '../../http/exchange.js';
+import type { PricedUnits } from '../../models/pricing.js';
 import type { AnswerChunk } from '../../upstreams/answer.js';
 import { type RelayedStream, StreamAnswer } from '../../upstreams/begin-stream.js';
 import type { ForwardReply } from '../../upstreams/upstream.js';
 import { WholeEvents } from '../../wire/event-buffer.js';
 import { sseEvent } from '../../wire/sse.js';
-import type { TokenUsage } from '../../wire/usage.js';
-import { UsageTail } from '../../wire/usage.js';
+import { DataCounter, SoundLength } from '../../wire/told-pieces.js';
+import { type TokenUsage, UsageTail } from '../../wire/usage.js';
 import { relayForwarded } from '../model/relay.js';
 import { OF_MODELS } from './plan.js';
 
@@ -35,11 +36,20 @@ class ForwardedStream implements RelayedStream, AnswerView {
   private readonly call: Call;
   private readonly tail: UsageTail;
   private readonly events: WholeEvents | undefined;
+  private readonly pictures: DataCounter | undefined;
+  private readonly sound: SoundLength | undefined;
   private isBegun = false;
 
   constructor(call: Call, contentType: string) {
     this.call = call;
     this.tail = new UsageTail(OF_MODELS.has(call.operation) ? contentType : '');
+    const { imageNanoUsd, audioNanoUsdPerMillionMs } = call.model.price ?? {};
+    // Pieces are counted where they are paid for.
+    this.pictures = imageNanoUsd === undefined || call.operation !== 'images' ? undefined : new DataCounter();
+    this.sound =
+      audioNanoUsdPerMillionMs === undefined || call.units?.characters !== undefined
+        ? undefined
+        : new SoundLength(contentType);
     this.events = /^text\/event-stream/i.test(contentType) ? new WholeEvents() : undefined;
   }
 
@@ -54,10 +64,21 @@ class ForwardedStream implements RelayedStream, AnswerView {
     return isPicture ? this.call.start?.reservedOutputTokens : undefined;
   }
 
+  /** Pieces that the whole answer told: no fewer pictures than were asked for. What was asked for is paid for where it broke off. */
+  get units(): PricedUnits | undefined {
+    if (!this.finished) return undefined;
+    const images = this.pictures?.count;
+    if (images !== undefined) return { images: Math.max(images, this.call.units?.images ?? 0) };
+    const audioMs = this.sound?.findMs();
+    return audioMs === undefined ? undefined : { audioMs };
+  }
+
   watchPiece(piece: Uint8Array | object): Uint8Array | undefined {
     this.isBegun = true;
     if (!(piece instanceof Uint8Array)) return undefined;
     this.tail.addPiece(piece);
+    this.pictures?.addPiece(piece);
+    this.sound?.addPiece(piece);
     const shown = this.events === undefined ? piece : this.events.passBytes(piece);
     return shown.byteLength > 0 ? shown : undefined;
   }
