@@ -3,7 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { findProvider } from '@pydantic/genai-prices';
-import { FACTS, LEFT_OUT, NAMES_LEFT_OUT, NOT_THE_VENDORS, TOOL_FEES } from './models-by-hand.mjs';
+import { BATCHES, FACTS, LEFT_OUT, NAMES_LEFT_OUT, NOT_THE_VENDORS, TOOL_FEES } from './models-by-hand.mjs';
 
 const FILE = fileURLToPath(new URL('../src/models/model-data.ts', import.meta.url));
 
@@ -44,6 +44,10 @@ const PRICING_FIELDS = {
   output: 'outputUsdPerMillion',
   reasoning: 'reasoningUsdPerMillion',
   outputAudio: 'outputAudioUsdPerMillion',
+  request: 'usdPerRequest',
+  image: 'usdPerImage',
+  audioMinute: 'usdPerAudioMinute',
+  millionCharacters: 'usdPerMillionCharacters',
 };
 
 /** The models in the order of the table, the ids that nobody prices with reasons, and notes on prices said dearer than they are. */
@@ -68,7 +72,9 @@ export function makeModels(
   for (const fact of facts) applyFact(fact, drafts);
   const models = [...drafts.values()].map(finished);
   checkNames(models);
-  return { models, unpriced: unpriced.sort(), notes };
+  // Some of what the package cannot say is written by hand.
+  const left = unpriced.filter((line) => !drafts.has(line.slice(0, line.indexOf(':'))));
+  return { models, unpriced: left.sort(), notes };
 }
 
 function reasonToLeaveOut({ id, prices, price_comments: comments = '' }) {
@@ -226,12 +232,18 @@ function finished({ id, aliases, prices, toolCallUsd, serviceTiers, cacheWriteLo
         pricing: compact({
           ...Object.fromEntries(Object.entries(PRICING_FIELDS).map(([rate, field]) => [field, rates[rate]])),
           longContext: rates.longContext,
-          serviceTiers: rates.serviceTiers ?? serviceTiers,
+          serviceTiers: withBatches(rates.serviceTiers ?? serviceTiers, facts.ownedBy),
           toolCallUsd: Object.keys(fees).length === 0 ? undefined : fees,
         }),
       });
     }),
   });
+}
+
+/** A model whose tiers nobody tells has none: its batches have the ordinary price. */
+function withBatches(serviceTiers, ownedBy) {
+  const batch = BATCHES[ownedBy]?.factor;
+  return serviceTiers === undefined || batch === undefined ? serviceTiers : { ...serviceTiers, batch };
 }
 
 function compact(object) {

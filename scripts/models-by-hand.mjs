@@ -21,11 +21,10 @@ export const LEFT_OUT = [
   },
   { models: /^gemini-(?:1\.5|flash-1\.5|pro-1\.5)/, reason: 'retired' },
   { models: /^gemini-2\.5-flash-preview$/, reason: 'retired, and cheaper than the model that has the name today' },
-  { models: /-search-preview$/, reason: 'has a fee for each request, which prices cannot say' },
+  { models: /-search-preview$/, reason: 'has a fee for each request of which no page could be opened' },
   { models: /^mistral-small-latest$/, reason: 'cheaper than the model that has the name today' },
   { models: /realtime|-live-|^gemini-live|^grok-voice/, reason: 'speaks over a socket' },
-  { models: /^(?:sonar|llama-3\.1-sonar|r1-1776)/, reason: 'has a fee for each request, which prices cannot say' },
-  { models: /^(?:whisper-1|gpt-transcribe|voxtral)/, reason: 'is paid for by the minute of sound' },
+  { models: /^voxtral-small/, reason: 'hears sound, whose tokens have a price of their own' },
   { models: /^mistral-ocr/, reason: 'is paid for by the page' },
   { models: /^gemini-omni/, reason: 'makes videos, whose tokens have a price of their own' },
   { models: /^gpt-4o-mini-2024-07-18\.ft-$/, reason: "is Azure's name" },
@@ -46,6 +45,21 @@ export const TOOL_FEES = {
   },
   anthropic: {
     toolCallUsd: { web_search: 0.01 },
+    source: 'https://platform.claude.com/docs/en/about-claude/pricing',
+    date: '2026-11-28',
+  },
+};
+
+/** Factors of what runs in batches, for the models whose service tiers are known. */
+export const BATCHES = {
+  openai: {
+    factor: 0.5,
+    // “The same model costs half as much through the Batch API”, as it reads OpenAI's page on 2026-08-27.
+    source: 'https://raw.githubusercontent.com/api-evangelist/openai/refs/heads/main/plans/openai-plans-pricing.yml',
+    date: '2026-11-28',
+  },
+  anthropic: {
+    factor: 0.5,
     source: 'https://platform.claude.com/docs/en/about-claude/pricing',
     date: '2026-11-28',
   },
@@ -334,6 +348,89 @@ export const FACTS = [
     models: ['o4-mini'],
     serviceTiers: { ...FLEX, fast: 1.8182, priority: 1.8182 },
     source: 'https://openai.com/api-priority-processing/',
+    date: '2026-11-28',
+  },
+
+  // What is paid for by the piece. Of prices by size and quality the dearest.
+  {
+    models: ['whisper-1'],
+    ownedBy: 'openai',
+    operation: 'audio',
+    prices: [{ input: 0, output: 0, audioMinute: 0.006 }],
+    // $0.36 an hour in the package, which names this page.
+    source: openai('whisper-1'),
+    date: '2026-11-28',
+  },
+  {
+    models: ['gpt-transcribe'],
+    ownedBy: 'openai',
+    operation: 'audio',
+    prices: [{ input: 0, output: 0, audioMinute: 0.0045 }],
+    // $0.27 an hour in the package, which names this page.
+    source: openai('gpt-transcribe'),
+    date: '2026-11-28',
+  },
+  {
+    models: ['tts-1'],
+    aliases: ['tts-1-1106'],
+    ownedBy: 'openai',
+    operation: 'audio',
+    prices: [{ input: 0, output: 0, millionCharacters: 15 }],
+    source: openai('tts-1'),
+    date: '2026-11-28',
+  },
+  {
+    models: ['tts-1-hd'],
+    aliases: ['tts-1-hd-1106'],
+    ownedBy: 'openai',
+    operation: 'audio',
+    prices: [{ input: 0, output: 0, millionCharacters: 30 }],
+    source: openai('tts-1-hd.md'),
+    date: '2026-11-28',
+  },
+  {
+    models: ['dall-e-2'],
+    ownedBy: 'openai',
+    operation: 'images',
+    prices: [{ input: 0, output: 0, image: 0.02 }],
+    // OpenAI shut both down in 2026; Azure's and others' may be there still.
+    source: 'https://github.com/kevinhermawan/Canvas/blob/main/model-info.json',
+    date: '2026-11-28',
+  },
+  {
+    models: ['dall-e-3'],
+    ownedBy: 'openai',
+    operation: 'images',
+    prices: [{ input: 0, output: 0, image: 0.12 }],
+    source: 'https://github.com/kevinhermawan/Canvas/blob/main/model-info.json',
+    date: '2026-11-28',
+  },
+  {
+    models: ['voxtral-mini-2602'],
+    ownedBy: 'mistralai',
+    operation: 'audio',
+    prices: [{ input: 0, output: 0, audioMinute: 0.003 }],
+    // $0.18 an hour in the package, which names this page.
+    source: 'https://docs.mistral.ai/models/voxtral-mini-transcribe-26-02',
+    date: '2026-11-28',
+  },
+  // Perplexity's fees at the most search context. Sonar Pro has other fees for Pro Search, which no page could be opened of.
+  {
+    models: ['sonar'],
+    ownedBy: 'perplexity',
+    contextLength: 128_000,
+    prices: [{ input: 1, output: 1, request: 0.012 }],
+    // The fee as the package has it.
+    source: 'https://docs.perplexity.ai/getting-started/pricing',
+    date: '2026-11-28',
+  },
+  {
+    models: ['sonar-reasoning-pro'],
+    ownedBy: 'perplexity',
+    contextLength: 128_000,
+    prices: [{ input: 2, output: 8, request: 0.014 }],
+    // The fee as the package has it.
+    source: 'https://docs.perplexity.ai/getting-started/pricing',
     date: '2026-11-28',
   },
 

@@ -1,4 +1,4 @@
-import { DEFAULT_SERVICE_TIER, isPricedTier, serviceTierNamed } from '../models/pricing.js';
+import { BATCH_TIER, DEFAULT_SERVICE_TIER, isPricedTier, serviceTierNamed } from '../models/pricing.js';
 import type { UsageRecord, UsageStart } from '../usage/usage-store.js';
 import { serviceTierNotAllowed, unsupportedServiceTier } from '../wire/request-errors.js';
 import type { CalledModel } from './terms.js';
@@ -29,6 +29,9 @@ export function reservedTier({ asked, model, name, allowed, isBudgeted }: AskedT
       throw serviceTierNotAllowed(tier ?? DEFAULT_SERVICE_TIER);
   }
   const { price } = model;
+  // An upstream that does not know the word bills the ordinary price.
+  if (asked !== undefined && serviceTierNamed(asked) === BATCH_TIER && price?.serviceTierMillionths !== undefined)
+    throw unsupportedServiceTier(asked, name);
   if (tier === undefined || price === undefined || isPricedTier(price, tier)) return tier;
   if (isBudgeted || price.serviceTierMillionths !== undefined) throw unsupportedServiceTier(tier, name);
   return tier;

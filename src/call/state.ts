@@ -49,10 +49,16 @@ export interface Background {
 /** Counts the usage of batches, each batch once. */
 export interface BatchMeter {
   /**
-   * Usage of those of the owner's batches that have ended and were not counted before; `undefined` when there are none. A
-   * batch's output cannot be had before the batch was seen: then it is counted.
+   * Usage of those of the owner's batches that have ended and were not counted before, of one model at a time; `undefined`
+   * when there are none. A batch's output cannot be had before the batch was seen: then it is counted.
    */
-  uncounted(owner: string, batches: readonly JsonObject[]): Promise<TokenUsage | undefined>;
+  uncounted(owner: string, batches: readonly JsonObject[]): Promise<BatchUsage | undefined>;
+}
+
+/** Tokens of batches, and the model that they are paid for as; `undefined`: nobody knows. */
+export interface BatchUsage {
+  readonly usage: TokenUsage;
+  readonly model: string | undefined;
 }
 
 /** The one state of a gateway, which its calls share. */

@@ -3,9 +3,9 @@ import { MODELS_JSON } from './model-data.js';
 import type { Pricing } from './pricing.js';
 
 /**
- * The models that are known: those of OpenAI, Anthropic, Google, xAI, Mistral, DeepSeek, Cohere and Moonshot that are paid for by the
- * token: not by the picture (`dall-e-3`), the minute (`whisper-1`), the character (`tts-1`) or the request (`sonar`). Prices are the
- * vendors' standard ones. A host's `models` option decides which models it serves, under which names and at which prices.
+ * The models that are known: those of OpenAI, Anthropic, Google, xAI, Mistral, DeepSeek, Cohere, Moonshot and Perplexity whose price
+ * some page tells, by the token as a rule, else by the picture (`dall-e-3`), the minute (`whisper-1`) or the character (`tts-1`). Prices
+ * are the vendors' standard ones. A host's `models` option decides which models it serves, under which names and at which prices.
  */
 export const KNOWN_MODELS: readonly KnownModel[] = readModels(JSON.parse(MODELS_JSON));
 

@@ -271,6 +271,9 @@ function checkDearest(price: Price, name: string): void {
 /** The tier of a call whose request and answer name none. */
 export const DEFAULT_SERVICE_TIER = 'default';
 
+/** The tier of work that is done whenever there is room: in batches alone, as no request can ask for it. */
+export const BATCH_TIER = 'batch';
+
 /** The one name of a service tier that has several. */
 export function serviceTierNamed(tier: string): string {
   if (tier === 'priority') return 'fast';
@@ -281,7 +284,7 @@ export function serviceTierNamed(tier: string): string {
 const ORDINARY: ReadonlySet<string> = new Set(['standard', 'standard_only', 'on_demand']);
 
 /** Tiers that nobody charges more for than for `default`. */
-const NEVER_DEARER: ReadonlySet<string> = new Set([DEFAULT_SERVICE_TIER, 'flex', 'batch']);
+const NEVER_DEARER: ReadonlySet<string> = new Set([DEFAULT_SERVICE_TIER, 'flex', BATCH_TIER]);
 
 /** Whether the price of a call in that tier is known, or cannot be more than that of `default`. */
 export function isPricedTier({ serviceTierMillionths }: Price, tier: string): boolean {

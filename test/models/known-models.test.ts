@@ -106,16 +106,8 @@ describe('known models', () => {
       '/',
       'openai/',
     ],
-    // Not paid for by the token alone.
-    ...[
-      'whisper-1',
-      'dall-e-3',
-      'tts-1',
-      'sonar-pro',
-      'gpt-4o-search-preview',
-      'gpt-4o-mini-search-preview',
-      'mistral-ocr-latest',
-    ],
+    // With fees that no page tells.
+    ...['sonar-pro', 'gpt-4o-search-preview', 'gpt-4o-mini-search-preview', 'mistral-ocr-latest'],
     // Names of no model.
     ...[
       'text-embedding-3',
@@ -207,7 +199,7 @@ describe('prices of today, as the vendors publish them', () => {
         ...{ inputUsdPerMillion: 10, cachedInputUsdPerMillion: 1, cacheWriteUsdPerMillion: 12.5 },
         ...{ cacheWriteLongUsdPerMillion: 25, outputUsdPerMillion: 50 },
         longContext: { aboveInputTokens: 271_999, ...doubled },
-        serviceTiers: { flex: 0.5, fast: 2, priority: 2, ultrafast: 6 },
+        serviceTiers: { batch: 0.5, flex: 0.5, fast: 2, priority: 2, ultrafast: 6 },
         toolCallUsd: tools,
       },
     ],
@@ -217,7 +209,7 @@ describe('prices of today, as the vendors publish them', () => {
         ...{ inputUsdPerMillion: 2, cachedInputUsdPerMillion: 0.1, cacheWriteUsdPerMillion: 2.5 },
         ...{ cacheWriteLongUsdPerMillion: 5, outputUsdPerMillion: 10 },
         longContext: { aboveInputTokens, ...doubled },
-        serviceTiers: { fast: 2, priority: 2, ultrafast: 3 },
+        serviceTiers: { batch: 0.5, fast: 2, priority: 2, ultrafast: 3 },
         toolCallUsd: tools,
       },
     ],
@@ -226,7 +218,7 @@ describe('prices of today, as the vendors publish them', () => {
       {
         ...{ inputUsdPerMillion: 5, cachedInputUsdPerMillion: 0.5, outputUsdPerMillion: 30 },
         longContext: { aboveInputTokens: 271_999, ...doubled },
-        serviceTiers: { flex: 0.5, fast: 2.5, priority: 2.5 },
+        serviceTiers: { batch: 0.5, flex: 0.5, fast: 2.5, priority: 2.5 },
         toolCallUsd: tools,
       },
     ],
@@ -235,7 +227,7 @@ describe('prices of today, as the vendors publish them', () => {
       {
         ...{ inputUsdPerMillion: 4, cachedInputUsdPerMillion: 0.2, cacheWriteUsdPerMillion: 5 },
         ...{ cacheWriteLongUsdPerMillion: 8, outputUsdPerMillion: 20 },
-        serviceTiers: { fast: 2 },
+        serviceTiers: { batch: 0.5, fast: 2 },
         toolCallUsd: { web_search: 0.01 },
       },
     ],
@@ -336,6 +328,7 @@ describe('the file of models', () => {
     const said = execFileSync(process.execPath, ['scripts/make-models.mjs', '--check'], { encoding: 'utf8' });
     assert.match(said, /^\d+ models, \d+ kB\.$/m);
     // The script tells what has no price.
-    assert.match(said, /^ {2}whisper-1: is paid for by the minute of sound$/m);
+    assert.match(said, /^ {2}mistral-ocr-latest: is paid for by the page$/m);
+    assert.doesNotMatch(said, /whisper-1/);
   });
 });

@@ -1,10 +1,11 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { parseDocument, REQUEST_BOUNDS } from '../../base/json-document.js';
 import { closingQuote } from '../../base/json-scan.js';
-import type { BatchMeter } from '../../call/state.js';
+import type { BatchMeter, BatchUsage } from '../../call/state.js';
 import type { Config } from '../../config/config.js';
-import { findUnrouted } from '../../config/models.js';
+import { findUnrouted, type Model } from '../../config/models.js';
 import { type ApiKey, ownerOf } from '../../keys/key-store.js';
+import { BATCH_TIER, type WorstUse, worstCostNanoUsd } from '../../models/pricing.js';
 import { checkReferences, findOwned, own } from '../../stores/ownership.js';
 import { checkNoOtherModels } from '../../wire/model-request.js';
 import { PLAIN_NAME } from '../../wire/references.js';
@@ -20,15 +21,20 @@ export function batchMeter(config: Config): BatchMeter {
   /** Being counted now: two who ask at once must not both pay. */
   const counting = new Set<string>();
 
-  async function takeOnce(owner: string, id: string): Promise<boolean> {
+  /** Takes a batch that is paid for as `wanted`, where that is given. Returns its model. */
+  async function takeOnce(owner: string, id: string, wanted: BatchModel | undefined): Promise<BatchModel | undefined> {
     const name = JSON.stringify([owner, id]);
-    if (counting.has(name)) return false;
+    if (counting.has(name)) return undefined;
     counting.add(name);
     try {
       const found = await findOwned(config, { owner, kind: 'batch', id });
-      if (found === undefined || found.body.counted === true) return false;
+      if (found === undefined || found.body.counted === true) return undefined;
+      const { model } = found.body;
+      const taken = { model: typeof model === 'string' ? model : undefined };
+      // A record has one price: batches of other models wait until they are looked at again.
+      if (wanted !== undefined && wanted.model !== taken.model) return undefined;
       await own(config, { owner, kind: 'batch', id }, { counted: true });
-      return true;
+      return taken;
     } finally {
       counting.delete(name);
     }
@@ -37,15 +43,21 @@ export function batchMeter(config: Config): BatchMeter {
   return {
     async uncounted(owner, batches) {
       let sum: TokenUsage | undefined;
+      let taken: BatchModel | undefined;
       for (const { id, status, usage } of batches) {
         const used = readUsage(usage);
         if (used === undefined || typeof id !== 'string' || !ENDED.has(status)) continue;
-        if (await takeOnce(owner, id)) sum = sum === undefined ? used : added(sum, used);
+        const model = await takeOnce(owner, id, taken);
+        if (model === undefined) continue;
+        taken = model;
+        sum = sum === undefined ? used : added(sum, used);
       }
-      return sum;
+      return sum && { usage: sum, model: taken?.model };
     },
   };
 }
+
+type BatchModel = Pick<BatchUsage, 'model'>;
 
 function added(one: TokenUsage, other: TokenUsage): TokenUsage {
   const sum = (part: keyof TokenUsage): number => (one[part] ?? 0) + (other[part] ?? 0);
@@ -75,15 +87,28 @@ interface BatchOwner {
  * Looks at every line of a batch's input before the batch is made: its requests go past the gateway, and must not reach what
  * their owner could not reach through it.
  * @param file JSON lines, as the upstream keeps them.
+ * @returns the dearest of the models that they name; `undefined`: nobody knows what they cost.
  * @throws {GatewayError} 400, 403 or 404 for the first line that must not pass.
  */
-export async function checkBatchLines(file: AsyncIterable<Uint8Array>, owner: BatchOwner): Promise<void> {
+export async function checkBatchLines(file: AsyncIterable<Uint8Array>, owner: BatchOwner): Promise<Model | undefined> {
   let requests = 0;
+  let dearest: Model | 'unknown' | undefined;
   for await (const { line, number } of linesOf(file, owner.config.maxBodyBytes)) {
     requests += 1;
     if (requests > MAX_REQUESTS) throw invalidRequest(`A batch may have at most ${MAX_REQUESTS} requests.`, INPUT);
-    await checkLine(line, number, owner);
+    const model = await checkLine(line, number, owner);
+    if (model?.price === undefined) dearest = 'unknown';
+    else if (dearest !== 'unknown' && isDearer(model, dearest)) dearest = model;
   }
+  return dearest === 'unknown' ? undefined : dearest;
+}
+
+/** Tokens by which models are compared, as a batch tells nothing but its sum: ten are read for one that is written. */
+const COMPARED: WorstUse = { inputTokens: 1_000_000, outputTokens: 100_000, serviceTier: BATCH_TIER };
+
+function isDearer(model: Model, other: Model | undefined): boolean {
+  if (model.price === undefined || other?.price === undefined || model === other) return other === undefined;
+  return worstCostNanoUsd(model.price, COMPARED) > worstCostNanoUsd(other.price, COMPARED);
 }
 
 /** Most requests of one batch, as OpenAI allows them: https://platform.openai.com/docs/guides/batch. */
@@ -140,7 +165,7 @@ function textStart(bytes: Buffer, from: number, end: number): number {
   return at;
 }
 
-async function checkLine(line: Buffer, number: number, { config, key }: BatchOwner): Promise<void> {
+async function checkLine(line: Buffer, number: number, { config, key }: BatchOwner): Promise<Model | undefined> {
   const request = readLine(line);
   if (request === undefined) {
     throw invalidRequest(
@@ -149,7 +174,7 @@ async function checkLine(line: Buffer, number: number, { config, key }: BatchOwn
     );
   }
   const body: JsonObject = isJsonObject(request.body) ? request.body : {};
-  checkModel(body.model, { config, key });
+  const model = checkModel(body.model, { config, key });
   if (key.models !== undefined) checkNoOtherModels(Object.keys(body));
   const owner = ownerOf(key);
   await checkReferences(config, owner, body);
@@ -161,6 +186,7 @@ async function checkLine(line: Buffer, number: number, { config, key }: BatchOwn
   if (conversation !== undefined && conversation !== null)
     throw invalidRequest('A batch cannot use conversations.', 'conversation');
   if (refersToItems(body.input)) throw invalidRequest('A batch cannot refer to items.', 'input');
+  return model;
 }
 
 /** `undefined`: parsers might not agree about it. */
@@ -192,9 +218,10 @@ function memberCount(value: Json): number {
 }
 
 /** A request without a model is the upstream's to refuse, or to answer by one that nobody could check. */
-function checkModel(name: Json | undefined, { config, key }: BatchOwner): void {
-  if (typeof name === 'string') findUnrouted(config.models, key, name);
-  else if (key.models !== undefined) throw modelNotAllowed('');
+function checkModel(name: Json | undefined, { config, key }: BatchOwner): Model | undefined {
+  if (typeof name === 'string') return findUnrouted(config.models, key, name);
+  if (key.models !== undefined) throw modelNotAllowed('');
+  return undefined;
 }
 
 function refersToItems(input: Json | undefined): boolean {

@@ -1,13 +1,15 @@
 import { abortable } from '../../base/cancellation.js';
 import { shuttingDown } from '../../base/errors.js';
 import { checkRoom } from '../../call/admit.js';
-import { Call } from '../../call/call.js';
+import { Call, type Progress } from '../../call/call.js';
 import { failCall } from '../../call/failure.js';
 import { answerHeaders } from '../../call/headers.js';
-import type { Exchange } from '../../call/state.js';
+import type { BatchUsage, Exchange } from '../../call/state.js';
 import { NOTHING_READ } from '../../call/terms.js';
+import type { Model } from '../../config/models.js';
 import type { GatewayRequest, GatewayResponse } from '../../http/exchange.js';
 import { respondForwarded } from '../../http/respond.js';
+import { BATCH_TIER } from '../../models/pricing.js';
 import { checkOwned, checkReferences } from '../../stores/ownership.js';
 import { passOn } from '../../upstreams/send.js';
 import type { ForwardCall, ForwardReply } from '../../upstreams/upstream.js';
@@ -60,7 +62,7 @@ export async function forward(exchange: Exchange, rule: ForwardRule, modelName?:
     const wanted = passedHeaders(request.headers, PASSED_HEADERS);
     const get = (path: string): Promise<ForwardReply> =>
       askUpstream(call, { operation, method: 'GET', path, headers: wanted, body: undefined });
-    if (operation === 'batches') await checkBatchInput(call, body, get);
+    const batchModel = operation === 'batches' ? await checkBatchInput(call, body, get) : undefined;
     const headers = { ...wanted, ...describingHeaders(request.headers, body, plan) };
     const path = list?.path ?? exchange.path;
     const pieces = piecesOf(body, plan, form);
@@ -68,8 +70,8 @@ export async function forward(exchange: Exchange, rule: ForwardRule, modelName?:
     phases?.mark('upstream');
 
     if (rule.answer === 'bytes') return respondForwarded(reply, forwardedStream(call, reply), answerHeaders(call));
-    const shown = await shownObject(call, { reply, rule, list, again: get });
-    call.begin({ usage: shown.usage, deliveredTokens: uncounted });
+    const shown = await shownObject(call, { reply, rule, list, batchModel: batchModel?.id, again: get });
+    call.begin(batchProgress(call, shown.used));
     call.firstByte();
     const record = await call.complete();
     phases?.mark('settle');
@@ -82,22 +84,30 @@ export async function forward(exchange: Exchange, rule: ForwardRule, modelName?:
 const uncounted = (): undefined => undefined;
 const UNCOUNTED = { usage: undefined, deliveredTokens: uncounted };
 
+/** Batches that ended are paid for as their model in their tier, once they were seen. */
+function batchProgress(call: Call, used: BatchUsage | undefined): Progress {
+  if (used === undefined) return UNCOUNTED;
+  const model = used.model === undefined ? undefined : call.exchange.state.config.models.find(used.model);
+  if (model !== undefined) call.nameModel(model, model.id);
+  return { usage: used.usage, deliveredTokens: uncounted, serviceTier: BATCH_TIER };
+}
+
 async function askUpstream(call: Call, request: Parameters<typeof passOn>[1]): Promise<ForwardReply> {
   const reply = await passOn(call, request);
   // A reader waits no longer than the call lasts, even where the upstream is stuck.
   return { ...reply, body: abortable(reply.body, call) };
 }
 
-/** @throws {GatewayError} for the first line of a batch that must not pass. */
+/** @returns the dearest model of a batch. @throws {GatewayError} for its first line that must not pass. */
 async function checkBatchInput(
   { exchange }: Call,
   body: ForwardBody,
   get: (path: string) => Promise<ForwardReply>,
-): Promise<void> {
+): Promise<Model | undefined> {
   const input = body.kind === 'json' ? body.body.input_file_id : undefined;
-  if (typeof input !== 'string') return;
+  if (typeof input !== 'string') return undefined;
   const file = await get(`/files/${encodeURIComponent(input)}/content`);
-  await checkBatchLines(file.body, { config: exchange.state.config, key: exchange.caller });
+  return checkBatchLines(file.body, { config: exchange.state.config, key: exchange.caller });
 }
 
 /** Watches a form for the model that it names on its way. */

@@ -2,13 +2,12 @@ import { upstreamBadResponse } from '../../base/errors.js';
 import { isJsonObject, type Json, type JsonObject, objectOf } from '../../base/json.js';
 import { ANSWER_BOUNDS, parseDocument } from '../../base/json-document.js';
 import type { Call } from '../../call/call.js';
-import type { Exchange } from '../../call/state.js';
+import type { BatchUsage, Exchange } from '../../call/state.js';
 import { pathOf, queryOf } from '../../http/url.js';
 import { disown, own, ownedIds } from '../../stores/ownership.js';
 import { redacted } from '../../upstreams/redact.js';
 import type { ForwardReply } from '../../upstreams/upstream.js';
 import { DEFAULT_LIMIT, MAX_LIMIT, pageBody, pagesBackwards } from '../../wire/list-page.js';
-import type { TokenUsage } from '../../wire/usage.js';
 import type { ForwardRule } from '../route.js';
 
 /** An answer about objects. */
@@ -17,6 +16,8 @@ interface ObjectAnswer {
   readonly rule: ForwardRule;
   /** The list that was asked for. */
   readonly list: OwnList | undefined;
+  /** Model that a new batch is paid for as; `undefined`: nobody knows. */
+  readonly batchModel?: string | undefined;
   /** Asks the same upstream for another page. */
   again(path: string): Promise<ForwardReply>;
 }
@@ -24,7 +25,7 @@ interface ObjectAnswer {
 /** The part of an answer that the client may see. */
 interface ShownAnswer {
   readonly body: Uint8Array | string;
-  readonly usage: TokenUsage | undefined;
+  readonly used?: BatchUsage | undefined;
   /** Status and headers. @default the upstream's */
   readonly reply?: Pick<ForwardReply, 'status' | 'headers'>;
 }
@@ -37,7 +38,10 @@ const MAX_BYTES = 16_777_216;
  * before the caller is told of them.
  * @throws {GatewayError} 502 for an answer that is no object, 503 when the store fails.
  */
-export async function shownObject(call: Call, { reply, rule, list, again }: ObjectAnswer): Promise<ShownAnswer> {
+export async function shownObject(
+  call: Call,
+  { reply, rule, list, batchModel, again }: ObjectAnswer,
+): Promise<ShownAnswer> {
   const { exchange, plan } = call;
   const { owner } = plan;
   const { config } = exchange.state;
@@ -46,15 +50,17 @@ export async function shownObject(call: Call, { reply, rule, list, again }: Obje
   if (list !== undefined) {
     const own = await ownPage(list, body, async (path) => (await readObject(await again(path))).body);
     const page = { ...own, data: own.data.map((item) => ({ ...item, ...redactedErrors(item) })) };
-    return { body: JSON.stringify(page), usage: await takeTold(call, rule, page.data) };
+    return { body: JSON.stringify(page), used: await takeTold(call, rule, page.data) };
   }
   const { makes, owned } = rule;
   // Only a new one: an answer that comes after somebody deleted the object must not bring it back.
   const isNew = makes !== undefined && owned === undefined;
-  if (isNew && typeof body.id === 'string') await own(config, { owner, kind: makes, id: body.id });
+  if (isNew && typeof body.id === 'string') {
+    await own(config, { owner, kind: makes, id: body.id }, batchModel === undefined ? {} : { model: batchModel });
+  }
   const changes = redactedErrors(body);
   const shown = changes === undefined ? bytes : JSON.stringify({ ...body, ...changes });
-  return { body: shown, usage: await takeTold(call, rule, [body]) };
+  return { body: shown, used: await takeTold(call, rule, [body]) };
 }
 
 /** Members in which objects tell why something failed: batches, files, files of a vector store. */
@@ -90,10 +96,10 @@ async function shownDeletion(
   const said = result?.kind === 'document' ? objectOf(result.document.bytes) : undefined;
   if (makes !== undefined && said?.deleted !== false)
     await disown(state.config, { owner: plan.owner, kind: makes, id });
-  if (said !== undefined) return { body: bytes, usage: undefined };
+  if (said !== undefined) return { body: bytes };
   const object = makes === 'file' ? 'file' : `${makes}.deleted`;
   const body = JSON.stringify({ id, object, deleted: true });
-  return { body, usage: undefined, reply: { status: 200, headers: { 'content-type': 'application/json' } } };
+  return { body, reply: { status: 200, headers: { 'content-type': 'application/json' } } };
 }
 
 /** Makes the files of batches and uploads their owner's, and counts on the owner's account what batches used. */
@@ -101,7 +107,7 @@ async function takeTold(
   { exchange, plan }: Call,
   { operation }: ForwardRule,
   told: readonly JsonObject[],
-): Promise<TokenUsage | undefined> {
+): Promise<BatchUsage | undefined> {
   const { config, batches } = exchange.state;
   for (const id of told.flatMap(filesMadeIn)) await own(config, { owner: plan.owner, kind: 'file', id });
   return operation === 'batches' ? batches.uncounted(plan.owner, told) : undefined;
