@@ -376,7 +376,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
    * call is settled.
    */
   end(how: CallEnd): Awaitable<UsageRecord> {
-    this.ended ??= this.settle(this.stopping ?? how);
+    this.ended ??= this.exchange.context.runInAsyncScope(this.settle, this, this.stopping ?? how);
     return this.ended;
   }
 
@@ -442,6 +442,10 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
 
   /** Ends the upstream's work and the call. A call that was never written down leaves no record. */
   stop(reason: Error, how: 'given-up' | 'left'): void {
+    this.exchange.context.runInAsyncScope(this.stopWithin, this, reason, how);
+  }
+
+  private stopWithin(reason: Error, how: 'given-up' | 'left'): void {
     // Readers of the answer are told at once that it breaks off: they must not say first how the call ended.
     this.stopping ??= how;
     if (how === 'given-up') this.failure ??= toGatewayError(reason);
@@ -521,7 +525,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     config.callDeadlines.start(this);
     state.running.add(this);
     // Not by a generator's `finally`, which runs late or never: this hangs on the client's signal.
-    this.onClientGone = () => this.clientGone();
+    this.onClientGone = () => this.exchange.context.runInAsyncScope(this.clientGone, this);
     client.addEventListener('abort', this.onClientGone);
     return this.start;
   }

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { type Awaitable, guarded, isPending } from '../base/awaitable.js';
 import type { Clock } from '../base/clock.js';
 import type { AllHooks } from '../config/hooks.js';
@@ -79,7 +80,7 @@ export function giveBackLater(
 ): void {
   const { limiter, clock } = config;
   const tell = (): Awaitable<void> => limiter.settle(reservation, nothingOf(reservation), clock.steadyMs());
-  unsettled.add({ requestId, keyId, isGiveBack: true, tell });
+  unsettled.add({ ...untold({ requestId, keyId }, tell), isGiveBack: true });
 }
 
 /** Has the limiter settle what calls of dead processes held, as the ledger charges them. @returns a function that ends it. */
@@ -126,22 +127,28 @@ function nothingOf({ draws }: Reservation): number[] {
 function tell(books: Books, name: CallName, run: () => Awaitable<void>): Awaitable<void> {
   try {
     const told = run();
-    return isPending(told) ? orTellLater(told, books, untold(name, run)) : told;
+    return isPending(told) ? orTellLater(told, books, name, run) : told;
   } catch (error) {
     return tellLater(error, books, untold(name, run));
   }
 }
 
-async function orTellLater(told: PromiseLike<void>, books: Books, end: Untold): Promise<void> {
+async function orTellLater(
+  told: PromiseLike<void>,
+  books: Books,
+  name: CallName,
+  run: () => Awaitable<void>,
+): Promise<void> {
   try {
     await told;
   } catch (error) {
-    tellLater(error, books, end);
+    tellLater(error, books, untold(name, run));
   }
 }
 
+/** An end to be told in the context of its own request, not of the one that failed first. */
 function untold({ requestId, keyId }: CallName, run: () => Awaitable<void>): Untold {
-  return { requestId, keyId, tell: run };
+  return { requestId, keyId, tell: AsyncResource.bind(run) };
 }
 
 function tellLater(error: unknown, { config, unsettled }: Books, end: Untold): void {

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { randomBytes } from 'node:crypto';
 import type { Awaitable } from '../base/awaitable.js';
 import type { Clock } from '../base/clock.js';
@@ -159,6 +160,8 @@ export class Exchange implements BodyHolder {
   readonly request: GatewayRequest;
   readonly state: GatewayState;
   readonly requestId: string;
+  /** The host's asynchronous context, in which its hooks and stores are called: sockets and timers have that of whoever came first. */
+  readonly context = new AsyncResource('MEGALLM_REQUEST');
   /** Path below `/v1`, with its query. */
   readonly path: string;
   /** Told to a caller who debugs; `undefined` where nobody asked for them. */

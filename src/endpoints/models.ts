@@ -1,3 +1,6 @@
+import { isPending } from '../base/awaitable.js';
+import { inTime } from '../base/clock.js';
+import { upstreamTimeout } from '../base/errors.js';
 import type { JsonObject } from '../base/json.js';
 import type { Exchange } from '../call/state.js';
 import type { Config } from '../config/config.js';
@@ -32,11 +35,14 @@ function isName(rest: string): boolean {
   );
 }
 
-async function findThere(name: string, { models, upstream }: Config): Promise<Model | undefined> {
+async function findThere(name: string, { models, upstream, callDeadlines }: Config): Promise<Model | undefined> {
   const listed = models.findListed(name);
   if (listed !== undefined) return listed;
   const passed = models.find(name);
-  return passed === undefined || (await upstream.hasModel?.(name)) === false ? undefined : passed;
+  if (passed === undefined) return undefined;
+  const asked = upstream.hasModel?.(name);
+  const isThere = isPending(asked) ? await inTime(asked, callDeadlines, () => upstreamTimeout()) : asked;
+  return isThere === false ? undefined : passed;
 }
 
 /** The model under its id; for a key that may only call it by other names, under these. */

@@ -107,6 +107,13 @@ const CASES: Record<string, Case> = {
       [without('GET', CHAT), 200],
     ],
   },
+  'limiter.settle of a page': {
+    part: (settle) => ({ limiter: { ...memoryLimiter(), settle }, key: { limits: { requestsPerMinute: 100 } } }),
+    asked: [
+      [without('GET', CHAT), 200],
+      [without('GET', '/v1/usage'), 200],
+    ],
+  },
   'limiter.settle of a shadow': {
     part: (settle) => ({
       limiter: { ...memoryLimiter(), settle },
@@ -194,6 +201,10 @@ const CASES: Record<string, Case> = {
       [streamed, 504],
       [background, 200],
     ],
+  },
+  'the upstream’s hasModel': {
+    part: (hasModel) => ({ upstream: { ...fromFunction(() => 'Hello'), hasModel } }),
+    asked: [[without('GET', '/v1/models/some'), 504]],
   },
   'a function': { part: (answer) => ({ upstream: fromFunction(answer) }), asked: [[whole, 504]] },
   'the upstream’s forward': {

@@ -41,8 +41,10 @@ class Relay implements AnswerStream {
   private onStep: OnStep = ignore;
   private onFailure: OnFailure = ignore;
   // Made once: the source is handed the same two with each chunk.
-  private readonly onSource = (step: Uint8Array | JsonObject | undefined): void => this.takeStep(step);
-  private readonly onBreak = (reason: unknown): void => this.breakOff(reason);
+  private readonly onSource = (step: Uint8Array | JsonObject | undefined): void =>
+    this.call.exchange.context.runInAsyncScope(this.takeStep, this, step);
+  private readonly onBreak = (reason: unknown): void =>
+    this.call.exchange.context.runInAsyncScope(this.breakOff, this, reason);
   private readonly onUnshown = (reason: unknown): void => {
     // The client left while it was made: the rest is being read already.
     if (this.isDraining) this.onStep(undefined);
