@@ -109,7 +109,7 @@ export function createGateway<Native = unknown>(options?: GatewayOptions<Native>
 
 /** Lets go of the request, and holds its answer until the client has it. */
 function held(response: GatewayResponse, exchange: Exchange): GatewayResponse {
-  if (!exchange.isCalled) exchange.letGo();
+  exchange.answered();
   return exchange.state.held.holdAnswer(response, exchange.key?.id ?? '');
 }
 

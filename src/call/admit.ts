@@ -4,7 +4,7 @@ import type { Config } from '../config/config.js';
 import { admit, look, reserve } from '../limits/admit.js';
 import { ceilingsOf, drawsOf, type KeyPlan, slotsOf } from '../limits/levels.js';
 import type { Admission, AdmitResult, Ceiling, Demand, LimiterAccess, Verdict } from '../limits/limiter-store.js';
-import { refusalReasonOf } from '../limits/refusal.js';
+import { refusalError, refusalReasonOf } from '../limits/refusal.js';
 import type { UsageStart, UsageStore } from '../usage/usage-store.js';
 
 /** Never learn a ceiling below this: short answers do not predict the next one. */
@@ -59,6 +59,29 @@ export function reserveCall(access: LimiterAccess, demand: Demand): Awaitable<Ad
   } catch (error) {
     return limiterFailure(error);
   }
+}
+
+const ONE_REQUEST = { requests: 1, inputTokens: 0, outputTokens: 0, nanoUsd: 0 };
+
+/**
+ * Looks, before a large body is read, whether the limiter would let any request of the key in now. Nothing is taken. A limiter that
+ * fails is asked once more when the call is known, and then refuses it.
+ * @throws {GatewayError} 429
+ */
+export async function checkRequest(access: LimiterAccess, plan: KeyPlan, requestId: string): Promise<void> {
+  const wallMs = access.clock.wallMs();
+  const ceilings = plan.ceilingsAt(wallMs).filter(({ measure }) => measure === 'requests');
+  const { slots, subject } = plan;
+  if (ceilings.length === 0 && slots.length === 0) return;
+  const draws = drawsOf(ceilings, ONE_REQUEST);
+  const reservation = { id: `${requestId}:body`, draws, slots, ttlMs: access.ttlMs, dryRun: true };
+  let verdict: Verdict;
+  try {
+    verdict = await reserve(access, reservation, ceilings);
+  } catch {
+    return;
+  }
+  if (!verdict.granted) throw refusalError({ reservation, verdict, ceilings, model: 'requests', subject, wallMs });
 }
 
 /** @throws {GatewayError} 503, in place of an error of the limiter. */

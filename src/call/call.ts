@@ -359,6 +359,29 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     );
   }
 
+  /** As `OutgoingCall` has it. */
+  holdBytes(bytes: number): void {
+    try {
+      this.exchange.holdMore(bytes);
+    } catch (error) {
+      this.lackRoom(error);
+    }
+  }
+
+  /** As `OutgoingCall` has it. */
+  holdInTime(bytes: number): Awaitable<void> {
+    return guarded(
+      () => this.exchange.holdInTime(bytes, this),
+      (error) => this.lackRoom(error),
+    );
+  }
+
+  /** Ends a call whose answer finds no room: the upstream was asked, and bills it. */
+  private lackRoom(error: unknown): never {
+    if (this.state === 'asked') this.giveUp(toGatewayError(error));
+    throw error;
+  }
+
   /** Bounds of reading on for the usage now that the client is gone; `undefined`: nobody reads on. */
   get drain(): DrainBounds | undefined {
     return this.isDraining ? drainBounds(this.upstream.onAbort) : undefined;
@@ -620,8 +643,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
 
   private leaveRunning(record: UsageRecord | undefined): void {
     this.exchange.state.running.delete(this);
-    this.exchange.isCalled = false;
-    this.exchange.letGo();
+    this.exchange.callOver();
     this.isSettled = true;
     this.record = record;
     const { waiting } = this;

@@ -1,6 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { randomBytes } from 'node:crypto';
 import type { Awaitable } from '../base/awaitable.js';
+import type { Cancellation } from '../base/cancellation.js';
 import type { Clock } from '../base/clock.js';
 import type { JsonObject } from '../base/json.js';
 import type { Config } from '../config/config.js';
@@ -9,12 +10,14 @@ import { HeldBytes } from '../http/held-bytes.js';
 import { type BodyHolder, readBody } from '../http/read-body.js';
 import type { ApiKey } from '../keys/key-store.js';
 import { type FindPlan, type KeyPlan, keyPlans } from '../limits/levels.js';
-import type { LimiterAccess } from '../limits/limiter-store.js';
+import type { LimiterAccess, Slot } from '../limits/limiter-store.js';
+import { Places } from '../limits/places.js';
+import { refusalError } from '../limits/refusal.js';
 import { MissingResponses } from '../upstreams/missing-responses.js';
 import { type CallSender, callSender } from '../upstreams/send.js';
 import type { UsageRecord } from '../usage/usage-store.js';
 import type { TokenUsage } from '../wire/usage.js';
-import { limiterAccess } from './admit.js';
+import { checkRequest, limiterAccess } from './admit.js';
 import { noticesOnce, type SettlementNotice } from './service-tier.js';
 import { type Unsettled, unsettledCalls } from './unsettled.js';
 
@@ -76,6 +79,8 @@ export interface GatewayState {
   readonly unsettled: Unsettled;
   /** Bytes of bodies and answers that are in memory. */
   readonly held: HeldBytes;
+  /** Places of requests, taken before their bodies are read. */
+  readonly places: Places;
   readonly batches: BatchMeter;
   readonly background: Background;
   /** Tells the host something about its prices, once. */
@@ -99,6 +104,7 @@ export function gatewayState(config: Config, batches: BatchMeter): GatewayState 
     draining: 0,
     unsettled: unsettledCalls(config),
     held: new HeldBytes(config),
+    places: new Places(),
     batches,
     background: noBackground(),
     noticeOnce: noticesOnce((text) => config.hooks.onNotice(text)),
@@ -155,6 +161,16 @@ function startPhases(clock: Clock): Phases {
   };
 }
 
+/** A place tells nobody when it comes free: a second, as with the limiter's. */
+const PLACE_WAIT_MS = 1_000;
+
+/** Largest body that is read before the limiter is asked: to ask it twice costs more. */
+const SMALL_BYTES = 1_048_576;
+
+function mayBeLarge({ headers }: GatewayRequest): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length']) > SMALL_BYTES;
+}
+
 /** One request and its answer to be. */
 export class Exchange implements BodyHolder {
   readonly request: GatewayRequest;
@@ -177,8 +193,13 @@ export class Exchange implements BodyHolder {
   private readonly asksDebug: boolean;
   /** Whether a call of this request is running: it needs the body. */
   isCalled = false;
+  /** Whether the answer was made, or has begun. */
+  private isAnswered = false;
   private bytes: Awaitable<Uint8Array> | undefined = undefined;
   private heldBytes = 0;
+  private isLetGo = false;
+  /** Places that the request has. */
+  private slots: readonly Slot[] | undefined = undefined;
 
   constructor(request: GatewayRequest, path: string, state: GatewayState) {
     this.request = request;
@@ -205,10 +226,34 @@ export class Exchange implements BodyHolder {
     return this.asksDebug && (this.key?.debug ?? this.state.config.debug);
   }
 
-  /** The body's bytes, read once however often they are asked for. @throws {GatewayError} as `readBody` does. */
+  /** The body's bytes, read once however often they are asked for. @throws {GatewayError} as `readBody` does, or 429. */
   body(): Awaitable<Uint8Array> {
-    this.bytes ??= readBody(this.request, this.state.config, this);
+    this.bytes ??= this.readBody();
     return this.bytes;
+  }
+
+  private readBody(): Awaitable<Uint8Array> {
+    const { request, state, requestId } = this;
+    // A body that the host has read is there already.
+    if ('parsed' in request.body || this.key === undefined) return readBody(request, state.config, this);
+    const { plan } = this;
+    this.takePlaces(plan);
+    if (!mayBeLarge(request)) return readBody(request, state.config, this);
+    return checkRequest(state.access, plan, requestId).then(() => readBody(request, state.config, this));
+  }
+
+  /** Takes a place before there is anything to keep in it. @throws {GatewayError} 429 when all are taken. */
+  private takePlaces({ slots, subject }: KeyPlan): void {
+    const { places, config } = this.state;
+    const full = places.enter(slots);
+    if (full === undefined) {
+      this.slots = slots;
+      return;
+    }
+    const reservation = { id: '', draws: [], slots: [full], ttlMs: 0 };
+    const verdict = { granted: false, retryAfterMs: PLACE_WAIT_MS, remaining: [] };
+    const wallMs = config.clock.wallMs();
+    throw refusalError({ reservation, verdict, ceilings: [], model: 'requests', subject, wallMs });
   }
 
   checkRoom(bytes: number): void {
@@ -221,9 +266,62 @@ export class Exchange implements BodyHolder {
     this.heldBytes += bytes;
   }
 
-  /** Tells that nobody needs the body any more. */
-  letGo(): void {
-    if (this.heldBytes > 0) this.state.held.remove(this.key?.id ?? '', this.heldBytes);
-    this.heldBytes = 0;
+  /**
+   * Takes account of bytes of the answer; negative: that are there no longer. @throws {GatewayError} as `checkRoom` does.
+   */
+  holdMore(bytes: number): void {
+    if (this.isLetGo || bytes === 0) return;
+    if (bytes > 0) this.hold(bytes);
+    else this.unhold(-bytes);
+  }
+
+  /** Takes account of bytes as soon as there is room for them. @throws {GatewayError} as `HeldBytes.addInTime` does. */
+  holdInTime(bytes: number, cancellation: Cancellation): Awaitable<void> {
+    if (this.isLetGo || bytes <= 0) return;
+    return this.state.held.addInTime({
+      keyId: this.key?.id ?? '',
+      bytes,
+      own: this.heldBytes,
+      cancellation,
+      clock: this.state.config.clock,
+      onHeld: () => {
+        this.heldBytes += bytes;
+      },
+    });
+  }
+
+  /** Bytes that the request holds now. */
+  get held(): number {
+    return this.heldBytes;
+  }
+
+  /** The body is no longer needed by whoever has not got it yet. */
+  forgetBody(): void {
+    this.bytes = undefined;
+  }
+
+  /** Tells that the answer is on its way. */
+  answered(): void {
+    this.isAnswered = true;
+    if (!this.isCalled) this.letGo();
+  }
+
+  /** Tells that the call of this request is over. */
+  callOver(): void {
+    this.isCalled = false;
+    if (this.isAnswered) this.letGo();
+  }
+
+  /** Nobody needs the body any more, nor what was read of the answer. */
+  private letGo(): void {
+    this.isLetGo = true;
+    if (this.slots !== undefined) this.state.places.leave(this.slots);
+    this.slots = undefined;
+    this.unhold(this.heldBytes);
+  }
+
+  private unhold(bytes: number): void {
+    if (bytes > 0) this.state.held.remove(this.key?.id ?? '', bytes);
+    this.heldBytes -= bytes;
   }
 }

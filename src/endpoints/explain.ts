@@ -67,6 +67,8 @@ export async function explain(
     if (!(error instanceof GatewayError)) throw error;
     const { retryAfterMs = Number.POSITIVE_INFINITY } = error;
     return { isAdmitted: false, error, limit: undefined, level: undefined, retryAfterMs };
+  } finally {
+    exchange.answered();
   }
 }
 

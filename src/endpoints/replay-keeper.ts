@@ -1,11 +1,15 @@
 import { isUtf8 } from 'node:buffer';
 import { type Awaitable, guarded, isPending } from '../base/awaitable.js';
+import { GatheredBytes } from '../base/gathered-bytes.js';
 import { iterableOf } from '../base/steps.js';
 import type { Running } from '../call/state.js';
 import type { Config } from '../config/config.js';
 import type { ErrorContext } from '../config/hooks.js';
 import type { AnswerStream, GatewayResponse } from '../http/exchange.js';
 import type { IdempotentRequest, KeptAnswer } from '../stores/answer-store.js';
+
+/** Takes account of bytes that are kept; negative: that are no longer. @throws when there is no room. */
+export type HoldBytes = (bytes: number) => void;
 
 /** Holds a claim until there is an answer to keep, or will be none. */
 export interface AnswerKeeper {
@@ -28,6 +32,7 @@ export function answerKeeper(
   { idempotency, clock, hooks }: Pick<Config, 'idempotency' | 'clock' | 'hooks'>,
   asked: IdempotentRequest,
   context: ErrorContext,
+  holdBytes: HoldBytes,
 ): AnswerKeeper {
   let isFinished = false;
   let finished: Awaitable<void>;
@@ -55,7 +60,7 @@ export function answerKeeper(
     },
     async keep(response) {
       const { status, body } = response;
-      const copy = answerCopy(response);
+      const copy = answerCopy(response, holdBytes);
       if (status < 200 || status > 299) {
         await giveBack();
         return response;
@@ -145,6 +150,8 @@ class KeptStream implements AnswerStream {
 
 /** Largest body that is kept. */
 const MAX_KEPT_BYTES = 1_048_576;
+/** Bytes by which an answer grows before it is counted again. */
+const COUNTED_BYTES = 65_536;
 
 /** Headers that are true of one request only, and the size, which is counted anew. */
 const OF_ONE_REQUEST = /^(?:x-request-id|x-ratelimit-.*|retry-after.*|content-length)$/;
@@ -156,19 +163,45 @@ interface AnswerCopy {
   read(): KeptAnswer | undefined;
 }
 
-function answerCopy({ status, headers }: Pick<GatewayResponse, 'status' | 'headers'>): AnswerCopy {
-  let pieces: Uint8Array[] = [];
+function answerCopy(
+  { status, headers }: Pick<GatewayResponse, 'status' | 'headers'>,
+  holdBytes: HoldBytes,
+): AnswerCopy {
+  const gathered = new GatheredBytes();
   let size = 0;
+  let held = 0;
+
+  /** In steps, as most answers are small. What finds no room is not kept. */
+  function count(): void {
+    if (size < held + COUNTED_BYTES) return;
+    try {
+      holdBytes(size - held);
+      held = size;
+    } catch {
+      letGo();
+    }
+  }
+  function letGo(): void {
+    gathered.clear();
+    holdBytes(-held);
+    held = 0;
+    size = Number.POSITIVE_INFINITY;
+  }
+
   return {
     takePiece(piece) {
       const bytes = typeof piece === 'string' ? Buffer.from(piece) : piece;
       size += bytes.byteLength;
-      if (size <= MAX_KEPT_BYTES) pieces.push(bytes);
-      else pieces = [];
+      if (size > MAX_KEPT_BYTES) letGo();
+      else {
+        gathered.add(bytes);
+        count();
+      }
     },
     read() {
       if (size > MAX_KEPT_BYTES) return undefined;
-      const body = Buffer.concat(pieces);
+      const bytes = gathered.take();
+      const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
       // Postgres keeps no text with a zero in it.
       const isBase64 = !isUtf8(body) || body.includes(0);
       const kept: Record<string, string> = {};

@@ -45,7 +45,8 @@ async function answerOnce(exchange: Exchange, route: Route): Promise<GatewayResp
   if (claim.kind === 'other-request') throw idempotencyKeyReused();
   if (claim.kind === 'answered') return respondAgain(claim.answer, requestId);
 
-  const keeper = answerKeeper(config, asked, { requestId, keyId: caller.id });
+  const context = { requestId, keyId: caller.id };
+  const keeper = answerKeeper(config, asked, context, (bytes) => exchange.holdMore(bytes));
   exchange.onCall = keeper.watch;
   try {
     return await keeper.keep(await route.answer(exchange));

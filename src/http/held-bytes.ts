@@ -1,3 +1,6 @@
+import type { Awaitable } from '../base/awaitable.js';
+import { type Cancellation, reasonOf } from '../base/cancellation.js';
+import type { Clock } from '../base/clock.js';
 import { unavailable } from '../base/errors.js';
 import { iterableOf, type StepSource } from '../base/steps.js';
 import { tooManyBytes } from '../wire/request-errors.js';
@@ -12,14 +15,36 @@ export interface HeldBounds {
 /** Largest answer that is written at once and not counted: limits of requests bound how many there are. */
 const SMALL_BYTES = 262_144;
 const PIECE_BYTES = 65_536;
+/** Longest wait for room. Whoever holds bytes meanwhile may wait for nobody, but be slow. */
+const MAX_WAIT_MS = 10_000;
 /** Keys without any bytes up to which none is forgotten: making and dropping entries would be garbage of every call. */
 const MAX_EMPTY_KEYS = 1_024;
+
+/** A wish for room. */
+export interface WantedBytes {
+  readonly keyId: string;
+  readonly bytes: number;
+  /** Bytes that the wisher holds already. */
+  readonly own: number;
+  /** Ends the wait. */
+  readonly cancellation: Cancellation;
+  readonly clock: Pick<Clock, 'setTimer'>;
+  /** Called as soon as the bytes are counted. */
+  onHeld(): void;
+}
+
+interface Waiting {
+  readonly wanted: WantedBytes;
+  end(error: unknown): void;
+}
 
 /** The bytes that one gateway holds, by key and in all. */
 export class HeldBytes {
   private readonly bounds: HeldBounds;
   private readonly byKey = new Map<string, number>();
   private total = 0;
+  /** In the order in which they came. */
+  private readonly waiting = new Set<Waiting>();
 
   constructor(bounds: HeldBounds) {
     this.bounds = bounds;
@@ -43,11 +68,83 @@ export class HeldBytes {
     this.total += bytes;
   }
 
+  /**
+   * Adds bytes as soon as there is room. While somebody waits, the upstream whose bytes they are is held back. Those who wait
+   * only for one another would wait for ever: the last of them does not wait. One that is alone always finds room: what a
+   * single call may hold has bounds of its own.
+   * @throws {GatewayError} as `check`, at once or after ten seconds; the cancellation's reason.
+   */
+  addInTime(wanted: WantedBytes): Awaitable<void> {
+    const { keyId, bytes } = wanted;
+    try {
+      this.checkFor(wanted);
+    } catch (error) {
+      if (!this.mayFindRoom(wanted)) throw error;
+      return this.wait(wanted, error);
+    }
+    this.add(keyId, bytes);
+    wanted.onHeld();
+  }
+
+  private checkFor({ keyId, bytes, own }: WantedBytes): void {
+    const isAlone =
+      (this.byKey.get(keyId) ?? 0) <= own && (this.total <= own || this.total + bytes <= this.bounds.maxHeldBytes);
+    if (!isAlone) this.check(keyId, bytes);
+  }
+
+  /** Whether others than those who wait themselves hold bytes that would make room. */
+  private mayFindRoom({ keyId, bytes, own }: WantedBytes): boolean {
+    const { maxHeldBytesPerKey } = this.bounds;
+    let ofKey = (this.byKey.get(keyId) ?? 0) - own;
+    let ofAll = this.total - own;
+    for (const { wanted } of this.waiting) {
+      ofAll -= wanted.own;
+      if (wanted.keyId === keyId) ofKey -= wanted.own;
+    }
+    const isKeyFull = (this.byKey.get(keyId) ?? 0) + bytes > maxHeldBytesPerKey;
+    return isKeyFull ? ofKey > 0 : ofAll > 0;
+  }
+
+  private wait(wanted: WantedBytes, refusal: unknown): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const { cancellation } = wanted;
+      const onAbort = (): void => one.end(reasonOf(cancellation));
+      const one: Waiting = {
+        wanted,
+        end: (error) => {
+          this.waiting.delete(one);
+          cancel();
+          cancellation.removeEventListener('abort', onAbort);
+          if (error === undefined) resolve();
+          else reject(error);
+        },
+      };
+      const cancel = wanted.clock.setTimer(() => one.end(refusal), MAX_WAIT_MS);
+      cancellation.addEventListener('abort', onAbort);
+      this.waiting.add(one);
+    });
+  }
+
+  private serveWaiting(): void {
+    for (const one of this.waiting) {
+      const { keyId, bytes, onHeld } = one.wanted;
+      try {
+        this.checkFor(one.wanted);
+      } catch {
+        continue;
+      }
+      this.add(keyId, bytes);
+      onHeld();
+      one.end(undefined);
+    }
+  }
+
   remove(keyId: string, bytes: number): void {
     const left = (this.byKey.get(keyId) ?? 0) - bytes;
     if (left <= 0 && this.byKey.size > MAX_EMPTY_KEYS) this.byKey.delete(keyId);
     else this.byKey.set(keyId, Math.max(0, left));
     this.total = Math.max(0, this.total - bytes);
+    if (this.waiting.size > 0) this.serveWaiting();
   }
 
   /** The same answer; a large one is counted until its client has taken it, and comes in pieces. */

@@ -7,6 +7,7 @@ import {
   requestTimeout,
   unsupportedContentEncoding,
 } from '../base/errors.js';
+import { GatheredBytes } from '../base/gathered-bytes.js';
 import { isJsonObject, type JsonObject } from '../base/json.js';
 import {
   type JsonDocument,
@@ -132,8 +133,7 @@ class BodyCollector implements Timed {
   private readonly bounds: BodyBounds;
   private readonly holder: BodyHolder;
   private readonly announcedBytes: number;
-  private readonly pieces: Uint8Array[] = [];
-  private size = 0;
+  private readonly gathered = new GatheredBytes();
   private isOver = false;
   private resolve: (bytes: Uint8Array) => void = ignore;
   private reject: (reason: unknown) => void = ignore;
@@ -168,10 +168,9 @@ class BodyCollector implements Timed {
   private readonly onStep = (piece: Uint8Array | undefined): void => {
     if (this.isOver) return;
     if (piece !== undefined) {
-      this.size += piece.byteLength;
-      this.pieces.push(piece);
+      this.gathered.add(piece);
       const { maxBodyBytes } = this.bounds;
-      if (this.size > maxBodyBytes) {
+      if (this.gathered.size > maxBodyBytes) {
         this.onFailure(bodyTooLarge(maxBodyBytes));
         return;
       }
@@ -182,20 +181,19 @@ class BodyCollector implements Timed {
         return;
       }
       // HTTP knows no more than was announced: the end need not be asked for.
-      if (this.size !== this.announcedBytes) {
+      if (this.gathered.size !== this.announcedBytes) {
         this.source.read(this.onStep, this.onFailure);
         return;
       }
     }
     this.stop();
-    const [only] = this.pieces;
-    this.resolve(this.pieces.length === 1 && only !== undefined ? only : Buffer.concat(this.pieces));
+    this.resolve(this.gathered.take());
   };
 
   private readonly onFailure = (reason: unknown): void => {
     if (this.isOver) return;
     this.stop();
-    this.pieces.length = 0;
+    this.gathered.clear();
     this.source.leave();
     this.reject(reason);
   };

@@ -1,5 +1,7 @@
+import { type Awaitable, isPending } from '../base/awaitable.js';
 import { abortable, type Cancellation } from '../base/cancellation.js';
 import { GatewayError, upstreamBadResponse } from '../base/errors.js';
+import { GatheredBytes } from '../base/gathered-bytes.js';
 import type { Json, JsonObject } from '../base/json.js';
 import type { JsonDocument } from '../base/json-document.js';
 import { isStepwise, nextOf, type Pieces, type StepSource, stepsOf } from '../base/steps.js';
@@ -37,6 +39,13 @@ export interface OutgoingCall extends Cancellation {
   /** Whether the bound of its tool calls is ours, and not the client's. */
   readonly addsToolBound?: boolean;
   readonly maxResponseBytes: number;
+  /**
+   * Takes account of bytes of the answer that are in memory; negative: that are there no longer.
+   * @throws {GatewayError} 429 or 503 when there is no room for more.
+   */
+  holdBytes(bytes: number): void;
+  /** The same, and waits for room for a moment: the upstream is held back meanwhile. */
+  holdInTime(bytes: number): Awaitable<void>;
   readonly view: {
     /** Form in which the answer is wanted: as it goes to the client, as it came, or parsed. */
     readonly takes: WatchOptions['takes'];
@@ -60,20 +69,21 @@ export function sourceOf(call: Cancellation, reply: StreamReply): StepSource<Uin
 /** All the bytes of a reply. */
 export async function collectBytes(
   source: StepSource<Uint8Array | JsonObject>,
-  { maxResponseBytes }: Pick<OutgoingCall, 'maxResponseBytes'>,
+  call: Pick<OutgoingCall, 'maxResponseBytes' | 'holdInTime'>,
 ): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = [];
-  let size = 0;
+  const gathered = new GatheredBytes();
   for (let piece = await nextOf(source); piece instanceof Uint8Array; piece = await nextOf(source)) {
-    size += piece.byteLength;
-    if (size > maxResponseBytes) {
+    gathered.add(piece);
+    try {
+      if (gathered.size > call.maxResponseBytes) throw upstreamBadResponse('The upstream answered with too much.');
+      const held = call.holdInTime(piece.byteLength);
+      if (isPending(held)) await held;
+    } catch (error) {
       source.leave();
-      throw upstreamBadResponse('The upstream answered with too much.');
+      throw error;
     }
-    pieces.push(piece);
   }
-  const [only] = pieces;
-  return pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces);
+  return gathered.take();
 }
 
 /** @param beside the object that bears the error, which may tell its status. @throws {GatewayError} for an answer that bears an error in spite of its 200. */

@@ -45,10 +45,14 @@ export type RelayedStream = Pick<
   | 'serviceTier'
   | 'toolCalls'
   | 'lastChunk'
+  | 'keptBytes'
 > & {
   /** Output that the client got; `undefined`: unknown, as nobody counted it. */
   deliveredTokens(): number | undefined;
 };
+
+/** Largest part of an event that is kept without being counted. */
+const COUNTED_BYTES = 65_536;
 
 /** A stream of an upstream, watched on its way. */
 export class StreamAnswer<Stream extends RelayedStream = RelayedStream> {
@@ -66,11 +70,20 @@ export class StreamAnswer<Stream extends RelayedStream = RelayedStream> {
   private readonly maxBytes: number;
   private sizeBytes = 0;
   private isOfBytes = false;
+  /** Takes account of what is kept of events that are not whole. */
+  private readonly holder: Pick<OutgoingCall, 'holdBytes'> | undefined;
+  private heldBytes = 0;
 
-  constructor(source: StepSource<Uint8Array | JsonObject>, stream: Stream, maxBytes: number) {
+  constructor(
+    source: StepSource<Uint8Array | JsonObject>,
+    stream: Stream,
+    maxBytes: number,
+    holder?: Pick<OutgoingCall, 'holdBytes'>,
+  ) {
     this.source = source;
     this.stream = stream;
     this.maxBytes = maxBytes;
+    this.holder = holder;
   }
 
   /**
@@ -88,7 +101,17 @@ export class StreamAnswer<Stream extends RelayedStream = RelayedStream> {
     }
     const shown = this.stream.watchPiece(step);
     this.grow(typeof shown === 'string' ? shown.length : 0);
+    this.countKept();
     return this.quiet === undefined ? shown : this.quiet.heard(shown, this.stream);
+  }
+
+  /** Few bytes are not worth counting: places of calls bound them. */
+  private countKept(): void {
+    const kept = this.stream.keptBytes ?? 0;
+    const held = kept > COUNTED_BYTES ? kept : 0;
+    if (held === this.heldBytes) return;
+    this.holder?.holdBytes(held - this.heldBytes);
+    this.heldBytes = held;
   }
 
   /** Notes text that a view made of chunks, whose size is known by their bytes already where they came as bytes. */
@@ -178,7 +201,7 @@ export async function beginStream(call: OutgoingCall, reply: UpstreamReply): Pro
     takes: call.view.takes,
     maxEventBytes: call.maxResponseBytes,
   });
-  const answer = new StreamAnswer(source, stream, call.maxResponseBytes);
+  const answer = new StreamAnswer(source, stream, call.maxResponseBytes, call);
   const { patience = NO_PATIENCE } = call.upstream;
   if (reply.kind === 'bytes') answer.quiet = new Quiet(patience, call.view.takes === 'text');
   const first = firstChunk(answer, head);
@@ -213,6 +236,10 @@ interface AnswerHead {
   readonly form: AnswerForm;
 }
 
+/** Blanks before an answer that are kept, and more than the name of a field among them. */
+const MAX_BLANKS = 4_096;
+const LONGEST_FIELD = 16;
+
 async function readHead(source: StepSource<Uint8Array | JsonObject>, contentType: string): Promise<AnswerHead> {
   const isCalledEvents = /^text\/event-stream/i.test(contentType);
   let bytes: Uint8Array | undefined;
@@ -225,6 +252,8 @@ async function readHead(source: StepSource<Uint8Array | JsonObject>, contentType
     // What is called an event stream may begin with a field that nobody knows.
     if (isCalledEvents) return { step: bytes, form: 'events' };
     if (form === 'other') return { step: bytes, form };
+    // Blanks, which say nothing, may go on for ever.
+    if (bytes.byteLength > MAX_BLANKS) bytes = Buffer.from(bytes.subarray(-LONGEST_FIELD));
   }
 }
 

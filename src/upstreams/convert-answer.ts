@@ -39,6 +39,9 @@ export interface CollectedAnswer {
   readonly usage: ToldUsage | undefined;
 }
 
+/** Bytes that a parsed event takes for each of its own. */
+const PARSED_SHARE = 2;
+
 /** One whole answer of a stream that nobody asked for. */
 export async function wholeOfStream(
   call: OutgoingCall,
@@ -66,6 +69,7 @@ async function completionOfStream(
   const chunks: JsonObject[] = [];
   for (let piece = await nextOf(source); piece !== undefined && !stream.done; piece = await nextOf(source)) {
     keep(stream.watchPiece(piece));
+    if (piece instanceof Uint8Array) await call.holdInTime(PARSED_SHARE * piece.byteLength);
     if (stream.failure !== undefined) break;
   }
   keep(stream.watchEnd());

@@ -2,6 +2,7 @@ import type { Dispatcher } from 'undici';
 import { type Cancellation, reasonOf } from '../base/cancellation.js';
 import { systemClock } from '../base/clock.js';
 import { upstreamBadResponse, upstreamError, upstreamTimeout } from '../base/errors.js';
+import { GatheredBytes } from '../base/gathered-bytes.js';
 import { iterableOf, type StepSource } from '../base/steps.js';
 import { type ContentCoding, contentCoding, Inflater } from './inflate.js';
 import { retryAfterMsOf, upstreamFailure } from './upstream-failure.js';
@@ -99,8 +100,8 @@ interface HttpReply {
 
 /** The way in which an answer is to be read. */
 interface HttpReading {
-  /** Largest answer, in bytes, that is read to its end as JSON; `undefined` to read the answer as it comes. */
-  readonly maxWholeBytes: number | undefined;
+  /** Largest answer, in bytes, that is read to its end here; what is larger has begun, and is read as it comes. */
+  readonly maxWholeBytes: number;
   readonly cancellation: Cancellation;
 }
 
@@ -169,8 +170,10 @@ class HttpCall implements Dispatcher.DispatchHandler {
   private refusal: ((text: Buffer) => Error) | undefined = undefined;
   private streamed: ResponseBody | undefined = undefined;
   private inflater: Inflater | undefined = undefined;
-  private readonly pieces: Buffer[] = [];
-  private size = 0;
+  private status = 0;
+  private headers: HttpHeaders | undefined = undefined;
+  private resume: (() => void) | undefined = undefined;
+  private readonly gathered = new GatheredBytes();
 
   constructor(connections: HttpConnections, request: HttpRequest, reading: HttpReading, outcome: HttpOutcome) {
     this.connections = connections;
@@ -201,15 +204,25 @@ class HttpCall implements Dispatcher.DispatchHandler {
     const coding = contentCoding(headers.get('content-encoding'));
     if (coding !== undefined) this.inflater = this.inflaterOf(coding, resume);
     if (this.refusal !== undefined) return true;
-    if (this.reading.maxWholeBytes === undefined) {
-      const onResume = (): void => {
-        this.inflater?.resume();
-        resume();
-      };
-      this.streamed = new ResponseBody({ resume: onResume, abort: (error) => this.abortRequest?.(error) });
-      this.outcome.onBegun({ status, headers, body: this.streamed });
-    }
+    this.status = status;
+    this.headers = headers;
+    this.resume = resume;
+    const { maxWholeBytes } = this.reading;
+    if (maxWholeBytes === 0 || Number(headers.get('content-length')) > maxWholeBytes) this.begin();
     return true;
+  }
+
+  /** The answer is for somebody who reads it as it comes. */
+  private begin(): ResponseBody {
+    const { status, headers = new HttpHeaders([]), resume } = this;
+    const onResume = (): void => {
+      this.inflater?.resume();
+      resume?.();
+    };
+    const body = new ResponseBody({ resume: onResume, abort: (error) => this.abortRequest?.(error) });
+    this.streamed = body;
+    this.outcome.onBegun({ status, headers, body });
+    return body;
   }
 
   onData(piece: Buffer): boolean {
@@ -240,13 +253,11 @@ class HttpCall implements Dispatcher.DispatchHandler {
   /** Takes a piece of the body, without its coding. */
   private take(piece: Buffer): boolean {
     if (this.streamed !== undefined) return this.streamed.push(piece);
-    this.size += piece.length;
-    this.pieces.push(piece);
-    if (this.refusal !== undefined) {
-      if (this.size > MAX_ERROR_BYTES) this.giveUp(this.refusal(Buffer.alloc(0)));
-    } else if (this.size > (this.reading.maxWholeBytes ?? 0)) {
-      this.giveUp(upstreamBadResponse('The upstream answered with too much.'));
-    }
+    const { gathered, refusal } = this;
+    gathered.add(piece);
+    if (refusal !== undefined) {
+      if (gathered.size > MAX_ERROR_BYTES) this.giveUp(refusal(Buffer.alloc(0)));
+    } else if (gathered.size > this.reading.maxWholeBytes) return this.begin().push(bufferOf(gathered.take()));
     return true;
   }
 
@@ -255,8 +266,7 @@ class HttpCall implements Dispatcher.DispatchHandler {
       this.streamed.end();
       return;
     }
-    const [only] = this.pieces;
-    const body = this.pieces.length === 1 && only !== undefined ? only : Buffer.concat(this.pieces);
+    const body = bufferOf(this.gathered.take());
     if (this.refusal === undefined) this.outcome.onWhole(body);
     else this.outcome.onFailed(this.refusal(body));
   }
@@ -279,6 +289,10 @@ class HttpCall implements Dispatcher.DispatchHandler {
     this.outcome.onFailed(error);
     this.abortRequest?.(error);
   }
+}
+
+function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
 }
 
 /** Whether the body can be sent again. */

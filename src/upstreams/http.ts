@@ -50,6 +50,9 @@ export interface HttpOptions {
 
 const JSON_HEADERS = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' };
 
+/** Largest answer that is read to its end before the gateway hears of it: it counts, and may hold back, what is larger. */
+const MAX_WHOLE_BYTES = 262_144;
+
 const PATHS: Readonly<Record<ModelOperation, string>> = {
   'chat.completions': '/chat/completions',
   completions: '/completions',
@@ -87,7 +90,8 @@ export function http(options: HttpOptions): Upstream {
     const opened = pool;
     const { operation, bytes: body, stream, maxResponseBytes } = call;
     const request = { method: 'POST', path: path + PATHS[operation], headers, body } as const;
-    const reading = { maxWholeBytes: stream ? undefined : maxResponseBytes, cancellation: cancellationOf(call) };
+    const maxWholeBytes = stream ? 0 : Math.min(maxResponseBytes, MAX_WHOLE_BYTES);
+    const reading = { maxWholeBytes, cancellation: cancellationOf(call) };
     return new Promise((resolve, reject) => {
       callOverHttp(opened, request, reading, {
         onWhole: (bytes) => resolve({ kind: 'whole', body: bytes }),
@@ -111,7 +115,7 @@ export function http(options: HttpOptions): Upstream {
       callOverHttp(
         opened,
         request,
-        { maxWholeBytes: undefined, cancellation: cancellationOf(call) },
+        { maxWholeBytes: 0, cancellation: cancellationOf(call) },
         {
           onWhole: () => reject(new TypeError('Expected an answer that was not read yet')),
           onBegun: ({ status, headers: answered, body }) => resolve({ status, headers: answered.single(), body }),

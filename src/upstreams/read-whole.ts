@@ -1,4 +1,4 @@
-import type { Awaitable } from '../base/awaitable.js';
+import { type Awaitable, isPending } from '../base/awaitable.js';
 import { type GatewayError, upstreamBadResponse } from '../base/errors.js';
 import { isJsonObject, type Json, type JsonObject, objectOf } from '../base/json.js';
 import {
@@ -36,6 +36,8 @@ import { hasFloatEmbeddings, withEncodedEmbeddings } from './encode-embeddings.j
 import type { UpstreamReply } from './upstream.js';
 
 const OPENING_BRACKET = 0x5b;
+/** Largest answer that is not counted: places of calls bound how many there are. */
+const SMALL_BYTES = 262_144;
 
 /** An answer that is there in full. */
 export class WholeAnswer {
@@ -75,7 +77,11 @@ export function readWhole(call: OutgoingCall, reply: UpstreamReply): Awaitable<W
   if (reply.kind === 'bytes') {
     return collectBytes(sourceOf(call, reply), call).then((bytes) => readBytes(call, bytes));
   }
-  return reply.body instanceof Uint8Array ? readBytes(call, reply.body) : wholeObject(call, reply.body);
+  const { body } = reply;
+  if (!(body instanceof Uint8Array)) return wholeObject(call, body);
+  if (body.byteLength <= SMALL_BYTES) return readBytes(call, body);
+  const held = call.holdInTime(body.byteLength);
+  return isPending(held) ? held.then(() => readBytes(call, body)) : readBytes(call, body);
 }
 
 /** Reads the bytes of an answer, in the form that they have, whatever they were called. */

@@ -1,3 +1,4 @@
+import { GatheredBytes } from '../base/gathered-bytes.js';
 import { endOfLastEvent } from './sse.js';
 
 /** Events longer than this are passed on in pieces. */
@@ -9,9 +10,7 @@ const NO_BYTES = new Uint8Array(0);
 export class EventBuffer {
   /** The events that `addBytes` returned last, in latin1. */
   text = '';
-  /** Size of the bytes that wait for the end of their event. */
-  heldBytes = 0;
-  private held: Uint8Array[] = [];
+  private readonly held = new GatheredBytes();
   /** The last characters held: the blank line that ends an event may be cut in the middle. */
   private heldTail = '';
 
@@ -27,35 +26,38 @@ export class EventBuffer {
       this.hold(piece, text);
       return undefined;
     }
-    if (this.held.length === 0 && end === piece.length) {
+    if (this.held.size === 0 && end === piece.length) {
       this.text = text;
       return piece;
     }
-    const complete = Buffer.concat([...this.held, piece.subarray(0, end)]);
     const left = text.slice(this.heldTail.length + end);
-    this.forgetHeld();
+    this.held.add(piece.subarray(0, end));
+    const complete = this.releaseHeld();
     if (end < piece.length) this.hold(piece.subarray(end), left);
     this.text = complete.toString('latin1');
     return complete;
   }
 
+  /** Size of the bytes that wait for the end of their event. */
+  get heldBytes(): number {
+    return this.held.size;
+  }
+
+  /** Bytes that the buffer takes, with the events that it returned last. */
+  get keptBytes(): number {
+    return this.held.size + this.text.length;
+  }
+
   /** Gives up the bytes that wait. */
   releaseHeld(): Buffer {
-    const waiting = Buffer.concat(this.held);
-    this.forgetHeld();
-    return waiting;
+    this.heldTail = '';
+    const waiting = this.held.take();
+    return Buffer.from(waiting.buffer, waiting.byteOffset, waiting.byteLength);
   }
 
   private hold(piece: Buffer, text: string): void {
-    this.held.push(piece);
-    this.heldBytes += piece.length;
+    this.held.add(piece);
     this.heldTail = text.slice(-3);
-  }
-
-  private forgetHeld(): void {
-    this.held = [];
-    this.heldTail = '';
-    this.heldBytes = 0;
   }
 }
 
@@ -64,6 +66,10 @@ export class WholeEvents {
   private readonly buffer = new EventBuffer();
   /** Whether the beginning of an event was passed on whose end is still to come. */
   private isInside = false;
+
+  get keptBytes(): number {
+    return this.buffer.keptBytes;
+  }
 
   /** Takes the next bytes of the stream. Returns the events that are whole now. */
   passBytes(piece: Uint8Array): Uint8Array {

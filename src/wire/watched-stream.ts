@@ -51,6 +51,8 @@ export interface WatchedStream {
   readonly toolCalls?: Readonly<Record<string, number>> | undefined;
   /** The latest chunk that came as an object. */
   readonly lastChunk: JsonObject | undefined;
+  /** Bytes of events that the watcher keeps. */
+  readonly keptBytes?: number;
   /** Fewest output tokens that the client can have received so far. */
   deliveredTokens(): number;
 }

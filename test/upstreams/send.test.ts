@@ -43,6 +43,8 @@ function ask(
   const result = parseDocument(Buffer.from(JSON.stringify(body)), REQUEST_BOUNDS);
   if (result.kind !== 'document') throw new Error(result.reason);
   const call: OutgoingCall = Object.assign(createCancellation(), {
+    holdBytes() {},
+    holdInTime() {},
     upstream,
     endpoint: MODEL_ENDPOINTS['chat.completions'],
     keyId: 'k',

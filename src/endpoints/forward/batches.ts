@@ -1,3 +1,4 @@
+import { GatheredBytes } from '../../base/gathered-bytes.js';
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { parseDocument, REQUEST_BOUNDS } from '../../base/json-document.js';
 import { closingQuote } from '../../base/json-scan.js';
@@ -120,8 +121,7 @@ const LF = 0x0a;
 
 /** Lines that have more than space in them, with their numbers. */
 async function* linesOf(file: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<NumberedLine> {
-  let held: Uint8Array[] = [];
-  let heldBytes = 0;
+  const held = new GatheredBytes();
   let number = 1;
   let sinceTurn = 0;
   for await (const given of file) {
@@ -130,16 +130,11 @@ async function* linesOf(file: AsyncIterable<Uint8Array>, maxBytes: number): Asyn
     while (from < piece.length) {
       const found = piece.indexOf(LF, from);
       const end = found === -1 ? piece.length : found;
-      const start = heldBytes > 0 ? from : textStart(piece, from, end);
-      if (end > start) {
-        held.push(piece.subarray(start, end));
-        heldBytes += end - start;
-      }
-      if (heldBytes > maxBytes) throw invalidRequest(`A line of the batch is longer than ${maxBytes} bytes.`, INPUT);
+      const start = held.size > 0 ? from : textStart(piece, from, end);
+      if (end > start) held.add(piece.subarray(start, end));
+      if (held.size > maxBytes) throw invalidRequest(`A line of the batch is longer than ${maxBytes} bytes.`, INPUT);
       if (found !== -1) {
-        if (heldBytes > 0) yield { line: Buffer.concat(held, heldBytes), number };
-        held = [];
-        heldBytes = 0;
+        if (held.size > 0) yield { line: held.take(), number };
         number += 1;
       }
       // An empty line costs as much as some bytes.
@@ -150,11 +145,11 @@ async function* linesOf(file: AsyncIterable<Uint8Array>, maxBytes: number): Asyn
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
-  if (heldBytes > 0) yield { line: Buffer.concat(held, heldBytes), number };
+  if (held.size > 0) yield { line: held.take(), number };
 }
 
 interface NumberedLine {
-  readonly line: Buffer;
+  readonly line: Uint8Array;
   readonly number: number;
 }
 
@@ -165,7 +160,7 @@ function textStart(bytes: Buffer, from: number, end: number): number {
   return at;
 }
 
-async function checkLine(line: Buffer, number: number, { config, key }: BatchOwner): Promise<Model | undefined> {
+async function checkLine(line: Uint8Array, number: number, { config, key }: BatchOwner): Promise<Model | undefined> {
   const request = readLine(line);
   if (request === undefined) {
     throw invalidRequest(
@@ -190,7 +185,7 @@ async function checkLine(line: Buffer, number: number, { config, key }: BatchOwn
 }
 
 /** `undefined`: parsers might not agree about it. */
-function readLine(line: Buffer): JsonObject | undefined {
+function readLine(line: Uint8Array): JsonObject | undefined {
   const result = parseDocument(line, REQUEST_BOUNDS, 'decoded');
   if (result.kind === 'refused') return undefined;
   const request = result.outline.body;

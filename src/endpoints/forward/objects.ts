@@ -1,4 +1,5 @@
 import { upstreamBadResponse } from '../../base/errors.js';
+import { GatheredBytes } from '../../base/gathered-bytes.js';
 import { isJsonObject, type Json, type JsonObject, objectOf } from '../../base/json.js';
 import { ANSWER_BOUNDS, parseDocument } from '../../base/json-document.js';
 import type { Call } from '../../call/call.js';
@@ -120,14 +121,12 @@ function filesMadeIn({ output_file_id, error_file_id, file }: JsonObject): strin
 }
 
 async function readBytes({ body: pieces }: ForwardReply): Promise<Uint8Array> {
-  const read: Uint8Array[] = [];
-  let size = 0;
+  const read = new GatheredBytes();
   for await (const piece of pieces) {
-    size += piece.byteLength;
-    if (size > MAX_BYTES) throw upstreamBadResponse('The upstream answered with too much.');
-    read.push(piece);
+    read.add(piece);
+    if (read.size > MAX_BYTES) throw upstreamBadResponse('The upstream answered with too much.');
   }
-  return Buffer.concat(read);
+  return read.take();
 }
 
 async function readObject(reply: ForwardReply): Promise<{ readonly bytes: Uint8Array; readonly body: JsonObject }> {

@@ -22,7 +22,7 @@ export function forwardedStream(call: Call, { headers, body }: ForwardReply): An
   const stream = new ForwardedStream(call, headers['content-type'] ?? '');
   call.view = stream;
   call.begin(stream);
-  return relayForwarded(call, new StreamAnswer(stepsOf(body), stream, Number.POSITIVE_INFINITY));
+  return relayForwarded(call, new StreamAnswer(stepsOf(body), stream, Number.POSITIVE_INFINITY, call));
 }
 
 /** A forwarded answer as it is watched, and as it is shown. */
@@ -56,6 +56,10 @@ class ForwardedStream implements RelayedStream, AnswerView {
   /** A client that leaves once the usage has passed pays for it. */
   get usage(): TokenUsage | undefined {
     return this.tail.findUsage();
+  }
+
+  get keptBytes(): number {
+    return this.events?.keptBytes ?? 0;
   }
 
   /** Pictures on the way to the last one are pictures: a client that has seen one may have had enough. */

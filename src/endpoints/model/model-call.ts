@@ -1,4 +1,4 @@
-import { isPending } from '../../base/awaitable.js';
+import { type Awaitable, isPending } from '../../base/awaitable.js';
 import { shuttingDown } from '../../base/errors.js';
 import { checkRoom } from '../../call/admit.js';
 import { Call } from '../../call/call.js';
@@ -12,16 +12,41 @@ import { answerModel, askUpstream } from './answer.js';
 import { prepare } from './prepare.js';
 import { memberNames, needsPreparing, readCall } from './read-call.js';
 
+/** Largest request that is counted by its bytes alone. */
+const SMALL_BYTES = 262_144;
+
+/**
+ * Takes account of all that will be in memory of a large request: its bytes, those that go out, and the objects that a response is
+ * made with. Before any of it is there: who waits for room must not hold it.
+ */
+function holdRequest(exchange: Exchange, { byteLength }: Uint8Array, { operation }: ModelEndpoint): Awaitable<void> {
+  if (byteLength <= SMALL_BYTES) return;
+  const { maxHeldBytesPerKey, maxHeldBytes } = exchange.state.config;
+  const copies = operation === 'responses' ? 4 : 2;
+  // A body that was let in must find room.
+  const bytes = Math.min(copies * byteLength, maxHeldBytesPerKey, maxHeldBytes);
+  return exchange.holdInTime(bytes - exchange.held, exchange.request.signal);
+}
+
 /** One call to a model, from its bytes to the end of its answer. */
 export async function callModel(exchange: Exchange, endpoint: ModelEndpoint): Promise<GatewayResponse> {
   const call = new Call(exchange, endpoint);
   try {
     checkRoom(exchange.state);
     const body = exchange.body();
-    call.take(readCall(endpoint, isPending(body) ? await body : body));
+    let bytes: Uint8Array | undefined = isPending(body) ? await body : body;
+    const held = holdRequest(exchange, bytes, endpoint);
+    if (isPending(held)) await held;
+    call.take(readCall(endpoint, bytes));
+    // What is sent may be another body: this one must not live as long as the call.
+    bytes = undefined;
+    exchange.forgetBody();
     if (exchange.caller.models !== undefined) checkNoOtherModels(memberNames(call.document));
     call.choose();
-    if (needsPreparing(call)) await prepare(call);
+    if (needsPreparing(call)) {
+      await prepare(call);
+      await holdRequest(exchange, call.document.bytes, endpoint);
+    }
     // The body may have taken its time: once `close()` has resolved, nothing may begin.
     if (exchange.state.closed !== undefined) throw shuttingDown();
     exchange.phases?.mark('parse');

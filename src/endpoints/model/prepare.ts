@@ -85,7 +85,12 @@ async function prepareTranslated(call: Call, request: ResponsesRequest): Promise
   const { config } = exchange.state;
   const { previousResponseId } = request;
   const priorItems =
-    previousResponseId === undefined ? [] : await conversationUpTo(config, plan.owner, previousResponseId);
+    previousResponseId === undefined
+      ? []
+      : await conversationUpTo(config, plan.owner, previousResponseId, (bytes) =>
+          // As an object, a body, and a body that goes out.
+          exchange.holdInTime(3 * bytes, exchange.request.signal),
+        );
   const { owner } = plan;
   const known = {
     priorItems,

@@ -14,6 +14,9 @@ import type { StreamChunk } from '../../wire/watched-stream.js';
 type OnStep = (step: AnswerPiece | undefined) => void;
 type OnFailure = (reason: unknown) => void;
 
+/** Largest piece that is not counted while its client does not take it. */
+const LARGE_BYTES = 65_536;
+
 /** Hands a stream on to the client. It ends as a good one only if it is complete, else with an error event. */
 export function relay(call: Call, answer: StreamAnswer): AnswerStream {
   return new Relay(call, answer, false);
@@ -38,6 +41,8 @@ class Relay implements AnswerStream {
   /** Whether the client is gone, and the stream is read for its usage alone. */
   private isDraining = false;
   private drainedBytes = 0;
+  /** Size of the piece that the client was given last, where that is large: until it asks for more, it waits to be read. */
+  private shownBytes = 0;
   private onStep: OnStep = ignore;
   private onFailure: OnFailure = ignore;
   // Made once: the source is handed the same two with each chunk.
@@ -61,6 +66,7 @@ class Relay implements AnswerStream {
   }
 
   read(onStep: OnStep, onFailure: OnFailure): void {
+    if (this.shownBytes > 0) this.countShown(0);
     this.onStep = onStep;
     this.onFailure = onFailure;
     const chunk = this.unsent;
@@ -71,6 +77,7 @@ class Relay implements AnswerStream {
   }
 
   leave(): void {
+    if (this.shownBytes > 0) this.countShown(0);
     if (!this.isOver && !this.isDraining) void this.end('left');
   }
 
@@ -151,7 +158,21 @@ class Relay implements AnswerStream {
 
   private give(shown: AnswerPiece): void {
     this.call.firstByte();
-    this.onStep(shown);
+    this.hand(shown);
+  }
+
+  private hand(piece: AnswerPiece | undefined): void {
+    if (piece !== undefined && piece.length > LARGE_BYTES) this.countShown(piece.length);
+    this.onStep(piece);
+  }
+
+  /** It is there, whether there is room or not. */
+  private countShown(bytes: number): void {
+    const { keyId, exchange } = this.call;
+    const { held } = exchange.state;
+    if (this.shownBytes > 0) held.remove(keyId, this.shownBytes);
+    if (bytes > 0) held.add(keyId, bytes);
+    this.shownBytes = bytes;
   }
 
   private beginDrain(): void {
@@ -216,7 +237,7 @@ class Relay implements AnswerStream {
       return;
     }
     const record = isPending(settling) ? await settling : settling;
-    if (error === undefined) this.onStep(await this.goodEnd(last, record));
+    if (error === undefined) this.hand(await this.goodEnd(last, record));
     else await this.badEnd(last, record, error);
   }
 
@@ -241,7 +262,7 @@ class Relay implements AnswerStream {
     const shown = await this.shownOf(last);
     const end = await view.error(error, debug);
     if (end === undefined) this.onFailure(error);
-    else this.onStep(joined(shown, end));
+    else this.hand(joined(shown, end));
   }
 
   private shownOf(last: StreamChunk | undefined): Awaitable<AnswerPiece | undefined> {

@@ -1,5 +1,5 @@
 import type { Awaitable } from '../../base/awaitable.js';
-import type { GatewayError } from '../../base/errors.js';
+import { type GatewayError, toGatewayError } from '../../base/errors.js';
 import { isJsonObject, type JsonObject, objectOf } from '../../base/json.js';
 import { type AnswerPiece, type AnswerView, AS_IT_IS, asWritten, chunksIn, objectIn } from '../../call/answer-view.js';
 import type { Call } from '../../call/call.js';
@@ -32,6 +32,8 @@ import { missingParameter } from '../../wire/request-errors.js';
 import { takeRequest } from '../listing.js';
 
 const KIND = 'chat.completion';
+/** Bytes that a collected chunk takes besides its own. */
+const CHUNK_OVERHEAD_BYTES = 128;
 
 /** Shows a completion as it is, and keeps it for its owner before the client has the end of it. */
 export function storedCompletion(call: Call): AnswerView {
@@ -43,7 +45,8 @@ class StoredCompletion implements AnswerView {
   private readonly requestBytes: Uint8Array;
   readonly takes = 'chunks';
   private readonly chunks: AnswerChunk[] = [];
-  private sizeBytes = 0;
+  private heldBytes = 0;
+  private lacksRoom: GatewayError | undefined = undefined;
   /** Whether the upstream gives its stream no id; `undefined`: it has said nothing yet. */
   private lacksId: boolean | undefined = undefined;
 
@@ -67,11 +70,24 @@ class StoredCompletion implements AnswerView {
   piece(given: AnswerChunk): AnswerPiece {
     const chunk = this.named(given);
     const piece = asWritten(chunk);
-    this.sizeBytes += piece.length;
-    // The upstream's buffer may be used again.
-    if (this.sizeBytes <= this.call.maxResponseBytes)
-      this.chunks.push(piece instanceof Uint8Array ? Buffer.from(piece) : chunk);
+    this.collect(piece instanceof Uint8Array ? piece : chunk, piece.length);
     return piece;
+  }
+
+  /** Collects a part of the answer. What finds no room is not kept: the answer goes on. */
+  private collect(chunk: AnswerChunk, bytes: number): void {
+    if (this.lacksRoom !== undefined) return;
+    const { call, chunks } = this;
+    try {
+      call.holdBytes(bytes + CHUNK_OVERHEAD_BYTES);
+      // The upstream's buffer may be used again.
+      chunks.push(chunk instanceof Uint8Array ? Buffer.from(chunk) : chunk);
+      this.heldBytes += bytes + CHUNK_OVERHEAD_BYTES;
+    } catch (error) {
+      this.lacksRoom = toGatewayError(error);
+      chunks.length = 0;
+      call.holdBytes(-this.heldBytes);
+    }
   }
 
   async end(record: UsageRecord, comment: string): Promise<AnswerPiece> {
@@ -119,6 +135,7 @@ class StoredCompletion implements AnswerView {
   private async collected(record: UsageRecord): Promise<JsonObject> {
     const { model, inputTokens, outputTokens } = record;
     const { requestId, exchange, maxResponseBytes } = this.call;
+    if (this.lacksRoom !== undefined) throw this.lacksRoom;
     const head = chatHead(requestId, model, exchange.state.config.clock.wallMs());
     const answer = await collectChunks(this.collectedChunks(), head, maxResponseBytes);
     const isKnown = inputTokens !== undefined && outputTokens !== undefined;

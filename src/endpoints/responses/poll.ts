@@ -112,8 +112,13 @@ class Poll implements FollowedResponse, BackgroundWork {
     const path = `/responses/${encodeURIComponent(this.id)}`;
     const request = { operation: 'responses', method: 'GET', path, headers: {}, body: undefined } as const;
     const { headers, body } = await passOn(this.call, request);
+    const { exchange } = this.call;
+    const before = exchange.held;
     const whole = await readWhole(this.call, { kind: 'bytes', contentType: headers['content-type'] ?? '', body });
-    return objectIn(whole.body);
+    const snapshot = objectIn(whole.body);
+    // The next one takes its place.
+    exchange.holdMore(before - exchange.held);
+    return snapshot;
   }
 }
 

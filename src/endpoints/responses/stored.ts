@@ -1,8 +1,8 @@
-import { guarded } from '../../base/awaitable.js';
+import type { Awaitable } from '../../base/awaitable.js';
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import type { Config } from '../../config/config.js';
 import type { StoredObject } from '../../stores/object-store.js';
-import { findOwned, own, storeFailure } from '../../stores/ownership.js';
+import { findOwned, listedIds, own } from '../../stores/ownership.js';
 import { previousResponseNotFound } from '../../wire/request-errors.js';
 import { conversationTooLarge } from '../../wire/responses/errors.js';
 
@@ -53,8 +53,14 @@ export async function findResponse(config: Config, owner: string, id: string): P
  * The conversation up to and with this response, the oldest item first.
  * @throws {GatewayError} 400 when this owner has no such response, or a part of what was said is gone; 413 when it is larger
  * than a body may be: no more of it is looked up then.
+ * @param hold takes account of each turn's bytes.
  */
-export async function conversationUpTo(config: Config, owner: string, id: string): Promise<readonly JsonObject[]> {
+export async function conversationUpTo(
+  config: Config,
+  owner: string,
+  id: string,
+  hold: (bytes: number) => Awaitable<void> = () => {},
+): Promise<readonly JsonObject[]> {
   const { maxBodyBytes } = config;
   const turns: (readonly JsonObject[])[] = [];
   let bytes = 0;
@@ -63,8 +69,10 @@ export async function conversationUpTo(config: Config, owner: string, id: string
     if (known?.kind !== 'kept' || turns.length === MAX_CHAIN) throw previousResponseNotFound(at);
     const { response, input } = known;
     const turn = [...input, ...itemsOf(response.output)];
-    bytes += jsonBytes(turn);
+    const turnBytes = jsonBytes(turn);
+    bytes += turnBytes;
     if (bytes > maxBodyBytes) throw conversationTooLarge(maxBodyBytes, 'previous_response_id');
+    await hold(turnBytes);
     turns.push(turn);
     at = response.previous_response_id;
   }
@@ -75,15 +83,27 @@ export async function conversationUpTo(config: Config, owner: string, id: string
 export async function itemsById(config: Config, owner: string, ids: readonly string[]): Promise<readonly JsonObject[]> {
   if (ids.length === 0) return [];
   const wanted = new Set<Json | undefined>(ids);
-  const all = await guarded(() => config.objects.list(owner, KIND), storeFailure);
-  const found = all.flatMap((object) => {
-    const known = readKnown(object);
-    const items =
-      known.kind === 'kept' ? [...known.input, ...itemsOf(known.response.output)] : known.items.map((id) => ({ id }));
-    return items.filter((item) => wanted.has(item.id));
-  });
-  if (jsonBytes(found) > config.maxBodyBytes) throw conversationTooLarge(config.maxBodyBytes, 'input');
+  const found: JsonObject[] = [];
+  let bytes = 0;
+  // One by one, the latest first: all together they may be more than fits into memory.
+  const responseIds = await listedIds(config, { owner, kind: KIND });
+  for (const id of responseIds.toReversed()) {
+    if (wanted.size === 0) break;
+    const known = await findResponse(config, owner, id);
+    for (const item of known === undefined ? [] : itemsIn(known)) {
+      if (!wanted.delete(item.id)) continue;
+      found.push(item);
+      bytes += jsonBytes(item);
+    }
+    if (bytes > config.maxBodyBytes) throw conversationTooLarge(config.maxBodyBytes, 'input');
+  }
   return found;
+}
+
+function itemsIn(known: KnownResponse): readonly JsonObject[] {
+  return known.kind === 'kept'
+    ? [...known.input, ...itemsOf(known.response.output)]
+    : known.items.map((id) => ({ id }));
 }
 
 /** About the bytes of a value as JSON, never more. */

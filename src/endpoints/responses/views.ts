@@ -95,6 +95,11 @@ export function translatedResponse(call: Call, translated: Translated): AnswerVi
   return new TranslatedResponse(call, translated);
 }
 
+/** Bytes that a token takes: in pieces while the answer is made, and at its end in each of the events that say all of it. */
+const BYTES_PER_TOKEN = 40;
+/** Bytes by which what is kept grows before it is counted again. */
+const COUNTED_BYTES = 65_536;
+
 class TranslatedResponse implements AnswerView {
   readonly takes = 'objects';
   readonly queued: JsonObject | undefined;
@@ -105,6 +110,9 @@ class TranslatedResponse implements AnswerView {
   private readonly stream: TranslatedStream;
   /** Its events, where a client may come back for them. */
   private readonly log: EventLog | undefined;
+  private watched: RelayedStream | undefined = undefined;
+  private loggedBytes = 0;
+  private heldBytes = 0;
   private isStarted = false;
   private hasBegun = false;
   private isDropped = false;
@@ -120,6 +128,10 @@ class TranslatedResponse implements AnswerView {
     this.log = queued !== undefined && head.request.stream ? new EventLog() : undefined;
   }
 
+  begin(stream: RelayedStream): void {
+    this.watched = stream;
+  }
+
   async whole(body: AnswerChunk, record?: UsageRecord): Promise<AnswerPiece> {
     const completion = objectIn(body);
     const usage = (record && usageOf(record, completion.usage)) ?? completion.usage ?? null;
@@ -132,8 +144,18 @@ class TranslatedResponse implements AnswerView {
     let text = this.start();
     for (const chunk of chunksIn(part)) text += this.stream.encodeChunk(chunk);
     this.log?.add(text);
+    this.countKept(text);
     this.begun();
     return text === '' ? undefined : text;
+  }
+
+  /** Takes account of what is kept of the answer, in steps. @throws {GatewayError} when there is no room for more. */
+  private countKept(text: string): void {
+    if (this.log !== undefined) this.loggedBytes += text.length;
+    const kept = this.loggedBytes + BYTES_PER_TOKEN * (this.watched?.deliveredTokens() ?? 0);
+    if (kept < this.heldBytes + COUNTED_BYTES) return;
+    this.call.holdBytes(kept - this.heldBytes);
+    this.heldBytes = kept;
   }
 
   async end(record: UsageRecord, comment: string): Promise<AnswerPiece> {

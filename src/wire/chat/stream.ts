@@ -95,6 +95,10 @@ export class ChatStream implements WatchedStream {
     return { ...told, outputTokens: Math.max(told.outputTokens, this.deliveredTokens()), isDoubtful: true };
   }
 
+  get keptBytes(): number {
+    return this.buffer.keptBytes;
+  }
+
   deliveredTokens(): number {
     if (this.repeated !== undefined && this.growths >= MIN_GROWTHS) return estimateTokens(this.repeatedBytes);
     return Math.max(this.textEvents, estimateTokens(this.textBytes));

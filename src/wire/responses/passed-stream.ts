@@ -83,6 +83,10 @@ export class PassedStream implements WatchedStream {
     return this.done ? (this.toldCalls ?? this.seenCalls) : (this.seenCalls ?? this.toldCalls);
   }
 
+  get keptBytes(): number {
+    return this.buffer.keptBytes;
+  }
+
   deliveredTokens(): number {
     return Math.max(this.textEvents, estimateTokens(this.textBytes));
   }
