@@ -78,7 +78,9 @@ export interface GatewayOptions<Native = unknown> {
   /** Largest multipart body, which passes on as it comes. @default 536_870_912 */
   readonly maxUploadBytes?: number | undefined;
   /**
-   * Most bytes of one key's request bodies and unread answers in memory at once; more requests get a 429.
+   * Most bytes of one key in memory at once: request bodies with their copies, answers while they are read and until their clients have
+   * them. Beyond it an upstream is held back, for ten seconds at most, and requests get a 429. One call alone always finds room for
+   * what its own bounds allow.
    * @default 67_108_864, or `maxBodyBytes` where that is more
    */
   readonly maxHeldBytesPerKey?: number | undefined;

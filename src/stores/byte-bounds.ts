@@ -1,5 +1,7 @@
 /** Share of all bytes that one owner may hold. */
 export const OWNER_SHARE = 4;
+/** Bytes that a row takes besides its body and its name, in its table and the indexes. */
+export const ROW_BYTES = 512;
 /** Parts of a bound after which a store adds up anew what it holds: adding up at each write would cost more than the write. */
 const PARTS = 64;
 /** Owners whose writes are counted at once. */

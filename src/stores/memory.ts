@@ -10,14 +10,25 @@ export interface MemoryObjectsOptions {
   /** Most objects of one owner; above it, the owner's object unused for longest goes. @default 1_000 */
   readonly maxObjectsPerOwner?: number | undefined;
   /**
-   * Largest sum of all objects as JSON; above it, the objects of any owner unused for longest go. One owner's may have a
+   * Largest sum of all objects as JSON, with 512 bytes for each; above it, the objects of any owner unused for longest go. One owner's may have a
    * quarter of it; above that, the owner's unused for longest go. @default 134_217_728
    */
   readonly maxBytes?: number | undefined;
 }
 
-/** Bytes taken by an object besides its body. */
-const OBJECT_OVERHEAD_BYTES = 256;
+/** Bytes taken by an object besides its body and its name. */
+const OBJECT_OVERHEAD_BYTES = 512;
+/** Places in which the name stands: in the table, and in its owner's order of use. */
+const NAMES = 2;
+
+/** An object whose body is JSON: parsed, an empty list of two bytes takes sixteen or more. */
+interface PackedObject extends Omit<StoredObject, 'body'> {
+  readonly json: Uint8Array;
+}
+
+function unpacked({ json, ...object }: PackedObject): StoredObject {
+  return { ...object, body: objectOf(json) };
+}
 
 /**
  * Objects in this process's memory, gone with it.
@@ -44,7 +55,7 @@ export function memoryObjects(options: MemoryObjectsOptions = {}): ObjectStore {
     if (size > 0) sizes.set(name, size);
     else sizes.delete(name);
   };
-  const objects = new LRUCache<string, StoredObject>({
+  const objects = new LRUCache<string, PackedObject>({
     maxSize: maxBytes,
     dispose({ owner }, name) {
       weigh(owner, name, 0);
@@ -73,28 +84,34 @@ export function memoryObjects(options: MemoryObjectsOptions = {}): ObjectStore {
     find(owner, kind, id) {
       const name = nameOf(owner, kind, id);
       const object = objects.get(name);
-      if (object !== undefined) use(owner, name);
-      return object;
+      if (object === undefined) return undefined;
+      use(owner, name);
+      return unpacked(object);
     },
     list(owner, kind) {
       const owned = [...(names.get(owner) ?? [])];
       return owned.flatMap((name) => {
         const object = objects.peek(name);
-        return object?.kind === kind ? [object] : [];
+        return object?.kind === kind ? [unpacked(object)] : [];
       });
     },
-    put(object) {
-      const { owner, kind, id } = object;
+    listIds(owner, kind) {
+      const owned = [...(names.get(owner) ?? [])];
+      return owned.flatMap((name) => {
+        const object = objects.peek(name);
+        return object?.kind === kind ? [object.id] : [];
+      });
+    },
+    put({ owner, kind, id, createdAt, body }) {
       const name = nameOf(owner, kind, id);
-      // A copy, as a database has one: whoever made the object may go on to change it.
-      const text = JSON.stringify(object.body);
-      const size = OBJECT_OVERHEAD_BYTES + text.length;
+      const json = Buffer.from(JSON.stringify(body));
+      const size = OBJECT_OVERHEAD_BYTES + json.byteLength + NAMES * name.length;
       // An object larger than its owner's share is not kept, and neither is the one that it replaces.
       if (size > maxOwnerBytes) {
         objects.delete(name);
         return;
       }
-      objects.set(name, { ...object, body: objectOf(text) }, { size });
+      objects.set(name, { owner, kind, id, createdAt, json }, { size });
       weigh(owner, name, size);
       const owned = names.get(owner) ?? new Set<string>();
       names.set(owner, owned.add(name));
@@ -132,6 +149,14 @@ interface Entry {
 /** Bytes taken by an answer besides its body. */
 const ANSWER_OVERHEAD_BYTES = 1_024;
 
+/** Bytes of an answer's texts: headers may be long, too, and letters beyond latin1 take two. */
+function bytesOf(answer: KeptAnswer | undefined): number {
+  if (answer === undefined) return 0;
+  let size = Buffer.byteLength(answer.body);
+  for (const [name, value] of Object.entries(answer.headers)) size += name.length + value.length;
+  return size;
+}
+
 /**
  * Answers in this process's memory, gone with it.
  * @throws {TypeError} when an option is not a positive integer.
@@ -140,7 +165,7 @@ export function memoryIdempotency(options: MemoryIdempotencyOptions = {}): Idemp
   /** As many as there are running requests; none may go while its answer is being made. */
   const claims = new Map<string, Entry>();
   const maxBytes = positiveInteger('maxBytes', options.maxBytes ?? 67_108_864);
-  const sizeOf = ({ answer }: Entry): number => ANSWER_OVERHEAD_BYTES + (answer?.body.length ?? 0);
+  const sizeOf = ({ answer }: Entry): number => ANSWER_OVERHEAD_BYTES + bytesOf(answer);
   /** Ids of each owner's answers in the order in which they were kept, and their bytes. */
   const owned = new Map<string, { readonly ids: Set<string>; bytes: number }>();
   const answers = new LRUCache<string, Entry>({

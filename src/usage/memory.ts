@@ -14,6 +14,8 @@ export interface MemoryUsageOptions {
    * @default 744, 31 days
    */
   readonly maxHours?: number | undefined;
+  /** Most rows remembered for each key, a row for each hour, model and operation; above it, its oldest hours go. @default 50_000 */
+  readonly maxRowsPerKey?: number | undefined;
   /** Most models told apart for each key; calls of any further model count as those of a model `*`. @default 200 */
   readonly maxModels?: number | undefined;
 }
@@ -38,6 +40,7 @@ interface KeyUsage {
   /** By the hour's beginning. */
   readonly hours: Map<number, Map<string, Cell>>;
   newestHour: number;
+  rows: number;
 }
 
 /**
@@ -50,6 +53,7 @@ interface KeyUsage {
 export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & UsageReader {
   const maxAgeMs = positiveInteger('maxHours', options.maxHours ?? 744) * HOUR_MS;
   const maxModels = positiveInteger('maxModels', options.maxModels ?? 200);
+  const maxRows = positiveInteger('maxRowsPerKey', options.maxRowsPerKey ?? 50_000);
   const keys = new LRUCache<string, KeyUsage>({ max: positiveInteger('maxKeys', options.maxKeys ?? 10_000) });
   // A call that is settled again must not count again.
   const settled = new LRUCache<string, true>({ max: MAX_SETTLED });
@@ -58,7 +62,14 @@ export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & Usag
     const name = `${keyId.length} ${keyId} ${owner}`;
     const known = keys.get(name);
     if (known !== undefined) return known;
-    const made = { keyId, owner, models: new Set<string>(), hours: new Map(), newestHour: Number.NEGATIVE_INFINITY };
+    const made = {
+      keyId,
+      owner,
+      models: new Set<string>(),
+      hours: new Map(),
+      newestHour: Number.NEGATIVE_INFINITY,
+      rows: 0,
+    };
     keys.set(name, made);
     return made;
   }
@@ -69,7 +80,7 @@ export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & Usag
     const startsAt = record.startedAt - (record.startedAt % HOUR_MS);
     if (startsAt > usage.newestHour) {
       usage.newestHour = startsAt;
-      for (const old of hours.keys()) if (old <= startsAt - maxAgeMs) hours.delete(old);
+      for (const old of hours.keys()) if (old <= startsAt - maxAgeMs) forget(usage, old);
     } else if (startsAt <= usage.newestHour - maxAgeMs) return;
     if (models.size < maxModels) models.add(record.model);
     const cells = hours.get(startsAt) ?? new Map<string, Cell>();
@@ -83,7 +94,17 @@ export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & Usag
       const sums = { ...NO_USAGE };
       addCall(sums, record);
       cells.set(name, { traits: { keyId, owner, model, operation }, sums });
+      usage.rows += 1;
+      for (const old of hours.keys()) {
+        if (usage.rows <= maxRows || old === startsAt) break;
+        forget(usage, old);
+      }
     }
+  }
+
+  function forget(usage: KeyUsage, hour: number): void {
+    usage.rows -= usage.hours.get(hour)?.size ?? 0;
+    usage.hours.delete(hour);
   }
 
   function report(query: UsageQuery): UsageGroup[] {

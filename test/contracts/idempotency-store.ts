@@ -95,6 +95,50 @@ export function idempotencyStoreContract(
   });
 }
 
+/**
+ * Promises of a store whose bytes are bounded.
+ * @param make makes an empty store that holds at most so many bytes of answers.
+ */
+export function answerBytesContract(name: string, make: (maxBytes: number) => Promise<IdempotencyStore>): void {
+  describe(`${name} bounds the bytes of answers`, () => {
+    const now = Date.now();
+    const nameOf = (owner: string, at: number): IdempotentRequest => ({
+      id: sha256(`${owner} ${at}`),
+      fingerprint: sha256('body'),
+      owner,
+    });
+    async function keep(store: IdempotencyStore, owner: string, at: number): Promise<void> {
+      await store.claim(nameOf(owner, at), now, CLAIM_MS);
+      await store.finish(nameOf(owner, at), { ...ANSWER, body: 'x'.repeat(8_000) }, now + 86_400_000 + at);
+    }
+    async function keptOf(store: IdempotencyStore, owner: string, count: number): Promise<number[]> {
+      const kept: number[] = [];
+      for (let at = 0; at < count; at += 1) {
+        if ((await store.claim(nameOf(owner, at), now, CLAIM_MS)).kind === 'answered') kept.push(at);
+      }
+      return kept;
+    }
+
+    it('of one owner to a quarter, the oldest going first, and of no other', async () => {
+      const store = await make(160_000);
+      await keep(store, 'bob', 0);
+      for (let at = 0; at < 9; at += 1) await keep(store, 'ann', at);
+      assert.deepEqual(await keptOf(store, 'ann', 9), [5, 6, 7, 8]);
+      assert.deepEqual(await keptOf(store, 'bob', 1), [0]);
+    });
+
+    it('in all, whoever’s they are', async () => {
+      const store = await make(50_000);
+      for (let owner = 0; owner < 12; owner += 1) await keep(store, `o${owner}`, 0);
+      const kept: string[] = [];
+      for (let owner = 0; owner < 12; owner += 1) {
+        if ((await keptOf(store, `o${owner}`, 1)).length > 0) kept.push(`o${owner}`);
+      }
+      assert.equal(kept.length, 5);
+    });
+  });
+}
+
 function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }

@@ -313,6 +313,7 @@ onBareHost(
       put: () => Promise.reject(new Error('away')),
       find: () => Promise.reject(new Error('away')),
       list: () => Promise.reject(new Error('away')),
+      listIds: () => Promise.reject(new Error('away')),
     },
   }),
   async ({ client, setup }) => {

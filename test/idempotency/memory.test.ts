@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type IdempotentRequest, type KeptAnswer, memoryIdempotency } from 'megallm-middleware';
-import { idempotencyStoreContract } from '../contracts/idempotency-store.js';
+import { answerBytesContract, idempotencyStoreContract } from '../contracts/idempotency-store.js';
 
 idempotencyStoreContract('memoryIdempotency', () => memoryIdempotency());
+answerBytesContract('memoryIdempotency', async (maxBytes) => memoryIdempotency({ maxBytes }));
 
 const NOW = 1_800_000_000_000;
 const DAY_MS = 86_400_000;

@@ -36,6 +36,18 @@ describe('learnedOutput', () => {
     );
   });
 
+  it('remembers a quarter of all pairs for one owner, those used last, and loses no other owner’s', () => {
+    const learned = learnedOutput(8);
+    const see = (owner: string, model: string): void => {
+      for (let answer = 0; answer < 20; answer += 1) learned.observe(owner, model, 100, CEILING);
+    };
+    see('bob', 'm');
+    for (const model of ['a', 'b', 'a', 'c', 'd', 'e', 'f', 'g', 'h', 'i']) see('ann', model);
+    const known = ['a', 'b', 'g', 'h', 'i'].filter((model) => learned.ceilingOf('ann', model) !== undefined);
+    assert.deepEqual(known, ['h', 'i']);
+    assert.equal(learned.ceilingOf('bob', 'm'), 100);
+  });
+
   it('counts an answer that was cut off double: nobody knows how long it would have been', () => {
     const learned = learnedOutput();
     for (let answer = 0; answer < 20; answer += 1) learned.observe('ann', 'm', 1_024, 1_024);

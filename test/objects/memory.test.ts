@@ -31,7 +31,7 @@ describe('objects in memory', () => {
   it('weigh what they hold; one that is too large is not kept, nor what it was to replace', async () => {
     const store = memoryObjects({ maxBytes: 8_000 });
     store.put(object('a'));
-    store.put(object('big', { body: { text: 'x'.repeat(1_500) } }));
+    store.put(object('big', { body: { text: 'x'.repeat(1_400) } }));
     assert.equal(await store.find('ann', 'file', 'a'), undefined);
     store.put(object('big', { body: { text: 'x'.repeat(3_000) } }));
     assert.equal(await store.find('ann', 'file', 'big'), undefined);
@@ -53,6 +53,15 @@ describe('objects in memory', () => {
   for (const options of [{ maxBytes: 0 }, { maxObjectsPerOwner: 1.5 }, { maxObjectsPerOwner: -1 }]) {
     it(`refuses ${JSON.stringify(options)}`, () => assert.throws(() => memoryObjects(options), TypeError));
   }
+});
+
+it('what is found is read anew each time: an object lies in memory as JSON, which takes a tenth of what its values do', async () => {
+  const store = memoryObjects();
+  const body = { list: Array.from({ length: 1_000 }, () => []) };
+  store.put(object('1', { body }));
+  const [first, again] = [await store.find('ann', 'file', '1'), await store.find('ann', 'file', '1')];
+  assert.deepEqual(first?.body, body);
+  assert.notEqual(first?.body, again?.body);
 });
 
 it('answers in memory take a quarter of its bytes for one owner, the oldest going first, and none of another owner', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type PostgresStore, type PostgresStoreOptions, postgresStore, verifySums } from 'megallm-middleware/postgres';
 import type pg from 'pg';
-import { idempotencyStoreContract } from '../contracts/idempotency-store.js';
+import { answerBytesContract, idempotencyStoreContract } from '../contracts/idempotency-store.js';
 import { keyRecordsContract } from '../contracts/key-records.js';
 import { limiterStoreContract } from '../contracts/limiter-store.js';
 import { objectBytesContract, objectStoreContract } from '../contracts/object-store.js';
@@ -56,6 +56,10 @@ describe('postgresStore', { skip: noPostgres }, () => {
     async (maxObjectBytes) => (await open({ schema: `bytes_${maxObjectBytes}`, maxObjectBytes })).objects,
   );
   idempotencyStoreContract('postgresStore', () => shared.idempotency);
+  answerBytesContract(
+    'postgresStore',
+    async (maxAnswerBytes) => (await open({ schema: `answers_${maxAnswerBytes}`, maxAnswerBytes })).idempotency,
+  );
   keyRecordsContract('postgresStore', async () => (await fresh()).keys);
 
   describe('what only it does', () => {

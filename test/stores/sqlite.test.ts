@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, describe, it } from 'node:test';
 import { type SqliteStore, verifySums } from 'megallm-middleware/sqlite';
-import { idempotencyStoreContract } from '../contracts/idempotency-store.js';
+import { answerBytesContract, idempotencyStoreContract } from '../contracts/idempotency-store.js';
 import { keyRecordsContract } from '../contracts/key-records.js';
 import { limiterStoreContract } from '../contracts/limiter-store.js';
 import { objectBytesContract, objectStoreContract } from '../contracts/object-store.js';
@@ -30,6 +30,10 @@ objectBytesContract(
   async (maxObjectBytes) => (await folder.open(`${randomUUID()}.db`, { maxObjectBytes })).objects,
 );
 idempotencyStoreContract('sqliteStore', async () => (await shared).idempotency);
+answerBytesContract(
+  'sqliteStore',
+  async (maxAnswerBytes) => (await folder.open(`${randomUUID()}.db`, { maxAnswerBytes })).idempotency,
+);
 keyRecordsContract('sqliteStore', async () => (await fresh()).keys);
 
 describe('sqliteStore', () => {

@@ -134,8 +134,19 @@ describe('memoryUsage', () => {
     assert.deepEqual(await requestsBy(store, { by: ['keyId'] }), { a: 2, c: 1 });
   });
 
+  it('remembers maxRowsPerKey rows of a key, those of its latest hours, and its present hour whole', async () => {
+    const store = memoryUsage({ maxRowsPerKey: 4 });
+    const record = (hour: number, model: string) =>
+      recordUsage(store, usageRecordOf({ keyId: 'k', model, startedAt: base + hour * HOUR_MS }));
+    for (const hour of [0, 1, 2]) for (const model of ['a', 'b']) await record(hour, model);
+    await recordUsage(store, usageRecordOf({ keyId: 'other', model: 'a', startedAt: base }));
+    assert.deepEqual(await requestsBy(store, { by: ['keyId'] }), { k: 4, other: 1 });
+    for (const model of ['c', 'd', 'e']) await record(2, model);
+    assert.deepEqual(await requestsBy(store, { by: ['keyId'] }), { k: 5, other: 1 });
+  });
+
   it('refuses to be unbounded', () => {
-    for (const name of ['maxKeys', 'maxHours', 'maxModels']) {
+    for (const name of ['maxKeys', 'maxHours', 'maxModels', 'maxRowsPerKey']) {
       for (const value of [0, -1, 1.5, Number.POSITIVE_INFINITY]) {
         assert.throws(() => memoryUsage({ [name]: value }), new RegExp(`Expected \`${name}\``));
       }

@@ -1,6 +1,6 @@
 import { objectOf } from '../../base/json.js';
 import type { ObjectKind } from '../../wire/operations.js';
-import type { ByteBounds } from '../byte-bounds.js';
+import { type ByteBounds, ROW_BYTES } from '../byte-bounds.js';
 import type { ObjectStore, StoredObject } from '../object-store.js';
 import { type Database, numberOf, type Row, textOf } from './pool.js';
 
@@ -35,12 +35,13 @@ export function postgresObjects(
     ON CONFLICT (owner, kind, id) DO UPDATE
     SET created_at = excluded.created_at, body = excluded.body, used = excluded.used
   `;
-  // `octet_length` reads no text, only its length.
+  // `octet_length` reads no text, only its length. The id stands in an index, too.
+  const rowBytes = `octet_length(body) + 2 * octet_length(id) + ${ROW_BYTES}`;
   const trimSql = (order: string, where: string, most: number): string => `
     DELETE FROM ${schema}.objects WHERE place IN (
       SELECT place FROM ${schema}.objects WHERE place IN (
         SELECT place FROM (
-          SELECT place, sum(octet_length(body)) OVER (ORDER BY ${order} DESC) AS bytes FROM ${schema}.objects ${where}
+          SELECT place, sum(${rowBytes}) OVER (ORDER BY ${order} DESC) AS bytes FROM ${schema}.objects ${where}
         ) AS sums WHERE bytes > ${most}
       ) FOR UPDATE SKIP LOCKED
     )
@@ -63,7 +64,7 @@ export function postgresObjects(
     async put({ owner, kind, id, createdAt, body }) {
       const text = JSON.stringify(body);
       await query(putSql, [owner, kind, id, createdAt, text]);
-      const { ofOwner, ofAll } = bounds.written(owner, Buffer.byteLength(text));
+      const { ofOwner, ofAll } = bounds.written(owner, Buffer.byteLength(text) + 2 * Buffer.byteLength(id) + ROW_BYTES);
       if (ofOwner) await query(trimOwnerSql, [owner]);
       if (ofAll) await query(trimAllSql);
     },

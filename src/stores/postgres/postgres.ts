@@ -45,6 +45,11 @@ export interface PostgresStoreOptions {
    * above that, the owner's unused for longest go. Looked at after each 64th part. @default 1_073_741_824
    */
   readonly maxObjectBytes?: number | undefined;
+  /**
+   * Largest sum of the answers kept for `Idempotency-Key`, in bytes; above it, the oldest go. One owner's may have a quarter of
+   * it. Looked at after each 64th part. @default 268_435_456
+   */
+  readonly maxAnswerBytes?: number | undefined;
   /** Clock of the limits: the database's, which all machines share, or each caller's, for tests. @default 'server' */
   readonly time?: 'server' | 'caller' | undefined;
   /** @default the machine's own */
@@ -78,6 +83,7 @@ export async function postgresStore(options: PostgresStoreOptions): Promise<Post
   const leaseMs = positiveInteger('leaseMs', options.leaseMs ?? 15_000);
   const maxObjectsPerOwner = positiveInteger('maxObjectsPerOwner', options.maxObjectsPerOwner ?? 10_000);
   const bounds = byteBounds(positiveInteger('maxObjectBytes', options.maxObjectBytes ?? 1_073_741_824));
+  const answerBounds = byteBounds(positiveInteger('maxAnswerBytes', options.maxAnswerBytes ?? 268_435_456));
   const db = database({ pool, schema, timeoutMs, clock });
   // Without a listener, an idle connection that breaks would end the process.
   pool.on('error', ignore);
@@ -94,7 +100,7 @@ export async function postgresStore(options: PostgresStoreOptions): Promise<Post
       limiter,
       keys: postgresKeys(db),
       objects: postgresObjects(db, { maxObjectsPerOwner, bounds }),
-      idempotency: postgresIdempotency(db, { time, instance: instance.id }),
+      idempotency: postgresIdempotency(db, { bounds: answerBounds, time, instance: instance.id }),
       async close() {
         await Promise.all([ledger.close(), limiter.close()]);
         // Where the database is away, the lease ends by itself.

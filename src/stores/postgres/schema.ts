@@ -112,6 +112,8 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   CREATE INDEX held_by_instance ON ${s}.held (instance);
   ALTER TABLE ${s}.idempotency ADD COLUMN instance text;
   CREATE INDEX idempotency_claims ON ${s}.idempotency (instance) WHERE answer IS NULL;
+  ALTER TABLE ${s}.idempotency ADD COLUMN owner text COLLATE "C" NOT NULL DEFAULT '';
+  CREATE INDEX idempotency_by_owner ON ${s}.idempotency (owner, expires_at) WHERE answer IS NOT NULL;
   `,
 ];
 

@@ -1,4 +1,5 @@
-import type { IdempotencyClaim, IdempotencyStore, KeptAnswer } from '../answer-store.js';
+import type { IdempotencyClaim, IdempotencyStore, IdempotentRequest, KeptAnswer } from '../answer-store.js';
+import { type ByteBounds, ROW_BYTES } from '../byte-bounds.js';
 import { type Database, textOf } from './driver.js';
 import type { Instance } from './instance.js';
 import type { Writer } from './writer.js';
@@ -11,15 +12,15 @@ const TIDY_ROWS = 16;
  */
 export function sqliteIdempotency(
   db: Database,
-  { writer, instance, behindMs }: { writer: Writer; instance: Instance; behindMs: number },
+  { writer, instance, behindMs, bounds }: { writer: Writer; instance: Instance; behindMs: number; bounds: ByteBounds },
 ): IdempotencyStore {
   const find = db.prepare('SELECT fingerprint, answer, instance FROM idempotency WHERE id = ? AND expires_at > ?');
   const claim = db.prepare(
     'INSERT OR REPLACE INTO idempotency (id, fingerprint, expires_at, instance) VALUES (?, ?, ?, ?)',
   );
   const keep = db.prepare(`
-    INSERT INTO idempotency (id, fingerprint, answer, expires_at) VALUES (?, ?, ?, ?)
-    ON CONFLICT (id) DO UPDATE SET answer = excluded.answer, expires_at = excluded.expires_at
+    INSERT INTO idempotency (id, fingerprint, answer, expires_at, owner) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET answer = excluded.answer, expires_at = excluded.expires_at, owner = excluded.owner
     WHERE fingerprint = excluded.fingerprint AND answer IS NULL
   `);
   const giveBack = db.prepare(
@@ -28,6 +29,27 @@ export function sqliteIdempotency(
   const tidy = db.prepare(`
     DELETE FROM idempotency WHERE id IN (SELECT id FROM idempotency WHERE expires_at <= ? LIMIT ${TIDY_ROWS})
   `);
+
+  // `octet_length` reads no text, only its length. The oldest are those that expire first.
+  const trim = (where: string, most: number): ReturnType<Database['prepare']> =>
+    db.prepare(`
+      DELETE FROM idempotency WHERE id IN (
+        SELECT id FROM (
+          SELECT id, sum(octet_length(answer) + ${ROW_BYTES}) OVER (ORDER BY expires_at DESC, id) AS bytes
+          FROM idempotency WHERE answer IS NOT NULL ${where}
+        ) WHERE bytes > ${most}
+      )
+    `);
+  const trimOwner = trim('AND owner = ?', bounds.owner);
+  const trimAll = trim('', bounds.all);
+
+  function keepAnswer({ id, fingerprint, owner = '' }: IdempotentRequest, answer: KeptAnswer, expiresAt: number): void {
+    const text = JSON.stringify(answer);
+    keep.run(id, fingerprint, text, Math.ceil(expiresAt + behindMs), owner);
+    const { ofOwner, ofAll } = bounds.written(owner, Buffer.byteLength(text) + ROW_BYTES);
+    if (ofOwner) trimOwner.run(owner);
+    if (ofAll) trimAll.run();
+  }
 
   function claimAt(id: string, fingerprint: string, now: number, claimMs: number): IdempotencyClaim {
     tidy.run(now);
@@ -42,10 +64,10 @@ export function sqliteIdempotency(
 
   return {
     claim: ({ id, fingerprint }, now, claimMs) => writer.write(() => claimAt(id, fingerprint, now + behindMs, claimMs)),
-    finish: ({ id, fingerprint }, answer, expiresAt) =>
+    finish: (request, answer, expiresAt) =>
       writer.write(() => {
-        if (answer === undefined) giveBack.run(id, fingerprint, instance.id);
-        else keep.run(id, fingerprint, JSON.stringify(answer), Math.ceil(expiresAt + behindMs));
+        if (answer === undefined) giveBack.run(request.id, request.fingerprint, instance.id);
+        else keepAnswer(request, answer, expiresAt);
       }),
   };
 }

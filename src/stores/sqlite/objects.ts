@@ -1,6 +1,6 @@
 import { objectOf } from '../../base/json.js';
 import type { ObjectKind } from '../../wire/operations.js';
-import type { ByteBounds } from '../byte-bounds.js';
+import { type ByteBounds, ROW_BYTES } from '../byte-bounds.js';
 import type { ObjectStore, StoredObject } from '../object-store.js';
 import { type Database, numberOf, type Row, textOf } from './driver.js';
 import type { Writer } from './writer.js';
@@ -32,17 +32,18 @@ export function sqliteObjects({ quick, durable, maxObjectsPerOwner, bounds }: Ob
     DELETE FROM objects WHERE place IN
       (SELECT place FROM objects WHERE owner = ? ORDER BY used DESC LIMIT -1 OFFSET ${maxObjectsPerOwner})
   `);
-  // `octet_length` reads no text, only its length.
+  // `octet_length` reads no text, only its length. The id stands in an index, too.
+  const rowBytes = `octet_length(body) + 2 * octet_length(id) + ${ROW_BYTES}`;
   const trimOwner = db.prepare(`
     DELETE FROM objects WHERE place IN (
       SELECT place FROM (
-        SELECT place, sum(octet_length(body)) OVER (ORDER BY used DESC) AS bytes FROM objects WHERE owner = ?
+        SELECT place, sum(${rowBytes}) OVER (ORDER BY used DESC) AS bytes FROM objects WHERE owner = ?
       ) WHERE bytes > ${bounds.owner}
     )
   `);
   const trimAll = db.prepare(`
     DELETE FROM objects WHERE place IN (
-      SELECT place FROM (SELECT place, sum(octet_length(body)) OVER (ORDER BY place DESC) AS bytes FROM objects)
+      SELECT place FROM (SELECT place, sum(${rowBytes}) OVER (ORDER BY place DESC) AS bytes FROM objects)
       WHERE bytes > ${bounds.all}
     )
   `);
@@ -62,7 +63,10 @@ export function sqliteObjects({ quick, durable, maxObjectsPerOwner, bounds }: Ob
         const text = JSON.stringify(body);
         put.run({ owner, kind, id, created_at: createdAt, body: text });
         trim.run(owner);
-        const { ofOwner, ofAll } = bounds.written(owner, Buffer.byteLength(text));
+        const { ofOwner, ofAll } = bounds.written(
+          owner,
+          Buffer.byteLength(text) + 2 * Buffer.byteLength(id) + ROW_BYTES,
+        );
         if (ofOwner) trimOwner.run(owner);
         if (ofAll) trimAll.run();
       }),

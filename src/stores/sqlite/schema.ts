@@ -117,6 +117,8 @@ const MIGRATIONS: readonly string[] = [
   ALTER TABLE instances ADD COLUMN renewed_machine_ms REAL;
   ALTER TABLE idempotency ADD COLUMN instance TEXT;
   CREATE INDEX idempotency_claims ON idempotency (instance) WHERE answer IS NULL;
+  ALTER TABLE idempotency ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+  CREATE INDEX idempotency_by_owner ON idempotency (owner, expires_at) WHERE answer IS NOT NULL;
 
   DROP VIEW settled;
   CREATE VIEW settled AS SELECT

@@ -38,6 +38,11 @@ export interface SqliteStoreOptions {
    * above that, the owner's unused for longest go. Looked at after each 64th part. @default 1_073_741_824
    */
   readonly maxObjectBytes?: number | undefined;
+  /**
+   * Largest sum of the answers kept for `Idempotency-Key`, in bytes; above it, the oldest go. One owner's may have a quarter of
+   * it. Looked at after each 64th part. @default 268_435_456
+   */
+  readonly maxAnswerBytes?: number | undefined;
   /** @default the machine's own */
   readonly clock?: Clock | undefined;
 }
@@ -69,9 +74,10 @@ export async function sqliteStore(options: SqliteStoreOptions): Promise<SqliteSt
   }
   const maxObjectsPerOwner = positiveInteger('maxObjectsPerOwner', options.maxObjectsPerOwner ?? 10_000);
   const bounds = byteBounds(positiveInteger('maxObjectBytes', options.maxObjectBytes ?? 1_073_741_824));
+  const answerBounds = byteBounds(positiveInteger('maxAnswerBytes', options.maxAnswerBytes ?? 268_435_456));
   const connections = openFile(await loadDriver(), file, synchronous);
   try {
-    return storeOn(connections, { maxObjectsPerOwner, bounds, clock });
+    return storeOn(connections, { maxObjectsPerOwner, bounds, answerBounds, clock });
   } catch (error) {
     connections.quick.close();
     connections.durable.close();
@@ -82,7 +88,12 @@ export async function sqliteStore(options: SqliteStoreOptions): Promise<SqliteSt
 /** @throws {Error} when recovery fails: nothing was written then. */
 function storeOn(
   connections: Connections,
-  { maxObjectsPerOwner, bounds, clock }: { maxObjectsPerOwner: number; bounds: ByteBounds; clock: Clock },
+  {
+    maxObjectsPerOwner,
+    bounds,
+    answerBounds,
+    clock,
+  }: { maxObjectsPerOwner: number; bounds: ByteBounds; answerBounds: ByteBounds; clock: Clock },
 ): SqliteStore {
   const { durable: db, quick: quickDb } = connections;
   const instance = thisInstance(db, clock);
@@ -110,7 +121,7 @@ function storeOn(
       maxObjectsPerOwner,
       bounds,
     }),
-    idempotency: sqliteIdempotency(db, { writer: durable, instance, behindMs }),
+    idempotency: sqliteIdempotency(db, { writer: durable, instance, behindMs, bounds: answerBounds }),
   };
   const stopRecovering = keepRecovering(db, { instance, clock, recover });
   return {
