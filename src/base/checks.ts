@@ -6,14 +6,14 @@ export function positiveInteger(name: string, value: unknown): number {
 
 /** Kinds of objects whose contents are no members: with any of them everything would be taken for absent. */
 const NO_RECORDS: ReadonlySet<string> = new Set(
-  'Map Set WeakMap WeakSet WeakRef Promise Date RegExp Error Number String Boolean BigInt Symbol Arguments ArrayBuffer'
+  'WeakMap WeakSet WeakRef Date RegExp Error Number Boolean BigInt Symbol ArrayBuffer'
     .split(' ')
     .map((kind) => `[object ${kind}]`),
 );
 
 /** Whether a value is an object with members of its own names: no list, no collection, no function, no promise of one. */
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value) || ArrayBuffer.isView(value)) return false;
+  if (typeof value !== 'object' || value === null || Symbol.iterator in value) return false;
   // By its tag, as one of another realm is no instance of ours.
   if (NO_RECORDS.has(Object.prototype.toString.call(value))) return false;
   return !('then' in value && typeof value.then === 'function');

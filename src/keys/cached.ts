@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { positiveInteger } from '../base/checks.js';
+import { positiveInteger, refuseOthers, withMethod } from '../base/checks.js';
 import { type Clock, systemClock } from '../base/clock.js';
 import type { ApiKey, KeyStore } from './key-store.js';
 
@@ -18,6 +18,14 @@ export interface CachedKeysOptions {
   readonly clock?: Pick<Clock, 'steadyMs'> | undefined;
 }
 
+const OPTIONS: Readonly<Record<keyof CachedKeysOptions, true>> = {
+  ttlMs: true,
+  unknownTtlMs: true,
+  maxKeys: true,
+  maxUnknown: true,
+  clock: true,
+};
+
 /** A key store with a memory. */
 export interface CachedKeys extends KeyStore {
   /**
@@ -32,9 +40,11 @@ export interface CachedKeys extends KeyStore {
 /**
  * Remembers the answers of a slow key store for a few seconds. Calls for one hash at one time share one question to the
  * store; an error is thrown to all of them and not remembered.
- * @throws {TypeError} when an option is not a positive integer.
+ * @throws {TypeError} when an option is not known or not a positive integer, and for what is no store.
  */
 export function cachedKeys(store: KeyStore, options: CachedKeysOptions = {}): CachedKeys {
+  withMethod('store', store, 'find');
+  refuseOthers('options', options, OPTIONS);
   const { clock = systemClock } = options;
   // lru-cache takes 0 for "time unknown" and would keep such an entry for ever.
   const time = { perf: { now: () => clock.steadyMs() + 1 }, ttlResolution: 0 };

@@ -1,4 +1,4 @@
-import { positiveInteger, unexpected } from '../base/checks.js';
+import { positiveInteger, refuseOthers, unexpected, withMethod } from '../base/checks.js';
 import { type Clock, systemClock } from '../base/clock.js';
 import { cachedKeys } from './cached.js';
 import { changedKey, checkName, isName, type KeyChanges, newKeyOf } from './key-fields.js';
@@ -78,6 +78,8 @@ const MAX_LISTED = 1_000;
  * @throws {TypeError} when an option is not a positive integer.
  */
 export function keyRegistry(records: KeyRecords, options: KeyRegistryOptions = {}): KeyRegistry {
+  withMethod('records', records, 'find', 'list', 'write', 'audits');
+  refuseOthers('options', options, { cacheTtlMs: true, maxSecrets: true, clock: true });
   const { clock = systemClock } = options;
   const maxSecrets = positiveInteger('maxSecrets', options.maxSecrets ?? 10);
   const cache = cachedKeys(records, { clock, ttlMs: positiveInteger('cacheTtlMs', options.cacheTtlMs ?? 5_000) });

@@ -1,5 +1,5 @@
 import { abortable, orAborted } from '../base/cancellation.js';
-import { unexpected } from '../base/checks.js';
+import { refuseOthers, unexpected } from '../base/checks.js';
 import { systemClock } from '../base/clock.js';
 import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 import { type ChatHead, chatCompletion, chatHead } from '../wire/chat/answer.js';
@@ -43,6 +43,7 @@ export function fromFunction(
   options: { readonly name?: string | undefined; readonly onAbort?: AbortPolicy | undefined } = {},
 ): Upstream {
   if (typeof fn !== 'function') throw unexpected('fn', 'to be a function', fn);
+  refuseOthers('options', options, { name: true, onAbort: true });
   return {
     name: options.name ?? 'function',
     ...abortPolicy(options.onAbort),

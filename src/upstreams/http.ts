@@ -1,4 +1,4 @@
-import { positiveInteger, unexpected } from '../base/checks.js';
+import { isRecord, positiveInteger, unexpected } from '../base/checks.js';
 import { MODEL_OPERATIONS, type ModelOperation } from '../wire/operations.js';
 import { callOverHttp, type HttpConnections, type HttpRequest, openPool } from './http-call.js';
 import {
@@ -165,6 +165,7 @@ const POSITIVE_INTEGERS = [
 
 /** Checks the options. Its errors show no value that may be a key. */
 function checkOptions(options: HttpOptions): void {
+  if (!isRecord(options)) throw unexpected('options', 'to be an object with a `baseUrl`', options);
   for (const name of Object.keys(options)) {
     if (!OPTION_NAMES.has(name)) throw new TypeError(`Unknown option \`${name}\` of http`);
   }
@@ -175,6 +176,8 @@ function checkOptions(options: HttpOptions): void {
   if (ceiling !== undefined && ceiling !== 'max_tokens' && ceiling !== 'max_completion_tokens') {
     throw unexpected('ceiling', "to be 'max_tokens' or 'max_completion_tokens'", ceiling);
   }
+  const { headers } = options;
+  if (headers !== undefined && !isRecord(headers)) throw unexpected('headers', 'to be an object of texts', headers);
   for (const [name, value] of Object.entries({ authorization: options.apiKey ?? '', ...options.headers })) {
     const isHeader = /^[\w!#$%&'*+.^`|~-]+$/.test(name) && typeof value === 'string' && /^[\t\x20-\x7e]*$/.test(value);
     if (!isHeader) throw new TypeError('Expected `apiKey` and `headers` to be what an HTTP header can hold');

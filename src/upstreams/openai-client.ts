@@ -1,4 +1,4 @@
-import { memberOf, unexpected } from '../base/checks.js';
+import { memberOf, refuseOthers, unexpected } from '../base/checks.js';
 import { GatewayError, upstreamBadResponse, upstreamError, upstreamTimeout } from '../base/errors.js';
 import { isJsonObject, type JsonObject } from '../base/json.js';
 import { MODEL_OPERATIONS, type ModelOperation } from '../wire/operations.js';
@@ -40,6 +40,7 @@ export function openaiClient(
   if (typeof client?.chat?.completions?.create !== 'function') {
     throw unexpected('client', 'to be an instance of OpenAI or AzureOpenAI', client);
   }
+  refuseOthers('options', options, { name: true, onAbort: true });
   return {
     name: options.name ?? 'openai',
     ...abortPolicy(options.onAbort),

@@ -1,6 +1,6 @@
 import PQueue from 'p-queue';
 import type { Cancellation } from '../base/cancellation.js';
-import { positiveInteger, unexpected } from '../base/checks.js';
+import { isRecord, positiveInteger, refuseOthers, unexpected, withMethod } from '../base/checks.js';
 import { type Clock, systemClock } from '../base/clock.js';
 import { unavailable } from '../base/errors.js';
 import { isStepwise, iterableOf, type Pieces, type StepSource } from '../base/steps.js';
@@ -23,6 +23,14 @@ export interface QueuedOptions {
   readonly clock?: Pick<Clock, 'setTimer'> | undefined;
 }
 
+const OPTIONS: Readonly<Record<keyof QueuedOptions, true>> = {
+  concurrency: true,
+  maxQueue: true,
+  maxWaitMs: true,
+  priority: true,
+  clock: true,
+};
+
 /** Gives the place back. Does nothing from the second time on. */
 type Release = () => void;
 
@@ -33,6 +41,9 @@ type Release = () => void;
  * @throws {TypeError} for options that cannot be right.
  */
 export function queued(upstream: Upstream, options: QueuedOptions): Upstream {
+  withMethod('upstream', upstream, 'send');
+  if (!isRecord(options)) throw unexpected('options', 'to be an object with `concurrency`', options);
+  refuseOthers('options', options, OPTIONS);
   const { clock = systemClock, priority = {} } = options;
   const concurrency = positiveInteger('concurrency', options.concurrency);
   const maxQueue = countOf('maxQueue', options.maxQueue ?? 100);

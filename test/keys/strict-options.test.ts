@@ -4,17 +4,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import {
+  cachedKeys,
   createGateway,
   demo,
+  fromFunction,
   type Gateway,
   type GatewayOptions,
   http,
   keyRegistry,
   memoryIdempotency,
+  memoryKeyRecords,
   memoryKeys,
   memoryLimiter,
   memoryObjects,
   memoryUsage,
+  queued,
   readEnvironment,
 } from 'megallm-middleware';
 import { sqliteStore } from 'megallm-middleware/sqlite';
@@ -22,6 +26,10 @@ import { sqliteStore } from 'megallm-middleware/sqlite';
 const SECRET = 'sk-host-secret-0123456789';
 const price = { inputUsdPerMillion: 1, outputUsdPerMillion: 1 };
 const step = { aboveInputTokens: 1, inputFactor: 2, outputFactor: 2 };
+const URL_OF = 'http://127.0.0.1:1/v1';
+/** What no type lets through. */
+const untyped = (value: unknown) => value as never;
+const more = (members: object) => members as object;
 /** An option whose `await` was forgotten. */
 const later = Promise.resolve({});
 class Getters {
@@ -147,7 +155,30 @@ async function status(gateway: Gateway, secret: string): Promise<number | undefi
   return response?.status;
 }
 
+/** Parts that a host makes for itself, as callers without types write them, and the error that each gets. */
+const BAD_PARTS: readonly (readonly [make: () => unknown, error: RegExp])[] = [
+  [() => http(untyped(null)), /^Expected `options` to be an object with a `baseUrl`/],
+  [() => http({ baseUrl: URL_OF, headers: untyped(new Headers({ 'api-key': 'x' })) }), /^Expected `headers` to be an/],
+  [() => http({ baseUrl: URL_OF, headers: untyped(['api-key: x']) }), /^Expected `headers` to be an object/],
+  [() => http({ baseUrl: URL_OF, ...more({ apikey: 'x' }) }), /^Unknown option `apikey` of http$/],
+  [() => queued(untyped({}), { concurrency: 1 }), /^Expected `upstream` to have a method `send`/],
+  [() => queued(demo(), untyped(undefined)), /^Expected `options` to be an object with `concurrency`/],
+  [() => queued(demo(), { concurrency: 1, ...more({ maxWait: 5 }) }), /^Unknown member `options.maxWait`/],
+  [() => demo(untyped({ delayMs: 5 })), /^Unknown member `options.delayMs`/],
+  [() => fromFunction(() => 'Hi', untyped({ nane: 'x' })), /^Unknown member `options.nane`/],
+  [() => cachedKeys(untyped([])), /^Expected `store` to have a method `find`/],
+  [() => cachedKeys(untyped({})), /^Expected `store` to have a method `find`/],
+  [() => cachedKeys(memoryKeys(), untyped({ ttl: 5 })), /^Unknown member `options.ttl`/],
+  [() => keyRegistry(untyped({ find() {} })), /^Expected `records` to have a method `list`/],
+  [() => keyRegistry(memoryKeyRecords(), untyped({ cacheTtl: 5 })), /^Unknown member `options.cacheTtl`/],
+  [() => memoryKeys([{ secret: SECRET, id: 'a', ...more({ serviceTiers: 'flex' }) }]), /`serviceTiers`/],
+];
+
 describe('options are strict all the way down', () => {
+  it('of the parts that a host makes, too', () => {
+    for (const [make, message] of BAD_PARTS) assert.throws(make, { name: 'TypeError', message });
+  });
+
   it('each bad one is a TypeError that names it', (t) => {
     for (const [options, message] of BAD) {
       const isPlain = typeof options === 'object' && options !== null && !(options instanceof Promise);

@@ -1,3 +1,4 @@
+import { refuseOthers } from '../../base/checks.js';
 import type { ModelOperation } from '../../wire/operations.js';
 import type { Upstream } from '../upstream.js';
 import type { DemoOptions } from './context.js';
@@ -11,6 +12,7 @@ const OPERATIONS: readonly ModelOperation[] = ['chat.completions', 'completions'
  * development without cost.
  */
 export function demo(options: DemoOptions = {}): Upstream {
+  refuseOthers('options', options, { chunkDelayMs: true, clock: true });
   let offline: Promise<Required<Pick<Upstream, 'send' | 'forward' | 'hasModel'>>> | undefined;
   /** All but this file is loaded when first asked, so that production never loads it. */
   const load = () => {
