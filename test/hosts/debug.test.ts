@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { errorReply, reply, streamEvents, streamReply, wholeChat } from '../helpers/chat-answers.js';
+import { frozenClock } from '../helpers/frozen-clock.js';
 import { SECRET, SMALL_SECRET } from '../helpers/gateway-options.js';
 import { CALL, onBareHost, onEveryHost, type SceneOptions, UPSTREAM_KEY } from '../helpers/scene.js';
 import { eventsOf, streamResponse, textOf } from '../helpers/stream-client.js';
@@ -34,6 +35,23 @@ onBareHost(
     assert.equal(shown('limits-before'), '10,100000');
     assert.ok(Number(shown('estimated-input-tokens')) > 0);
     assertNoSecrets(JSON.stringify([...response.headers]), upstream.origin);
+  },
+);
+
+const clock = frozenClock();
+onBareHost(
+  'X-Debug tells what is left of limits in whole numbers, and never more than there is',
+  () => ({ ...HOUSE, clock, key: { limits: { requestsPerMinute: 7 } }, script: () => reply(wholeChat('Hello')) }),
+  async ({ client }) => {
+    const debugging = client({ defaultHeaders: DEBUG });
+    const left = async () => {
+      const { response } = await debugging.chat.completions.create(ASK).withResponse();
+      return ['limits-before', 'limits-after'].map((name) => response.headers.get(`x-debug-${name}`));
+    };
+    assert.deepEqual(await left(), ['7', '6']);
+    // Six and seven twelfths.
+    clock.advance(5_000);
+    assert.deepEqual(await left(), ['6', '5']);
   },
 );
 

@@ -66,7 +66,11 @@ for (const calls of [1, 3]) {
       await setup.limiter.allBack();
       await eventually(() => usage.given.length > calls + 2, 'it to be tried again');
       assert.equal(usage.taken.length, 0);
-      assert.equal(setup.errors.length, calls, 'each is told once, however often it is tried');
+      assert.deepEqual(
+        setup.errors.map(({ context }) => [context.requestId, context.keyId]).sort(),
+        setup.records.map(({ requestId, keyId }) => [requestId, keyId]).sort(),
+        'each is told once, however often it is tried',
+      );
       usage.isUp = true;
       await eventually(() => usage.taken.length === calls, 'the records to be taken');
       const tries = usage.given.length;

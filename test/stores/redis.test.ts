@@ -122,6 +122,27 @@ describe('redisLimiter', { skip: noRedis }, () => {
     await both({ bucket: 'down', refillPerMs: 450 / 60_000, capacity: 4, amount: 0.732 });
   });
 
+  it('answers what wants nothing without asking, and whole', async () => {
+    const limiter = limiterOn(() => assert.fail('Redis was asked'), { time: 'server' });
+    const nothing = await limiter.reserve({ id: 'nothing', draws: [], slots: [], ttlMs: 1_000 }, start);
+    assert.deepEqual(nothing, { granted: true, retryAfterMs: 0, remaining: [] });
+  });
+
+  it('asks a Redis that fails five times, and no more until it is back', async () => {
+    let failures = 0;
+    const notices: string[] = [];
+    const limiter = limiterOn(
+      ([_command, ...args]) => {
+        if (!args.includes('reserve')) return new Promise(() => {});
+        failures += 1;
+        return Promise.reject(new Error('Not connected'));
+      },
+      { onNotice: ({ kind }) => void notices.push(`${kind} after ${failures}`) },
+    );
+    for (let call = 0; call < 20; call += 1) await limiter.reserve(one(`${call}`, { capacity: 100 }), start);
+    assert.deepEqual([failures, notices], [5, ['lost after 5']]);
+  });
+
   it('does once what arrives twice, as when a client sends again what it got no answer to', async () => {
     const client = server.ioredis();
     const limiter = limiterOn(async ([command = '', ...args]) => {
