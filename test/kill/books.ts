@@ -88,6 +88,10 @@ function problemsOf(client: ClientEntry, asked: UpstreamEntry | undefined, row: 
   check(outputTokens >= Math.floor(client.chars / CHARS_PER_TOKEN), 'charged less than was delivered');
   const most = Math.ceil((asked?.writtenChars ?? 0) / BYTES_PER_TOKEN) + TOKENS_PER_CHECKPOINT;
   check(isExact || row.isTold === 0 || outputTokens <= most, 'charged more than was written and one checkpoint');
+  if (row.outcome === 'interrupted') {
+    check(row.isTold === 1 || outputTokens === row.reservedOutputTokens, 'not told of, and not charged as reserved');
+    check(row.isTold === 1 || client.chars === 0, 'delivered before the ledger was told');
+  }
   check(outputTokens <= (row.reservedOutputTokens ?? outputTokens), 'charged more than was reserved');
   return found;
 }

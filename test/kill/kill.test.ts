@@ -40,6 +40,12 @@ describe(`${KILLS} × SIGKILL at any instant under load, on one file`, { timeout
       const count = rows.filter((row) => row.outcome === outcome).length;
       assert.ok(count > 0, `no call was ${outcome}`);
     }
+    const interrupted = rows.filter(({ outcome }) => outcome === 'interrupted');
+    const isCheap = interrupted.some(
+      ({ isTold, outputTokens, reservedOutputTokens }) =>
+        isTold === 1 && (outputTokens ?? 0) < (reservedOutputTokens ?? 0),
+    );
+    assert.ok(isCheap && interrupted.some(({ isTold }) => isTold === 0), 'both with and without a checkpoint');
   });
 
   it('F12: the sums of every hour are those of the rows', async () => {
