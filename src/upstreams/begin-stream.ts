@@ -28,7 +28,7 @@ import { wholeBytes } from './read-whole.js';
 import type { StreamPatience, UpstreamReply } from './upstream.js';
 
 /** A comment of ours, in the form in which other gateways send theirs; no client takes it for an event. */
-const HEARTBEAT = ': keep-alive\n\n';
+export const HEARTBEAT = ': keep-alive\n\n';
 /** Shortest time between two heartbeats. */
 const HEARTBEAT_MS = 10_000;
 
@@ -143,17 +143,15 @@ export class StreamAnswer<Stream extends RelayedStream = RelayedStream> {
 export class Quiet {
   private readonly clock: Pick<Clock, 'steadyMs'>;
   private readonly patience: StreamPatience;
-  private readonly showsHeartbeats: boolean;
   /** When the first of the comments came, and when we last passed one on. */
   private since: number | undefined = undefined;
   private shownAt = 0;
   /** Whether the client has the head. */
   hasHead = false;
 
-  constructor(patience: StreamPatience, showsHeartbeats: boolean, clock: Pick<Clock, 'steadyMs'> = systemClock) {
+  constructor(patience: StreamPatience, clock: Pick<Clock, 'steadyMs'> = systemClock) {
     this.clock = clock;
     this.patience = patience;
-    this.showsHeartbeats = showsHeartbeats;
   }
 
   /** Takes what a step showed. Returns it, or a heartbeat. @throws {GatewayError} 504 for a stream that has said nothing for too long. */
@@ -173,7 +171,6 @@ export class Quiet {
     }
     const { tokenTimeoutMs, openHeadAfterMs } = this.patience;
     if (this.hasHead && tokenTimeoutMs !== undefined && now - this.since > tokenTimeoutMs) throw upstreamStalled();
-    if (!this.showsHeartbeats) return undefined;
     if (!this.hasHead && (openHeadAfterMs === undefined || now - this.since < openHeadAfterMs)) return undefined;
     if (this.hasHead && now - this.shownAt < HEARTBEAT_MS) return undefined;
     this.hasHead = true;
@@ -203,7 +200,7 @@ export async function beginStream(call: OutgoingCall, reply: UpstreamReply): Pro
   });
   const answer = new StreamAnswer(source, stream, call.maxResponseBytes, call);
   const { patience = NO_PATIENCE } = call.upstream;
-  if (reply.kind === 'bytes') answer.quiet = new Quiet(patience, call.view.takes === 'text');
+  if (reply.kind === 'bytes') answer.quiet = new Quiet(patience);
   const first = firstChunk(answer, head);
   const { firstTokenTimeoutMs } = patience;
   answer.first = await (firstTokenTimeoutMs === undefined ? first : inTime(first, firstTokenTimeoutMs, answer));

@@ -15,6 +15,7 @@ const APART = [
   ['faults/clocks', /^test\/faults\/clocks\./],
   ['upstreams/demo', /^test\/upstreams\/demo/],
   ['cli', /^test\/cli\./],
+  ['vendors/lite-llm', /^test\/vendors\/lite-llm/],
 ];
 
 /** Begun before the others, as they take longest. */

@@ -15,7 +15,7 @@ import { demoClient, growsWithItsInput, hasTheRecordedMembers, refuses } from '.
 import { runs } from '../helpers/depth.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
 import { joinedChunks } from '../helpers/openai-shapes.js';
-import { onBareHost } from '../helpers/scene.js';
+import { MESSAGES, onBareHost } from '../helpers/scene.js';
 import { callWith, wholeBody } from '../helpers/upstream-call.js';
 
 interface Token {
@@ -141,7 +141,7 @@ describe('a text answer of the demo', () => {
     const body = (ceiling: number) =>
       ask('Answer in JSON', { response_format: { type: 'json_object' }, max_tokens: ceiling });
     assert.match(JSON.parse(await textOf(body(1_000))).message, /demo/);
-    for (const ceiling of [8, 2]) {
+    for (const ceiling of [8, 2, 1]) {
       const { message, finish_reason } = await choiceOf(body(ceiling));
       assert.equal(typeof JSON.parse(message.content), 'object');
       assert.equal(finish_reason, 'stop');
@@ -289,6 +289,53 @@ onBareHost(
     await eventually(async () => (await responses.retrieve(other.id)).status === 'in_progress', 'the answer to begin');
     await eventually(async () => (await responses.retrieve(other.id)).status === 'completed', 'the response to end');
     assert.equal((await responses.retrieve(other.id)).output_text, 'hi');
+  },
+);
+
+onBareHost(
+  'the efforts and verbosities that there are not are refused, under the names that the client used',
+  () => ({ upstream: demo() }),
+  async ({ client }) => {
+    const { responses, chat } = client();
+    const call = { model: 'gpt-5', input: 'say hi' };
+    const odd = JSON.parse('"banana"');
+    for (const [asked, param] of [
+      [responses.create({ ...call, reasoning: { effort: odd } }), 'reasoning.effort'],
+      [responses.create({ ...call, text: { verbosity: odd } }), 'text.verbosity'],
+      [chat.completions.create({ model: 'gpt-5', messages: MESSAGES, reasoning_effort: odd }), 'reasoning_effort'],
+    ] as const) {
+      await assert.rejects(asked, (error: Error & { status?: number; param?: string }) => {
+        assert.deepEqual([error.status, error.param], [400, param]);
+        assert.match(error.message, /'banana'.*'low'/);
+        return true;
+      });
+    }
+  },
+);
+
+onBareHost(
+  'log probabilities of 128 answers come in turns: other calls are answered meanwhile',
+  () => ({ upstream: demo() }),
+  async ({ client }) => {
+    const { chat } = client();
+    const quick = (): Promise<unknown> =>
+      chat.completions.create({ model: 'gpt-4o', messages: [{ role: 'user', content: 'say hi' }] });
+    await quick();
+    let isOver = false;
+    const large = chat.completions
+      .create({
+        model: 'gpt-4o',
+        messages: [{ role: 'user', content: 'Tell me a long story. '.repeat(200) }],
+        n: 128,
+        logprobs: true,
+        top_logprobs: 20,
+      })
+      .finally(() => {
+        isOver = true;
+      });
+    await quick();
+    assert.equal(isOver, false);
+    assert.equal((await large).choices.length, 128);
   },
 );
 

@@ -13,9 +13,9 @@ const EVENT = Buffer.from('data: {}\n\n');
 
 describe('the comments of an upstream', () => {
   /** What a client sees of comments that come at those times, after an event. */
-  function shownAt(times: readonly number[], showsHeartbeats = true): readonly (number | undefined)[] {
+  function shownAt(times: readonly number[]): readonly (number | undefined)[] {
     let now = 0;
-    const quiet = new Quiet({}, showsHeartbeats, { steadyMs: () => now });
+    const quiet = new Quiet({}, { steadyMs: () => now });
     quiet.heard(EVENT, GOING_ON);
     return times.map((time) => {
       now = time;
@@ -32,13 +32,9 @@ describe('the comments of an upstream', () => {
     assert.deepEqual(shownAt([0, 9_999, 25_000, 34_999, 35_000]), [undefined, undefined, 25_000, undefined, 35_000]);
   });
 
-  it('are not for views that make something else of a stream', () => {
-    assert.ok(shownAt([0, 20_000, 40_000], false).every((time) => time === undefined));
-  });
-
   it('are counted anew after each event, and no event is held back', () => {
     let now = 0;
-    const quiet = new Quiet({ tokenTimeoutMs: 15_000 }, true, { steadyMs: () => now });
+    const quiet = new Quiet({ tokenTimeoutMs: 15_000 }, { steadyMs: () => now });
     for (; now < 60_000; now += 9_000) {
       assert.equal(quiet.heard(EVENT, GOING_ON), EVENT);
       assert.equal(quiet.heard(undefined, GOING_ON), undefined);
@@ -86,13 +82,13 @@ onBareHost(
   },
 );
 
-async function* late(event: string): AsyncGenerator<Step> {
+async function* late(...events: readonly string[]): AsyncGenerator<Step> {
   yield streamHead();
   for (let count = 0; count < 20; count += 1) {
     yield chunkOf(': still here\n\n');
     await setTimeout(5);
   }
-  yield chunkOf(event);
+  for (const event of events) yield chunkOf(event);
   yield lastChunk();
 }
 
@@ -116,6 +112,79 @@ onBareHost(
     assert.doesNotMatch(text, /\[DONE\]/);
   },
 );
+
+describe('the head that is opened by comments, where the stream becomes something else', () => {
+  const good = [...streamEvents(['Hel', 'lo'], { done: true })];
+  async function* lateAnswer(): AsyncGenerator<Step> {
+    yield* late(good[0] ?? '', ...good.slice(1));
+  }
+  const options = { http: { openHeadAfterMs: 20 }, script: () => lateAnswer() };
+  const ask = (baseUrl: string, path: string, body: object): Promise<string> =>
+    fetch(baseUrl + path, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${SECRET}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ stream: true, ...body }),
+    }).then((answer) => answer.text());
+
+  onBareHost(
+    'a translated response follows them',
+    () => ({ ...options, models: { house: { responses: 'translate', upstreamModel: 'gpt-4o-mini' } } }),
+    async ({ host, client, setup }) => {
+      const text = await ask(host.baseUrl, '/responses', { model: 'house', input: 'Say hello' });
+      assert.match(text, /^: keep-alive\n\nevent: response.created\n/);
+      assert.equal(text.match(/response.created/g)?.length, 2, 'its event comes once, in name and type');
+      assert.match(text, /response.completed/);
+      let said = '';
+      for await (const event of await client().responses.create({ model: 'house', input: 'Hi', stream: true })) {
+        if (event.type === 'response.output_text.delta') said += event.delta;
+      }
+      assert.equal(said, 'Hello');
+      assert.ok(setup.records.every(({ outcome }) => outcome === 'ok'));
+    },
+  );
+
+  onBareHost(
+    'a translated response that fails after them says so in its own events',
+    () => ({
+      ...options,
+      broken: true,
+      script: () => late(sse({ error: { message: 'Too hot', code: 400 } })),
+      models: { house: { responses: 'translate', upstreamModel: 'gpt-4o-mini' } },
+    }),
+    async ({ host }) => {
+      const text = await ask(host.baseUrl, '/responses', { model: 'house', input: 'Say hello' });
+      assert.match(text, /^: keep-alive\n\nevent: response.created\n/);
+      assert.match(text, /event: response.failed\n.*Too hot/);
+    },
+  );
+
+  onBareHost(
+    'a completion that is kept has none of them',
+    () => options,
+    async ({ host, client }) => {
+      const text = await ask(host.baseUrl, '/chat/completions', { ...CALL, store: true });
+      assert.match(text, /^: keep-alive\n\ndata: /);
+      const id = /"id":"([^"]+)"/.exec(text)?.[1] ?? '';
+      const kept = await client().chat.completions.retrieve(id);
+      assert.equal(kept.choices[0]?.message.content, 'Hello');
+    },
+  );
+
+  onBareHost(
+    'legacy completions have them, too',
+    () => ({
+      ...options,
+      script: () =>
+        late(sse({ id: 'c', object: 'text_completion', choices: [{ index: 0, text: 'Hi', finish_reason: 'stop' }] })),
+    }),
+    async ({ host }) => {
+      assert.match(
+        await ask(host.baseUrl, '/completions', { model: 'x', prompt: 'Say' }),
+        /^: keep-alive\n\ndata: .*"Hi"/,
+      );
+    },
+  );
+});
 
 it('http takes bounds of waiting as positive integers', () => {
   for (const name of ['firstTokenTimeoutMs', 'tokenTimeoutMs', 'openHeadAfterMs']) {

@@ -7,7 +7,7 @@ import type { Call, CallEnd } from '../../call/call.js';
 import { debugComment, debugFacts, debugReport } from '../../call/debug.js';
 import { brokenStream, reportCause } from '../../call/failure.js';
 import type { AnswerStream } from '../../http/exchange.js';
-import { missingUsage, type StreamAnswer, streamError } from '../../upstreams/begin-stream.js';
+import { HEARTBEAT, missingUsage, type StreamAnswer, streamError } from '../../upstreams/begin-stream.js';
 import type { UsageRecord } from '../../usage/usage-store.js';
 import type { StreamChunk } from '../../wire/watched-stream.js';
 
@@ -116,6 +116,11 @@ class Relay implements AnswerStream {
     const { stream } = this.answer;
     if (chunk === undefined || stream.done || stream.failure !== undefined) {
       this.finish(chunk, streamError(this.call, stream));
+      return;
+    }
+    // It says nothing, whatever a view makes of the answer.
+    if (chunk === HEARTBEAT) {
+      this.give(chunk);
       return;
     }
     let shown: Awaitable<AnswerPiece | undefined>;

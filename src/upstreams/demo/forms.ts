@@ -36,9 +36,10 @@ const MAX_PARTS = 1_000;
 /** Fields that OpenAI describes as something other than text. */
 const NOT_TEXT = new Set(['n', 'stream', 'partial_images', 'seconds']);
 
-/** The JSON object of a body; `{}` for any other JSON. @throws {GatewayError} 400 for no JSON, 413 for more bytes than that. */
+/** The JSON object of a body; `{}` for any other JSON, or none. @throws {GatewayError} 400 for no JSON, 413 for more bytes than that. */
 export async function readJson(call: ForwardCall, maxBytes = MAX_JSON_BYTES): Promise<JsonObject> {
   const bytes = await readBytes(call, maxBytes);
+  if (bytes.length === 0) return {};
   try {
     return objectOf(bytes);
   } catch {

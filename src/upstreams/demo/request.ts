@@ -1,5 +1,12 @@
 import { type JsonObject, shownValue } from '../../base/json.js';
-import { objectsAmong, optionalBoolean, optionalInteger, optionalObject, stringsIn } from '../../wire/members.js';
+import {
+  objectsAmong,
+  optionalBoolean,
+  optionalChoice,
+  optionalInteger,
+  optionalObject,
+  stringsIn,
+} from '../../wire/members.js';
 import { type ModelRequest, readCeiling, readChatRequest } from '../../wire/model-request.js';
 import { type DemoModel, findDemoModel } from './models.js';
 import { checkStrictSchema } from './strict.js';
@@ -24,9 +31,14 @@ export type AnswerFormat =
   | { readonly kind: 'text' | 'object' }
   | { readonly kind: 'schema'; readonly schema: JsonObject };
 
+const EFFORTS = ['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'] as const;
+const VERBOSITIES = ['low', 'medium', 'high'] as const;
+
 /** Reads a request. @throws {GatewayError} 400 or 404 */
 export function readRequest(body: JsonObject): DemoRequest {
   const { model: modelId, stream, includeUsage, n } = readChatRequest({ body, isDecoded: true });
+  optionalChoice('reasoning_effort', body.reasoning_effort, EFFORTS);
+  optionalChoice('verbosity', body.verbosity, VERBOSITIES);
   const ceilings = ['max_tokens', 'max_completion_tokens'].flatMap((name) => readCeiling(body, name) ?? []);
   return {
     modelId,

@@ -12,6 +12,7 @@ import { estimateTokens } from '../estimate.js';
 import { EventBuffer } from '../event-buffer.js';
 import { calledTool, readToolCalls } from '../hosted-tools.js';
 import { answerTextBytes, saidIn } from '../said-text.js';
+import { withoutCost } from '../shown-usage.js';
 import {
   BLANK_LINE,
   BYTE_ORDER_MARK,
@@ -221,20 +222,22 @@ function reportedError(
 
 /** Members of a snapshot that are shown otherwise than the upstream has them; `undefined`: none. */
 function changesOf(
-  { model, error }: JsonObject,
+  { model, error, usage }: JsonObject,
   { showModel, showError }: PassedStreamOptions,
   whole: () => Json | undefined = () => error,
 ): JsonObject | undefined {
   const isRenamed = showModel !== undefined && model !== undefined;
   const told = showError !== undefined && isJsonObject(error) ? whole() : undefined;
-  if (!isRenamed && !isJsonObject(told)) return undefined;
+  const shownUsage = withoutCost(usage);
+  if (!isRenamed && !isJsonObject(told) && shownUsage === undefined) return undefined;
   return {
     ...(isRenamed ? { model: showModel } : {}),
+    ...(shownUsage === undefined ? {} : { usage: shownUsage }),
     ...(isJsonObject(told) && showError !== undefined ? { error: showError(told) } : {}),
   };
 }
 
-/** The event with its snapshot's model and error as they are shown and all other bytes untouched; `undefined` when nothing changes. */
+/** The event with its snapshot as the client sees it, and all other bytes untouched; `undefined` when that is as it came. */
 function shownSnapshot(
   document: JsonDocument,
   { response }: JsonObject,
