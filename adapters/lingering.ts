@@ -8,13 +8,11 @@ import type { Lingering } from '../src/adapter.js';
  * @param onOver called once, when the body has ended, the client is gone or a bound is reached
  */
 export function dropRest(req: IncomingMessage, lingering: Lingering, onOver: () => void): void {
-  if (!lingering.enter()) {
-    onOver();
-    return;
-  }
   const { idleMs, totalMs, maxBytes } = lingering.bounds;
   let dropped = 0;
   let isOver = false;
+  let idleTimer: NodeJS.Timeout | undefined;
+  let totalTimer: NodeJS.Timeout | undefined;
   const over = (): void => {
     if (isOver) return;
     isOver = true;
@@ -22,16 +20,20 @@ export function dropRest(req: IncomingMessage, lingering: Lingering, onOver: () 
     clearTimeout(totalTimer);
     req.off('data', onData).off('end', over).off('close', over);
     req.pause();
-    lingering.leave();
+    lingering.leave(over);
     onOver();
   };
   const onData = (piece: Uint8Array | string): void => {
     dropped += piece.length;
     if (dropped > maxBytes) over();
-    else idleTimer.refresh();
+    else idleTimer?.refresh();
   };
-  const idleTimer = setTimeout(over, idleMs);
-  const totalTimer = setTimeout(over, totalMs);
+  if (!lingering.enter(over)) {
+    onOver();
+    return;
+  }
+  idleTimer = setTimeout(over, idleMs);
+  totalTimer = setTimeout(over, totalMs);
   req.on('data', onData).on('end', over).on('close', over);
   // A client that resets its connection now is none of the host's errors.
   req.on('error', over);

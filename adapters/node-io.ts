@@ -50,7 +50,7 @@ export async function writeResponse(
   }
   for (const name of DESCRIBING) if (res.hasHeader(name)) res.removeHeader(name);
   const isEarly = !isComplete(req);
-  writeHead(res, status, isEarly && !isHttp2(req) ? [...headers, 'connection', 'close'] : headers);
+  writeHead(res, status, isHttp2(req) ? withoutConnection(headers) : isEarly ? closing(headers) : headers);
   if (!isWhole) {
     await new Promise<void>((resolve) => new StreamWriter(res, body, resolve).writeNext());
     if (isGone(res)) return;
@@ -78,6 +78,17 @@ function writeHead(res: ServerResponse, status: number, headers: readonly string
   // To Node's types a list is one that may be written to.
   if (isNodes && Array.isArray(headers)) res.writeHead(status, headers);
   else res.writeHead(status, byName(headers));
+}
+
+/** The same headers, after which the connection ends. */
+function closing(headers: readonly string[]): readonly string[] {
+  return headers.includes('connection') ? headers : [...headers, 'connection', 'close'];
+}
+
+/** HTTP/2 knows no headers of connections (RFC 9113, 8.2.2). */
+function withoutConnection(headers: readonly string[]): readonly string[] {
+  if (!headers.includes('connection')) return headers;
+  return headers.filter((_, at) => headers[at - (at % 2)] !== 'connection');
 }
 
 function byName(headers: readonly string[]): Record<string, string | string[]> {

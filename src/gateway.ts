@@ -13,7 +13,7 @@ import { checkAdmin } from './endpoints/reports/admin.js';
 import { findRoute, methodsOf, ownPath } from './endpoints/routes.js';
 import { type CorsOptions, crossOrigin, preflight } from './http/cors.js';
 import type { GatewayRequest, GatewayResponse } from './http/exchange.js';
-import { countLingering, type Lingering } from './http/lingering.js';
+import { type ClosingLingering, countLingering, type Lingering } from './http/lingering.js';
 import { respondError, respondMethods, withoutBody } from './http/respond.js';
 import { pathOf } from './http/url.js';
 import { authenticate } from './keys/authenticate.js';
@@ -45,6 +45,7 @@ export function createGateway<Native = unknown>(options?: GatewayOptions<Native>
   const config = resolveOptions(options);
   const state = gatewayState(config, batchMeter(config));
   const stopFollowing = followInterrupted(state);
+  const lingering = countLingering(config.lingering);
   const guesses = countGuesses(config.clock, config.hooks.onNotice, config.wrongKeysPerMinute);
 
   function handle(request: GatewayRequest): Promise<GatewayResponse | undefined> {
@@ -96,12 +97,12 @@ export function createGateway<Native = unknown>(options?: GatewayOptions<Native>
 
   return {
     handle,
-    lingering: countLingering(config.lingering),
+    lingering,
     explain: (key, request) => explain(key, request, state),
     close({ graceMs = DEFAULT_GRACE_MS } = {}) {
       guesses.release();
       stopFollowing();
-      state.closed ??= drain(state, graceMs);
+      state.closed ??= drain(state, lingering, graceMs);
       return state.closed;
     },
   };
@@ -109,8 +110,11 @@ export function createGateway<Native = unknown>(options?: GatewayOptions<Native>
 
 /** Lets go of the request, and holds its answer until the client has it. */
 function held(response: GatewayResponse, exchange: Exchange): GatewayResponse {
+  const { state, key } = exchange;
   exchange.answered();
-  return exchange.state.held.holdAnswer(response, exchange.key?.id ?? '');
+  const answer = state.held.holdAnswer(response, key?.id ?? '');
+  // A connection that is kept alive would hold up the host's own end.
+  return state.closed === undefined ? answer : { ...answer, headers: [...answer.headers, 'connection', 'close'] };
 }
 
 function asGet({ url, mountPath, headers, signal, body, native, address }: GatewayRequest): GatewayRequest {
@@ -134,12 +138,18 @@ function keysTooLate(): GatewayError {
 
 /** How long the ends of calls may take that were ended at the end of the grace. */
 const LAST_MS = 5_000;
+/** How long clients that were refused may still send, once all calls have ended. */
+const LINGER_MS = 1_000;
 
 /**
  * Waits until every call is settled and kept; at the end of the grace the rest is ended. A store that does not answer then
  * holds it five seconds longer.
  */
-async function drain({ config, running, background, unsettled }: GatewayState, graceMs: number): Promise<void> {
+async function drain(
+  { config, running, background, unsettled }: GatewayState,
+  lingering: ClosingLingering,
+  graceMs: number,
+): Promise<void> {
   const { clock, hooks } = config;
   const endsAt = clock.steadyMs() + graceMs;
   // Nothing else may keep the process alive while a store is being waited for.
@@ -165,6 +175,7 @@ async function drain({ config, running, background, unsettled }: GatewayState, g
     const error = new Error(`${running.size} calls have not been settled: a store does not answer`);
     hooks.onError(error, { requestId: undefined, keyId: undefined });
   }
-  await unsettled.drained(Math.max(0, endsAt - clock.steadyMs()));
+  const restMs = Math.max(0, endsAt - clock.steadyMs());
+  await Promise.all([unsettled.drained(restMs), lingering.close(clock, Math.min(restMs, LINGER_MS))]);
   release();
 }

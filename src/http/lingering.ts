@@ -1,4 +1,5 @@
 import { isRecord, positiveInteger, unexpected } from '../base/checks.js';
+import type { Clock } from '../base/clock.js';
 
 /** Bounds of what is read and dropped after an answer that came before the end of its request. */
 export interface LingeringOptions {
@@ -18,10 +19,16 @@ export type LingeringBounds = { readonly [Name in keyof LingeringOptions]-?: num
 /** Connections of one gateway that were answered early and still send. */
 export interface Lingering {
   readonly bounds: LingeringBounds;
-  /** Takes a place; `false` when there is none. */
-  enter(): boolean;
-  /** Gives a place back. */
-  leave(): void;
+  /** Takes a place; `false` when there is none. @param cut ends the reading, should the gateway close. */
+  enter(cut: () => void): boolean;
+  /** Gives the place back that was taken with the same function. */
+  leave(cut: () => void): void;
+}
+
+/** The same for its gateway, which closes. */
+export interface ClosingLingering extends Lingering {
+  /** Lets no more in, and resolves when all have left; those that are still there when the time is up are cut. */
+  close(clock: Pick<Clock, 'setTimer'>, graceMs: number): Promise<void>;
 }
 
 /** Checks the bounds and fills them in. @throws {TypeError} for an unknown name or anything but positive integers. */
@@ -39,17 +46,33 @@ export function checkedLingering(given: LingeringOptions = {}): LingeringBounds 
 }
 
 /** Makes the count of one gateway's lingering connections. */
-export function countLingering(bounds: LingeringBounds = checkedLingering()): Lingering {
-  let connections = 0;
+export function countLingering(bounds: LingeringBounds = checkedLingering()): ClosingLingering {
+  const connections = new Set<() => void>();
+  let isClosed = false;
+  let onEmpty = (): void => {};
   return {
     bounds,
-    enter() {
-      if (connections >= bounds.maxConnections) return false;
-      connections += 1;
+    enter(cut) {
+      if (isClosed || connections.size >= bounds.maxConnections) return false;
+      connections.add(cut);
       return true;
     },
-    leave() {
-      connections -= 1;
+    leave(cut) {
+      connections.delete(cut);
+      if (connections.size === 0) onEmpty();
+    },
+    close(clock, graceMs) {
+      isClosed = true;
+      if (connections.size === 0) return Promise.resolve();
+      return new Promise((resolve) => {
+        const cancel = clock.setTimer(() => {
+          for (const cut of connections) cut();
+        }, graceMs);
+        onEmpty = () => {
+          cancel();
+          resolve();
+        };
+      });
     },
   };
 }

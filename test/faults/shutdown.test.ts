@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type LimiterStore, memoryLimiter } from 'megallm-middleware';
 import { chunkOf, lastChunk, reply, streamEvents, streamHead, wholeChat } from '../helpers/chat-answers.js';
 import { eventually, gate, within } from '../helpers/deadline.js';
-import { SECRET, SMALL_SECRET } from '../helpers/gateway-options.js';
+import { SECRET, SMALL_SECRET, UNKNOWN_SECRET } from '../helpers/gateway-options.js';
 import { rawChat, rawClient, rawExchange } from '../helpers/raw-client.js';
 import { CALL, onBareHost } from '../helpers/scene.js';
 import { errorCodeOf, eventsOf, textOf } from '../helpers/stream-client.js';
@@ -62,6 +62,30 @@ onBareHost(
     assert.equal(errorCodeOf(eventsOf((await raw.response()).body)), 'shutting_down');
     await within((await upstream.request(0)).closed, 'the upstream’s work to be ended');
     raw.destroy();
+  },
+);
+
+onBareHost(
+  'H6 connections end with the gateway: those of refused calls, and those that still send after a refusal',
+  () => ({}),
+  async ({ host }) => {
+    const kept = await rawClient(host.origin);
+    kept.send(rawChat(SECRET, CALL));
+    assert.equal((await kept.response()).headers.connection, 'keep-alive');
+    const sending = await rawClient(host.origin);
+    sending.send(
+      `POST /v1/files HTTP/1.1\r\nhost: t\r\nauthorization: Bearer ${UNKNOWN_SECRET}\r\ncontent-length: 9000000\r\n\r\n.`,
+    );
+    assert.equal((await sending.response()).status, 401);
+    const closing = host.gateway.close({ graceMs: 200 });
+    kept.send(rawChat(SECRET, CALL));
+    const { status, headers } = await kept.response();
+    assert.deepEqual([status, headers.connection], [503, 'close']);
+    await within(Promise.all([closing, kept.closed, sending.closed]), 'the connections to end');
+    const late = await rawClient(host.origin);
+    late.send(`POST /v1/files HTTP/1.1\r\nhost: t\r\ncontent-length: 9000000\r\n\r\n.`);
+    assert.equal((await late.response()).status, 503);
+    await within(late.closed, 'a connection that comes later to end');
   },
 );
 
