@@ -5,4 +5,10 @@ export { iterableOf, type StepSource, type StepStream } from './base/steps.js';
 export type { GatewayOptions } from './config/config.js';
 export { createGateway, type Gateway, gatewayOf, respondNotFound } from './gateway.js';
 export type { AnswerStream, GatewayRequest, GatewayResponse } from './http/exchange.js';
-export { countLingering, type Lingering, type LingeringBounds, type LingeringOptions } from './http/lingering.js';
+export {
+  type ClosingLingering,
+  countLingering,
+  type Lingering,
+  type LingeringBounds,
+  type LingeringOptions,
+} from './http/lingering.js';
