@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import cluster, { type Worker } from 'node:cluster';
 import { describe, it } from 'node:test';
-import { createGateway, demo } from 'megallm-middleware';
+import { createGateway, demo, type GatewayOptions } from 'megallm-middleware';
+import { redisLimiter } from 'megallm-middleware/redis';
 import { compiledFile } from '../helpers/compiled.js';
 import { within } from '../helpers/deadline.js';
 import { SECRET } from '../helpers/gateway-options.js';
@@ -41,6 +42,32 @@ describe('I9 workers of a cluster', () => {
     } finally {
       await folder.remove();
     }
+  });
+
+  it('I9 limits in Redis are there for several processes: one notice names each store that is in memory', async () => {
+    const limiter = redisLimiter({ client: () => Promise.reject(new Error('There is no Redis')) });
+    const file = sqliteFolder();
+    const { usage, objects, idempotency } = await file.open('db');
+    const given: [Partial<GatewayOptions>, string[]][] = [
+      [{}, ['usage', 'objects', 'idempotency']],
+      [{ usage }, ['objects', 'idempotency']],
+      [{ usage, objects, idempotency }, []],
+    ];
+    for (const [stores, missing] of given) {
+      const notices: string[] = [];
+      const hooks = { onNotice: (text: string) => void notices.push(text) };
+      const gateway = createGateway({
+        ...{ upstream: demo(), environment: { MEGALLM_KEYS: SECRET }, hooks, limiter },
+        ...stores,
+      });
+      const told = notices.map((text) =>
+        [...(text.split(' Set ')[0]?.matchAll(/`(\w+)`/g) ?? [])].map(([, name]) => name),
+      );
+      assert.deepEqual(told, missing.length === 0 ? [] : [missing]);
+      await gateway.close();
+    }
+    await limiter.close();
+    await file.remove();
   });
 
   it('I9 a process that is no worker has nothing to say', async () => {

@@ -258,6 +258,23 @@ onBareHost(
   },
 );
 
+onBareHost(
+  'F3 closing does not wait its grace for what a limiter that is away may have granted to a call that it refused',
+  () => ({
+    broken: true,
+    clock: hastyClock(100),
+    limiter: {
+      reserve: () => Promise.reject(new Error('The limiter is away')),
+      settle: () => Promise.reject(new Error('The limiter is away')),
+    },
+  }),
+  async ({ client, host, upstream }) => {
+    await assert.rejects(async () => client().chat.completions.create(CALL), { status: 503 });
+    await within(host.gateway.close({ graceMs: 100_000_000 }), 'the gateway to close');
+    assert.equal(upstream.requests.length, 0);
+  },
+);
+
 /** 2,000 tokens, one to an event. */
 const LONG = streamEvents(Array(2_000).fill(' one'));
 const longStream = () => [
