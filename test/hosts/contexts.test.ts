@@ -331,7 +331,7 @@ const CALLED = [
     'wrapper.forward',
   ],
   ...['limiter.reserve', 'limiter.settle', 'usage.open', 'usage.checkpoint', 'usage.settle', 'usage.report'],
-  ...['objects.find', 'objects.list', 'objects.put', 'objects.remove', 'idempotency.claim', 'idempotency.finish'],
+  ...['objects.find', 'objects.listIds', 'objects.put', 'objects.remove', 'idempotency.claim', 'idempotency.finish'],
   ...['onFinish', 'onError', 'onRefused', 'onShadowLimit'],
 ];
 

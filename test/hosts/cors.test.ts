@@ -136,7 +136,7 @@ describe('options of cors', () => {
     it(`refused: ${JSON.stringify(cors)}`, () => {
       assert.throws(
         () => createGateway({ ...testSetup().options, cors: cors as never }),
-        (error) => error instanceof TypeError && error.message.includes('`cors.origins`'),
+        (error) => error instanceof TypeError && /`cors(?:\.origins)?`/.test(error.message),
       );
     });
   }
