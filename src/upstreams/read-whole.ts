@@ -16,7 +16,7 @@ import { estimateTokens } from '../wire/estimate.js';
 import { readToolCalls } from '../wire/hosted-tools.js';
 import { answerTextBytes } from '../wire/said-text.js';
 import { withoutCost } from '../wire/shown-usage.js';
-import { readAnswerUsage, readServiceTier, readToldUsage, type ToldUsage } from '../wire/usage.js';
+import { readAnswerUsage, readServiceTier, readToldUsage, type ToldUsage, withoutOutput } from '../wire/usage.js';
 import {
   type AnswerChunk,
   checkNoError,
@@ -157,7 +157,7 @@ export function wholeBytes(call: OutgoingCall, bytes: Uint8Array): WholeAnswer {
   const failed = failureIn(choices);
   if (failed !== undefined) throw reportedError(call, failed);
   const said = memberValue(document, 'usage') ?? null;
-  const told = readToldUsage(said);
+  const told = usageFor(call, readToldUsage(said));
   // Texts are the bulk of an answer: they are read once, and only where its usage does not stand in its place.
   const written = isUncounted(told) ? memberValue(document, writtenMember(document)) : undefined;
   const usage = told ?? usageBeside(document, written);
@@ -235,6 +235,11 @@ function parsedObject(bytes: Uint8Array): JsonObject {
   } catch {
     return {};
   }
+}
+
+/** The usage as it is meant: embeddings and moderations make no output. */
+function usageFor({ endpoint }: OutgoingCall, told: ToldUsage | undefined): ToldUsage | undefined {
+  return endpoint.ceilings.length === 0 ? withoutOutput(told) : told;
 }
 
 function isUncounted(usage: ToldUsage | undefined): boolean {

@@ -247,10 +247,15 @@ class InputPass implements InputEstimate {
 /** Whether a text is a medium's address or its data in base64: prose under the name of data is read as text. */
 function isData(text: string): boolean {
   if (isAddress(text)) return true;
-  const comma = text.startsWith('data:') ? text.slice(0, MAX_TYPE_LENGTH).indexOf(',') : -1;
-  return !NOT_BASE64.test(
-    comma === -1 ? text.slice(text.startsWith('data:') ? 'data:'.length : 0) : text.slice(comma + 1),
-  );
+  if (!isDataAddress(text)) return !NOT_BASE64.test(text);
+  const comma = text.slice(0, MAX_TYPE_LENGTH).indexOf(',');
+  return !NOT_BASE64.test(text.slice(comma === -1 ? 'data:'.length : comma + 1));
+}
+
+/** Whether a text is a `data:` address, whatever is said to be in it. Schemes have no case. */
+function isDataAddress(text: string, ...types: readonly string[]): boolean {
+  const head = text.slice(0, MAX_TYPE_LENGTH).toLowerCase();
+  return head.startsWith('data:') && (types.length === 0 || types.some((type) => head.startsWith(`data:${type}`)));
 }
 
 function isAddress(text: string): boolean {
@@ -262,11 +267,14 @@ const NOT_BASE64 = /[^\w+/=\-\r\n]/;
 function densityOf(medium: Medium, object: JsonObject, data: string): Density {
   if (medium === 'film') return FILM;
   if (medium === 'sound') {
-    const isPlain = object.format === 'wav' || object.format === 'pcm16' || data.startsWith('data:audio/wav');
+    const isPlain =
+      object.format === 'wav' ||
+      object.format === 'pcm16' ||
+      isDataAddress(data, 'audio/wav', 'audio/x-wav', 'audio/wave');
     return isPlain ? PLAIN_SOUND : COMPRESSED_SOUND;
   }
   // `JVBERi` is `%PDF-` in base64.
-  const isPages = data.startsWith('data:application/pdf') || data.startsWith('JVBERi');
+  const isPages = isDataAddress(data, 'application/pdf') || data.startsWith('JVBERi');
   return isPages || object.media_type === 'application/pdf' ? PAGES : TEXT;
 }
 

@@ -9,8 +9,12 @@ import { objectsAmong } from './members.js';
 const NO_WORDS = new Set(
   `id type role name index object model status obfuscation signature thought_signature call_id tool_call_id item_id file_id
    finish_reason native_finish_reason stop_reason matched_stop logprobs annotations url image_url images b64_json result data
-   format mime_type encrypted_content created_at expires_at phase`.split(/\s+/),
+   format mime_type encrypted_content created_at expires_at phase token_id
+   token_ids prompt_token_ids tokens`.split(/\s+/),
 );
+
+/** Members that bear what a tool is called with. As a rule that is a text; where it is parsed already, all of it are words. */
+const ARGUMENTS: ReadonlySet<string> = new Set(['arguments', 'args', 'parameters', 'input']);
 
 /** Sums of the texts in one chunk or answer. */
 export interface SaidText {
@@ -60,13 +64,19 @@ class Sums implements SaidText {
   /** The depth of answers is bounded, as is this. */
   add(value: Json | undefined): void {
     if (typeof value === 'string') this.addText(value);
+    else if (typeof value === 'number' || typeof value === 'boolean') this.size += String(value).length;
     else if (Array.isArray(value)) this.addItems(value);
-    else if (isJsonObject(value)) for (const name in value) if (!NO_WORDS.has(name)) this.add(value[name]);
+    else if (isJsonObject(value)) for (const name in value) if (!NO_WORDS.has(name)) this.addMember(name, value[name]);
   }
 
   /** Begins another answer, call or part: what it says counts even if it is the same. */
   beginAnother(): void {
     this.last = '';
+  }
+
+  private addMember(name: string, value: Json | undefined): void {
+    const isParsed = ARGUMENTS.has(name) && typeof value === 'object' && value !== null;
+    this.add(isParsed ? JSON.stringify(value) : value);
   }
 
   private addItems(items: readonly Json[]): void {

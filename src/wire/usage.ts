@@ -117,12 +117,14 @@ export function readToldUsage(usage: Json | undefined): ToldUsage | undefined {
   const output = Math.max(
     completion ?? 0,
     total === undefined || prompt === undefined ? 0 : total - input,
-    isBeside(reasoning, completion, citations) ? (completion ?? 0) + (reasoning ?? 0) : 0,
+    isBeside(usage, said, reasoning) ? (completion ?? 0) + (reasoning ?? 0) : 0,
   );
   // More than the whole: either it does not count them, or one of the numbers is wrong.
   const leastInput = Math.max(input, (cached ?? 0) + (written ?? 0), (audio ?? 0) + (images ?? 0));
   const leastOutput = Math.max(output, (reasoning ?? 0) + (spoken ?? 0));
-  const lacks = prompt === undefined ? 'input' : completion === undefined && total === undefined ? 'output' : undefined;
+  // A total alone tells nothing of its parts.
+  const tellsOutput = completion !== undefined || (total !== undefined && countOf(said.input) !== undefined);
+  const lacks = prompt === undefined ? 'input' : tellsOutput ? undefined : 'output';
   const isBounded = Math.max(leastInput, leastOutput) <= MAX_TOKENS;
   const isBelievable =
     isClean(said) &&
@@ -185,6 +187,13 @@ export function readAnswerUsage(answer: JsonObject): ToldUsage | undefined {
   const groq = isJsonObject(answer.x_groq) ? readToldUsage(answer.x_groq.usage) : undefined;
   const spread = answer.prompt_eval_count === undefined && answer.eval_count === undefined ? undefined : answer;
   return inside ?? groq ?? readToldUsage(answer.usageMetadata) ?? readToldUsage(spread);
+}
+
+/** The usage of an operation that makes no output: what tells none is the whole of it. */
+export function withoutOutput(told: ToldUsage | undefined): ToldUsage | undefined {
+  if (told?.lacks !== 'output') return told;
+  const { isDoubtful: _, lacks: __, ...tokens } = told;
+  return tokens;
 }
 
 /** Reads the `usage` of a response; `undefined` when it is absent. */
@@ -254,13 +263,11 @@ function wholeInput(usage: JsonObject, input: number, cachedAndWritten: number):
   return isAnthropic ? input + cachedAndWritten : input;
 }
 
-/** Whether reasoning is no part of the completion: with xAI it may be larger, and Perplexity counts it beside the citations. */
-function isBeside(
-  reasoning: number | undefined,
-  completion: number | undefined,
-  citations: number | undefined,
-): boolean {
-  return reasoning !== undefined && (citations !== undefined || reasoning > (completion ?? 0));
+/** Whether reasoning is no part of the completion: with xAI it may be larger, Perplexity counts it beside the citations, Gemini's own API always. */
+function isBeside(usage: JsonObject, { output, citations }: SaidNumbers, reasoning: number | undefined): boolean {
+  if (reasoning === undefined) return false;
+  const isGemini = usage.thoughtsTokenCount !== undefined && usage.candidatesTokenCount !== undefined;
+  return isGemini || countOf(citations) !== undefined || reasoning > (countOf(output) ?? 0);
 }
 
 /** The number that was said; of one that is no whole number the least that it may mean. */

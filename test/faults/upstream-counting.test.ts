@@ -35,6 +35,22 @@ describe('K15, K16: an answer is never free', () => {
       [...words.map(sse), STOP, sse({ choices: [], usage: { prompt_tokens: 9, total_tokens: 1_009 } }), DONE],
       1_000,
     ],
+    [
+      'with arguments that are no text',
+      [
+        ...Array.from({ length: 300 }, () =>
+          sse(delta({ tool_calls: [{ index: 0, function: { name: 'f', arguments: { data: [1234567890] } } }] })),
+        ),
+        STOP,
+        DONE,
+      ],
+      2_100,
+    ],
+    [
+      'with nothing told but a sum',
+      [...words.map(sse), STOP, sse({ choices: [], usage: { total_tokens: 9 } }), DONE],
+      1_000,
+    ],
   ];
   for (const [what, events, outputTokens] of streams) {
     onBareHost(
@@ -66,6 +82,23 @@ describe('K15, K16: an answer is never free', () => {
       assert.deepEqual([setup.records[0]?.outputTokens, setup.records[0]?.counted], [1_000, 'estimated']);
     },
   );
+
+  for (const [what, answer] of [
+    ['is a number', wholeChat(null, { usage: null, message: { content: 10 ** 20 } })],
+    ['is a sum alone', wholeChat('x'.repeat(63), { usage: { total_tokens: 9 } })],
+  ] as const) {
+    onBareHost(
+      `nor a whole answer of which what is told ${what}`,
+      () => ({ models: PRICED, script: () => reply(answer) }),
+      async ({ client, setup }) => {
+        await client().chat.completions.create({ model: 'm', messages: MESSAGES });
+        assert.deepEqual(
+          [setup.records[0]?.outputTokens, setup.records[0]?.counted],
+          [what === 'is a number' ? 7 : 21, 'estimated'],
+        );
+      },
+    );
+  }
 });
 
 onBareHost(

@@ -222,6 +222,15 @@ describe('K17 media are taken for what they may cost, not for text', () => {
     assert.ok(text.usual >= 100_000 && text.most >= 300_000);
   });
 
+  it('whatever the case of the scheme', () => {
+    for (const scheme of ['DATA:image/png;base64,', 'Data:;base64,', 'DATA:,']) {
+      const image = cost({ type: 'image_url', image_url: { url: `${scheme}${base64}` } });
+      assert.ok(image.usual < 2_000 && image.most < 50_000, `${scheme}: ${image.usual}, ${image.most}`);
+    }
+    const pdf = cost({ type: 'file', file: { file_data: `Data:Application/PDF;base64,${base64}` } });
+    assert.ok(pdf.usual < 3_200, `${pdf.usual}`);
+  });
+
   it('films by their bytes; of an address nobody knows what is behind it', () => {
     assert.ok(cost({ type: 'video_url', video_url: { url: `data:video/mp4;base64,${base64}` } }).usual < 1_000);
     assert.ok(cost({ type: 'video_url', video_url: { url: 'https://example.com/a.mp4' } }).most >= 1_000_000);

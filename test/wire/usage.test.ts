@@ -9,6 +9,7 @@ import {
   readUsage,
   type TokenUsage,
   UsageTail,
+  withoutOutput,
 } from '../../src/wire/usage.js';
 import { runs } from '../helpers/depth.js';
 
@@ -234,6 +235,22 @@ describe('readUsage', () => {
     ]) {
       assert.equal(readToldUsage(usage), undefined);
     }
+  });
+
+  it('a total alone tells nothing of its parts, but for what makes no output', () => {
+    for (const usage of [{ total_tokens: 9 }, { totalTokenCount: 9 }, { total_tokens: 9, prompt_tokens: null }]) {
+      const told = readToldUsage(usage);
+      assert.deepEqual([told?.inputTokens, told?.lacks, told?.isDoubtful], [9, 'output', true]);
+      assert.deepEqual(withoutOutput(told), { ...NOTHING, inputTokens: 9, outputTokens: 0 });
+    }
+    assert.equal(readToldUsage({ total_tokens: 9, prompt_tokens: 4 })?.isDoubtful, undefined);
+    assert.equal(readToldUsage({ total_tokens: 9, completion_tokens: 4 })?.inputTokens, 5);
+  });
+
+  it("Gemini's thoughts stand beside its candidates, also without a total", () => {
+    const told = { promptTokenCount: 5, candidatesTokenCount: 70, thoughtsTokenCount: 7 };
+    assert.deepEqual([readUsage(told)?.outputTokens, readUsage(told)?.reasoningTokens], [77, 7]);
+    assert.equal(readUsage({ ...told, totalTokenCount: 82 })?.outputTokens, 77);
   });
 
   it('of what is not believable nothing less is taken than it says', () => {
