@@ -82,6 +82,8 @@ const INPUT = 'input_file_id';
 interface BatchOwner {
   readonly config: Config;
   readonly key: ApiKey;
+  /** Takes account of bytes of a line; negative: that are gone. @throws {GatewayError} when there is no room for more. */
+  holdBytes?(bytes: number): void;
 }
 
 /**
@@ -94,7 +96,7 @@ interface BatchOwner {
 export async function checkBatchLines(file: AsyncIterable<Uint8Array>, owner: BatchOwner): Promise<Model | undefined> {
   let requests = 0;
   let dearest: Model | 'unknown' | undefined;
-  for await (const { line, number } of linesOf(file, owner.config.maxBodyBytes)) {
+  for await (const { line, number } of linesOf(file, owner)) {
     requests += 1;
     if (requests > MAX_REQUESTS) throw invalidRequest(`A batch may have at most ${MAX_REQUESTS} requests.`, INPUT);
     const model = await checkLine(line, number, owner);
@@ -117,10 +119,14 @@ const MAX_REQUESTS = 50_000;
 
 /** Bytes of lines after which others get their turn. */
 const TURN_BYTES = 262_144;
+/** Bytes by which a line grows before it is counted again. */
+const COUNTED_BYTES = 65_536;
 const LF = 0x0a;
 
 /** Lines that have more than space in them, with their numbers. */
-async function* linesOf(file: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<NumberedLine> {
+async function* linesOf(file: AsyncIterable<Uint8Array>, owner: BatchOwner): AsyncGenerator<NumberedLine> {
+  const maxBytes = owner.config.maxBodyBytes;
+  let counted = 0;
   const held = new GatheredBytes();
   let number = 1;
   let sinceTurn = 0;
@@ -133,7 +139,13 @@ async function* linesOf(file: AsyncIterable<Uint8Array>, maxBytes: number): Asyn
       const start = held.size > 0 ? from : textStart(piece, from, end);
       if (end > start) held.add(piece.subarray(start, end));
       if (held.size > maxBytes) throw invalidRequest(`A line of the batch is longer than ${maxBytes} bytes.`, INPUT);
+      if (held.size > counted + COUNTED_BYTES) {
+        owner.holdBytes?.(held.size - counted);
+        counted = held.size;
+      }
       if (found !== -1) {
+        if (counted > 0) owner.holdBytes?.(-counted);
+        counted = 0;
         if (held.size > 0) yield { line: held.take(), number };
         number += 1;
       }

@@ -102,14 +102,16 @@ async function askUpstream(call: Call, request: Parameters<typeof passOn>[1]): P
 
 /** @returns the dearest model of a batch. @throws {GatewayError} for its first line that must not pass. */
 async function checkBatchInput(
-  { exchange }: Call,
+  call: Call,
   body: ForwardBody,
   get: (path: string) => Promise<ForwardReply>,
 ): Promise<Model | undefined> {
   const input = body.kind === 'json' ? body.body.input_file_id : undefined;
   if (typeof input !== 'string') return undefined;
   const file = await get(`/files/${encodeURIComponent(input)}/content`);
-  return checkBatchLines(file.body, { config: exchange.state.config, key: exchange.caller });
+  const { exchange } = call;
+  const holdBytes = (bytes: number): void => call.holdBytes(bytes);
+  return checkBatchLines(file.body, { config: exchange.state.config, key: exchange.caller, holdBytes });
 }
 
 /** Watches a form for the model that it names on its way. */

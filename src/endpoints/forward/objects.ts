@@ -1,3 +1,4 @@
+import { isPending } from '../../base/awaitable.js';
 import { upstreamBadResponse } from '../../base/errors.js';
 import { GatheredBytes } from '../../base/gathered-bytes.js';
 import { isJsonObject, type Json, type JsonObject, objectOf } from '../../base/json.js';
@@ -47,9 +48,9 @@ export async function shownObject(
   const { owner } = plan;
   const { config } = exchange.state;
   if (rule.answer === 'delete') return shownDeletion(call, reply, rule);
-  const { bytes, body } = await readObject(reply);
+  const { bytes, body } = await readObject(call, reply);
   if (list !== undefined) {
-    const own = await ownPage(list, body, async (path) => (await readObject(await again(path))).body);
+    const own = await ownPage(list, body, (path) => readPage(call, path, again));
     const page = { ...own, data: own.data.map((item) => ({ ...item, ...redactedErrors(item) })) };
     return { body: JSON.stringify(page), used: await takeTold(call, rule, page.data) };
   }
@@ -86,13 +87,10 @@ function redactedTexts(value: Json | undefined, depth = 0): Json {
 }
 
 /** Shows that an object is gone: a good status says so, whatever its words, unless these say that it is not. */
-async function shownDeletion(
-  { exchange, plan }: Call,
-  reply: ForwardReply,
-  { makes }: ForwardRule,
-): Promise<ShownAnswer> {
+async function shownDeletion(call: Call, reply: ForwardReply, { makes }: ForwardRule): Promise<ShownAnswer> {
+  const { exchange, plan } = call;
   const { id, state } = exchange;
-  const bytes = await readBytes(reply);
+  const bytes = await readBytes(call, reply);
   const result = bytes.byteLength === 0 ? undefined : parseDocument(bytes, ANSWER_BOUNDS);
   const said = result?.kind === 'document' ? objectOf(result.document.bytes) : undefined;
   if (makes !== undefined && said?.deleted !== false)
@@ -120,17 +118,31 @@ function filesMadeIn({ output_file_id, error_file_id, file }: JsonObject): strin
   return made.filter((id) => typeof id === 'string');
 }
 
-async function readBytes({ body: pieces }: ForwardReply): Promise<Uint8Array> {
+async function readBytes(call: Call, { body: pieces }: ForwardReply): Promise<Uint8Array> {
   const read = new GatheredBytes();
   for await (const piece of pieces) {
     read.add(piece);
     if (read.size > MAX_BYTES) throw upstreamBadResponse('The upstream answered with too much.');
+    const held = call.holdInTime(piece.byteLength);
+    if (isPending(held)) await held;
   }
   return read.take();
 }
 
-async function readObject(reply: ForwardReply): Promise<{ readonly bytes: Uint8Array; readonly body: JsonObject }> {
-  const result = parseDocument(await readBytes(reply), ANSWER_BOUNDS);
+/** A further page, of which little is kept. */
+async function readPage(call: Call, path: string, again: (path: string) => Promise<ForwardReply>): Promise<JsonObject> {
+  const { exchange } = call;
+  const before = exchange.held;
+  const { body } = await readObject(call, await again(path));
+  exchange.holdMore(before - exchange.held);
+  return body;
+}
+
+async function readObject(
+  call: Call,
+  reply: ForwardReply,
+): Promise<{ readonly bytes: Uint8Array; readonly body: JsonObject }> {
+  const result = parseDocument(await readBytes(call, reply), ANSWER_BOUNDS);
   if (result.kind === 'refused') throw upstreamBadResponse('The upstream answered with JSON that cannot be read.');
   const { bytes } = result.document;
   return { bytes, body: objectOf(bytes) };
