@@ -3,7 +3,7 @@ import { GatewayError, unavailable } from '../base/errors.js';
 import type { OutgoingCall } from './answer.js';
 import { DEFAULT_OPERATIONS, type Upstream } from './upstream.js';
 import { saidIn, statusIn } from './upstream-failure.js';
-import { ROUTE_UNKNOWN } from './upstream-words.js';
+import { ROUTE_UNKNOWN, ROUTE_UNKNOWN_INSIDE } from './upstream-words.js';
 
 /** Looked for again after a day: servers are updated. */
 const MISSING_MS = 86_400_000;
@@ -53,7 +53,8 @@ function isUnknownRoute(error: unknown): boolean {
   if (!(error instanceof GatewayError)) return false;
   const status = statusIn(error);
   if (status === 405 || status === 501) return true;
-  if (status !== 404) return false;
   const text = saidIn(error).toLowerCase();
+  if (status === 502 && text.includes(ROUTE_UNKNOWN_INSIDE)) return true;
+  if (status !== 404) return false;
   return !text.includes('model') && ROUTE_UNKNOWN.some((words) => text.includes(words));
 }

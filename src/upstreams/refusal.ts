@@ -55,7 +55,7 @@ export function readRefusal(error: GatewayError, request: RefusedRequest): Refus
   if (error.status !== 400 && error.status !== 422) return undefined;
   const blamesUsage = asksUsage && namesUsage(text, error.param, request);
   const isLasting = isNamed && !lacksRoom;
-  const refusedNames = isLasting ? dispensable.filter((name) => hasWord(text, name)) : [];
+  const refusedNames = isLasting ? dispensable.filter((name) => namesMember(text, name)) : [];
   if (blamesUsage || namesCeiling || refusedNames.length > 0) {
     return { about: 'additions', blamesUsage, blamesCeiling: namesCeiling, refusedNames, isLasting, text };
   }
@@ -65,7 +65,7 @@ export function readRefusal(error: GatewayError, request: RefusedRequest): Refus
 
 function namesUsage(text: string, param: string | null, request: RefusedRequest): boolean {
   if (text.includes('include_usage')) return param === null || !param.startsWith(`${STREAM_OPTIONS}.include_obf`);
-  return text.includes(STREAM_OPTIONS) && !request.hasOwn(STREAM_OPTIONS);
+  return (text.includes(STREAM_OPTIONS) || text.includes('streamoptions')) && !request.hasOwn(STREAM_OPTIONS);
 }
 
 /** Whether the refusal names a member that the client sent, or has a reason that is none of ours. */
@@ -79,6 +79,11 @@ function isClients({ param, code, type }: GatewayError, request: RefusedRequest)
 
 function has(text: string, words: readonly string[]): boolean {
   return words.some((word) => text.includes(word));
+}
+
+/** Whether a text in lower case names a member, be it in camel case. */
+function namesMember(text: string, name: string): boolean {
+  return hasWord(text, name) || hasWord(text, name.replaceAll('_', ''));
 }
 
 /** Whether a name stands in the text, and not as a part of a longer one. */
@@ -118,11 +123,22 @@ const LEAST_CEILING = 64;
 export function lowerCeiling(ceiling: number, text: string, round: number): number | undefined {
   const numbers = numbersIn(text);
   const isLeft = (round === 0) === has(text, ROOM_LACKING);
+  const room = round === 0 ? roomBySum(numbers, ceiling, text) : undefined;
+  if (room !== undefined) return room;
   const hints = round > 1 ? [] : isLeft ? differences(withoutCeiling(numbers, ceiling)) : numbers;
   const hint = Math.max(0, ...hints.filter((value) => value > 0 && value < ceiling));
   // What the prompt leaves is worth a try, however little; a number may be anything.
   if (hint >= (isLeft ? 1 : LEAST_CEILING)) return hint;
   return ceiling < LEAST_CEILING ? undefined : Math.floor(ceiling / 4);
+}
+
+/** Room that is left where a refusal tells the limit, and what was requested with our ceiling in it: Moonshot, Groq. */
+function roomBySum(numbers: readonly number[], ceiling: number, text: string): number | undefined {
+  const [one, other, ...more] = new Set(numbers);
+  if (one === undefined || other === undefined || more.length > 0 || !text.includes('requested')) return undefined;
+  const prompt = Math.max(one, other) - ceiling;
+  const left = Math.min(one, other) - prompt;
+  return prompt > 0 && left > 0 && left < ceiling ? left : undefined;
 }
 
 /** The numbers that may be of the context and the prompt: not our ceiling, nor the sum of it and another. */

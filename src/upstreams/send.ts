@@ -55,7 +55,8 @@ export function callSender(
       } catch (thrown) {
         tries ??= new Tries(call);
         const isOver = call.aborted || call.attempts >= MAX_TRIES || !tries.learn(thrown, added);
-        if (isOver) throw hasReplied ? thrown : failureOf(call, missingResponses.note(call, tries.shown(thrown)));
+        if (isOver && hasReplied) throw missingResponses.note(call, thrown);
+        if (isOver) throw failureOf(call, missingResponses.note(call, tries.shown(thrown)));
       }
     }
   };

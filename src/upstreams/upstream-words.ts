@@ -1,6 +1,6 @@
 /**
  * Words by which upstreams say why they refuse a request, in lower case. Data for the rules of `refusal.ts` and `upstream-failure.ts`;
- * the source of each stands beside it.
+ * the source of each stands beside it, and those with an example were seen in public reports, recordings or the server's own code.
  */
 
 /** A field that the upstream does not know or want, whatever its value: true of the next call, too. */
@@ -24,7 +24,7 @@ export const NAME_REFUSED: readonly string[] = [
   'unsupported_parameter',
   'unsupported field',
   'unsupported property',
-  "' is unsupported", // Groq: `property 'x' is unsupported, did you mean 'y'?`
+  "' is unsupported", // Groq: `property 'x' is unsupported, did you mean 'y'?`, vercel/ai pull request 1578
   'unexpected keyword argument', // Python: llama-cpp-python, LiteLLM
   'unexpected argument',
   'unexpected property',
@@ -35,8 +35,8 @@ export const NAME_REFUSED: readonly string[] = [
   'should not exist', // class-validator, of Nest servers
   'is not a recognized parameter',
   'no such field',
-  'argument not supported', // xAI: `Argument not supported on this model: x`
-  'does not support parameters', // LiteLLM: `UnsupportedParamsError: x does not support parameters`
+  'argument not supported', // xAI: `Argument not supported on this model: presencePenalty`, in snake or camel case
+  'does not support parameter', // xAI: `Model x does not support parameter reasoningEffort`; LiteLLM: `x does not support parameters: ['y']`
   'unsupportedparamserror', // LiteLLM
 ];
 
@@ -44,36 +44,41 @@ export const NAME_REFUSED: readonly string[] = [
 export const ROOM_LACKING: readonly string[] = [
   'context length', // OpenAI, vLLM, OpenRouter, DeepSeek
   'context_length', // OpenAI, Groq, LM Studio: `context_length_exceeded`
-  'context window', // LiteLLM `ContextWindowExceededError`, xAI
+  'context window', // LiteLLM `ContextWindowExceededError`; MiniMax: `context window exceeds limit`; llama-cpp-python: `exceed context window of N`
+  'context_window', // Z.ai: `model_context_window_exceeded`
   'contextwindow',
-  'context size', // llama.cpp: `the request exceeds the available context size`
+  'context size', // llama.cpp: `request (N tokens) exceeds the available context size`; DS4: `the configured context size is N tokens`
   'exceed_context_size', // llama.cpp: `exceed_context_size_error`
   'context limit', // Anthropic: `exceed context limit`
-  'context overflow', // LM Studio
+  'context the overflow', // LM Studio, in these words: `Trying to keep the first N tokens when context the overflows`
   'exceeds the context',
   'exceed the context',
   'n_ctx', // llama.cpp
   'max_model_len', // vLLM, SGLang
   'max_total_tokens', // TGI
   'max_seq_len', // TensorRT-LLM, TabbyAPI
-  'max_num_tokens', // TensorRT-LLM
+  'max_num_tokens', // TensorRT-LLM: `should not exceed max_num_tokens (N)`
   'max_position_embeddings',
   'maximum sequence length',
   'sequence length', // TensorRT-LLM
-  'maximum input length',
   'maximum tokens you requested', // Bedrock: `The maximum tokens you requested exceeds the model limit of 4096`
-  'range of input length', // DashScope: `Range of input length should be [1, 30720]`
+  'input length', // Anthropic: `input length and `max_tokens` exceed context limit: N + M > L`; Alibaba: `Range of input length should be [1, N]`; OpenRouter
   'input is too long', // Bedrock: `Input is too long for requested model.`
-  'token limit', // Moonshot: `Your request exceeded model token limit: 8192`
-  'input length and `max_tokens`', // Anthropic
-  'inputs` tokens + `max_new_tokens`', // TGI, Together
+  'inputs` tokens + `max_new_tokens`', // TGI, Together: `` `inputs` tokens + `max_new_tokens` must be <= N. Given: … ``
+  'inputs` must have less than', // TGI, in router/src/validation.rs
+  'token limit', // Moonshot: `Your request exceeded model token limit: N (requested: M)`
+  'maximum model length',
+  'exceeds max length', // Z.ai: `Prompt exceeds max length`
+  'exceeds maximum length',
+  '最大长度', // Alibaba, Zhipu: `超出最大长度`
+  '超长',
   'input tokens', // vLLM: `your request has N input tokens`
   'prompt tokens',
   'prompt is too long', // Anthropic, Fireworks
-  'prompt too long', // Ollama
-  'prompt contains', // Mistral: `Prompt contains N tokens …, too large for model`
-  'prompt length',
-  'prompt has', // MLX, TabbyAPI
+  'prompt too long', // Ollama: `prompt too long; exceeded max context length by N tokens`
+  'prompt contains', // Mistral: `Prompt contains N tokens, too large for model with M maximum context length`
+  'prompt length', // xAI: `maximum prompt length is N but the request contains M tokens`; TensorRT-LLM: `The sum of prompt length (N), …`
+  'prompt has', // DS4: `Prompt has N tokens, but the configured context size is M tokens`
   'too large for model', // Mistral
   'requested tokens', // llama-cpp-python: `Requested tokens (N) exceed context window of M`
   'total tokens',
@@ -82,10 +87,10 @@ export const ROOM_LACKING: readonly string[] = [
   'too many tokens', // Cohere, Bedrock
   'too many input tokens',
   'reduce the length', // Groq, OpenAI: `Please reduce the length of the messages or completion`
-  'reduce your prompt',
+  'reduce your prompt', // OpenAI's old completions: `Please reduce your prompt; or completion length.`
   'decrease input length', // Anthropic
   'kv cache', // MLC, Ollama
-  'tokens per minute', // Groq's 413: `on tokens per minute (TPM): Limit 6000, Requested 10000`
+  'tokens per minute', // Groq's 413: `Request too large for model … on tokens per minute (TPM): Limit 8000, Requested 8894`
   'request too large', // Groq's 413
 ];
 
@@ -103,6 +108,7 @@ export const VALUE_REFUSED: readonly string[] = [
   'must be <=',
   'must be between',
   'valid range', // DeepSeek: `Invalid max_tokens value, the valid range of max_tokens is [1, 8192]`
+  'range of', // Alibaba: `Range of max_tokens should be [1, 8192]`
   'in the range',
   'range of', // DashScope: `Range of max_tokens should be [1, 8192]`
   'out of range',
@@ -124,6 +130,8 @@ export const CEILING_ALIASES: readonly string[] = [
   'max_output_tokens',
   'max_new_tokens', // TGI, Together
   'maxoutputtokens', // Gemini
+  'maxcompletiontokens', // xAI names members in camel case, too
+  'maxtokens',
   'max_tokens_to_sample', // Anthropic's old API
   'num_predict', // Ollama
   'n_predict', // llama.cpp
@@ -164,7 +172,8 @@ export const CERTAINLY_THE_CLIENTS: ReadonlySet<string> = new Set([
 
 /** A 403, 421 or 451 that is about the user's own words: OpenRouter's moderation, Azure's filter, Gemini, Alibaba, Zhipu. */
 export const PROMPT_REFUSED: readonly string[] = [
-  'flagged', // OpenRouter: `Your chosen model requires moderation and your input was flagged`
+  'flagged', // OpenRouter: `x requires moderation on y. Your input was flagged for "z".`
+  'guardrail', // OpenRouter, Bedrock
   'moderation', // OpenRouter's metadata, OpenAI
   'content_filter', // Azure
   'content filter',
@@ -177,11 +186,15 @@ export const PROMPT_REFUSED: readonly string[] = [
   'usage policy', // Anthropic
   'inappropriate content', // Alibaba: `data_inspection_failed`
   'data_inspection_failed', // Alibaba
+  'datainspectionfailed',
   'sensitive', // Zhipu, Moonshot
   'prohibited_content', // Gemini
   'harmful',
   'violates',
 ];
+
+/** Words about the path that some servers say with a 200: LM Studio. */
+export const ROUTE_UNKNOWN_INSIDE = 'unexpected endpoint or method';
 
 /** A 404 that is about the path. */
 export const ROUTE_UNKNOWN: readonly string[] = [
@@ -196,7 +209,7 @@ export const ROUTE_UNKNOWN: readonly string[] = [
   'unknown url',
   'unknown request url', // Groq: `Unknown request URL: POST /x`
   'unknown endpoint',
-  'unexpected endpoint', // LM Studio: `Unexpected endpoint or method`
+  'unexpected endpoint', // LM Studio, with a 404 or a 200: `Unexpected endpoint or method. (POST /x)`
   'endpoint not found',
   'path not found',
   'resource not found', // Azure

@@ -76,6 +76,21 @@ const NAME_REFUSALS: readonly (readonly [server: string, status: number, body: (
   ['serde', 422, (name) => ({ error: `Failed to deserialize: unknown field \`${name}\``, error_type: 'validation' })],
   ['Gemini', 400, (name) => [{ error: { code: 400, message: `Unknown name "${name}": Cannot find field.` } }]],
   ['ajv', 400, (name) => ({ errors: [{ keyword: 'additionalProperties', params: { additionalProperty: name } }] })],
+  [
+    'xAI',
+    400,
+    (name) => ({
+      code: 'Client specified an invalid argument',
+      error: `Argument not supported on this model: ${name}`,
+    }),
+  ],
+  [
+    'xAI, in camel case',
+    400,
+    (name) => ({
+      error: `Model grok-4 does not support parameter ${name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())}.`,
+    }),
+  ],
   ['Python', 400, (name) => ({ msg: `create() got an unexpected keyword argument '${name}'` })],
 ];
 
@@ -463,6 +478,23 @@ const NO_ROOM: readonly (readonly [server: string, body: (ceiling: number) => un
       error: { message: `Range of max_tokens should be [1, ${LIMIT - PROMPT}]`, code: 'invalid_parameter_error' },
     }),
   ],
+  ['Z.ai', () => ({ error: { code: '1261', message: 'Prompt exceeds max length' } })],
+  [
+    'TensorRT-LLM',
+    (c) => ({
+      object: 'error',
+      message: `The sum of prompt length (${PROMPT}.0), query length (${c}) should not exceed max_num_tokens (${LIMIT})`,
+      type: 'BadRequestError',
+      code: 400,
+    }),
+  ],
+  [
+    'LM Studio',
+    () => ({
+      error: `Trying to keep the first ${PROMPT} tokens when context the overflows. However, the model is loaded with context length of only ${LIMIT} tokens, which is not enough.`,
+    }),
+  ],
+  ['Bedrock, of the prompt', () => ({ message: 'Input is too long for requested model.' })],
   [
     'Together',
     (c) => ({

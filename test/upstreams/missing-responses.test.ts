@@ -12,6 +12,8 @@ const MISSING: readonly (readonly [what: string, status: number, body: unknown, 
   ['Kong', 404, { message: 'no Route matched with those values' }],
   ['Groq', 404, { error: { message: 'Unknown request URL: POST /v1/responses', code: 'unknown_url' } }],
   ['nginx', 404, '<html><h1>404 Not Found</h1></html>', 'text/html'],
+  ['LM Studio', 404, { error: 'Unexpected endpoint or method. (POST /v1/responses)' }],
+  ['LM Studio, with a good status', 200, { error: 'Unexpected endpoint or method. (POST /v1/responses)' }],
   ['a 405', 405, { detail: 'Method Not Allowed' }],
   ['a 501', 501, ''],
 ];

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { reply } from '../helpers/chat-answers.js';
 import { DEPTH } from '../helpers/depth.js';
 import { BARE_HOST } from '../helpers/hosts.js';
 import { clientOf, UPSTREAM_KEY, withHost } from '../helpers/scene.js';
@@ -30,7 +31,11 @@ describe('LiteLLM’s proxy for real, in front of a scripted server of OpenAI’
   before(async () => {
     missing = await installLiteLlm();
     assert.ok(missing === undefined || process.env.CI !== 'true', missing);
-    behind = await scriptedUpstream(vendorScript(behindLiteLlm));
+    const chat = vendorScript(behindLiteLlm);
+    // When it starts, the proxy looks for the server's models.
+    behind = await scriptedUpstream((request, index) =>
+      request.body.length === 0 ? reply({ object: 'list', data: [] }) : chat(request, index),
+    );
     if (missing === undefined) proxy = await liteLlmServer(BEHIND, behind.baseUrl, UPSTREAM_KEY);
   });
   after(async () => {
