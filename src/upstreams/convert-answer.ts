@@ -3,7 +3,7 @@ import { upstreamBadResponse, upstreamInterrupted } from '../base/errors.js';
 import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 import { nextOf, type StepSource } from '../base/steps.js';
 import { chatCompletion, chatHead } from '../wire/chat/answer.js';
-import { collectChunks, collectCompletion } from '../wire/chat/collect-chunks.js';
+import { collectChunks, collectCompletion, saidText } from '../wire/chat/collect-chunks.js';
 import { objectsAmong } from '../wire/members.js';
 import type { ModelOperation } from '../wire/operations.js';
 import { eventObjects } from '../wire/sse.js';
@@ -15,8 +15,8 @@ export function chunksOfWhole(operation: ModelOperation, whole: JsonObject): rea
   if (operation === 'responses') return [{ type: lastEventOf(whole), sequence_number: 0, response: whole }];
   const { choices, usage, ...head } = whole;
   const isChat = operation === 'chat.completions';
-  const chunk = { ...head, ...(isChat ? { object: 'chat.completion.chunk' } : {}) };
-  const shown = isChat ? objectsAmong(choices).map(deltaChoice) : (choices ?? []);
+  const chunk = { ...head, object: isChat ? 'chat.completion.chunk' : 'text_completion' };
+  const shown = objectsAmong(choices).map(isChat ? deltaChoice : textChoice);
   return [{ ...chunk, choices: shown }, ...(isJsonObject(usage) ? [{ ...chunk, choices: [], usage }] : [])];
 }
 
@@ -24,8 +24,13 @@ function lastEventOf({ status }: JsonObject): string {
   return status === 'incomplete' || status === 'failed' ? `response.${status}` : 'response.completed';
 }
 
-function deltaChoice({ message, ...choice }: JsonObject): JsonObject {
-  if (!isJsonObject(message)) return { ...choice, delta: {} };
+/** A choice of a legacy completion, also where the server has answered as to a chat. */
+function textChoice({ message, ...choice }: JsonObject): JsonObject {
+  return typeof choice.text === 'string' ? choice : { ...choice, text: saidText(message) };
+}
+
+function deltaChoice({ message, text, ...choice }: JsonObject): JsonObject {
+  if (!isJsonObject(message)) return { ...choice, delta: typeof text === 'string' ? { content: text } : {} };
   const { tool_calls, ...delta } = message;
   if (!Array.isArray(tool_calls)) return { ...choice, delta: message };
   const calls = tool_calls.map((call, index): Json => (isJsonObject(call) ? { index, ...call } : call));

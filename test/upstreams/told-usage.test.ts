@@ -275,6 +275,45 @@ describe('legacy completions', () => {
     },
   );
 
+  const said = (content: string): Member => ({ role: 'assistant', content });
+
+  onBareHost(
+    'that a server answers as it answers chats keep their text, and are paid for',
+    () => ({
+      script: (request) =>
+        request.json().stream === true
+          ? reply({ id: 'c', choices: [{ index: 0, message: said('Hello '.repeat(100)), finish_reason: 'stop' }] })
+          : streamReply([chunk({ content: 'Hello '.repeat(100) }), chunk({}, {}, 'stop')].map(sse)),
+    }),
+    async ({ client, setup }) => {
+      assert.equal((await client().completions.create(call)).choices[0]?.text, 'Hello '.repeat(100));
+      let text = '';
+      for await (const { choices } of await client().completions.create({ ...call, stream: true })) {
+        text += choices[0]?.text ?? '';
+      }
+      assert.equal(text, 'Hello '.repeat(100));
+      for (const { outputTokens } of setup.records) assert.equal(outputTokens, 200);
+    },
+  );
+
+  onBareHost(
+    'in place of a chat are its text, too, where they are converted',
+    () => ({
+      script: (request) =>
+        request.json().stream === true
+          ? reply(piece(0, 'Hello', { finish_reason: 'stop' }))
+          : streamReply([piece(0, 'Hel'), piece(0, 'lo', { finish_reason: 'stop' })].map(sse)),
+    }),
+    async ({ client }) => {
+      assert.equal((await client().chat.completions.create(CALL)).choices[0]?.message.content, 'Hello');
+      let text = '';
+      for await (const { choices } of await client().chat.completions.create({ ...CALL, stream: true })) {
+        text += choices[0]?.delta.content ?? '';
+      }
+      assert.equal(text, 'Hello');
+    },
+  );
+
   onBareHost(
     'that are whole where a stream was asked for become a stream',
     () => ({ script: () => reply({ ...piece(0, 'Hello', { finish_reason: 'stop' }), usage: COUNTS }) }),

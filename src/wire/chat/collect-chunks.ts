@@ -99,7 +99,8 @@ export function collectCompletion(chunks: Iterable<JsonObject>, head: ChatHead, 
   for (const chunk of chunks) {
     said = { ...readHead(chunk), ...said };
     usage.add(chunk);
-    for (const { index, text, logprobs, ...extra } of objectsAmong(chunk.choices)) {
+    for (const { index, text: told, logprobs, delta, message, ...extra } of objectsAmong(chunk.choices)) {
+      const text = told ?? saidText(delta ?? message);
       const place = typeof index === 'number' ? index : 0;
       const gathered = choices.get(place) ?? { text: [], logprobs: [], extra: new Map<string, Json>() };
       choices.set(place, gathered);
@@ -120,6 +121,11 @@ export function collectCompletion(chunks: Iterable<JsonObject>, head: ChatHead, 
     choices: [...choices].sort(([a], [b]) => a - b).map(([index, gathered]) => completionChoice(index, gathered)),
     ...(told === undefined ? {} : { usage: told }),
   };
+}
+
+/** Text of a chat's delta or message, where a server answers a legacy completion with one. */
+export function saidText(said: Json | undefined): string {
+  return isJsonObject(said) ? saidWords(said).text : '';
 }
 
 function completionChoice(index: number, { text, logprobs, extra }: GatheredText): JsonObject {
@@ -170,8 +176,9 @@ function gatherChoice(into: Gathered, choice: JsonObject): number {
   if (isJsonObject(choice.logprobs) && Array.isArray(choice.logprobs.content)) {
     into.logprobs.push(...choice.logprobs.content);
   }
-  if (!isJsonObject(choice.delta)) return 1;
-  const { role: _, content, refusal, tool_calls, function_call, ...extra } = choice.delta;
+  const said = saidOf(choice);
+  if (said === undefined) return 1;
+  const { role: _, content, refusal, tool_calls, function_call, ...extra } = said;
   const words = typeof content === 'string' ? undefined : saidWords({ content: content ?? null });
   let chars = 1 + appendText(into.text, words?.text ?? content) + appendText(into.refusal, refusal);
   if (words !== undefined) {
@@ -187,6 +194,13 @@ function gatherChoice(into: Gathered, choice: JsonObject): number {
   if (isJsonObject(function_call)) chars += gatherCall(into.functionCall, { function: function_call });
   for (const [name, value] of Object.entries(extra)) chars += gatherExtra(into.extra, name, value);
   return chars;
+}
+
+/** The delta of a choice; where it has none, what stands in its place. */
+function saidOf({ delta, message, text }: JsonObject): JsonObject | undefined {
+  const said = delta ?? message;
+  if (isJsonObject(said)) return said;
+  return typeof text === 'string' ? { content: text } : undefined;
 }
 
 function gatherCall(into: GatheredCall, call: JsonObject): number {
