@@ -215,9 +215,9 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     this.upstream = upstream;
     this.asksModel = asksModel;
     this.worstInputTokens = worstInputTokens;
-    this.usualOutputTokens = usualOutputTokens;
+    this.usualOutputTokens = usualOutputTokens ?? this.endpoint.usualOutputTokens;
     this.units = units;
-    this.learnsLength = usualOutputTokens === undefined;
+    this.learnsLength = this.usualOutputTokens === undefined;
   }
 
   /** Makes the call one about work that was counted before: it holds no place, so that whoever has all places taken may ask. */

@@ -338,7 +338,8 @@ export function worstCostNanoUsd(price: Price, use: WorstUse): number {
   const { longContext } = price;
   // A call that turns out shorter pays the ordinary price, should that be the dearer one.
   const mayBeLong = longContext !== undefined && use.inputTokens > longContext.aboveInputTokens;
-  const tier = tierMillionths(price, use.serviceTier);
+  // A cheaper tier is a wish: what there is no room for, or what does not know the word, is billed as usual.
+  const tier = Math.max(tierMillionths(price, use.serviceTier), tierMillionths(price));
   const input = new Cost();
   const output = mayBeLong || tier !== MILLION ? new Cost() : input;
   input.add(use.inputTokens, dearestInput(price));

@@ -193,7 +193,7 @@ class InputPass implements InputEstimate {
 
   /** @param within the medium of the part that the object stands in. */
   private addObject(object: JsonObject, within: Medium | undefined): void {
-    const own = MEDIA.get(object.type);
+    const own = object.type === undefined ? mediumOf(object) : MEDIA.get(object.type);
     const medium = own ?? within;
     let hasData = false;
     this.containers += 1;
@@ -242,6 +242,13 @@ class InputPass implements InputEstimate {
     this.mediaTokens += TOKENS_PER_IMAGE;
     this.mostMediaTokens += MOST_PER_IMAGE;
   }
+}
+
+/** The medium of a part without a type, as vLLM takes it: `{ image_url: 'https://…' }`. */
+function mediumOf({ image_url, audio_url, video_url }: JsonObject): Medium | undefined {
+  if (typeof image_url === 'string') return 'image';
+  if (typeof audio_url === 'string') return 'sound';
+  return typeof video_url === 'string' ? 'film' : undefined;
 }
 
 /** Whether a text is a medium's address or its data in base64: prose under the name of data is read as text. */

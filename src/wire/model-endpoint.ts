@@ -1,6 +1,7 @@
 import type { JsonOutline } from '../base/json-document.js';
 import { ChatStream } from './chat/stream.js';
 import {
+  DEFAULT_COMPLETION_TOKENS,
   type ModelRequest,
   readChatRequest,
   readCompletionRequest,
@@ -19,6 +20,8 @@ export interface ModelEndpoint {
   read(outline: JsonOutline): ModelRequest;
   /** Names of the output ceiling, the newest first, one of which is added where a reservation needs one. */
   readonly ceilings: readonly string[];
+  /** Output of one answer whose client names no ceiling, where the format says it; `undefined`: it is learned. */
+  readonly usualOutputTokens?: number;
   /** Whether streams tell their usage only if asked by `stream_options`. */
   readonly asksUsage: boolean;
   /** The member that every whole answer has: an array. */
@@ -43,7 +46,8 @@ export const MODEL_ENDPOINTS = {
     ...chatCompletions,
     operation: 'completions',
     read: readCompletionRequest,
-    ceilings: [],
+    ceilings: ['max_tokens'],
+    usualOutputTokens: DEFAULT_COMPLETION_TOKENS,
   },
   embeddings: {
     ...chatCompletions,

@@ -45,8 +45,8 @@ export const MAX_MODEL_LENGTH = 256;
 const MAX_N = 128;
 /** Keeps sums of tokens far inside the safe integers. */
 const MAX_OUTPUT_TOKENS = 1_000_000_000;
-/** Tokens that OpenAI generates where a legacy completion names no ceiling. */
-const DEFAULT_COMPLETION_TOKENS = 16;
+/** Tokens that OpenAI generates where a legacy completion names no ceiling; other servers go on without end. */
+export const DEFAULT_COMPLETION_TOKENS = 16;
 /** OpenAI's own bound of the inputs of one call. */
 const MAX_INPUTS = 2_048;
 /** The model of a moderation that names none. */
@@ -89,7 +89,7 @@ export function readCompletionRequest(outline: JsonOutline): ModelRequest {
   const model = readModel(outline);
   const { stream, includeUsage } = readStream(body);
   const prompts = body.prompt === undefined || body.prompt === null ? 1 : inputCount('prompt', body.prompt);
-  const maxOutputTokens = readCeiling(body, 'max_tokens', 0) ?? DEFAULT_COMPLETION_TOKENS;
+  const maxOutputTokens = readCeiling(body, 'max_tokens', 0);
   const n = Math.max(readN(body), readCeiling(body, 'best_of', 0) ?? 1) * prompts;
   checkDecimals(body);
   return { model, stream, includeUsage, maxOutputTokens, n, serviceTier: readAskedTier(outline) };

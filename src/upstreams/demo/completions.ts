@@ -3,7 +3,7 @@ import type { JsonObject } from '../../base/json.js';
 import { usageBody } from '../../wire/chat/answer.js';
 import { completionId } from '../../wire/ids.js';
 import { optionalBoolean, optionalInteger } from '../../wire/members.js';
-import { readCompletionRequest, readN } from '../../wire/model-request.js';
+import { DEFAULT_COMPLETION_TOKENS, readCompletionRequest, readN } from '../../wire/model-request.js';
 import { contextLengthExceeded, invalidRequest, unsupportedParameter } from '../../wire/request-errors.js';
 import { type DemoContext, type DemoReply, fairTurns } from './context.js';
 import { readTextInputs } from './embeddings.js';
@@ -29,7 +29,8 @@ const MAX_CHOICES = 2_048;
  * @throws {GatewayError} 400 or 404
  */
 export async function composeCompletion(body: JsonObject, context: DemoContext): Promise<DemoReply> {
-  const { model, stream, includeUsage, maxOutputTokens = 0 } = readCompletionRequest({ body, isDecoded: true });
+  const asks = readCompletionRequest({ body, isDecoded: true });
+  const { model, stream, includeUsage, maxOutputTokens = DEFAULT_COMPLETION_TOKENS } = asks;
   const { contextLength } = findDemoModel(model, 'completions');
   const countTokens = await orAborted(context.counterOf('cl100k_base'), context.signal);
   // Without a prompt the model writes as at the beginning of a document.
