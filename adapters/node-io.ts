@@ -145,7 +145,7 @@ class StreamWriter {
   readonly writeNext = (): void => this.pieces.read(this.write, this.fail);
 
   private readonly write = (piece: string | Uint8Array | undefined): void => {
-    if (piece === undefined || isGone(this.res)) {
+    if (piece === undefined || this.isEnded()) {
       if (piece !== undefined) this.pieces.leave();
       this.onOver();
     } else if (this.res.write(piece)) this.writeNext();
@@ -157,6 +157,11 @@ class StreamWriter {
     this.onOver();
   };
 
+  /** Whether nothing more can be written: nobody is left, or the host has ended what we began. */
+  private isEnded(): boolean {
+    return isGone(this.res) || this.res.writableEnded;
+  }
+
   /** Waits for `drain` or for the end of the connection, whichever comes. */
   private awaitDrain(): void {
     if (isGone(this.res)) {
@@ -165,6 +170,8 @@ class StreamWriter {
     }
     this.res.on('drain', this.onDrained);
     this.res.on('close', this.onDrained);
+    // By a host's `end`, which is no end of the connection while the client takes nothing.
+    this.res.on('prefinish', this.onDrained);
     // An answer that waits behind another one on its connection never closes: its wait ends here.
     this.stallTimer = setTimeout(() => {
       this.res.destroy();
@@ -176,6 +183,12 @@ class StreamWriter {
     clearTimeout(this.stallTimer);
     this.res.off('drain', this.onDrained);
     this.res.off('close', this.onDrained);
+    this.res.off('prefinish', this.onDrained);
+    if (this.res.writableEnded) {
+      this.pieces.leave();
+      this.onOver();
+      return;
+    }
     // Not in this turn: a source that never waits would hold back everybody else.
     setImmediate(this.writeNext);
   };

@@ -143,6 +143,47 @@ for (const stream of [false, true]) {
   });
 }
 
+it('a stream that the host ends is read no further, even where its client takes nothing', async () => {
+  let given = 0;
+  let left = 0;
+  const upstream = fromFunction(async function* (_body, { signal }) {
+    signal.addEventListener('abort', () => {
+      left += 1;
+    });
+    try {
+      for (;;) {
+        given += 1;
+        yield 'x'.repeat(200_000);
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    } finally {
+      left += 1;
+    }
+  });
+  let end = (): void => {};
+  const before: Middleware = (_req, res) => {
+    end = () => void res.end();
+  };
+  await behind(before, { upstream }, async (origin, setup) => {
+    const client = await rawClient(origin);
+    client.send(rawChat(SECRET, { ...CALL, stream: true }));
+    await client.until((text) => text.includes('data: '), 'the first event');
+    client.pause();
+    let before = -1;
+    // The answer waits for its client.
+    await eventually(async () => {
+      const isStill = before === given;
+      before = given;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return isStill;
+    }, 'the upstream to be held back');
+    end();
+    await eventually(() => left === 2, 'the upstream to be left, and its signal to tell', 3_000);
+    await eventually(() => setup.records.length === 1, 'the call to be settled');
+    client.destroy();
+  });
+});
+
 it('pipelined calls that wait behind another one are cancelled when their client leaves', async () => {
   const { seen, upstream } = endless();
   await behind(

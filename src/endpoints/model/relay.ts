@@ -78,7 +78,10 @@ class Relay implements AnswerStream {
 
   leave(): void {
     if (this.shownBytes > 0) this.countShown(0);
-    if (!this.isOver && !this.isDraining) void this.end('left');
+    if (this.isOver || this.isDraining) return;
+    void this.end('left');
+    // What the upstream still does for it, inside a step, is for nobody.
+    this.call.abort(new Error('The client is gone'));
   }
 
   [Symbol.asyncIterator](): AsyncIterator<AnswerPiece> {
