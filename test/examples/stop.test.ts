@@ -81,5 +81,14 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     assert.match(text, /begun.*and complete.*\[DONE\]/s);
     // `npm` and the server hold the same pipes: they close when the last of them has gone.
     assert.equal(await within(running.ended, 'the end of npm and the server', END_MS), 0, running.all());
+    assert.ok(!running.all().includes(SECRET), 'a secret that was given is not printed');
   });
 }
+
+it('a secret that is too short ends the start with one line, which names the variable and the length', async () => {
+  const env = { ...BARE, PORT: '0', MEGALLM_DB: join(folder, 'short.db'), MEGALLM_KEYS: 'sk-test-1' };
+  const running = launch('npm', ['start', '--silent'], env);
+  assert.equal(await within(running.ended, 'the end of npm', END_MS), 1);
+  assert.match(running.all(), /^[^\n]*`MEGALLM_KEYS`[^\n]* 16 to 256 [^\n]*\n$/);
+  assert.ok(!running.all().includes('sk-test-1'), 'the secret is not printed');
+});

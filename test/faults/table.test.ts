@@ -6,7 +6,7 @@ import { tableRows } from '../helpers/pages.js';
 
 const TABLE = 'test/faults/README.md';
 /** The rows of the catalogue that the table answers for, by their letter: so many from 1. */
-const ROWS = { A: 13, B: 4, E: 28, F: 16, I: 10 };
+const ROWS = { A: 13, B: 4, E: 28, F: 16, I: 10, J: 12 };
 
 /** A promise may be reworded, but none may get lost. */
 const LEAST_PROMISES = 34;

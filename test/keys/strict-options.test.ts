@@ -260,7 +260,7 @@ describe('what is taken in place of a longer form', () => {
   });
 
   it('a whole store has every part of its own, and each may be placed elsewhere', async () => {
-    const directory = mkdtempSync(join(tmpdir(), 'door-'));
+    const directory = mkdtempSync(join(tmpdir(), 'megallm-options-'));
     const store = await sqliteStore({ file: join(directory, 'a.db') });
     try {
       const { secret } = await keyRegistry(store.keys).create({ id: 'ann' }, { by: 'test' });
