@@ -126,7 +126,7 @@ async function work(root) {
 }
 
 async function fateOf(root, { file, line }) {
-  const covering = usable.filter(({ lines }) => lines[file]?.includes(line));
+  const covering = coveringLine(file, line);
   const tried = withinTime(inOrder(covering, file));
   for (const batch of batchesOf(tried)) {
     for (const { files } of groupsOf(batch.map((test) => test.file))) {
@@ -143,6 +143,15 @@ async function fateOf(root, { file, line }) {
   if (types.status !== 0)
     return { kind: 'compiler', text: `killed by the compiler alone: ${types.stdout.split('\n', 1)[0]}` };
   return { kind: 'survived', text: `SURVIVED ${tried.length} of ${covering.length} test files that cover it` };
+}
+
+/** A line of SQL within a template has no place of its own in what is compiled: its template's beginning has. */
+function coveringLine(file, line) {
+  for (let at = line; at > 0; at -= 1) {
+    const covering = usable.filter(({ lines }) => lines[file]?.includes(at));
+    if (covering.length > 0) return covering;
+  }
+  return [];
 }
 
 /** Those first that bear the name of the source's file or folder: they are the likeliest to notice. The others by their time. */

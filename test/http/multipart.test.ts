@@ -34,6 +34,8 @@ describe('the boundary', () => {
     'multipart/form-data; charset=utf-8; boundary=abc': 'abc',
     'multipart/form-data; boundary=abc; charset=utf-8': 'abc',
     'multipart/form-data; boundary=abc;': 'abc',
+    'multipart/form-data; boundary=abc \t': 'abc',
+    'multipart/form-data \t; boundary=abc \t;\t ': 'abc',
     'multipart/form-data; boundary="=_a(b)+c\'d,e/f:g?h"': "=_a(b)+c'd,e/f:g?h",
     [`multipart/form-data; boundary=${'a'.repeat(70)}`]: 'a'.repeat(70),
   };
@@ -151,6 +153,18 @@ describe('a form that parsers read in different ways', () => {
         assert.equal(watch([bytes.subarray(0, at), bytes.subarray(at)]).state, 'broken', `cut at ${at}`);
     });
   }
+
+  it('the head of a part, or the name of a model, that reaches 4,096 bytes without an end', () => {
+    const start = 'Content-Disposition: form-data; name="model"\r\n';
+    for (const [bytes, state] of [
+      [4_095, 'open'],
+      [4_096, 'broken'],
+    ] as const) {
+      const head = Buffer.from(`--${BOUNDARY}\r\n${start.padEnd(bytes, 'x')}`);
+      const name = Buffer.from(`--${BOUNDARY}\r\n${start}\r\n${'m'.repeat(bytes)}`);
+      for (const piece of [head, name]) assert.equal(watch([piece]).state, state, String(bytes));
+    }
+  });
 
   it('one that does not end is not closed', () => {
     for (const bytes of [

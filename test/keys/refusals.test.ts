@@ -173,6 +173,10 @@ describe('where a key may stand', () => {
       { authorization: basic(`:${SECRET}`) },
       { authorization: basic(`${SECRET}:`) },
       { authorization: `Bearer ${SECRET}`, 'api-key': SECRET, 'x-api-key': SECRET },
+      // Sent twice, by a client and a proxy.
+      { authorization: [`Bearer ${SECRET}`, basic(`a:${SECRET}`)] },
+      { 'x-api-key': [SECRET, SECRET] },
+      { 'api-key': ['', SECRET] },
     ]) {
       assert.equal(await scene().ask({ headers }), 200, JSON.stringify(headers));
     }

@@ -124,6 +124,30 @@ describe('upstreamFailure', () => {
     }
   });
 
+  it('makes of each status that says no more one of a few errors, in words of its own', () => {
+    const unable = [503, 'upstream_unavailable', 'The upstream cannot take the call right now.'];
+    const late = [504, 'upstream_timeout', 'The upstream did not answer in time.'];
+    const failed = [502, 'upstream_error', 'The upstream failed.'];
+    const misconfigured = [502, 'upstream_error', 'The upstream refused the gateway.'];
+    const told: Readonly<Record<number, readonly unknown[]>> = {
+      400: [400, null, 'The upstream refused the request as invalid.'],
+      402: unable,
+      408: late,
+      409: [409, null, 'The upstream reports a conflict. Please retry.'],
+      413: [413, null, 'The request is too large for the upstream.'],
+      422: [422, null, 'The upstream refused the request as invalid.'],
+      429: [429, 'rate_limit_exceeded', 'The upstream is rate limited.'],
+      503: unable,
+      504: late,
+      529: unable,
+    };
+    for (let status = 400; status < 600; status += 1) {
+      const error = upstreamFailure({ status, body: '' });
+      const expected = told[status] ?? (status < 500 ? misconfigured : failed);
+      assert.deepEqual([error.status, error.code, error.message], expected, String(status));
+    }
+  });
+
   it('turns numeric codes into text and bounds every text', () => {
     const long = 'word '.repeat(20_000);
     const error = upstreamFailure({
