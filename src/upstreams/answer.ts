@@ -97,14 +97,16 @@ export function reportedError(call: NamedCall, error: Json, { status, code }: Js
   return renamedError(upstreamFailure({ status: 'inside', body }), call);
 }
 
+/** The code of a failed response whose own is not for clients: codes of responses are a closed list in OpenAI's description. */
+const CODE_OF_FAILURE = 'server_error';
+
 /** The error that a failed response bears, with its words as a client may read them. */
 export function shownError(call: NamedCall, error: JsonObject): JsonObject {
   const { message, code } = reportedError(call, error);
   return {
     ...error,
     ...(error.message === undefined ? {} : { message }),
-    // From a closed list, in OpenAI's description.
-    ...(typeof error.code === 'string' && code !== error.code ? { code: 'server_error' } : {}),
+    ...(typeof error.code === 'string' && code !== error.code ? { code: CODE_OF_FAILURE } : {}),
   };
 }
 
