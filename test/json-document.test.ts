@@ -12,7 +12,8 @@ import {
   replaceMembers,
   scanDocument,
 } from '../src/base/json-document.js';
-import type { Members } from '../src/base/json-scan.js';
+import { type JsonRefusal, type Members, scanTopLevel, scanWhole, TopLevelScan } from '../src/base/json-scan.js';
+import { parseInTurns, scanInTurns } from '../src/base/json-turns.js';
 import { runs } from './helpers/depth.js';
 
 function parse(text: string | Uint8Array) {
@@ -287,5 +288,69 @@ describe('replaceMembers', () => {
   it('keeps numbers as they were spelt', () => {
     const bytes = replaceMembers(document('{"model":"a","seed":12345678901234567890,"t":1.0}'), { model: 'b' });
     assert.equal(bytes.toString(), '{"model":"b","seed":12345678901234567890,"t":1.0}');
+  });
+});
+
+describe('a walk in turns', () => {
+  const members = (result: Members | JsonRefusal): unknown =>
+    'kind' in result
+      ? result
+      : namesOf(result).map((name) => [name, result.get(name)?.start, result.get(name)?.end, result.valuesWithin]);
+  const walk = (text: string, step: number, isWhole: boolean): unknown => {
+    const scan = new TopLevelScan(text, ANSWER_BOUNDS, isWhole);
+    for (let until = step; !scan.walk(until); ) until += step;
+    return members(scan.result());
+  };
+
+  it('finds what one in one go finds, wherever it pauses', () => {
+    const texts = fc.oneof(
+      objects.map((object) => Buffer.from(JSON.stringify(object, null, 1)).toString('latin1')),
+      fc.string({ unit: fc.constantFrom(...'{}[]",:\\ \n01eE-.utrfalsn') }),
+      fc
+        .integer({ min: 1, max: 140 })
+        .map((depth) => `{"a":${'[{"b":'.repeat(depth)}1${'}]'.repeat(depth)},"c":"\\\\\\""}`),
+    );
+    fc.assert(
+      fc.property(texts, fc.integer({ min: 1, max: 9 }), (text, step) => {
+        assert.deepEqual(walk(text, step, false), members(scanTopLevel(text, ANSWER_BOUNDS)));
+        assert.deepEqual(walk(text, step, true), members(scanWhole(text, ANSWER_BOUNDS)));
+      }),
+      runs(300),
+    );
+  });
+
+  it('reads many bytes as few are read: texts, refusals, halves of surrogate pairs', async () => {
+    const filler = `"filler":"${'ä'.repeat(600_000)}"`;
+    const same = async (more: string): Promise<string> => {
+      const bytes = Buffer.from(`{${filler},${more}}`);
+      const [few, many] = [parseDocument(bytes, REQUEST_BOUNDS), await parseInTurns(bytes, REQUEST_BOUNDS)];
+      assert.deepEqual(many, few);
+      return few.kind === 'refused' ? few.reason : JSON.stringify(memberValue(few.document, 'a'));
+    };
+    assert.equal(await same('"a":[1,"\\ud83d\\ude00"]'), '[1,"😀"]');
+    assert.equal(await same('"a":"\\ud83d x \\\\ud83d \\ude00"'), '"\ufffd x \\\\ud83d \ufffd"');
+    assert.equal(await same('"a":{"\\udc00":1}'), '{"\ufffd":1}');
+    assert.equal(await same('"a":1,"a":2'), 'duplicate');
+    assert.equal(await same('"a":{"__proto__":1}'), 'poisoned');
+    assert.equal(await same('"a":{"\\u005f_proto__":1}'), 'poisoned');
+    assert.equal(await same('"a":tru'), 'syntax');
+    assert.equal(await same('"a":"\\x"'), 'syntax');
+    assert.equal(await same(`"a":[${'1,'.repeat(200_000)}1]`), 'keys');
+    const tooLong = Buffer.from(`{"a":"${'a'.repeat(2_000_000)}"}`);
+    const small = { ...REQUEST_BOUNDS, maxBytes: 1_999_999 };
+    assert.deepEqual(await parseInTurns(tooLong, small), { kind: 'refused', reason: 'size' });
+    assert.deepEqual(parseDocument(tooLong, small), { kind: 'refused', reason: 'size' });
+    assert.ok('bytes' in (await scanInTurns(tooLong, small)), 'what is not parsed may be long');
+    const rawLine = Buffer.from('{"a":"\n"}');
+    assert.deepEqual(await scanInTurns(rawLine, ANSWER_BOUNDS), { kind: 'refused', reason: 'syntax' });
+  });
+
+  it('reads numbers and words as JSON has them, of at most 4,096 digits in a row', () => {
+    assert.equal(reason(`{"a":${'1'.repeat(4_096)}}`), 'document');
+    assert.equal(reason(`{"a":${'1'.repeat(4_097)}}`), 'syntax');
+    for (const bad of ['01', '-', '1.', '.1', '1e', '1e+', '+1', '1.e1', '--1', '1_0', 'nul', 'truefalse', 'NaN'])
+      assert.equal(reason(`{"a":${bad}}`), 'syntax', bad);
+    for (const good of ['0', '-0', '0.5', '-1.25E+3', '1e-7', 'null', 'true', 'false'])
+      assert.equal(reason(`{"a":${good}}`), 'document', good);
   });
 });

@@ -1,14 +1,15 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { isJsonObject, type Json, type JsonObject, objectOf } from './json.js';
 import {
-  hasGoodStrings,
   type JsonBounds,
   type JsonRefusal,
   Members,
   refused,
   type Span,
   scanTopLevel,
+  scanWhole,
 } from './json-scan.js';
+import { LARGE_BYTES } from './turns.js';
 
 /** A JSON object in the bytes in which it arrived, so that a change of one member need not rebuild the rest. */
 export interface JsonDocument {
@@ -34,14 +35,30 @@ export type JsonResult =
   | { readonly kind: 'document'; readonly document: JsonDocument; readonly outline: JsonOutline }
   | JsonRefusal;
 
-/** Bounds for the bodies of requests: what is parsed in one piece blocks the loop for some 50 ms at most. */
-export const REQUEST_BOUNDS: JsonBounds = { maxDepth: 64, maxKeys: 50_000, maxItems: 200_000, strict: true };
+/** Most values, and most bytes, of what is parsed in one piece: some 50 ms. */
+export const DEFAULT_JSON_VALUES = 200_000;
+export const DEFAULT_JSON_BYTES = 16_777_216;
 
-/** Bounds for the answers of upstreams. */
-export const ANSWER_BOUNDS: JsonBounds = { maxDepth: 128, maxKeys: 5_000_000, maxItems: 20_000_000, strict: false };
+/** The bounds of a gateway: for the bodies of requests, and for the answers of upstreams. */
+export interface GatewayJson {
+  readonly request: JsonBounds;
+  readonly answer: JsonBounds;
+}
+
+/** Bounds of that many values and bytes. Names that differ from object to object cost several times as much as values. */
+export function jsonBounds(maxValues: number, maxBytes: number): GatewayJson {
+  return {
+    request: { maxDepth: 64, maxKeys: Math.ceil(maxValues / 4), maxValues, maxBytes, strict: true },
+    answer: { maxDepth: 128, maxKeys: Math.ceil((3 * maxValues) / 4), maxValues, maxBytes, strict: false },
+  };
+}
+
+/** The bounds of a gateway without options. */
+export const { request: REQUEST_BOUNDS, answer: ANSWER_BOUNDS } = jsonBounds(DEFAULT_JSON_VALUES, DEFAULT_JSON_BYTES);
 
 /** Part of every name that leads to a prototype, unless it is spelt with escapes. */
-const PROTO = 'proto';
+export const PROTO = 'proto';
+export const UNICODE_ESCAPE = '\\u';
 const ESCAPE = /\\u/;
 const OPENING_BRACE = 0x7b;
 const COMMA = 0x2c;
@@ -59,60 +76,72 @@ export function parseDocument(
   texts: 'as-bytes' | 'decoded' = 'as-bytes',
 ): JsonResult {
   const bytes = withoutByteOrderMark(input);
+  if (bytes.length > bounds.maxBytes) return refused('size');
   const text = bytes.toString('latin1');
   const members = scanTopLevel(text, bounds);
   if (!(members instanceof Members))
     return isTolerable(members, bounds) ? parseDocument(withLast(bytes), bounds, texts) : members;
   if (!isUtf8(bytes)) return refused('syntax');
-  // Not `includes`, which takes four times as long where there are many backslashes.
-  const hasEscapes = ESCAPE.test(text);
   // Outside ASCII, JSON has nothing but text: the grammar of the bytes is that of the characters.
-  const isDecoded = hasEscapes || texts === 'decoded' || isAscii(bytes);
+  const isOfAscii = isAscii(bytes);
+  // To look for one of many backslashes takes longer than to decode.
+  const isToDecode = !isOfAscii && (texts === 'decoded' || (bytes.length > LARGE_BYTES && bytes.includes(BACKSLASH)));
+  // Not `includes`, which takes four times as long where there are many backslashes.
+  const hasEscapes = (bounds.strict || !(isOfAscii || isToDecode)) && ESCAPE.test(text);
+  const isDecoded = hasEscapes || isToDecode || isOfAscii;
   let parsed: unknown;
   try {
-    parsed = JSON.parse(hasEscapes || texts === 'decoded' ? bytes.toString('utf8') : text);
+    parsed = JSON.parse(isDecoded && !isOfAscii ? bytes.toString('utf8') : text);
   } catch {
     return refused('syntax');
   }
   if (!isJsonObject(parsed)) return refused('not-an-object');
   if (bounds.strict) {
     if ((hasEscapes || text.includes(PROTO)) && isPoisoned(parsed)) return refused('poisoned');
-    if (hasEscapes && !isWellFormed(parsed)) {
-      return parseDocument(Buffer.from(JSON.stringify(parsed, toWellFormed)), bounds);
-    }
+    if (hasEscapes && !isWellFormed(parsed)) return parseDocument(wellFormed(bytes), bounds, texts);
   }
   return { kind: 'document', document: { bytes, members }, outline: { body: parsed, isDecoded } };
 }
 
 /** Writes an object that was read, or made of what was read, once: held to the same bounds as bytes that arrive. */
 export function writeDocument(object: JsonObject, bounds: JsonBounds): JsonDocument | JsonRefusal {
-  const text = JSON.stringify(object);
+  return checkedText(JSON.stringify(object), object, bounds);
+}
+
+/** The document that an object was written to. */
+export function checkedText(text: string, object: JsonObject, bounds: JsonBounds): JsonDocument | JsonRefusal {
   const bytes = Buffer.from(text);
+  if (bytes.length > bounds.maxBytes) return refused('size');
   const members = scanTopLevel(bytes.toString('latin1'), bounds);
   if (!(members instanceof Members)) return members;
   if (text.includes(PROTO) && isPoisoned(object)) return refused('poisoned');
   if (ESCAPE.test(text) && !isWellFormed(object)) {
-    return writeDocument(objectOf(JSON.stringify(object, toWellFormed)), bounds);
+    const mended = wellFormed(bytes);
+    return checkedText(mended.toString('utf8'), objectOf(mended), bounds);
   }
   return { bytes, members, object };
 }
 
-/** Finds the top-level members of one JSON object without parsing it, for a reader of only a few of them. */
+/**
+ * Finds the top-level members of one JSON object without parsing it, for a reader of only a few of them. Of the bounds only
+ * the depth counts: what is not parsed may have any number of values.
+ */
 export function scanDocument(input: Uint8Array, bounds: JsonBounds): JsonDocument | JsonRefusal {
   const bytes = withoutByteOrderMark(input);
-  const text = bytes.toString('latin1');
-  const members = scanTopLevel(text, bounds);
-  if (!(members instanceof Members))
-    return isTolerable(members, bounds) ? scanDocument(withLast(bytes), bounds) : members;
-  return isUtf8(bytes) && hasGoodStrings(text) ? { bytes, members } : refused('syntax');
+  const members = scanWhole(bytes.toString('latin1'), bounds);
+  if (!(members instanceof Members)) {
+    const isMended = isTolerable(members, bounds) && bytes.length <= bounds.maxBytes;
+    return isMended ? scanDocument(withLast(bytes), bounds) : members;
+  }
+  return isUtf8(bytes) ? { bytes, members } : refused('syntax');
 }
 
-function isTolerable({ reason }: JsonRefusal, { strict }: JsonBounds): boolean {
+export function isTolerable({ reason }: JsonRefusal, { strict }: JsonBounds): boolean {
   return reason === 'duplicate' && !strict;
 }
 
 /** The object with each member once, the last of its name, as parsers read it; empty when it is no JSON. */
-function withLast(bytes: Buffer): Buffer {
+export function withLast(bytes: Buffer): Buffer {
   if (!isUtf8(bytes)) return bytes.subarray(bytes.length);
   try {
     return Buffer.from(JSON.stringify(JSON.parse(bytes.toString('utf8'))));
@@ -130,6 +159,29 @@ export function memberValue({ bytes, members }: JsonDocument, name: string): Jso
   } catch {
     return undefined;
   }
+}
+
+/** The value of one top-level member of a text that nobody parsed; `undefined` for one beyond the bounds, too. */
+export function boundedValue(document: JsonDocument, name: string, bounds: JsonBounds): Json | undefined {
+  return isWithin(document, document.members.get(name), bounds) ? memberValue(document, name) : undefined;
+}
+
+/** The whole of such a text; `undefined` when it is beyond the bounds, or cannot be read. */
+export function boundedObject(document: JsonDocument, bounds: JsonBounds): JsonObject | undefined {
+  const { bytes } = document;
+  if (!isWithin(document, { start: 0, end: bytes.length }, bounds)) return undefined;
+  try {
+    return objectOf(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function isWithin({ bytes, members }: JsonDocument, span: Span | undefined, bounds: JsonBounds): boolean {
+  if (span === undefined || span.end - span.start > bounds.maxBytes) return false;
+  if (members.valuesWithin <= bounds.maxValues && members.keysWithin <= bounds.maxKeys) return true;
+  const part = scanTopLevel(bytes.toString('latin1', span.start, span.end), bounds);
+  return part instanceof Members || part.reason !== 'keys';
 }
 
 /** A text of the outline, decoded. */
@@ -227,7 +279,7 @@ export function withoutByteOrderMark(input: Uint8Array): Buffer {
 }
 
 /** Whether any name in the tree would lead a careless copy to a prototype. */
-function isPoisoned(root: Json): boolean {
+export function isPoisoned(root: Json): boolean {
   return !everyValue(root, (value) => {
     if (!isJsonObject(value)) return true;
     if (Object.hasOwn(value, '__proto__')) return false;
@@ -237,19 +289,45 @@ function isPoisoned(root: Json): boolean {
 }
 
 /** Whether every string and name is free of lone surrogates. */
-function isWellFormed(root: Json): boolean {
+export function isWellFormed(root: Json): boolean {
   return everyValue(root, (value) => {
     if (typeof value === 'string') return value.isWellFormed();
     return !isJsonObject(value) || Object.keys(value).every((name) => name.isWellFormed());
   });
 }
 
-/** Replacer for `JSON.stringify` that puts U+FFFD in place of lone surrogates, in names too. */
-function toWellFormed(_name: string, value: unknown): unknown {
-  if (typeof value === 'string') return value.toWellFormed();
-  if (!isJsonObject(value)) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name.toWellFormed(), inner]));
+/** JSON with U+FFFD in place of each escaped half of a surrogate pair that stands alone, in names too. */
+export function wellFormed(bytes: Buffer): Buffer {
+  const mended = Buffer.from(bytes);
+  for (let at = 0; at < mended.length; at += 1) {
+    if (mended[at] !== BACKSLASH) continue;
+    const unit = unitAt(mended, at);
+    if (unit === undefined) at += 1;
+    else if (unit >= 0xd800 && unit < 0xdc00 && isLowHalf(unitAt(mended, at + UNIT_BYTES))) at += 2 * UNIT_BYTES - 1;
+    else {
+      if (unit >= 0xd800 && unit < 0xe000) mended.set(REPLACEMENT, at + 2);
+      at += UNIT_BYTES - 1;
+    }
+  }
+  return mended;
 }
+
+/** Bytes of an escaped unit of UTF-16. */
+const UNIT_BYTES = 6;
+const LETTER_U = 0x75;
+const REPLACEMENT = Buffer.from('fffd');
+
+/** The unit of UTF-16 whose escape begins there; `undefined` when none does. */
+function unitAt(bytes: Buffer, at: number): number | undefined {
+  if (bytes[at] !== BACKSLASH || bytes[at + 1] !== LETTER_U) return undefined;
+  let unit = 0;
+  for (let digit = at + 2; digit < at + UNIT_BYTES; digit += 1) unit = 16 * unit + hexValue(bytes[digit] ?? 0);
+  return unit;
+}
+
+const hexValue = (digit: number): number => (digit <= 0x39 ? digit - 0x30 : (digit | 0x20) - 0x57);
+
+const isLowHalf = (unit: number | undefined): boolean => unit !== undefined && unit >= 0xdc00 && unit < 0xe000;
 
 /** Whether `holds` is true of each value in the tree. Its own stack, as depth could overflow the real one. */
 function everyValue(root: Json, holds: (value: Json) => boolean): boolean {

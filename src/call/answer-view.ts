@@ -1,6 +1,10 @@
 import type { Awaitable } from '../base/awaitable.js';
-import { errorBody, type GatewayError } from '../base/errors.js';
-import { type JsonObject, objectOf } from '../base/json.js';
+import { errorBody, type GatewayError, upstreamBadResponse } from '../base/errors.js';
+import type { JsonObject } from '../base/json.js';
+import { parseDocument } from '../base/json-document.js';
+import type { JsonBounds } from '../base/json-scan.js';
+import { objectInTurns } from '../base/json-turns.js';
+import { LARGE_BYTES } from '../base/turns.js';
 import type { AnswerChunk, OutgoingCall } from '../upstreams/answer.js';
 import type { RelayedStream } from '../upstreams/begin-stream.js';
 import type { UsageRecord } from '../usage/usage-store.js';
@@ -62,10 +66,18 @@ export function asWritten(chunk: AnswerChunk): AnswerPiece {
   return isChunkList(chunk) ? chunk.map(sseEvent).join('') : JSON.stringify(chunk);
 }
 
-/** A whole answer, or an answer's one object. */
-export function objectIn(chunk: AnswerChunk): JsonObject {
-  if (typeof chunk === 'string' || chunk instanceof Uint8Array) return objectOf(chunk);
-  return isChunkList(chunk) ? (chunk[0] ?? {}) : chunk;
+/** A whole answer, or an answer's one object. @throws {GatewayError} 502 for one beyond the bounds. */
+export async function objectIn(chunk: AnswerChunk, bounds: JsonBounds): Promise<JsonObject> {
+  if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) return isChunkList(chunk) ? (chunk[0] ?? {}) : chunk;
+  const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+  const object = bytes.byteLength > LARGE_BYTES ? await objectInTurns(bytes, bounds) : parsedObject(bytes, bounds);
+  if (object === undefined) throw upstreamBadResponse('The upstream answered with more than can be read.');
+  return object;
+}
+
+function parsedObject(bytes: Uint8Array, bounds: JsonBounds): JsonObject | undefined {
+  const result = parseDocument(bytes, bounds, 'decoded');
+  return result.kind === 'document' ? result.outline.body : undefined;
 }
 
 /** The chunks of a part of a stream. */

@@ -4,6 +4,7 @@ import type { Timed } from '../base/clock.js';
 import { type GatewayError, shuttingDown, toGatewayError, upstreamTimeout } from '../base/errors.js';
 import type { JsonObject } from '../base/json.js';
 import type { JsonDocument } from '../base/json-document.js';
+import type { JsonBounds } from '../base/json-scan.js';
 import { checkOffered, findModel } from '../config/models.js';
 import type { KeyPlan } from '../limits/levels.js';
 import type { Admission, AdmitResult, Ceiling, Demand, Reservation, Slot } from '../limits/limiter-store.js';
@@ -181,6 +182,10 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     this.endpoint = endpoint;
     this.upstream = config.upstream;
     this.slots = plan.slots;
+  }
+
+  get answerBounds(): JsonBounds {
+    return this.exchange.state.config.json.answer;
   }
 
   /** Takes what was read of the request. */

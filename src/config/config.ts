@@ -1,4 +1,5 @@
 import type { Clock, Deadlines } from '../base/clock.js';
+import type { GatewayJson } from '../base/json-document.js';
 import type { Sealer } from '../base/seal.js';
 import type { CorsOptions } from '../http/cors.js';
 import type { LingeringBounds, LingeringOptions } from '../http/lingering.js';
@@ -75,6 +76,14 @@ export interface GatewayOptions<Native = unknown> {
   readonly cors?: CorsOptions | undefined;
   /** Largest request body. @default 10_485_760 */
   readonly maxBodyBytes?: number | undefined;
+  /**
+   * Most values, whole lists and objects among them, of JSON that is parsed in one piece, a request or an answer: others wait
+   * meanwhile. Lists of token numbers and answers that pass as they came may have more; else it is a 400, or a 502.
+   * @default 200_000
+   */
+  readonly maxJsonValues?: number | undefined;
+  /** Most bytes of such JSON; more are a 413, or a 502. @default 16_777_216 */
+  readonly maxJsonBytes?: number | undefined;
   /** Largest multipart body, which passes on as it comes. @default 536_870_912 */
   readonly maxUploadBytes?: number | undefined;
   /**
@@ -142,6 +151,8 @@ export interface Config extends Complete<Omit<GatewayOptions, Reshaped>> {
   readonly checkKey: CheckKey;
   readonly identify: Identify | undefined;
   readonly sealer: Sealer;
+  /** The bounds of JSON that is parsed: `maxJsonValues`, `maxJsonBytes`. */
+  readonly json: GatewayJson;
   /** The SHA-256 of the admin's secret. */
   readonly admin: Buffer | undefined;
   readonly tiers: ReadonlyMap<string, TierLimits>;

@@ -1,6 +1,7 @@
 import { isRecord, optionalBoolean, positiveInteger, unexpected, withMethod } from '../base/checks.js';
 import { type Clock, deadlines, systemClock } from '../base/clock.js';
 import { unavailable } from '../base/errors.js';
+import { DEFAULT_JSON_BYTES, DEFAULT_JSON_VALUES, jsonBounds } from '../base/json-document.js';
 import { sealerOf } from '../base/seal.js';
 import { checkedCors } from '../http/cors.js';
 import { checkedLingering } from '../http/lingering.js';
@@ -55,6 +56,8 @@ export function resolveOptions(given: GatewayOptions = {}): Config {
     unversionedPaths = false,
     cors,
     maxBodyBytes = 10_485_760,
+    maxJsonValues = DEFAULT_JSON_VALUES,
+    maxJsonBytes = DEFAULT_JSON_BYTES,
     maxUploadBytes = 536_870_912,
     maxHeldBytesPerKey = Math.max(67_108_864, maxBodyBytes),
     wrongKeysPerMinute = 20,
@@ -112,6 +115,9 @@ export function resolveOptions(given: GatewayOptions = {}): Config {
     unversionedPaths: optionalBoolean('unversionedPaths', unversionedPaths) ?? false,
     cors: checkedCors(cors),
     maxBodyBytes: positiveInteger('maxBodyBytes', maxBodyBytes),
+    maxJsonValues: positiveInteger('maxJsonValues', maxJsonValues),
+    maxJsonBytes: positiveInteger('maxJsonBytes', maxJsonBytes),
+    json: jsonBounds(maxJsonValues, maxJsonBytes),
     maxUploadBytes: positiveInteger('maxUploadBytes', maxUploadBytes),
     maxHeldBytesPerKey: positiveInteger('maxHeldBytesPerKey', maxHeldBytesPerKey),
     wrongKeysPerMinute: positiveInteger('wrongKeysPerMinute', wrongKeysPerMinute),

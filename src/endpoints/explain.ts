@@ -79,7 +79,7 @@ async function weighed(exchange: Exchange, operation: ModelOperation): Promise<C
   checkExpiry(caller, state.config.clock);
   const call = new Call(exchange, MODEL_ENDPOINTS[operation]);
   checkRoom(state);
-  call.take(readCall(call.endpoint, await exchange.body()));
+  call.take(await readCall(call.endpoint, await exchange.body(), exchange.state.config.json.request));
   call.choose();
   if (needsPreparing(call)) await prepare(call);
   call.weigh();

@@ -9,15 +9,11 @@ import {
 } from '../base/errors.js';
 import { GatheredBytes } from '../base/gathered-bytes.js';
 import { isJsonObject, type JsonObject } from '../base/json.js';
-import {
-  type JsonDocument,
-  type JsonResult,
-  parseDocument,
-  REQUEST_BOUNDS,
-  writeDocument,
-} from '../base/json-document.js';
-import type { JsonRefusal } from '../base/json-scan.js';
+import { type JsonDocument, type JsonResult, parseDocument, REQUEST_BOUNDS } from '../base/json-document.js';
+import type { JsonBounds, JsonRefusal } from '../base/json-scan.js';
+import { parseInTurns, writeInTurns } from '../base/json-turns.js';
 import { type StepSource, stepsOf } from '../base/steps.js';
+import { LARGE_BYTES } from '../base/turns.js';
 import {
   duplicateMember,
   invalidJson,
@@ -67,25 +63,29 @@ export function readBody(
 }
 
 /**
- * Parses the bytes of a JSON object.
- * @throws {GatewayError} 400
+ * Parses the bytes of a JSON object, many of them in turns.
+ * @throws {GatewayError} 400, 413
  */
-export function parseBody(
-  bytes: Uint8Array,
-  texts: 'as-bytes' | 'decoded' = 'as-bytes',
-): Extract<JsonResult, { kind: 'document' }> {
-  const result = parseDocument(bytes, REQUEST_BOUNDS, texts);
+export async function parseBody(bytes: Uint8Array, bounds: JsonBounds): Promise<ParsedBody> {
+  const isLarge = bytes.byteLength > LARGE_BYTES;
+  return readable(isLarge ? await parseInTurns(bytes, bounds) : parseDocument(bytes, bounds), bounds);
+}
+
+export type ParsedBody = Extract<JsonResult, { kind: 'document' }>;
+
+/** @throws {GatewayError} 400 or 413 for a body that was refused. */
+export function readable(result: JsonResult, bounds: JsonBounds): ParsedBody {
   if (result.kind === 'document') return result;
-  throw unreadableBody(result);
+  throw unreadableBody(result, bounds);
 }
 
 /**
  * Writes an object that is to be sent in place of what was read.
- * @throws {GatewayError} 400, as for bytes that arrive
+ * @throws {GatewayError} 400 or 413, as for bytes that arrive
  */
-export function writeBody(object: JsonObject): JsonDocument {
-  const result = writeDocument(object, REQUEST_BOUNDS);
-  if ('kind' in result) throw unreadableBody(result);
+export async function writeBody(object: JsonObject, bounds: JsonBounds): Promise<JsonDocument> {
+  const result = await writeInTurns(object, bounds);
+  if ('kind' in result) throw unreadableBody(result, bounds);
   return result;
 }
 
@@ -231,10 +231,13 @@ function parsedBytes(parsed: unknown): Uint8Array {
   }
 }
 
-function unreadableBody(refusal: JsonRefusal): GatewayError {
+/** Words for a body that was refused. */
+export function unreadableBody(refusal: JsonRefusal, { maxDepth, maxBytes }: JsonBounds): GatewayError {
   switch (refusal.reason) {
     case 'depth':
-      return jsonTooDeep(REQUEST_BOUNDS.maxDepth);
+      return jsonTooDeep(maxDepth);
+    case 'size':
+      return bodyTooLarge(maxBytes);
     case 'keys':
       return jsonTooManyKeys();
     case 'duplicate':

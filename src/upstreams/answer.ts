@@ -4,6 +4,7 @@ import { GatewayError, upstreamBadResponse } from '../base/errors.js';
 import { GatheredBytes } from '../base/gathered-bytes.js';
 import type { Json, JsonObject } from '../base/json.js';
 import type { JsonDocument } from '../base/json-document.js';
+import type { JsonBounds } from '../base/json-scan.js';
 import { isStepwise, nextOf, type Pieces, type StepSource, stepsOf } from '../base/steps.js';
 import { usageBody } from '../wire/chat/answer.js';
 import type { ModelEndpoint } from '../wire/model-endpoint.js';
@@ -46,6 +47,8 @@ export interface OutgoingCall extends Cancellation {
   holdBytes(bytes: number): void;
   /** The same, and waits for room for a moment: the upstream is held back meanwhile. */
   holdInTime(bytes: number): Awaitable<void>;
+  /** Bounds of what is parsed of the answer. */
+  readonly answerBounds: JsonBounds;
   readonly view: {
     /** Form in which the answer is wanted: as it goes to the client, as it came, or parsed. */
     readonly takes: WatchOptions['takes'];

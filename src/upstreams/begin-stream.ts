@@ -6,7 +6,8 @@ import {
   upstreamStalled,
   upstreamTimeout,
 } from '../base/errors.js';
-import { type JsonObject, objectOf } from '../base/json.js';
+import type { JsonObject } from '../base/json.js';
+import { objectInTurns } from '../base/json-turns.js';
 import { nextOf, type StepSource } from '../base/steps.js';
 import { usageBody } from '../wire/chat/answer.js';
 import type { StreamChunk, WatchedStream } from '../wire/watched-stream.js';
@@ -196,7 +197,8 @@ export async function beginStream(call: OutgoingCall, reply: UpstreamReply): Pro
     awaitsUsage: call.asks.includeUsage && reply.kind !== 'chunks',
     n: call.asks.n,
     takes: call.view.takes,
-    maxEventBytes: call.maxResponseBytes,
+    maxEventBytes: Math.min(call.maxResponseBytes, call.answerBounds.maxBytes),
+    bounds: call.answerBounds,
   });
   const answer = new StreamAnswer(source, stream, call.maxResponseBytes, call);
   const { patience = NO_PATIENCE } = call.upstream;
@@ -265,9 +267,10 @@ async function bytesFrom(
 }
 
 /** Shows a whole answer as the stream that was asked for. */
-function streamOfWhole(call: OutgoingCall, body: JsonObject | Uint8Array): Promise<StreamAnswer<WatchedStream>> {
-  if (body instanceof Uint8Array) wholeBytes(call, body);
-  const whole = body instanceof Uint8Array ? objectOf(body) : body;
+async function streamOfWhole(call: OutgoingCall, body: JsonObject | Uint8Array): Promise<StreamAnswer<WatchedStream>> {
+  if (body instanceof Uint8Array) await wholeBytes(call, body);
+  const whole = body instanceof Uint8Array ? await objectInTurns(body, call.answerBounds) : body;
+  if (whole === undefined) throw upstreamBadResponse('The upstream answered with more than can be read.');
   if (whole.output === undefined) checkNoError(call, whole.error);
   const chunks = chunksOfWhole(call.endpoint.operation, whole);
   return beginStream(call, { kind: 'chunks', chunks: each(chunks) });

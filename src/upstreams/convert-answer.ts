@@ -2,6 +2,7 @@ import { systemClock } from '../base/clock.js';
 import { upstreamBadResponse, upstreamInterrupted } from '../base/errors.js';
 import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 import { nextOf, type StepSource } from '../base/steps.js';
+import { turn } from '../base/turns.js';
 import { chatCompletion, chatHead } from '../wire/chat/answer.js';
 import { collectChunks, collectCompletion, saidText } from '../wire/chat/collect-chunks.js';
 import { objectsAmong } from '../wire/members.js';
@@ -56,11 +57,16 @@ export async function wholeOfStream(
   return completionOfStream(call, source);
 }
 
+/** Bytes of a stream after which others get their turn. */
+const BYTES_PER_TURN = 262_144;
+
 async function completionOfStream(
   call: OutgoingCall,
   source: StepSource<Uint8Array | JsonObject>,
 ): Promise<CollectedAnswer> {
-  const { endpoint, asks, requestId, maxResponseBytes } = call;
+  const { endpoint, asks, requestId, answerBounds } = call;
+  // One text is made of it.
+  const maxResponseBytes = Math.min(call.maxResponseBytes, answerBounds.maxBytes);
   const isLegacy = endpoint.operation === 'completions';
   if (endpoint.operation !== 'chat.completions' && !isLegacy) throw streamed();
   const stream = endpoint.watch({
@@ -70,12 +76,18 @@ async function completionOfStream(
     n: asks.n,
     takes: 'objects',
     maxEventBytes: maxResponseBytes,
+    bounds: answerBounds,
   });
   const chunks: JsonObject[] = [];
+  let sinceTurn = 0;
   for (let piece = await nextOf(source); piece !== undefined && !stream.done; piece = await nextOf(source)) {
     keep(stream.watchPiece(piece));
     if (piece instanceof Uint8Array) await call.holdInTime(PARSED_SHARE * piece.byteLength);
     if (stream.failure !== undefined) break;
+    sinceTurn += piece instanceof Uint8Array ? piece.byteLength : 0;
+    if (sinceTurn < BYTES_PER_TURN) continue;
+    sinceTurn = 0;
+    await turn();
   }
   keep(stream.watchEnd());
   if (stream.failure?.kind === 'reported') throw reportedError(call, stream.failure.error);

@@ -1,11 +1,12 @@
-import { setImmediate } from 'node:timers/promises';
+import { turn } from '../base/turns.js';
 
 const OPENING_BRACKET = 0x5b;
 const CLOSING_BRACKET = 0x5d;
+const COMMA = 0x2c;
 const NAME = Buffer.from('"embedding"');
 
-/** Most bytes of numbers that are worked off in one turn. */
-const BYTES_PER_TURN = 1_048_576;
+/** Most bytes of numbers that are parsed at once, and worked off in one turn. */
+const BYTES_PER_TURN = 524_288;
 
 /** Whether an answer's embeddings are lists of numbers. */
 export function hasFloatEmbeddings(bytes: Buffer): boolean {
@@ -22,14 +23,15 @@ export async function withEncodedEmbeddings(bytes: Buffer): Promise<Buffer> {
   let inTurn = 0;
   for (let start = listStart(bytes, 0); start !== -1; start = listStart(bytes, from)) {
     const end = bytes.indexOf(CLOSING_BRACKET, start);
-    const floats = end === -1 ? undefined : floatsOf(bytes.toString('latin1', start, end + 1));
+    const list = end === -1 ? undefined : bytes.subarray(start, end + 1);
+    const floats = list === undefined || list.length <= BYTES_PER_TURN ? floatsOf(list) : await longFloatsOf(list);
     if (floats === undefined) break;
     pieces.push(bytes.subarray(from, start), Buffer.from(`"${floats.toString('base64')}"`));
     from = end + 1;
     inTurn += end - start;
     if (inTurn <= BYTES_PER_TURN) continue;
     inTurn = 0;
-    await setImmediate();
+    await turn();
   }
   return Buffer.concat([...pieces, bytes.subarray(from)]);
 }
@@ -47,10 +49,29 @@ function listStart(bytes: Buffer, from: number): number {
 /** Blanks and the colon between a name and its value. */
 const isBlankOrColon = (byte: number | undefined): boolean => byte === 0x3a || (byte !== undefined && byte <= 0x20);
 
-function floatsOf(list: string): Buffer | undefined {
+/** The floats of a list that is longer than what is parsed at once. */
+async function longFloatsOf(list: Buffer): Promise<Buffer | undefined> {
+  const encoded: Buffer[] = [];
+  for (let from = 1; from < list.length; ) {
+    const cut = list.lastIndexOf(COMMA, from + BYTES_PER_TURN);
+    const end = cut < from || from + BYTES_PER_TURN >= list.length ? list.length - 1 : cut;
+    const floats = floatsOf(Buffer.concat([OPENING, list.subarray(from, end), CLOSING]));
+    if (floats === undefined) return undefined;
+    encoded.push(floats);
+    from = end + 1;
+    await turn();
+  }
+  return Buffer.concat(encoded);
+}
+
+const OPENING = Buffer.from('[');
+const CLOSING = Buffer.from(']');
+
+function floatsOf(list: Buffer | undefined): Buffer | undefined {
+  if (list === undefined) return undefined;
   let parsed: unknown;
   try {
-    parsed = JSON.parse(list);
+    parsed = JSON.parse(list.toString('latin1'));
   } catch {
     return undefined;
   }

@@ -1,15 +1,19 @@
 import { type Awaitable, isPending } from '../base/awaitable.js';
 import { type GatewayError, upstreamBadResponse } from '../base/errors.js';
-import { isJsonObject, type Json, type JsonObject, objectOf } from '../base/json.js';
+import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 import {
-  ANSWER_BOUNDS,
+  boundedObject,
+  boundedValue,
   type JsonDocument,
   memberValue,
   replaceMembers,
   scanDocument,
   withoutByteOrderMark,
 } from '../base/json-document.js';
+import type { JsonBounds, JsonRefusal } from '../base/json-scan.js';
+import { scanInTurns, valueInTurns } from '../base/json-turns.js';
 import { type StepSource, stepsOf } from '../base/steps.js';
+import { LARGE_BYTES } from '../base/turns.js';
 import { failureIn, usageBody } from '../wire/chat/answer.js';
 import { withKnownReasons } from '../wire/chat/visible-event.js';
 import { estimateTokens } from '../wire/estimate.js';
@@ -90,6 +94,11 @@ function readBytes(call: OutgoingCall, bytes: Uint8Array): Awaitable<WholeAnswer
   if (form === 'events') return collected(call, stepsOf(only(bytes)));
   if (form !== 'json') throw upstreamBadResponse('The upstream answered with something other than JSON.');
   const answer = wholeBytes(call, bytes);
+  if (isPending(answer)) return answer.then((whole) => inFormAsked(call, whole));
+  return inFormAsked(call, answer);
+}
+
+function inFormAsked(call: OutgoingCall, answer: WholeAnswer): Awaitable<WholeAnswer> {
   return call.endpoint.operation === 'embeddings' ? encoded(call, answer) : answer;
 }
 
@@ -140,30 +149,53 @@ function wholeObject(call: OutgoingCall, body: JsonObject, told?: ToldUsage): Wh
   return new WholeAnswer(text ?? answer, usage, outputBytes, readServiceTier(body), readToolCalls(body));
 }
 
-export function wholeBytes(call: OutgoingCall, bytes: Uint8Array): WholeAnswer {
-  const document = scanDocument(bytes, ANSWER_BOUNDS);
-  const error = 'kind' in document ? undefined : memberValue(document, 'error');
+/** Reads an answer as the bytes that it is, many of them in turns. @throws {GatewayError} for one that is none. */
+export function wholeBytes(call: OutgoingCall, bytes: Uint8Array): Awaitable<WholeAnswer> {
+  if (bytes.byteLength > LARGE_BYTES) return largeBytes(call, bytes);
+  return wholeDocument(call, bytes, scanDocument(bytes, call.answerBounds));
+}
+
+async function largeBytes(call: OutgoingCall, bytes: Uint8Array): Promise<WholeAnswer> {
+  const { answerBounds: bounds } = call;
+  const document = await scanInTurns(bytes, bounds);
+  if ('kind' in document || !isUncounted(readToldUsage(toldValue(document, 'usage', bounds)))) {
+    return wholeDocument(call, bytes, document);
+  }
+  const written = await valueInTurns(document, document.members.get(writtenMember(document)), bounds);
+  return wholeDocument(call, bytes, document, written ?? null);
+}
+
+/** @param parsed the texts of the answer, where they are parsed already; `null`: they are too many. */
+function wholeDocument(
+  call: OutgoingCall,
+  bytes: Uint8Array,
+  document: JsonDocument | JsonRefusal,
+  parsed?: Json,
+): WholeAnswer {
+  const { answerBounds: bounds } = call;
+  const error = 'kind' in document ? undefined : toldValue(document, 'error', bounds);
   if ('kind' in document || (error === undefined && document.members.has('error'))) {
     throw upstreamBadResponse('The upstream answered with JSON that cannot be read.');
   }
   if (error !== undefined && error !== null && !document.members.has('output')) {
-    throw reportedError(call, error, parsedObject(document.bytes));
+    throw reportedError(call, error, errorObject(document, bounds));
   }
   const answer = document.members.get(call.endpoint.answerMember);
   if (answer === undefined || document.bytes[answer.start] !== OPENING_BRACKET) {
-    throw noAnswer(call, document.members.has('output') ? {} : parsedObject(document.bytes));
+    throw noAnswer(call, document.members.has('output') ? {} : (errorObject(document, bounds) ?? {}));
   }
-  const choices = hasOddChoice(document) ? memberValue(document, 'choices') : undefined;
+  const choices = hasOddChoice(document) ? boundedValue(document, 'choices', bounds) : undefined;
   const failed = failureIn(choices);
   if (failed !== undefined) throw reportedError(call, failed);
-  const said = memberValue(document, 'usage') ?? null;
+  const said = toldValue(document, 'usage', bounds) ?? null;
   const told = usageFor(call, readToldUsage(said));
   // Texts are the bulk of an answer: they are read once, and only where its usage does not stand in its place.
-  const written = isUncounted(told) ? memberValue(document, writtenMember(document)) : undefined;
-  const usage = told ?? usageBeside(document, written);
-  const outputBytes = isUncounted(usage) ? answerTextBytes(written) : 0;
-  const serviceTier = serviceTierIn(document, said);
-  const output = call.asks.hasHostedTools === true ? memberValue(document, 'output') : undefined;
+  const name = writtenMember(document);
+  const written = isUncounted(told) && parsed === undefined ? boundedValue(document, name, bounds) : (parsed ?? undefined);
+  const usage = told ?? usageBeside(document, bounds, written);
+  const outputBytes = isUncounted(usage) ? writtenBytes(document, written) : 0;
+  const serviceTier = serviceTierIn(document, bounds, said);
+  const output = call.asks.hasHostedTools === true ? outputIn(document, bounds) : undefined;
   const toolCalls = readToolCalls({ output, usage: said });
   const model = document.members.get('model');
   const shown = shownModelOf(call, model !== undefined && isPathAt(document.bytes, model.start));
@@ -210,7 +242,7 @@ function isAt(bytes: Buffer, start: number, text: Buffer): boolean {
 const DEFAULT_TIER = Buffer.from('"default"');
 
 /** The service tier that an answer names. Almost all name one, which is not worth an object and a text each. */
-function serviceTierIn(document: JsonDocument, usage: Json): string | undefined {
+function serviceTierIn(document: JsonDocument, bounds: JsonBounds, usage: Json): string | undefined {
   const { bytes, members } = document;
   const span = members.get('service_tier');
   const isDefault =
@@ -218,7 +250,40 @@ function serviceTierIn(document: JsonDocument, usage: Json): string | undefined 
     span.end - span.start === DEFAULT_TIER.length &&
     DEFAULT_TIER.compare(bytes, span.start, span.end) === 0;
   if (isDefault) return 'default';
-  return readServiceTier({ service_tier: memberValue(document, 'service_tier') ?? null, usage });
+  return readServiceTier({ service_tier: toldValue(document, 'service_tier', bounds) ?? null, usage });
+}
+
+/** The items of a response; where they are too many to be parsed, the types of those that are calls. */
+function outputIn(document: JsonDocument, bounds: JsonBounds): Json | undefined {
+  const span = document.members.get('output');
+  const output = boundedValue(document, 'output', bounds);
+  if (output !== undefined || span === undefined) return output;
+  // Inside a text the quotes have backslashes: whatever matches is a member.
+  const types = document.bytes.toString('latin1', span.start, span.end).matchAll(CALL_TYPE);
+  return Array.from(types, ([, type = '']) => ({ type }));
+}
+
+const CALL_TYPE = /"type"\s*:\s*"(\w{1,64}_call)"/g;
+
+/** Longest usage or error: whatever is longer is none. */
+const MAX_TOLD_BYTES = 65_536;
+
+function toldValue(document: JsonDocument, name: string, bounds: JsonBounds): Json | undefined {
+  const span = document.members.get(name);
+  if (span === undefined || span.end - span.start > MAX_TOLD_BYTES) return undefined;
+  return boundedValue(document, name, bounds);
+}
+
+/** A whole answer that is an error; `undefined` for one that is too long to be. */
+function errorObject(document: JsonDocument, bounds: JsonBounds): JsonObject | undefined {
+  return document.bytes.length > MAX_TOLD_BYTES ? undefined : boundedObject(document, bounds);
+}
+
+/** UTF-8 bytes of what the model wrote; all of it, names included, where that was too much to parse. */
+function writtenBytes(document: JsonDocument, written: Json | undefined): number {
+  if (written !== undefined) return answerTextBytes(written);
+  const span = document.members.get(writtenMember(document));
+  return span === undefined ? 0 : span.end - span.start;
 }
 
 /** An answer without its member: an error of another shape, if it says so. */
@@ -227,14 +292,6 @@ function noAnswer(call: OutgoingCall, body: JsonObject): GatewayError {
   const isError = object === 'error' || code !== undefined || detail !== undefined || typeof message === 'string';
   if (isError && body.choices === undefined) return reportedError(call, body);
   return upstreamBadResponse(`The upstream answered with no ${call.endpoint.answerMember}.`);
-}
-
-function parsedObject(bytes: Uint8Array): JsonObject {
-  try {
-    return objectOf(bytes);
-  } catch {
-    return {};
-  }
 }
 
 /** The usage as it is meant: embeddings and moderations make no output. */
@@ -251,12 +308,12 @@ function writtenMember({ members }: JsonDocument): 'choices' | 'output' {
 }
 
 /** Usage that stands elsewhere than OpenAI has it. */
-function usageBeside(document: JsonDocument, written: Json | undefined): ToldUsage | undefined {
+function usageBeside(document: JsonDocument, bounds: JsonBounds, written: Json | undefined): ToldUsage | undefined {
   const { members } = document;
   const beside: Record<string, Json> = {};
   if (members.has('choices') && written !== undefined) beside.choices = written;
   for (const name of USAGE_MEMBERS) {
-    const value = members.has(name) ? memberValue(document, name) : undefined;
+    const value = members.has(name) ? toldValue(document, name, bounds) : undefined;
     if (value !== undefined) beside[name] = value;
   }
   return readAnswerUsage(beside);

@@ -1,6 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 import { type JsonDocument, type JsonOutline, outlinedByteLength } from '../base/json-document.js';
-import { closingQuote, type Span } from '../base/json-scan.js';
+import type { Span } from '../base/json-scan.js';
 import { estimateTokens } from './estimate.js';
 
 /** Input tokens of a request, as far as they can be told from the outside. */
@@ -108,16 +108,18 @@ const CONTAINERS_PER_ITEM = 4;
 const FEW_ITEMS = 4;
 const COLON = 0x3a;
 const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
 
 /**
  * Estimates the input of a request in one pass over its body: every text in it counts, under whatever name, unless it is known
  * to cost otherwise, as an image's data. Costs about a microsecond for each KB. The depth of bodies is bounded, as is this.
+ * @param unparsedValues numbers that the outline does not have.
  */
-export function estimateInput(outline: JsonOutline, document: JsonDocument): InputEstimate {
-  const pass = new InputPass(outline);
+export function estimateInput(outline: JsonOutline, document: JsonDocument, unparsedValues = 0): InputEstimate {
+  const pass = new InputPass(outline, BYTES_PER_VALUE * unparsedValues);
   for (let member = document.members.first; member !== undefined; member = member.next) {
     const { name } = member;
-    if (READ.has(name)) pass.addTree(readMember(outline.body, name), document.bytes, member);
+    if (READ.has(name)) pass.addTree(readMember(outline.body, name), document, member);
     else pass.addWritten(name, member.end - member.start);
   }
   return pass;
@@ -132,7 +134,7 @@ function readMember({ messages, input, prompt, instructions }: JsonObject, name:
 
 /** The sums of one pass. Texts are counted in bytes, and become tokens at the end. */
 class InputPass implements InputEstimate {
-  private bytes = 0;
+  private bytes: number;
   /** Tokens around messages. */
   private framing = 0;
   private mediaTokens = 0;
@@ -143,8 +145,9 @@ class InputPass implements InputEstimate {
   private seenBytes = 0;
   private readonly outline: JsonOutline;
 
-  constructor(outline: JsonOutline) {
+  constructor(outline: JsonOutline, unparsedBytes: number) {
     this.outline = outline;
+    this.bytes = unparsedBytes;
   }
 
   get tokens(): number {
@@ -155,7 +158,7 @@ class InputPass implements InputEstimate {
     return MOST_PER_ESTIMATED_TOKEN * (this.framing + estimateTokens(this.bytes)) + this.mostMediaTokens;
   }
 
-  addTree(value: Json | undefined, bytes: Buffer, span: Span): void {
+  addTree(value: Json | undefined, { bytes, members }: JsonDocument, span: Span): void {
     this.members = 0;
     this.containers = 0;
     this.seenBytes = 0;
@@ -166,7 +169,8 @@ class InputPass implements InputEstimate {
     this.bytes += BYTES_PER_VALUE * Math.max(0, this.containers - CONTAINERS_PER_ITEM * (items + FEW_ITEMS));
     const unexplained = span.end - span.start - this.seenBytes;
     // Of a name that stands twice in an object the parser keeps the last, and others may read the first.
-    if (unexplained > MAX_UNEXPLAINED_BYTES && membersIn(bytes, span) > this.members) this.bytes += unexplained;
+    if (unexplained <= MAX_UNEXPLAINED_BYTES || members.keysWithin - members.size <= this.members) return;
+    if (membersIn(bytes, span) > this.members) this.bytes += unexplained;
   }
 
   /** Adds a member by the bytes that it takes. */
@@ -287,15 +291,13 @@ function densityOf(medium: Medium, object: JsonObject, data: string): Density {
 
 /** Number of members in a JSON text, those whose names stand twice included. */
 function membersIn(bytes: Buffer, { start, end }: Span): number {
-  const text = bytes.toString('latin1', start, end);
   let members = 0;
-  for (let at = 0; at < text.length; at += 1) {
-    const code = text.charCodeAt(at);
-    if (code === COLON) members += 1;
-    if (code !== QUOTE) continue;
-    const quote = closingQuote(text, at + 1);
-    if (quote === -1) return members;
-    at = quote;
+  let isInText = false;
+  for (let at = start; at < end; at += 1) {
+    const byte = bytes[at];
+    if (byte === QUOTE) isInText = !isInText;
+    else if (byte === BACKSLASH) at += 1;
+    else if (byte === COLON && !isInText) members += 1;
   }
   return members;
 }

@@ -1,4 +1,5 @@
 import type { Json, JsonObject } from '../base/json.js';
+import type { JsonBounds } from '../base/json-scan.js';
 import type { TokenUsage } from './usage.js';
 
 /** A part of a stream: text or bytes of whole events, or chunks as objects. */
@@ -23,6 +24,8 @@ export interface WatchOptions {
   readonly takes: 'text' | 'chunks' | 'objects';
   /** Longest single event. */
   readonly maxEventBytes: number;
+  /** Bounds of an event that is parsed. @default those of a gateway without options */
+  readonly bounds?: JsonBounds;
 }
 
 /**

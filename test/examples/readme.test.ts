@@ -158,6 +158,8 @@ const DEFAULTS: { readonly [Name in keyof GatewayOptions]-?: (config: Config, pr
   unversionedPaths: ({ unversionedPaths }) => told(unversionedPaths),
   cors: ({ cors }) => (cors === undefined ? 'none' : 'some'),
   maxBodyBytes: ({ maxBodyBytes }) => told(maxBodyBytes),
+  maxJsonValues: ({ maxJsonValues }) => told(maxJsonValues),
+  maxJsonBytes: ({ maxJsonBytes }) => told(maxJsonBytes),
   maxUploadBytes: ({ maxUploadBytes }) => told(maxUploadBytes),
   maxHeldBytesPerKey: ({ maxHeldBytesPerKey }) => told(maxHeldBytesPerKey),
   wrongKeysPerMinute: ({ wrongKeysPerMinute }) => told(wrongKeysPerMinute),

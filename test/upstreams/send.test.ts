@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { createCancellation } from '../../src/base/cancellation.js';
 import { GatewayError } from '../../src/base/errors.js';
 import type { JsonObject } from '../../src/base/json.js';
-import { parseDocument, REQUEST_BOUNDS } from '../../src/base/json-document.js';
+import { ANSWER_BOUNDS, parseDocument, REQUEST_BOUNDS } from '../../src/base/json-document.js';
 import type { OutgoingCall } from '../../src/upstreams/answer.js';
 import { type CallSender, callSender } from '../../src/upstreams/send.js';
 import type { Upstream } from '../../src/upstreams/upstream.js';
@@ -58,6 +58,7 @@ function ask(
     requiresCeiling: false,
     inputTokens: 5,
     maxResponseBytes: 1_000_000,
+    answerBounds: ANSWER_BOUNDS,
     attempts: 0,
     view: { takes: 'text' as const },
   });

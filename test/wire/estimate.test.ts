@@ -3,6 +3,8 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { encode as encodeO200k } from 'gpt-tokenizer';
 import { encode as encodeCl100k } from 'gpt-tokenizer/encoding/cl100k_base';
+import { isPending } from '../../src/base/awaitable.js';
+import { REQUEST_BOUNDS } from '../../src/base/json-document.js';
 import { readCall } from '../../src/endpoints/model/read-call.js';
 import { estimateTokens } from '../../src/wire/estimate.js';
 import { MOST_PER_IMAGE, TOKENS_PER_IMAGE } from '../../src/wire/input-estimate.js';
@@ -31,7 +33,9 @@ type Operation = 'chat.completions' | 'completions' | 'embeddings' | 'responses'
 
 function read(body: object | string, operation: Operation = 'chat.completions') {
   const text = typeof body === 'string' ? body : JSON.stringify({ model: 'gpt-4o', ...body });
-  return readCall(MODEL_ENDPOINTS[operation], Buffer.from(text));
+  const call = readCall(MODEL_ENDPOINTS[operation], Buffer.from(text), REQUEST_BOUNDS);
+  assert.ok(!isPending(call), 'small bodies are read at once');
+  return call;
 }
 
 function inputTokens(body: object, operation: Operation = 'chat.completions'): number {
@@ -90,7 +94,7 @@ describe('the estimate of a call', () => {
 
   it('takes an escaped text for what it means', () => {
     const escaped = `{"model":"gpt-4o","messages":[{"role":"user","content":"${'\\u0061'.repeat(300)}"}]}`;
-    assert.equal(readCall(MODEL_ENDPOINTS['chat.completions'], Buffer.from(escaped)).inputTokens, 107);
+    assert.equal(read(escaped).inputTokens, 107);
   });
 
   it('takes a picture for what it may cost, not for its bytes', () => {

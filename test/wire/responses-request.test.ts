@@ -572,8 +572,8 @@ describe('inputItemsOf', () => {
     { type: 'custom_tool_call_output', call_id: 'c2', output: 'a' },
   ];
 
-  it('gives each item an id, a status and its content in parts', () => {
-    const items = inputItemsOf(read({}), 'resp_1');
+  it('gives each item an id, a status and its content in parts', async () => {
+    const items = await inputItemsOf(read({}), 'resp_1');
     assert.match(String(items[0]?.id), /^msg_[0-9a-f]{48}$/);
     assert.deepEqual(items, [
       {
@@ -584,7 +584,7 @@ describe('inputItemsOf', () => {
         role: 'user',
       },
     ]);
-    const ids = inputItemsOf(read({ input }), 'resp_1').map(({ id }) => String(id));
+    const ids = (await inputItemsOf(read({ input }), 'resp_1')).map(({ id }) => String(id));
     assert.equal(new Set(ids).size, input.length);
     assert.deepEqual(
       ids.map((id) => id.split('_')[0]),
@@ -593,13 +593,13 @@ describe('inputItemsOf', () => {
     assert.deepEqual([ids[2], ids[3]], ['msg_own', 'rs_own']);
   });
 
-  it('is what OpenAI describes', { skip: specIsMissing }, () => {
+  it('is what OpenAI describes', { skip: specIsMissing }, async () => {
     const check = specChecker();
-    for (const item of inputItemsOf(read({ input }), 'resp_1')) check('ItemResource', item);
+    for (const item of await inputItemsOf(read({ input }), 'resp_1')) check('ItemResource', item);
   });
 
-  it('says the same when it is given back', () => {
-    const priorItems = inputItemsOf(read({ input }), 'resp_1');
+  it('says the same when it is given back', async () => {
+    const priorItems = await inputItemsOf(read({ input }), 'resp_1');
     const { messages: direct } = chat({ input });
     assert.deepEqual(chat({ input: [], previous_response_id: 'resp_1' }, { priorItems }).messages, direct);
   });

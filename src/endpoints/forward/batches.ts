@@ -1,7 +1,9 @@
 import { GatheredBytes } from '../../base/gathered-bytes.js';
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
-import { parseDocument, REQUEST_BOUNDS } from '../../base/json-document.js';
-import { closingQuote } from '../../base/json-scan.js';
+import { parseDocument } from '../../base/json-document.js';
+import type { JsonBounds } from '../../base/json-scan.js';
+import { parseInTurns } from '../../base/json-turns.js';
+import { LARGE_BYTES, turn } from '../../base/turns.js';
 import type { BatchMeter, BatchUsage } from '../../call/state.js';
 import type { Config } from '../../config/config.js';
 import { findUnrouted, type Model } from '../../config/models.js';
@@ -154,7 +156,7 @@ async function* linesOf(file: AsyncIterable<Uint8Array>, owner: BatchOwner): Asy
       from = end + 1;
       if (sinceTurn < TURN_BYTES) continue;
       sinceTurn = 0;
-      await new Promise((resolve) => setImmediate(resolve));
+      await turn();
     }
   }
   if (held.size > 0) yield { line: held.take(), number };
@@ -173,7 +175,7 @@ function textStart(bytes: Buffer, from: number, end: number): number {
 }
 
 async function checkLine(line: Uint8Array, number: number, { config, key }: BatchOwner): Promise<Model | undefined> {
-  const request = readLine(line);
+  const request = await readLine(line, config.json.request);
   if (request === undefined) {
     throw invalidRequest(
       `Line ${number} of the batch is no JSON object whose members are named once, and in lower case.`,
@@ -197,25 +199,16 @@ async function checkLine(line: Uint8Array, number: number, { config, key }: Batc
 }
 
 /** `undefined`: parsers might not agree about it. */
-function readLine(line: Uint8Array): JsonObject | undefined {
-  const result = parseDocument(line, REQUEST_BOUNDS, 'decoded');
+async function readLine(line: Uint8Array, bounds: JsonBounds): Promise<JsonObject | undefined> {
+  const isLarge = line.length > LARGE_BYTES;
+  const result = isLarge ? await parseInTurns(line, bounds, 'decoded') : parseDocument(line, bounds, 'decoded');
   if (result.kind === 'refused') return undefined;
   const request = result.outline.body;
   // A member that stands twice has gone from the object.
-  const named = colonsOutsideTexts(result.document.bytes.toString('latin1'));
+  const named = result.document.members.keysWithin;
   const bodyNames = isJsonObject(request.body) ? Object.keys(request.body) : [];
   const arePlain = [...Object.keys(request), ...bodyNames].every((name) => PLAIN_NAME.test(name));
   return named === memberCount(request) && arePlain ? request : undefined;
-}
-
-function colonsOutsideTexts(json: string): number {
-  let colons = 0;
-  for (let at = 0; at < json.length; at += 1) {
-    const code = json.charCodeAt(at);
-    if (code === 0x3a) colons += 1;
-    if (code === 0x22) at = closingQuote(json, at + 1);
-  }
-  return colons;
 }
 
 function memberCount(value: Json): number {

@@ -49,7 +49,7 @@ export async function readForwardBody(exchange: Exchange): Promise<ForwardBody> 
   const reading = exchange.body();
   const bytes = isPending(reading) ? await reading : reading;
   if (bytes.byteLength === 0 || (isNull(bytes) && needsNoBody(exchange.path))) return { kind: 'none' };
-  const { document } = parseBody(bytes);
+  const { document } = await parseBody(bytes, state.config.json.request);
   const object = objectOf(document.bytes);
   // Of members standing twice inside, the upstream gets the ones that are looked at.
   const passed = referencesIn(object).length > 0 ? Buffer.from(JSON.stringify(object)) : document.bytes;

@@ -1,8 +1,8 @@
 import { isPending } from '../../base/awaitable.js';
 import { upstreamBadResponse } from '../../base/errors.js';
 import { GatheredBytes } from '../../base/gathered-bytes.js';
-import { isJsonObject, type Json, type JsonObject, objectOf } from '../../base/json.js';
-import { ANSWER_BOUNDS, parseDocument } from '../../base/json-document.js';
+import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
+import { objectInTurns, parseInTurns } from '../../base/json-turns.js';
 import type { Call } from '../../call/call.js';
 import type { BatchUsage, Exchange } from '../../call/state.js';
 import { pathOf, queryOf } from '../../http/url.js';
@@ -31,9 +31,6 @@ interface ShownAnswer {
   /** Status and headers. @default the upstream's */
   readonly reply?: Pick<ForwardReply, 'status' | 'headers'>;
 }
-
-/** Largest answer about objects. */
-const MAX_BYTES = 16_777_216;
 
 /**
  * The part of the answer that the client may see, and the usage that it tells. Objects made with it belong to the caller
@@ -91,8 +88,7 @@ async function shownDeletion(call: Call, reply: ForwardReply, { makes }: Forward
   const { exchange, plan } = call;
   const { id, state } = exchange;
   const bytes = await readBytes(call, reply);
-  const result = bytes.byteLength === 0 ? undefined : parseDocument(bytes, ANSWER_BOUNDS);
-  const said = result?.kind === 'document' ? objectOf(result.document.bytes) : undefined;
+  const said = bytes.byteLength === 0 ? undefined : await objectInTurns(bytes, call.answerBounds);
   if (makes !== undefined && said?.deleted !== false)
     await disown(state.config, { owner: plan.owner, kind: makes, id });
   if (said !== undefined) return { body: bytes };
@@ -122,7 +118,7 @@ async function readBytes(call: Call, { body: pieces }: ForwardReply): Promise<Ui
   const read = new GatheredBytes();
   for await (const piece of pieces) {
     read.add(piece);
-    if (read.size > MAX_BYTES) throw upstreamBadResponse('The upstream answered with too much.');
+    if (read.size > call.answerBounds.maxBytes) throw upstreamBadResponse('The upstream answered with too much.');
     const held = call.holdInTime(piece.byteLength);
     if (isPending(held)) await held;
   }
@@ -142,10 +138,9 @@ async function readObject(
   call: Call,
   reply: ForwardReply,
 ): Promise<{ readonly bytes: Uint8Array; readonly body: JsonObject }> {
-  const result = parseDocument(await readBytes(call, reply), ANSWER_BOUNDS);
+  const result = await parseInTurns(await readBytes(call, reply), call.answerBounds, 'decoded');
   if (result.kind === 'refused') throw upstreamBadResponse('The upstream answered with JSON that cannot be read.');
-  const { bytes } = result.document;
-  return { bytes, body: objectOf(bytes) };
+  return { bytes: result.document.bytes, body: result.outline.body };
 }
 
 /** A list that shows the caller only its own objects. */

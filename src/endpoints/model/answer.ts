@@ -46,7 +46,7 @@ function answerWhole(
 
 /** Answers with a response that the upstream may only have begun to make: then its call ends later. */
 async function answerFollowed(call: Call, answer: WholeAnswer): Promise<GatewayResponse> {
-  const followed = followedResponse(call, answer);
+  const followed = await followedResponse(call, answer);
   const response = await answerWhole(call, answer, followed === undefined ? call.complete() : undefined);
   followed?.begin();
   return response;

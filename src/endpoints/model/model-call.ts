@@ -37,7 +37,8 @@ export async function callModel(exchange: Exchange, endpoint: ModelEndpoint): Pr
     let bytes: Uint8Array | undefined = isPending(body) ? await body : body;
     const held = holdRequest(exchange, bytes, endpoint);
     if (isPending(held)) await held;
-    call.take(readCall(endpoint, bytes));
+    const read = readCall(endpoint, bytes, exchange.state.config.json.request);
+    call.take(isPending(read) ? await read : read);
     // What is sent may be another body: this one must not live as long as the call.
     bytes = undefined;
     exchange.forgetBody();

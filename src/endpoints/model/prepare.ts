@@ -1,5 +1,6 @@
 import { type JsonObject, objectOf } from '../../base/json.js';
 import { memberValue } from '../../base/json-document.js';
+import { LARGE_BYTES, turn } from '../../base/turns.js';
 import type { Call } from '../../call/call.js';
 import { passesResponses } from '../../config/models.js';
 import { writeBody } from '../../http/read-body.js';
@@ -31,7 +32,7 @@ export async function prepare(call: Call): Promise<void> {
   // An upstream keeps objects for all; here each is somebody's.
   if (upstream.forward !== undefined && call.hasReferences) await checkReferences(config, plan.owner, body);
   // Of members standing twice inside, the upstream gets the ones that were looked at.
-  if (call.hasReferences) call.document = writeBody(body);
+  if (call.hasReferences) call.document = await writeBody(body, config.json.request);
   call.readsMore = call.hasReferences;
   if (endpoint.operation !== 'responses') {
     const isStored = endpoint.operation === 'chat.completions' && memberValue(call.document, 'store') === true;
@@ -65,20 +66,23 @@ async function preparePassed(call: Call, request: ResponsesRequest): Promise<voi
   if (foreign !== undefined) throw itemNotFound(foreign);
   call.view = passedResponse(call, request);
   call.readsMore ||= previousResponseId !== undefined || referred.length > 0;
-  boundToolCalls(call, body);
+  await boundToolCalls(call, body);
 }
 
 /** Names the most calls of hosted tools, which are paid for one by one, where money is limited and the client named none. */
-function boundToolCalls(call: Call, body: JsonObject): void {
+async function boundToolCalls(call: Call, body: JsonObject): Promise<void> {
   const { plan, asks, exchange, model } = call;
   if (!plan.isBudgeted || asks.hasHostedTools !== true || asks.maxToolCalls !== undefined) return;
   // What costs nothing needs no bound, which some upstreams do not know.
   if (model.price === undefined || dearestToolCall(model.price, asks.hostedTools) === undefined) return;
-  const maxToolCalls = exchange.state.config.defaultMaxToolCalls;
-  call.document = writeBody({ ...body, max_tool_calls: maxToolCalls });
+  const { defaultMaxToolCalls: maxToolCalls, json } = exchange.state.config;
+  call.document = await writeBody({ ...body, max_tool_calls: maxToolCalls }, json.request);
   call.asks = { ...asks, maxToolCalls };
   call.addsToolBound = true;
 }
+
+/** Values of a request from which its translation is done in turns. */
+const MUCH = 10_000;
 
 async function prepareTranslated(call: Call, request: ResponsesRequest): Promise<void> {
   const { exchange, plan } = call;
@@ -100,15 +104,19 @@ async function prepareTranslated(call: Call, request: ResponsesRequest): Promise
   // Usage is the gateway's to ask for, as with every stream.
   // In the background the upstream streams to us, so that it is known when the answer begins.
   const asked = { ...request, stream: request.stream || request.background };
+  const isMuch = call.document.members.valuesWithin > MUCH || call.document.bytes.length > LARGE_BYTES;
+  if (isMuch) await turn();
   const { stream_options: _, ...chatBody } = chatBodyOf(asked, known);
+  if (isMuch) await turn();
   const head = responseHead(exchange.requestId, request, config.clock.wallMs(), (thoughts) =>
     config.sealer.seal(thoughts, owner),
   );
-  const input = inputItemsOf(request, head.id, known);
+  const input = await inputItemsOf(request, head.id, known);
+  if (isMuch) await turn();
   const queued = request.background ? queuedResponse(head) : undefined;
   call.view = translatedResponse(call, { head, input, queued });
   call.endpoint = MODEL_ENDPOINTS['chat.completions'];
-  call.replaceRead(readObject(call.endpoint, chatBody));
+  call.replaceRead(await readObject(call.endpoint, chatBody, config.json.request));
   const isLonger = priorItems.length > 0 || known.referredItems.length > 0;
   if (isLonger && call.document.bytes.byteLength > config.maxBodyBytes) {
     throw conversationTooLarge(

@@ -1,12 +1,17 @@
+import type { Awaitable } from '../../base/awaitable.js';
 import type { JsonObject } from '../../base/json.js';
-import type { JsonDocument, JsonOutline } from '../../base/json-document.js';
+import { type JsonDocument, type JsonOutline, type JsonResult, parseDocument } from '../../base/json-document.js';
+import type { JsonBounds, JsonRefusal } from '../../base/json-scan.js';
+import { parseInTurns, scanInTurns } from '../../base/json-turns.js';
+import { LARGE_BYTES, turn } from '../../base/turns.js';
 import type { Call } from '../../call/call.js';
 import type { ReadCall } from '../../call/terms.js';
-import { parseBody, writeBody } from '../../http/read-body.js';
-import { estimateInput } from '../../wire/input-estimate.js';
+import { readable, unreadableBody, writeBody } from '../../http/read-body.js';
+import { estimateInput, type InputEstimate } from '../../wire/input-estimate.js';
 import type { ModelEndpoint } from '../../wire/model-endpoint.js';
 import { hasReferences, PLAIN_NAME } from '../../wire/references.js';
 import { duplicateMember } from '../../wire/request-errors.js';
+import { countTokenNumbers } from '../../wire/token-numbers.js';
 
 /** Members whose values something depends on here. */
 const ACTED_ON = new Set(
@@ -15,12 +20,52 @@ const ACTED_ON = new Set(
    web_search_options plugins search_parameters enable_search compound_custom`.split(/\s+/),
 );
 
-/** Reads the bytes of a request. The object parsed from them is let go here: only the bytes live as long as the call. */
-export function readCall(endpoint: ModelEndpoint, bytes: Uint8Array): ReadCall {
+/**
+ * Reads the bytes of a request, many of them in turns. The object parsed from them is let go here: only the bytes live as
+ * long as the call.
+ * @throws {GatewayError} 400, 413
+ */
+export function readCall(endpoint: ModelEndpoint, bytes: Uint8Array, bounds: JsonBounds): Awaitable<ReadCall> {
+  if (bytes.byteLength > LARGE_BYTES) return readLarge(endpoint, bytes, bounds);
   const isResponse = endpoint.operation === 'responses';
-  const { document, outline } = parseBody(bytes, isResponse ? 'decoded' : 'as-bytes');
+  const result = parseDocument(bytes, bounds, isResponse ? 'decoded' : 'as-bytes');
+  if (isTooMuch(result) && isOfTexts(endpoint)) return readNumbers(endpoint, bytes, { bounds, refusal: result });
+  const { document, outline } = readable(result, bounds);
   checkSpelling(document);
   return readDocument(endpoint, document, outline, isResponse || document.members.has('store'));
+}
+
+async function readLarge(endpoint: ModelEndpoint, bytes: Uint8Array, bounds: JsonBounds): Promise<ReadCall> {
+  const isResponse = endpoint.operation === 'responses';
+  const result = await parseInTurns(bytes, bounds, isResponse ? 'decoded' : 'as-bytes');
+  if (isTooMuch(result) && isOfTexts(endpoint)) return readNumbers(endpoint, bytes, { bounds, refusal: result });
+  const { document, outline } = readable(result, bounds);
+  checkSpelling(document);
+  const estimate = estimateInput(outline, document);
+  await turn();
+  return readDocument(endpoint, document, outline, isResponse || document.members.has('store'), estimate);
+}
+
+/** Members that may be lists of token numbers. */
+const TOKEN_LISTS = ['input', 'prompt'];
+
+/** Reads a request with so many token numbers that they pass unparsed. */
+async function readNumbers(
+  endpoint: ModelEndpoint,
+  bytes: Uint8Array,
+  { bounds, refusal }: { readonly bounds: JsonBounds; readonly refusal: JsonRefusal },
+): Promise<ReadCall> {
+  const document = await scanInTurns(bytes, bounds);
+  if ('kind' in document) throw unreadableBody(document, bounds);
+  const name = TOKEN_LISTS.find((list) => document.members.has(list)) ?? '';
+  const span = document.members.get(name);
+  const numbers = span === undefined ? undefined : await countTokenNumbers(document.bytes, span);
+  if (span === undefined || numbers === undefined) throw unreadableBody(refusal, bounds);
+  const { bytes: all } = document;
+  const rest = [all.subarray(0, span.start), Buffer.from(numbers.outline), all.subarray(span.end)];
+  const { outline } = readable(parseDocument(Buffer.concat(rest), bounds), bounds);
+  checkSpelling(document);
+  return readDocument(endpoint, document, outline, false, estimateInput(outline, document, numbers.count));
 }
 
 /** Whether a call needs more than its bytes: an ordinary completion is made without waiting for anything. */
@@ -30,8 +75,8 @@ export function needsPreparing({ endpoint, document, hasReferences, upstream }: 
 }
 
 /** Reads an object of our own that is to be sent. */
-export function readObject(endpoint: ModelEndpoint, object: JsonObject): ReadCall {
-  const document = writeBody(object);
+export async function readObject(endpoint: ModelEndpoint, object: JsonObject, bounds: JsonBounds): Promise<ReadCall> {
+  const document = await writeBody(object, bounds);
   return readDocument(endpoint, document, { body: document.object ?? object, isDecoded: true }, false);
 }
 
@@ -40,17 +85,25 @@ function readDocument(
   document: JsonDocument,
   outline: JsonOutline,
   keepsBody: boolean,
+  estimate: InputEstimate = estimateInput(outline, document),
 ): ReadCall {
-  const isOfTexts = endpoint.operation !== 'chat.completions' && endpoint.operation !== 'responses';
-  const estimate = estimateInput(outline, document);
   return {
     document,
     asks: endpoint.read(outline),
     inputTokens: estimate.tokens,
     mostInputTokens: estimate.mostTokens,
-    hasReferences: !isOfTexts && hasReferences(outline.body),
+    hasReferences: !isOfTexts(endpoint) && hasReferences(outline.body),
     body: keepsBody && outline.isDecoded ? outline.body : undefined,
   };
+}
+
+/** Whether the input is nothing but texts, or their tokens. */
+function isOfTexts({ operation }: ModelEndpoint): boolean {
+  return operation !== 'chat.completions' && operation !== 'responses';
+}
+
+function isTooMuch(result: JsonResult): result is JsonRefusal {
+  return result.kind === 'refused' && (result.reason === 'keys' || result.reason === 'size');
 }
 
 /** Servers in Go take names in any case, and the last of them: names that the gateway acts on have one spelling only. */

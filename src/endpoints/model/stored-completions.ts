@@ -57,8 +57,8 @@ class StoredCompletion implements AnswerView {
 
   async whole(body: AnswerChunk): Promise<AnswerPiece> {
     let shown = body;
-    await this.keep(() => {
-      const completion = objectIn(body);
+    await this.keep(async () => {
+      const completion = await objectIn(body, this.call.answerBounds);
       if (hasId(completion)) return completion;
       const named = this.withId(completion);
       shown = named;
@@ -134,7 +134,8 @@ class StoredCompletion implements AnswerView {
 
   private async collected(record: UsageRecord): Promise<JsonObject> {
     const { model, inputTokens, outputTokens } = record;
-    const { requestId, exchange, maxResponseBytes } = this.call;
+    const { requestId, exchange, answerBounds } = this.call;
+    const maxResponseBytes = Math.min(this.call.maxResponseBytes, answerBounds.maxBytes);
     if (this.lacksRoom !== undefined) throw this.lacksRoom;
     const head = chatHead(requestId, model, exchange.state.config.clock.wallMs());
     const answer = await collectChunks(this.collectedChunks(), head, maxResponseBytes);
@@ -228,7 +229,8 @@ export async function retrieveCompletion(exchange: Exchange): Promise<JsonObject
 
 /** `POST /chat/completions/{id}`: new metadata. */
 export async function updateCompletion(exchange: Exchange): Promise<JsonObject> {
-  const body = objectOf(parseBody(await exchange.body()).document.bytes);
+  const { document } = await parseBody(await exchange.body(), exchange.state.config.json.request);
+  const body = objectOf(document.bytes);
   if (body.metadata === undefined) throw missingParameter('metadata');
   const metadata = readMetadata(body.metadata);
   const found = await findCompletion(exchange);

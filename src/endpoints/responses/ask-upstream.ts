@@ -110,6 +110,7 @@ async function bodyOf(
     return isJson && bytes.byteLength > 0 ? bytes : JSON.stringify({ id, object: 'response.deleted', deleted: true });
   }
   const { body } = await readWhole(call, reply);
-  background.find(owner, id)?.saw(objectIn(body));
+  const followed = background.find(owner, id);
+  if (followed !== undefined) followed.saw(await objectIn(body, call.answerBounds));
   return asWritten(body);
 }

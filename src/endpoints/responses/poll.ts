@@ -23,8 +23,8 @@ export interface FollowedResponse {
  * The response that the upstream has only begun to make; `undefined`: it is done. The call stays open, with all it reserved,
  * until the upstream says what it took; where it cannot be asked, nobody knows.
  */
-export function followedResponse(call: Call, { body }: WholeAnswer): FollowedResponse | undefined {
-  const begun = objectIn(body);
+export async function followedResponse(call: Call, { body }: WholeAnswer): Promise<FollowedResponse | undefined> {
+  const begun = await objectIn(body, call.answerBounds);
   const { id } = begun;
   return isEnded(begun) || typeof id !== 'string' ? undefined : new Poll(call, id);
 }
@@ -115,7 +115,7 @@ class Poll implements FollowedResponse, BackgroundWork {
     const { exchange } = this.call;
     const before = exchange.held;
     const whole = await readWhole(this.call, { kind: 'bytes', contentType: headers['content-type'] ?? '', body });
-    const snapshot = objectIn(whole.body);
+    const snapshot = await objectIn(whole.body, this.call.answerBounds);
     // The next one takes its place.
     exchange.holdMore(before - exchange.held);
     return snapshot;

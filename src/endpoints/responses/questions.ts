@@ -86,7 +86,8 @@ async function* inTurn(events: readonly string[]): AsyncGenerator<string> {
 export async function countResponseInput(exchange: Exchange): Promise<GatewayResponse> {
   const call = new Call(exchange, MODEL_ENDPOINTS.responses);
   const body = exchange.body();
-  call.take(readCall(call.endpoint, isPending(body) ? await body : body));
+  const bytes = isPending(body) ? await body : body;
+  call.take(await readCall(call.endpoint, bytes, exchange.state.config.json.request));
   call.choose();
   // The owner of the responses that it goes on from is checked here, whoever counts.
   await prepare(call);

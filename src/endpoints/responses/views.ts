@@ -1,6 +1,7 @@
 import { type Awaitable, isPending } from '../../base/awaitable.js';
 import { errorBody, type GatewayError } from '../../base/errors.js';
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
+import { LARGE_BYTES, turn } from '../../base/turns.js';
 import { type AnswerPiece, type AnswerView, asWritten, chunksIn, objectIn } from '../../call/answer-view.js';
 import type { Call } from '../../call/call.js';
 import type { AnswerChunk } from '../../upstreams/answer.js';
@@ -41,7 +42,7 @@ class PassedResponse implements AnswerView {
   }
 
   async whole(body: AnswerChunk): Promise<AnswerPiece> {
-    await this.claim(objectIn(body));
+    await this.claim(await objectIn(body, this.call.answerBounds));
     return asWritten(body);
   }
 
@@ -133,10 +134,11 @@ class TranslatedResponse implements AnswerView {
   }
 
   async whole(body: AnswerChunk, record?: UsageRecord): Promise<AnswerPiece> {
-    const completion = objectIn(body);
+    const completion = await objectIn(body, this.call.answerBounds);
     const usage = (record && usageOf(record, completion.usage)) ?? completion.usage ?? null;
     const response = completedResponse(this.head, { ...completion, usage }, this.nowMs());
     await this.keep(response);
+    if (body instanceof Uint8Array && body.byteLength > LARGE_BYTES) await turn();
     return JSON.stringify(response);
   }
 
@@ -160,7 +162,13 @@ class TranslatedResponse implements AnswerView {
 
   async end(record: UsageRecord, comment: string): Promise<AnswerPiece> {
     const begun = this.start();
-    const { text, response } = this.stream.encodeEnd(usageOf(record, this.stream.usage), this.nowMs());
+    const { events, response } = this.stream.endEvents(usageOf(record, this.stream.usage), this.nowMs());
+    let text = '';
+    for (const write of events) {
+      const event = write();
+      text += event;
+      if (event.length > LARGE_BYTES) await turn();
+    }
     this.log?.add(begun + text);
     await this.keep(response);
     return comment + begun + text;

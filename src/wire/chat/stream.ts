@@ -35,6 +35,9 @@ const MAX_TEMPLATES = 4;
 /** Templates learnt in vain before learning stops: some streams never repeat a chunk, as with log probabilities. */
 const MAX_VAIN = 16;
 
+/** Longest event that a template is made of: its copies would take long. */
+const MAX_LEARNT_CHARS = 65_536;
+
 /** Texts that each begin with the whole of the one before, the first among them: fewer may do so by chance. */
 const MIN_GROWTHS = 3;
 
@@ -120,7 +123,7 @@ export class ChatStream implements WatchedStream {
       const data = this.dataOf(text.slice(at, end));
       at = end;
       if (data === undefined) continue;
-      const result = parseDocument(Buffer.from(data, 'latin1'), ANSWER_BOUNDS, 'decoded');
+      const result = parseDocument(Buffer.from(data, 'latin1'), this.options.bounds ?? ANSWER_BOUNDS, 'decoded');
       if (result.kind === 'refused') this.failure = { kind: 'malformed' };
       else {
         const wasDone = this.done;
@@ -172,7 +175,7 @@ export class ChatStream implements WatchedStream {
   }
 
   private learnTemplate(event: string, visible: string, size: number): void {
-    if (this.vain >= MAX_VAIN) return;
+    if (this.vain >= MAX_VAIN || event.length > MAX_LEARNT_CHARS) return;
     const template = ChunkTemplate.learn(event, visible);
     // It must find the very words that parsing has found, or others of its form would be counted wrong.
     if (template?.matchEvent(event, 0) !== event.length || template.textLength !== size) return;
@@ -185,7 +188,7 @@ export class ChatStream implements WatchedStream {
     const event = given.startsWith(BYTE_ORDER_MARK) ? given.slice(BYTE_ORDER_MARK.length) : given;
     const data = this.dataOf(event);
     if (data === undefined) return '';
-    const result = parseDocument(Buffer.from(data, 'latin1'), ANSWER_BOUNDS);
+    const result = parseDocument(Buffer.from(data, 'latin1'), this.options.bounds ?? ANSWER_BOUNDS);
     if (result.kind === 'refused') {
       this.failure = { kind: 'malformed' };
       return '';

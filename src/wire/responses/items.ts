@@ -1,4 +1,5 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
+import { turn } from '../../base/turns.js';
 import { itemId } from '../ids.js';
 import { requiredString, withoutNulls } from '../members.js';
 import { itemNotFound } from './errors.js';
@@ -43,13 +44,20 @@ export function conversationOf(request: ResponsesRequest, known: KnownItems): re
  * status, and its content in parts. Used as prior items, they mean the same.
  * @throws {GatewayError} 404 for a reference to an unknown item.
  */
-export function inputItemsOf(
+export async function inputItemsOf(
   request: ResponsesRequest,
   responseId: string,
   known: KnownItems = { priorItems: [] },
-): readonly JsonObject[] {
-  return resolvedInput(request, known).map(({ item }, index) => normalisedItem(item, `${responseId}/input/${index}`));
+): Promise<readonly JsonObject[]> {
+  const items: JsonObject[] = [];
+  for (const { item } of resolvedInput(request, known)) {
+    items.push(normalisedItem(item, `${responseId}/input/${items.length}`));
+    if (items.length % ITEMS_PER_TURN === 0) await turn();
+  }
+  return items;
 }
+
+const ITEMS_PER_TURN = 1_000;
 
 /** The input with its references resolved. An item that the conversation already holds is not repeated. */
 function resolvedInput(

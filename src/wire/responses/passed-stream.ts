@@ -6,8 +6,10 @@ import {
   outlinedByteLength,
   parseDocument,
   replaceMembers,
+  scanDocument,
 } from '../../base/json-document.js';
 import { Members } from '../../base/json-scan.js';
+import { LARGE_BYTES } from '../../base/turns.js';
 import { estimateTokens } from '../estimate.js';
 import { EventBuffer } from '../event-buffer.js';
 import { calledTool, readToolCalls } from '../hosted-tools.js';
@@ -28,7 +30,7 @@ import { readResponsesUsage, readServiceTier, type ToldUsage } from '../usage.js
 import type { StreamFailure, WatchedStream, WatchOptions } from '../watched-stream.js';
 
 /** The settings that matter for a response. Its longest events are snapshots, which bear the whole answer. */
-export type PassedStreamOptions = Pick<WatchOptions, 'showModel' | 'showError' | 'maxEventBytes'>;
+export type PassedStreamOptions = Pick<WatchOptions, 'showModel' | 'showError' | 'maxEventBytes' | 'bounds'>;
 
 /** Events with which a response has ended, well or not. */
 const LAST_EVENTS = new Set(['response.completed', 'response.incomplete', 'response.failed', 'response.cancelled']);
@@ -127,7 +129,10 @@ export class PassedStream implements WatchedStream {
       return this.fail({ kind: 'reported', error: toldError(data) });
     }
     if (event.length > this.options.maxEventBytes) return this.fail({ kind: 'malformed' });
-    const result = parseDocument(Buffer.from(data, 'latin1'), ANSWER_BOUNDS);
+    // A long one is a snapshot, which is parsed once.
+    const isLong = data.length > LARGE_BYTES;
+    const bounds = this.options.bounds ?? ANSWER_BOUNDS;
+    const result = parseDocument(Buffer.from(data, 'latin1'), bounds, isLong ? 'decoded' : 'as-bytes');
     if (result.kind === 'refused') return this.fail({ kind: 'malformed' });
     const { document, outline } = result;
     const { body } = outline;
@@ -136,7 +141,10 @@ export class PassedStream implements WatchedStream {
     // Clients look for its type in whatever comes.
     if (typeof body.type !== 'string') return '';
     const renamed = shownSnapshot(document, body, this.options);
-    const response = memberValue(renamed === undefined ? document : { ...document, ...renamed }, 'response');
+    const response =
+      isLong && renamed === undefined
+        ? body.response
+        : memberValue(renamed === undefined ? document : { ...document, ...renamed }, 'response');
     this.noteEvent(body, isJsonObject(response) ? response : undefined);
     if (body.delta !== undefined) this.countText(saidIn(body.delta, (text) => outlinedByteLength(outline, text)).size);
     if (renamed !== undefined) return eventText(body.type, renamed.bytes.toString('latin1'));
@@ -246,10 +254,10 @@ function shownSnapshot(
   const span = document.members.get('response');
   const isSame = !isJsonObject(response) || changesOf(response, options) === undefined;
   if (span === undefined || isSame) return undefined;
-  const snapshot = parseDocument(document.bytes.subarray(span.start, span.end), ANSWER_BOUNDS);
-  if (snapshot.kind === 'refused') return undefined;
-  const changes = changesOf(response, options, () => memberValue(snapshot.document, 'error')) ?? {};
-  const replaced = replaceMembers(snapshot.document, changes);
+  const snapshot = scanDocument(document.bytes.subarray(span.start, span.end), ANSWER_BOUNDS);
+  if ('kind' in snapshot) return undefined;
+  const changes = changesOf(response, options, () => memberValue(snapshot, 'error')) ?? {};
+  const replaced = replaceMembers(snapshot, changes);
   const bytes = Buffer.concat([document.bytes.subarray(0, span.start), replaced, document.bytes.subarray(span.end)]);
   const members = new Members();
   members.add('response', span.start, span.start + replaced.length);

@@ -27,6 +27,8 @@ import {
   streamedReasoning,
 } from './stream-items.js';
 
+type LastEvents = readonly (() => string)[];
+
 /**
  * Writes a stream of chat completion chunks as the stream of a response. Thoughts and text are closed when something else
  * begins, as OpenAI does; calls stay open to the end, for the deltas of parallel calls may take turns.
@@ -38,6 +40,8 @@ export class TranslatedStream {
   private readonly open = new Set<StreamedItem>();
   private readonly calls: StreamedCalls;
   private written = '';
+  /** The last events, as soon as they are the ones. */
+  private last: (() => string)[] | undefined = undefined;
   private sequenceNumber = 0;
   private reasoning: StreamedReasoning | undefined = undefined;
   private message: StreamedMessage | undefined = undefined;
@@ -86,6 +90,14 @@ export class TranslatedStream {
    * @param usage usage of the chat completion; `undefined`: the usage that the chunks told. @param nowMs Unix time.
    */
   encodeEnd(usage: JsonObject | undefined, nowMs: number): EndedResponse {
+    const { events, response } = this.endEvents(usage, nowMs);
+    return { text: events.map((write) => write()).join(''), response };
+  }
+
+  /** The same, with each of the last events yet to be written: the whole text stands in several of them. */
+  endEvents(usage: JsonObject | undefined, nowMs: number): Pick<EndedResponse, 'response'> & { events: LastEvents } {
+    const events: (() => string)[] = [];
+    this.last = events;
     const { items } = this;
     this.calls.beginUnnamed();
     const ending = endingOf(this.finishReason);
@@ -100,7 +112,7 @@ export class TranslatedStream {
     });
     for (const item of [...this.open]) this.closeItem(item, isCut(item) ? 'incomplete' : 'completed');
     this.emit(`response.${ending.status}`, { response });
-    return { text: this.flush(), response };
+    return { events, response };
   }
 
   /** Takes the end of a stream that broke off. */
@@ -155,8 +167,10 @@ export class TranslatedStream {
   }
 
   private emit(type: string, members: JsonObject): void {
-    this.written += responsesEvent(type, this.sequenceNumber, members);
+    const { sequenceNumber, last } = this;
     this.sequenceNumber += 1;
+    if (last === undefined) this.written += responsesEvent(type, sequenceNumber, members);
+    else last.push(() => responsesEvent(type, sequenceNumber, members));
   }
 
   /** The text written since the last flush. */
