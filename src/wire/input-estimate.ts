@@ -226,7 +226,8 @@ class InputPass implements InputEstimate {
     this.seenBytes += size;
   }
 
-  private addMedium(medium: Medium, object: JsonObject, data: string): void {
+  private addMedium(part: Medium, object: JsonObject, data: string): void {
+    const medium = mediumIn(part, data);
     if (medium === 'image') {
       this.addImage();
       return;
@@ -253,6 +254,17 @@ function mediumOf({ image_url, audio_url, video_url }: JsonObject): Medium | und
   if (typeof image_url === 'string') return 'image';
   if (typeof audio_url === 'string') return 'sound';
   return typeof video_url === 'string' ? 'film' : undefined;
+}
+
+/** The medium that a `data:` address names, else the part's: some servers read texts and pages in the place of a picture. */
+function mediumIn(part: Medium, data: string): Medium {
+  if (part === 'file' || !isDataAddress(data)) return part;
+  if (isDataAddress(data, 'image/')) return 'image';
+  if (isDataAddress(data, 'audio/')) return 'sound';
+  if (isDataAddress(data, 'video/')) return 'film';
+  return isDataAddress(data, 'text/', 'application/') && !isDataAddress(data, 'application/octet-stream')
+    ? 'file'
+    : part;
 }
 
 /** Whether a text is a medium's address or its data in base64: prose under the name of data is read as text. */

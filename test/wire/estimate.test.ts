@@ -226,6 +226,25 @@ describe('K17 media are taken for what they may cost, not for text', () => {
     assert.ok(text.usual >= 100_000 && text.most >= 300_000);
   });
 
+  it('what an address says that it is, whatever the part is called', () => {
+    const under = (type: string, more: string) =>
+      cost({ type: 'image_url', image_url: { url: `${type};base64,${more}` } });
+    const picture = under('data:image/png', base64);
+    assert.deepEqual(under('data:application/octet-stream', base64), picture);
+    assert.deepEqual(under('data:', base64), picture);
+    for (const type of [
+      'data:text/plain',
+      'DATA:Text/Markdown',
+      'data:application/json',
+      'data:text/html;charset=utf-8',
+    ]) {
+      const { usual, most } = under(type, base64);
+      assert.ok(usual >= 100_000 && most >= 300_000, type);
+    }
+    assert.ok(under('data:application/pdf', base64).most > picture.most);
+    assert.ok(under('data:video/mp4', base64.repeat(20)).most > picture.most);
+  });
+
   it('whatever the case of the scheme', () => {
     for (const scheme of ['DATA:image/png;base64,', 'Data:;base64,', 'DATA:,']) {
       const image = cost({ type: 'image_url', image_url: { url: `${scheme}${base64}` } });
