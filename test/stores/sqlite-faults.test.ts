@@ -1,8 +1,17 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { after, describe, it } from 'node:test';
-import { sqliteStore, verifySums } from 'megallm-middleware/sqlite';
+import { type SqliteStore, sqliteStore, verifySums } from 'megallm-middleware/sqlite';
 import { systemClock } from '../../src/base/clock.js';
 import { interruptedCalls } from '../../src/stores/interrupted.js';
 import { loadDriver } from '../../src/stores/sqlite/driver.js';
@@ -108,6 +117,61 @@ describe('a file that is not to be used', () => {
       await assert.rejects(async () => sqliteStore({ file: '', ...options }), TypeError);
     });
   }
+});
+
+describe('a log that somebody deletes while it is in use', () => {
+  /** A store whose clock ticks by hand, with three calls. */
+  async function inUse(name: string) {
+    const timers: (() => void)[] = [];
+    const setTimer = (run: () => void) => {
+      timers.push(run);
+      return () => {};
+    };
+    const store = await folder.open(name, { clock: { ...systemClock, setTimer } });
+    for (const keyId of ['a', 'b', 'c']) await recordUsage(store.usage, usageRecordOf({ keyId }));
+    const file = folder.path(name);
+    return { store, file, log: `${file}-wal`, tick: () => timers.shift()?.() };
+  }
+  const countOf = async ({ usage }: SqliteStore) => (await usage.report(ALL_TIME))[0]?.sums.requests;
+
+  it('is noticed: nothing is promised that would be lost, and what was recorded is saved', async () => {
+    const { store, file, log, tick } = await inUse('unlogged.db');
+    tick();
+    await recordUsage(store.usage, usageRecordOf({ keyId: 'd' }));
+    unlinkSync(log);
+    await assert.rejects(verifySums(file), /unlogged\.db-wal is missing.*put it back/);
+    await assert.rejects(sqliteStore({ file }), /-wal is missing/);
+    tick();
+    const late = usageRecordOf({ keyId: 'e' });
+    await assert.rejects(async () => store.usage.open(startOf(late)), /-wal was deleted while it was in use/);
+    await assert.rejects(async () => store.limiter.reserve({ id: 'w', draws: [], slots: [], ttlMs: 1 }, 0), /deleted/);
+    await store.close();
+    assert.equal(await countOf(await folder.open('unlogged.db')), 4);
+    assert.deepEqual(await verifySums(file), []);
+  });
+
+  it('is noticed also where another process has begun a new one, which is left alone', async () => {
+    const { store, file, log, tick } = await inUse('two-logs.db');
+    unlinkSync(log);
+    unlinkSync(`${file}-shm`);
+    const open = async () => {
+      const child = folder.child('open', file);
+      assert.equal(await child.line(), 'ready');
+      child.send('go');
+      assert.equal(await child.line(), 'opened');
+      return child;
+    };
+    const other = await open();
+    tick();
+    await assert.rejects(async () => store.usage.open(startOf(usageRecordOf({ keyId: 'e' }))), /deleted/);
+    await store.close();
+    other.send('close');
+    await other.ended();
+    // It is whole, as each opener checks.
+    const next = await open();
+    next.send('close');
+    await next.ended();
+  });
 });
 
 describe('the driver', () => {

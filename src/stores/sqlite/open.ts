@@ -1,6 +1,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { memberOf } from '../../base/checks.js';
 import type { Connect, Database } from './driver.js';
+import { assertLogThere } from './log-watch.js';
 import { assertOurs, migrate } from './schema.js';
 
 /** Two connections to one file. */
@@ -31,10 +32,13 @@ const SETTINGS = `
 
 /**
  * Opens the file, or makes it readable for its owner alone, and brings it to its present form.
- * @throws {Error} when the file is damaged, another program's or a newer version's: it is left as it is then.
+ * @throws {Error} when the file is damaged, lacks its log, is another program's or a newer version's: it is left as it is then.
  */
 export function openFile(connect: Connect, file: string, synchronous: 'full' | 'normal'): Connections {
-  if (!made(file)) check(connect, file);
+  if (!made(file)) {
+    assertLogThere(file);
+    check(connect, file);
+  }
   const durable = writerTo(connect, file, synchronous === 'full' ? 'FULL' : 'NORMAL');
   try {
     migrate(durable, file);
@@ -77,11 +81,12 @@ function set(db: Database, settings: string): void {
  * Copies all of the log into the file, unless others use it, and closes both connections. The last to close a file
  * would copy it, too, but with @photostructure/sqlite a connection lives on until the garbage collector has found its
  * last statement.
+ * @param isOurs whether nobody writes to the file by another log.
  */
-export function closeFile({ durable, quick }: Connections): void {
+export function closeFile({ durable, quick }: Connections, isOurs: boolean): void {
   quick.close();
   try {
-    durable.exec('PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE)');
+    if (isOurs) durable.exec('PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE)');
   } finally {
     durable.close();
   }
@@ -89,6 +94,7 @@ export function closeFile({ durable, quick }: Connections): void {
 
 /** Opens a connection that writes nothing, to a file that is whole. @throws as `openFile` does. */
 export function openReadOnly(connect: Connect, file: string, check: 'quick' | 'integrity'): Database {
+  assertLogThere(file);
   return openWhole(connect, { file, check, readOnly: true });
 }
 

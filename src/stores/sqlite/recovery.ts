@@ -14,19 +14,20 @@ const RENEW_MS = 5_000;
 export type Recover = () => () => void;
 
 /**
- * Settles the calls that dead processes left open every 5 s, and keeps this process's lease.
+ * Settles the calls that dead processes left open every 5 s, keeps this process's lease, and looks after the log.
  * @param recover see `recovery`.
  * @returns a function that stops it.
  */
 export function keepRecovering(
   db: Database,
-  { instance, clock, recover }: { instance: Instance; clock: Clock; recover: Recover },
+  { instance, clock, recover, checkLog }: { instance: Instance; clock: Clock; recover: Recover; checkLog: () => void },
 ): () => void {
   let cancel = (): void => {};
   let renewedAt = clock.wallMs();
 
   function tick(): void {
     try {
+      checkLog();
       const silentMs = clock.wallMs() - renewedAt;
       transact(db, () => instance.renew());
       renewedAt = clock.wallMs();
@@ -34,7 +35,7 @@ export function keepRecovering(
       // Mostly nobody is dead, and then no other process need wait for a transaction.
       if (silentMs < LEASE_MS && instance.dead().length > 0) transact(db, recover)();
     } catch {
-      // The disk is full or locked: callers are told when they open a call, and recovery tries again in 5 s.
+      // The disk is full or locked, or the log is gone: callers are told when they open a call, and recovery tries again in 5 s.
     }
     cancel = clock.setTimer(tick, RENEW_MS);
   }

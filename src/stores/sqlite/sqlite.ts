@@ -13,6 +13,7 @@ import { thisInstance } from './instance.js';
 import { sqliteKeys } from './key-records.js';
 import { sqliteLedger } from './ledger.js';
 import { sqliteLimiter } from './limiter.js';
+import { logWatch } from './log-watch.js';
 import { sqliteObjects } from './objects.js';
 import { type Connections, closeFile, openFile } from './open.js';
 import { keepRecovering, recovery } from './recovery.js';
@@ -77,7 +78,7 @@ export async function sqliteStore(options: SqliteStoreOptions): Promise<SqliteSt
   const answerBounds = byteBounds(positiveInteger('maxAnswerBytes', options.maxAnswerBytes ?? 268_435_456));
   const connections = openFile(await loadDriver(), file, synchronous);
   try {
-    return storeOn(connections, { maxObjectsPerOwner, bounds, answerBounds, clock });
+    return storeOn(connections, { file, maxObjectsPerOwner, bounds, answerBounds, clock });
   } catch (error) {
     connections.quick.close();
     connections.durable.close();
@@ -89,11 +90,12 @@ export async function sqliteStore(options: SqliteStoreOptions): Promise<SqliteSt
 function storeOn(
   connections: Connections,
   {
+    file,
     maxObjectsPerOwner,
     bounds,
     answerBounds,
     clock,
-  }: { maxObjectsPerOwner: number; bounds: ByteBounds; answerBounds: ByteBounds; clock: Clock },
+  }: { file: string; maxObjectsPerOwner: number; bounds: ByteBounds; answerBounds: ByteBounds; clock: Clock },
 ): SqliteStore {
   const { durable: db, quick: quickDb } = connections;
   const instance = thisInstance(db, clock);
@@ -110,6 +112,21 @@ function storeOn(
   const durable = groupWriter(db);
   const quick = groupWriter(quickDb);
   let isClosed = false;
+  const log = logWatch(file);
+
+  /** Takes no more records that would be lost, once somebody has deleted the log; those before it are saved. */
+  function checkLog(): void {
+    const found = log.look();
+    if (found === undefined) return;
+    const lost = new Error(
+      `${file}-wal was deleted while it was in use: nothing more is recorded. Start this process anew`,
+    );
+    durable.close(lost);
+    quick.close(lost);
+    // Copied into the file, unless another process writes to it by another log.
+    if (found === 'gone') db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    throw lost;
+  }
 
   const parts = {
     usage: { ...sqliteLedger(db, { writer: durable, instance, calls }), ...sqliteReports(db) },
@@ -123,7 +140,7 @@ function storeOn(
     }),
     idempotency: sqliteIdempotency(db, { writer: durable, instance, behindMs, bounds: answerBounds }),
   };
-  const stopRecovering = keepRecovering(db, { instance, clock, recover });
+  const stopRecovering = keepRecovering(db, { instance, clock, recover, checkLog });
   return {
     ...parts,
     async close() {
@@ -138,7 +155,9 @@ function storeOn(
           instance.leave();
         });
       } finally {
-        closeFile(connections);
+        const isOurs = log.look() !== 'other';
+        log.close();
+        closeFile(connections, isOurs);
       }
     },
   };

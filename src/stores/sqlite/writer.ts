@@ -7,8 +7,8 @@ export interface Writer {
    * must change nothing but the database.
    */
   write<T>(work: () => T): Promise<T>;
-  /** Commits waiting writes now, and refuses later ones. */
-  close(): void;
+  /** Commits waiting writes now, and refuses later ones. @param reason of the refusals. @default that the store is closed */
+  close(reason?: Error): void;
 }
 
 interface Job {
@@ -23,7 +23,7 @@ interface Job {
  */
 export function groupWriter(db: Database): Writer {
   let jobs: Job[] = [];
-  let isClosed = false;
+  let closed: Error | undefined;
 
   function flush(): void {
     let waiting = jobs;
@@ -57,7 +57,7 @@ export function groupWriter(db: Database): Writer {
   return {
     write: (work) =>
       new Promise((resolve, reject) => {
-        if (isClosed) throw new Error('The SQLite store is closed');
+        if (closed !== undefined) throw closed;
         if (jobs.length === 0) setImmediate(flush);
         const run = () => {
           const value = work();
@@ -65,8 +65,8 @@ export function groupWriter(db: Database): Writer {
         };
         jobs.push({ run, fail: reject });
       }),
-    close() {
-      isClosed = true;
+    close(reason = new Error('The SQLite store is closed')) {
+      closed ??= reason;
       flush();
     },
   };
