@@ -120,23 +120,23 @@ export function usageBody({
 
 /**
  * Finish reasons of OpenAI and of other vendors, in lower case, by what they mean: Anthropic, Bedrock, Gemini, Cohere, Mistral, TGI,
- * Together, watsonx, Zhipu, Vercel.
+ * Together, watsonx, Zhipu, Vercel, Ollama (`load`: it was asked for nothing).
  */
 const REASONS: readonly (readonly [FinishReason, string])[] = [
   [
     'stop',
-    'stop end_turn stop_sequence eos eos_token end complete completed finish finished pause_turn stop_token other unknown finish_reason_stop',
+    'stop end_turn stop_sequence eos eos_token end complete completed finish finished pause_turn stop_token other unknown load unload',
   ],
   [
     'length',
     `length max_tokens max_output_tokens model_length max_length token_limit model_context_window_exceeded context_length_exceeded
-     error_limit time_limit finish_reason_max_tokens`,
+     error_limit time_limit`,
   ],
   ['tool_calls', 'tool_calls tool_use tool_call function_calls'],
   [
     'content_filter',
     `content_filter safety recitation blocklist prohibited_content spii refusal content_filtered image_safety error_toxic
-     guardrail_intervened sensitive moderation finish_reason_safety`,
+     guardrail_intervened sensitive moderation`,
   ],
   ['function_call', 'function_call'],
 ];

@@ -24,7 +24,7 @@ export const llamaCppPython: Vendor = {
   refuse: () => undefined,
   tooLong: (prompt, ceiling, context) =>
     openAiRefusal(400, {
-      message: `This model's maximum context length is ${context} tokens, however you requested ${prompt + ceiling} tokens (${prompt} in your prompt; ${ceiling} for the completion). Please reduce your prompt; or completion length.`,
+      message: `This model's maximum context length is ${context} tokens. However, you requested ${prompt + ceiling} tokens (${prompt} in the messages, ${ceiling} in the completion). Please reduce the length of the messages or completion.`,
       param: 'messages',
       code: 'context_length_exceeded',
     }),
