@@ -138,15 +138,18 @@ export function settledTier(
 /** Calls for pictures and sound alone have pieces. */
 const HAS_PIECES: ReadonlySet<string> = new Set(['images', 'audio']);
 
+const hasPieces = ({ images = 0, audioMs = 0, characters = 0 }: PricedUnits): boolean =>
+  images + audioMs + characters > 0;
+
 function knownCost(
   price: Price | undefined,
   tokens: TokenUsage | undefined,
   { operation, terms }: { readonly operation: string; readonly terms: CostTerms },
 ): number | undefined {
   if (price === undefined) return undefined;
-  const isOfPieces = HAS_PIECES.has(operation) && isByThePiece(price);
-  if (isOfPieces && !paysForPieces(price, terms)) return undefined;
-  if (tokens === undefined) return isOfPieces ? costNanoUsd(price, NO_TOKENS, terms) : undefined;
+  const isPaidByPiece = paysForPieces(price, terms);
+  if (tokens === undefined) return isPaidByPiece && hasPieces(terms) ? costNanoUsd(price, NO_TOKENS, terms) : undefined;
+  if (HAS_PIECES.has(operation) && isByThePiece(price) && !isPaidByPiece) return undefined;
   return isPricedTier(price, terms.serviceTier ?? DEFAULT_SERVICE_TIER) ? costNanoUsd(price, tokens, terms) : undefined;
 }
 
