@@ -37,6 +37,7 @@ interface Times {
 }
 
 function limiterInTime(store: LimiterStore, { clock, asking, ending }: Times): LimiterStore {
+  const { settleInterrupted } = store;
   /** Gives back what was granted when nobody waited for it any more. */
   function giveBack(reservation: Reservation): void {
     const nothing = reservation.draws.map(() => 0);
@@ -49,17 +50,21 @@ function limiterInTime(store: LimiterStore, { clock, asking, ending }: Times): L
       return within(verdict, asking, 'limiter.reserve', ({ granted }) => granted && giveBack(reservation));
     },
     settle: (reservation, used, nowMs) => bounded(store.settle(reservation, used, nowMs), ending, 'limiter.settle'),
+    ...(settleInterrupted && {
+      settleInterrupted: (call) => bounded(settleInterrupted.call(store, call), ending, 'limiter.settleInterrupted'),
+    }),
   };
 }
 
 function usageInTime(store: NonNullable<Stores['usage']>, { asking, ending }: Times): NonNullable<Stores['usage']> {
-  const { checkpoint, report, spent } = store;
+  const { checkpoint, onInterrupted, report, spent } = store;
   return {
     open: (start) => bounded(store.open(start), asking, 'usage.open'),
     settle: (record) => bounded(store.settle(record), ending, 'usage.settle'),
     ...(checkpoint && {
       checkpoint: (id, tokens) => bounded(checkpoint.call(store, id, tokens), ending, 'usage.checkpoint'),
     }),
+    ...(onInterrupted && { onInterrupted: (listener) => onInterrupted.call(store, listener) }),
     ...(report && { report: (query) => bounded(report.call(store, query), asking, 'usage.report') }),
     ...(spent && { spent: (scope, period) => bounded(spent.call(store, scope, period), asking, 'usage.spent') }),
   };

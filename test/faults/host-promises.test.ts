@@ -3,13 +3,19 @@ import { describe, it } from 'node:test';
 import {
   fromFunction,
   type Gateway,
+  type IdempotencyStore,
+  type LimiterStore,
   memoryIdempotency,
   memoryLimiter,
   memoryObjects,
   memoryUsage,
+  type ObjectStore,
+  type UsageReader,
+  type UsageStore,
   type Verdict,
 } from 'megallm-middleware';
 import type { Awaitable } from '../../src/base/awaitable.js';
+import { resolveOptions } from '../../src/config/options.js';
 import { eventually, gate, within } from '../helpers/deadline.js';
 import { SECRET, type SetupOptions, testSetup } from '../helpers/gateway-options.js';
 import { BARE_HOST } from '../helpers/hosts.js';
@@ -263,7 +269,33 @@ async function holdsNothing(name: string, { part, asked }: Case): Promise<void> 
   );
 }
 
+/** Every method that a store may have: a new one must stand here, and be passed on. */
+const WHOLE = {
+  limiter: { reserve: fail, settle: fail, settleInterrupted: fail } satisfies Required<LimiterStore>,
+  usage: {
+    ...{ open: fail, settle: fail, checkpoint: fail, onInterrupted: fail, report: fail, spent: fail },
+  } satisfies Required<UsageStore & UsageReader>,
+  objects: { find: fail, list: fail, listIds: fail, put: fail, remove: fail } satisfies Required<ObjectStore>,
+  idempotency: { claim: fail, finish: fail } satisfies Required<IdempotencyStore>,
+};
+
+function fail(): never {
+  throw new Error('asked');
+}
+
 describe('a promise of the host', () => {
+  it('may come from any method of a store: all of them are passed on, and no others', () => {
+    const config = resolveOptions({ environment: {}, ...WHOLE });
+    for (const [part, store] of Object.entries(WHOLE)) {
+      const passed = Object(Reflect.get(config, part));
+      assert.deepEqual(Object.keys(passed).sort(), Object.keys(store).sort(), part);
+      for (const method of Object.keys(store))
+        assert.throws(() => passed[method](...Array(5).fill({})), /^Error: asked$/);
+    }
+    const least = resolveOptions({ environment: {}, usage: { open: fail, settle: fail } });
+    assert.deepEqual(Object.keys(least.usage), ['open', 'settle']);
+  });
+
   it('that never settles holds no call and no close: methods of stores, functions, hooks', async () => {
     await Promise.all(Object.entries(CASES).map(([name, given]) => holdsNothing(name, given)));
   });
