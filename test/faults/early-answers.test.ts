@@ -12,7 +12,7 @@ import { describe, it } from 'node:test';
 import { createGateway, fromFunction } from 'megallm-middleware';
 import { megallm } from 'megallm-middleware/node';
 import OpenAI from 'openai';
-import { eventually, within } from '../helpers/deadline.js';
+import { eventually, settleSockets, within } from '../helpers/deadline.js';
 import { DEPTH } from '../helpers/depth.js';
 import { SECRET, SMALL_SECRET, testSetup, UNKNOWN_SECRET } from '../helpers/gateway-options.js';
 import { rawClient } from '../helpers/raw-client.js';
@@ -182,8 +182,38 @@ describe('what is read of a refused body is bounded', () => {
   );
 
   onBareHost(
-    'in the silence before the next byte, and in number',
-    () => ({ lingering: { idleMs: 50, maxConnections: 1 } }),
+    'in number: one more is closed at once, until another has gone',
+    () => ({ lingering: { idleMs: 600_000, totalMs: 600_000, maxConnections: 2 } }),
+    async ({ host }) => {
+      const head = `POST /v1/files HTTP/1.1\r\nhost: t\r\ncontent-type: ${FORM}\r\ncontent-length: 2000000000\r\n\r\n`;
+      const refused = async () => {
+        const client = await rawClient(host.origin);
+        client.send(head);
+        assert.equal((await client.response()).status, 401);
+        const state = { client, isClosed: false };
+        void client.closed.then(() => {
+          state.isClosed = true;
+        });
+        return state;
+      };
+      const first = await refused();
+      const second = await refused();
+      const third = await refused();
+      await within(third.client.closed, 'the third to be closed');
+      assert.deepEqual([first.isClosed, second.isClosed], [false, false]);
+      first.client.destroy();
+      await within(first.client.closed, 'the first to be gone');
+      const later = [await refused(), await refused()];
+      await within(Promise.race(later.map(({ client }) => client.closed)), 'one of the later two to be closed');
+      await settleSockets();
+      assert.deepEqual([second, ...later].map(({ isClosed }) => isClosed).sort(), [false, false, true]);
+      for (const { client } of [second, ...later]) client.destroy();
+    },
+  );
+
+  onBareHost(
+    'in the silence before the next byte',
+    () => ({ lingering: { idleMs: 50, maxConnections: 3 } }),
     async ({ host }) => {
       const head = `POST /v1/files HTTP/1.1\r\nhost: t\r\ncontent-type: ${FORM}\r\ncontent-length: 2000000000\r\n\r\n`;
       const clients = await Promise.all([rawClient(host.origin), rawClient(host.origin), rawClient(host.origin)]);
