@@ -191,7 +191,8 @@ function wholeDocument(
   const told = usageFor(call, readToldUsage(said));
   // Texts are the bulk of an answer: they are read once, and only where its usage does not stand in its place.
   const name = writtenMember(document);
-  const written = isUncounted(told) && parsed === undefined ? boundedValue(document, name, bounds) : (parsed ?? undefined);
+  const written =
+    isUncounted(told) && parsed === undefined ? boundedValue(document, name, bounds) : (parsed ?? undefined);
   const usage = told ?? usageBeside(document, bounds, written);
   const outputBytes = isUncounted(usage) ? writtenBytes(document, written) : 0;
   const serviceTier = serviceTierIn(document, bounds, said);
