@@ -24,7 +24,7 @@ import { CALL, MODEL } from '../helpers/scene.js';
 import { watchedLimiter, watchedUsage } from '../helpers/watched-stores.js';
 
 /** Longest call of every gateway here. */
-const TIMEOUT_MS = 300;
+const TIMEOUT_MS = 500;
 
 type Later = () => Promise<never>;
 type Part = (later: Later) => SetupOptions;
