@@ -3,8 +3,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { after } from 'node:test';
+import { programArgs } from '../helpers/compiled.js';
 import { eventually, within } from '../helpers/deadline.js';
 
 const START_MS = 20_000;
@@ -60,13 +61,12 @@ export function launch(command: string, args: readonly string[], env: NodeJS.Pro
   return { child, out: () => out, all: () => all, ended };
 }
 
-/** `npm start` in that folder, once it has printed all. */
+/** The program of `npm start` in that folder, compiled as all is, once it has printed all. stop.test.ts runs the command itself. */
 export async function npmStart(cwd: string, env: NodeJS.ProcessEnv = {}): Promise<Started> {
-  const script = /"start": "exec node --import tsx (--\S+) (\S+) \|\|/.exec(readFileSync('package.json', 'utf8'));
-  const [, condition, program] = script ?? [];
-  assert.ok(condition !== undefined && program !== undefined, 'package.json starts something with tsx');
-  const args = ['--import', import.meta.resolve('tsx'), condition, resolve(program)];
-  const running = launch(process.execPath, args, { ...BARE, PORT: '0', ...env }, cwd);
+  const script = /"start": "exec node --import tsx --\S+ (\S+) \|\|/.exec(readFileSync('package.json', 'utf8'));
+  const [, program] = script ?? [];
+  assert.ok(program !== undefined, 'package.json starts something with tsx');
+  const running = launch(process.execPath, programArgs(program), { ...BARE, PORT: '0', ...env }, cwd);
   const complete = (): boolean => {
     assert.equal(running.child.exitCode, null, `It ended: ${running.all()}`);
     return /^console\.log\(.*\nEOF\n/m.test(running.all());
