@@ -4,6 +4,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, it } from 'node:test';
+import { programArgs } from '../helpers/compiled.js';
 import { eventually, within } from '../helpers/deadline.js';
 import { BARE, launch, type Started, startFolder } from './npm-start.js';
 
@@ -87,8 +88,8 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 
 it('a secret that is too short ends the start with one line, which names the variable and the length', async () => {
   const env = { ...BARE, PORT: '0', MEGALLM_DB: join(folder, 'short.db'), MEGALLM_KEYS: 'sk-test-1' };
-  const running = launch('npm', ['start', '--silent'], env);
-  assert.equal(await within(running.ended, 'the end of npm', END_MS), 1);
+  const running = launch(process.execPath, programArgs('examples/start.ts'), env);
+  assert.equal(await within(running.ended, 'the end of the program', END_MS), 1);
   assert.match(running.all(), /^[^\n]*`MEGALLM_KEYS`[^\n]* 16 to 256 [^\n]*\n$/);
   assert.ok(!running.all().includes('sk-test-1'), 'the secret is not printed');
 });
