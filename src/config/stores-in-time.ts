@@ -47,7 +47,9 @@ function limiterInTime(store: LimiterStore, { clock, asking, ending }: Times): L
     reserve(reservation, nowMs) {
       const verdict = store.reserve(reservation, nowMs);
       if (!isPending(verdict)) return verdict;
-      return within(verdict, asking, 'limiter.reserve', ({ granted }) => granted && giveBack(reservation));
+      // A look is for the headers of an answer that is there.
+      const times = reservation.id === '' ? ending : asking;
+      return within(verdict, times, 'limiter.reserve', ({ granted }) => granted && giveBack(reservation));
     },
     settle: (reservation, used, nowMs) => bounded(store.settle(reservation, used, nowMs), ending, 'limiter.settle'),
     ...(settleInterrupted && {

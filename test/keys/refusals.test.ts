@@ -295,6 +295,14 @@ describe('a promise of the host that never settles', () => {
     assert.equal(await asking, 503);
   });
 
+  it('in the limiter, holds the answer to a bad request for ten seconds, as its headers tell of limits', async () => {
+    const { ask, clock } = scene({ limiter: { ...memoryLimiter(), reserve: never } });
+    const asking = ask({ body: { model: 'gpt-4o-mini' } });
+    await turn();
+    await clock.pass(10_000);
+    assert.equal(await asking, 400);
+  });
+
   it('in a store that settles nothing, holds a close for its grace and five seconds', async () => {
     const limiter = { ...memoryLimiter(), settle: never };
     const { ask, clock, errors, gateway } = scene({ limiter });
