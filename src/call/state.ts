@@ -164,6 +164,9 @@ function startPhases(clock: Clock): Phases {
 /** A place tells nobody when it comes free: a second, as with the limiter's. */
 const PLACE_WAIT_MS = 1_000;
 
+/** Largest body that is counted by its bytes alone. */
+const COUNTED_ONCE_BYTES = 262_144;
+
 /** Largest body that is read before the limiter is asked: to ask it twice costs more. */
 const SMALL_BYTES = 1_048_576;
 
@@ -288,6 +291,18 @@ export class Exchange implements BodyHolder {
         this.heldBytes += bytes;
       },
     });
+  }
+
+  /**
+   * Takes account of all that will be in memory of a large body, before it is there: who waits for room must not hold it.
+   * @throws {GatewayError} as `HeldBytes.addInTime` does.
+   */
+  holdCopies({ byteLength }: Uint8Array, copies: number): Awaitable<void> {
+    if (byteLength <= COUNTED_ONCE_BYTES) return;
+    const { maxHeldBytesPerKey, maxHeldBytes } = this.state.config;
+    // A body that was let in must find room.
+    const bytes = Math.min(copies * byteLength, maxHeldBytesPerKey, maxHeldBytes);
+    return this.holdInTime(bytes - this.heldBytes, this.request.signal);
   }
 
   /** Bytes that the request holds now. */

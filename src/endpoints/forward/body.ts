@@ -49,12 +49,17 @@ export async function readForwardBody(exchange: Exchange): Promise<ForwardBody> 
   const reading = exchange.body();
   const bytes = isPending(reading) ? await reading : reading;
   if (bytes.byteLength === 0 || (isNull(bytes) && needsNoBody(exchange.path))) return { kind: 'none' };
+  const held = exchange.holdCopies(bytes, COPIES);
+  if (isPending(held)) await held;
   const { document } = await parseBody(bytes, state.config.json.request);
   const object = objectOf(document.bytes);
   // Of members standing twice inside, the upstream gets the ones that are looked at.
   const passed = referencesIn(object).length > 0 ? Buffer.from(JSON.stringify(object)) : document.bytes;
   return { kind: 'json', bytes: passed, body: object };
 }
+
+/** A large body is there as it came, as it is passed on, under another name of its model, and as an object. */
+const COPIES = 4;
 
 /** Whether a body says that there is none, as some clients write where nothing is to be sent. */
 function isNull(bytes: Uint8Array): boolean {

@@ -50,8 +50,6 @@ export async function forward(exchange: Exchange, rule: ForwardRule, modelName?:
     // The body may have taken its time: once `close()` has resolved, nothing may begin.
     if (state.closed !== undefined) throw shuttingDown();
     const plan = planForward(exchange, { rule, body, modelName });
-    // Parsed, it takes as much again, and so it does with another name of its model.
-    if (body.kind === 'json') await exchange.holdInTime(2 * body.bytes.byteLength, request.signal);
     phases?.mark('parse');
 
     const asks = { ...NOTHING_READ.asks, model: plan.modelName, maxOutputTokens: plan.maxOutputTokens };

@@ -1,4 +1,4 @@
-import { type Awaitable, isPending } from '../../base/awaitable.js';
+import { isPending } from '../../base/awaitable.js';
 import { shuttingDown } from '../../base/errors.js';
 import { checkRoom } from '../../call/admit.js';
 import { Call } from '../../call/call.js';
@@ -12,21 +12,10 @@ import { answerModel, askUpstream } from './answer.js';
 import { prepare } from './prepare.js';
 import { memberNames, needsPreparing, readCall } from './read-call.js';
 
-/** Largest request that is counted by its bytes alone. */
-const SMALL_BYTES = 262_144;
-
 /**
- * Takes account of all that will be in memory of a large request: its bytes, those that go out, and the objects that a response is
- * made with. Before any of it is there: who waits for room must not hold it.
+ * How often a large request is in memory: as it came and as it goes out, and for a response in the objects that it is made with.
  */
-function holdRequest(exchange: Exchange, { byteLength }: Uint8Array, { operation }: ModelEndpoint): Awaitable<void> {
-  if (byteLength <= SMALL_BYTES) return;
-  const { maxHeldBytesPerKey, maxHeldBytes } = exchange.state.config;
-  const copies = operation === 'responses' ? 4 : 2;
-  // A body that was let in must find room.
-  const bytes = Math.min(copies * byteLength, maxHeldBytesPerKey, maxHeldBytes);
-  return exchange.holdInTime(bytes - exchange.held, exchange.request.signal);
-}
+const copiesOf = ({ operation }: ModelEndpoint): number => (operation === 'responses' ? 4 : 2);
 
 /** One call to a model, from its bytes to the end of its answer. */
 export async function callModel(exchange: Exchange, endpoint: ModelEndpoint): Promise<GatewayResponse> {
@@ -35,7 +24,7 @@ export async function callModel(exchange: Exchange, endpoint: ModelEndpoint): Pr
     checkRoom(exchange.state);
     const body = exchange.body();
     let bytes: Uint8Array | undefined = isPending(body) ? await body : body;
-    const held = holdRequest(exchange, bytes, endpoint);
+    const held = exchange.holdCopies(bytes, copiesOf(endpoint));
     if (isPending(held)) await held;
     const read = readCall(endpoint, bytes, exchange.state.config.json.request);
     call.take(isPending(read) ? await read : read);
@@ -46,7 +35,7 @@ export async function callModel(exchange: Exchange, endpoint: ModelEndpoint): Pr
     call.choose();
     if (needsPreparing(call)) {
       await prepare(call);
-      await holdRequest(exchange, call.document.bytes, endpoint);
+      await exchange.holdCopies(call.document.bytes, copiesOf(endpoint));
     }
     // The body may have taken its time: once `close()` has resolved, nothing may begin.
     if (exchange.state.closed !== undefined) throw shuttingDown();
