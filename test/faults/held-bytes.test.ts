@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createGateway, fromFunction } from 'megallm-middleware';
 import { createCancellation } from 'megallm-middleware/adapter';
-import { eventually } from '../helpers/deadline.js';
+import { reply, wholeChat } from '../helpers/chat-answers.js';
+import { eventually, gate, within } from '../helpers/deadline.js';
 import { SECRET, SMALL_SECRET, testSetup } from '../helpers/gateway-options.js';
 import { type RawClient, rawChat, rawClient } from '../helpers/raw-client.js';
 import { CALL, onBareHost } from '../helpers/scene.js';
+import type { Step } from '../helpers/scripted-upstream.js';
 
 const MB = 1_000_000;
 
@@ -79,6 +81,108 @@ onBareHost(
     assert.equal(answer.choices[0]?.message.content?.length, 12 * MB);
     const again = await client({ maxRetries: 10 }).chat.completions.create(CALL);
     assert.equal(again.choices[0]?.message.content?.length, 12 * MB);
+  },
+);
+
+onBareHost(
+  'a place is taken before a body is read: who begins to send one holds it, and gives it back when it leaves',
+  () => ({ small: { concurrency: 2 } }),
+  async ({ host, client, upstream }) => {
+    const slow = await Promise.all([1, 2].map(() => beginBody(host.origin, SMALL_SECRET, 10, 'content-length: 500')));
+    const third = await beginBody(host.origin, SMALL_SECRET, 10, 'content-length: 500');
+    const refused = await third.response();
+    assert.deepEqual([refused.status, refused.headers['retry-after']], [429, '1']);
+    const { error } = JSON.parse(refused.body);
+    assert.deepEqual([error.type, error.code], ['concurrency', 'rate_limit_exceeded']);
+    assert.equal(upstream.requests.length, 0);
+    for (const one of [...slow, third]) one.destroy();
+    assert.ok(await client({ apiKey: SMALL_SECRET, maxRetries: 10 }).chat.completions.create(CALL));
+  },
+);
+
+onBareHost(
+  'a large body is not read of a key that has no request left',
+  () => ({ small: { requestsPerMinute: 1 } }),
+  async ({ host, client }) => {
+    await client({ apiKey: SMALL_SECRET }).chat.completions.create(CALL);
+    // Nothing of the body but its first bytes is ever sent.
+    const one = await beginBody(host.origin, SMALL_SECRET, 10, 'content-length: 2000000');
+    const refused = await one.response();
+    assert.equal(refused.status, 429);
+    assert.equal(JSON.parse(refused.body).error.type, 'requests');
+    assert.ok(Number(refused.headers['retry-after']) > 30);
+    one.destroy();
+  },
+);
+
+/** A whole answer in chunks; its end is sent when `until` resolves. */
+function* chunkedChat(size: number, until: PromiseLike<unknown>): Generator<Step> {
+  const body = JSON.stringify(wholeChat('x'.repeat(size)));
+  const chunked = (text: string): string => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
+  yield {
+    kind: 'send',
+    bytes: `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n${chunked(body.slice(0, -10))}`,
+  };
+  yield { kind: 'wait', until };
+  yield { kind: 'send', bytes: `${chunked(body.slice(-10))}0\r\n\r\n` };
+}
+
+onBareHost(
+  'answers count while they are read: an upstream is held back until others are gone, and requests get a 429 meanwhile',
+  () => ({ maxHeldBytesPerKey: 10 * MB }),
+  async ({ client, upstream }) => {
+    const [firstEnd, secondEnd] = [gate(), gate()];
+    upstream.answerWith((request) => {
+      const { seed } = request.json();
+      if (seed === 1) return chunkedChat(6 * MB, firstEnd.opened);
+      return seed === 2 ? chunkedChat(6 * MB, secondEnd.opened) : reply(wholeChat('Hello'));
+    });
+    const ended: number[] = [];
+    const ask = async (seed: number): Promise<void> => {
+      const answer = await client().chat.completions.create({ ...CALL, seed });
+      assert.equal(answer.choices[0]?.message.content?.length, 6 * MB);
+      ended.push(seed);
+    };
+    const first = ask(1);
+    const isRefused = async (): Promise<boolean> => {
+      const body = { ...CALL, user: 'x'.repeat(4.5 * MB) };
+      return client()
+        .chat.completions.create(body)
+        .then(
+          () => false,
+          ({ status }) => status === 429,
+        );
+    };
+    await eventually(isRefused, 'the first answer to be there but for its end');
+    const second = ask(2);
+    secondEnd.open();
+    await within(upstream.request(upstream.requests.length - 1), 'the second');
+    // It would be there by now, had it been let in.
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    firstEnd.open();
+    await within(Promise.all([first, second]), 'both to end');
+    assert.deepEqual(ended, [1, 2]);
+  },
+);
+
+onBareHost(
+  'nobody waits for whoever waits for it: of answers that stop each other one is refused, and paid for',
+  () => ({ maxHeldBytesPerKey: 10 * MB }),
+  async ({ client, upstream, setup }) => {
+    upstream.answerWith(() => chunkedChat(9 * MB, Promise.resolve()));
+    const statusOf = (): Promise<number> =>
+      client()
+        .chat.completions.create(CALL)
+        .then(
+          () => 200,
+          ({ status }) => Number(status),
+        );
+    const statuses = await within(Promise.all([statusOf(), statusOf(), statusOf()]), 'all to end');
+    assert.ok(statuses.includes(200) && statuses.every((status) => status === 200 || status === 429), `${statuses}`);
+    assert.equal(await statusOf(), 200);
+    await setup.usage.allSettled();
+    // What was refused on its way was made all the same.
+    for (const { inputTokens } of setup.records) assert.ok((inputTokens ?? 0) > 0);
   },
 );
 
