@@ -22,6 +22,8 @@ const ENDED = event({ type: 'response.failed', ...{ sequence_number: 1, response
 const [FIRST = '', ...REST] = streamEvents(['a']);
 const CHAT = { model: 'llama', messages: [{ role: 'user', content: 'Hi' }] };
 const ASK = { model: 'llama', input: 'Hi' };
+const PICTURE = { model: 'llama', prompt: 'x', stream: true };
+const PARTIAL = event({ type: 'image_generation.partial_image', ...{ b64_json: 'x'.repeat(80) } });
 const BATCH = {
   id: 'batch_1',
   object: 'batch',
@@ -84,6 +86,30 @@ const WAYS: Readonly<Record<string, Way>> = {
     script: () => reply(wholeChat('Hi', { model: '/srv/models/house-7b.gguf' })),
     isTold: false,
   },
+  'a stream of pictures whose first event is an error': {
+    path: '/images/generations',
+    body: PICTURE,
+    script: () => streamReply([`event: error\n${sse({ type: 'error', error: ERROR })}`]),
+  },
+  'a stream of pictures that ends with an error and no blank line': {
+    path: '/images/generations',
+    body: PICTURE,
+    script: () => streamReply([PARTIAL, sse({ error: ERROR }).trimEnd()]),
+  },
+  'a stream of pictures that is cut inside its error': {
+    path: '/images/generations',
+    body: PICTURE,
+    script: () => {
+      const error = `${PARTIAL}event: error\n${sse(ERROR)}`;
+      return streamReply([error.slice(0, 160), error.slice(160, 200), error.slice(200)]);
+    },
+  },
+  'comments among pictures': {
+    path: '/images/generations',
+    body: PICTURE,
+    script: () => streamReply([`: ${SAID}\n\n`, `: ${SAID}\n${PARTIAL}`]),
+    isTold: false,
+  },
   'a refusal of embeddings': {
     path: '/embeddings',
     body: { model: 'llama', input: 'Hi' },
@@ -103,11 +129,16 @@ async function post({ host }: Scene, path: string, body: object): Promise<string
 for (const [way, { path = '/chat/completions', body, script, responses, isTold = true }] of Object.entries(WAYS)) {
   onBareHost(
     `${way} tells no client of accounts, files, machines, keys and names of the upstream's, but OpenAI's own pages`,
-    () => ({ broken: true, models: { llama: { upstreamModel: 'house-7b', responses } }, ...(script && { script }) }),
+    () => ({
+      broken: true,
+      models: { llama: { upstreamModel: 'house-7b', responses, ...(body === PICTURE && { operation: 'images' }) } },
+      ...(script && { script }),
+    }),
     async (scene) => {
       const text = await post(scene, path, body);
       for (const unseen of UNSEEN) assert.ok(!text.includes(unseen), `${unseen} in ${text}`);
       assert.equal(text.includes(LINK), isTold, text);
+      if (body === PICTURE) assert.equal(scene.setup.records[0]?.outcome, isTold ? 'error' : 'ok');
     },
   );
 }

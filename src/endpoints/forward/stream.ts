@@ -6,11 +6,14 @@ import type { AnswerStream } from '../../http/exchange.js';
 import type { PricedUnits } from '../../models/pricing.js';
 import type { AnswerChunk } from '../../upstreams/answer.js';
 import { type RelayedStream, StreamAnswer } from '../../upstreams/begin-stream.js';
+import { redacted } from '../../upstreams/redact.js';
 import type { ForwardReply } from '../../upstreams/upstream.js';
 import { WholeEvents } from '../../wire/event-buffer.js';
 import { sseEvent } from '../../wire/sse.js';
+import { readToldEvents } from '../../wire/told-events.js';
 import { DataCounter, SoundLength } from '../../wire/told-pieces.js';
 import { type TokenUsage, UsageTail } from '../../wire/usage.js';
+import type { StreamFailure } from '../../wire/watched-stream.js';
 import { relayForwarded } from '../model/relay.js';
 import { OF_MODELS } from './plan.js';
 
@@ -25,11 +28,17 @@ export function forwardedStream(call: Call, { headers, body }: ForwardReply): An
   return relayForwarded(call, new StreamAnswer(stepsOf(body), stream, Number.POSITIVE_INFINITY, call));
 }
 
+/** Whether a comment, in latin1, has nothing that must be cut out. */
+function saysNothing(comment: string): boolean {
+  return redacted(comment) === comment;
+}
+
 /** A forwarded answer as it is watched, and as it is shown. */
 class ForwardedStream implements RelayedStream, AnswerView {
   readonly takes = 'text';
   readonly done = false;
-  readonly failure = undefined;
+  /** Set once an event was an error, which is told in words for clients. */
+  failure: StreamFailure | undefined = undefined;
   readonly lastChunk = undefined;
   /** An answer is complete when it ends. */
   finished = false;
@@ -83,15 +92,31 @@ class ForwardedStream implements RelayedStream, AnswerView {
     this.tail.addPiece(piece);
     this.pictures?.addPiece(piece);
     this.sound?.addPiece(piece);
-    const shown = this.events === undefined ? piece : this.events.passBytes(piece);
+    const shown = this.events === undefined ? piece : this.shownEvents(this.events, piece);
     return shown.byteLength > 0 ? shown : undefined;
+  }
+
+  private shownEvents(events: WholeEvents, piece: Uint8Array): Uint8Array {
+    const wasInside = events.separator() !== '';
+    const whole = events.passBytes(piece);
+    // An event that is too long to be held comes in pieces.
+    if (wasInside || events.separator() !== '' || whole.byteLength === 0) return whole;
+    return this.shown(whole);
+  }
+
+  private shown(events: Uint8Array): Uint8Array {
+    const { shown, error } = readToldEvents(events, saysNothing);
+    if (error !== undefined) this.failure = { kind: 'reported', error };
+    return shown;
   }
 
   watchEnd(): Uint8Array | undefined {
     this.isBegun = true;
     this.finished = true;
-    const rest = this.events?.passRest();
-    return rest === undefined || rest.byteLength === 0 ? undefined : rest;
+    const { events } = this;
+    if (events === undefined) return undefined;
+    const rest = events.separator() === '' ? this.shown(events.passRest()) : events.passRest();
+    return rest.byteLength === 0 ? undefined : rest;
   }
 
   whole(body: AnswerChunk): AnswerPiece {
