@@ -1,4 +1,5 @@
 import { createCancellation } from '../base/cancellation.js';
+import { isRecord, unexpected } from '../base/checks.js';
 import { GatewayError, shuttingDown } from '../base/errors.js';
 import type { JsonObject } from '../base/json.js';
 import { checkRoom } from '../call/admit.js';
@@ -44,14 +45,17 @@ export type Explanation =
       readonly retryAfterMs: number;
     };
 
-/** Whether a call would be admitted now: it takes the steps of one, and reserves nothing. @throws Anything that the stores throw. */
+/** Whether a call would be admitted now: it takes the steps of one, and reserves nothing. @throws {TypeError} for what is no key or no body, and anything that the stores throw. */
 export async function explain(
   key: ApiKey,
   { operation = 'chat.completions', body }: ExplainedRequest,
   state: GatewayState,
 ): Promise<Explanation> {
+  const caller = state.config.checkKey('explain', key);
+  if (caller === undefined) throw unexpected('key', 'to be a key', key);
+  if (!isRecord(body)) throw unexpected('body', 'to be the body of a request', body);
   const exchange = new Exchange(requestOf(body), '', state);
-  exchange.key = key;
+  exchange.key = caller;
   try {
     const call = await weighed(exchange, operation);
     const result = await admit({ ...state.access, store: dry(state.access.store) }, call);

@@ -162,6 +162,22 @@ describe('a key that cannot be one lets nobody in, and `onError` hears which fie
     }
   });
 
+  it('nor is it explained what a call of it would get', async () => {
+    const body = { model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'Hi' }] };
+    const gateway = createGateway(handing(undefined).base);
+    for (const [given, field] of FAULTS) {
+      await assert.rejects(gateway.explain(given as ApiKey, { body }), { name: 'TypeError', message: field });
+    }
+    for (const given of [undefined, null, false] as unknown[]) {
+      await assert.rejects(gateway.explain(given as ApiKey, { body }), { name: 'TypeError', message: /`key`/ });
+    }
+    for (const given of [undefined, null, [], 'x'] as unknown[]) {
+      const request = { body: given } as Parameters<typeof gateway.explain>[1];
+      await assert.rejects(gateway.explain({ id: 'a' }, request), { name: 'TypeError', message: /`body`/ });
+    }
+    assert.equal((await gateway.explain({ id: 'a' }, { body })).isAdmitted, true);
+  });
+
   it('an object that cannot be read lets nobody in', async () => {
     const fail = () => {
       throw new Error('not to be read');
