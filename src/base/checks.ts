@@ -28,6 +28,12 @@ export function refuseOthers(name: string, value: object, known: Readonly<Record
   }
 }
 
+/** @throws {TypeError} for options that are no object, or have a name that is not known. */
+export function checkOptionNames(options: unknown, known: Readonly<Record<string, true>>): void {
+  if (!isRecord(options)) throw unexpected('options', 'to be an object', options);
+  refuseOthers('options', options, known);
+}
+
 /** @throws {TypeError} when `value` is there but lacks one of the methods. Arrays have a `find`, and are no store. */
 export function withMethod<T>(name: string, value: T | undefined, ...methods: (keyof T & string)[]): T | undefined {
   if (value === undefined) return undefined;

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { positiveInteger } from '../base/checks.js';
+import { checkOptionNames, positiveInteger } from '../base/checks.js';
 import { BUDGET_KEPT_MS, drawFrom, fullBucket, remainingOf, trueAmount, usedOf, waitMsOf } from './bucket.js';
 import { heldTable } from './held.js';
 import type { Bucket, Draw, LimiterStore, Reservation } from './limiter-store.js';
@@ -16,6 +16,11 @@ export interface MemoryLimiterOptions {
    */
   readonly maxBudgets?: number | undefined;
 }
+
+const LIMITER_OPTIONS: Readonly<Record<keyof MemoryLimiterOptions, true>> = {
+  maxBuckets: true,
+  maxBudgets: true,
+};
 
 /** A budget and the end of its period. */
 interface KeptBudget extends Bucket {
@@ -34,6 +39,7 @@ const MAX_FREE_SLOTS = 1_000;
  * @throws {TypeError} when a bound is not a positive integer; from `reserve` when a reservation of that id is held.
  */
 export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore {
+  checkOptionNames(options, LIMITER_OPTIONS);
   const maxBuckets = positiveInteger('maxBuckets', options.maxBuckets ?? 100_000);
   const maxBudgets = positiveInteger('maxBudgets', options.maxBudgets ?? 100_000);
   // A full bucket is as good as none; an unknown budget is not.

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { positiveInteger } from '../base/checks.js';
+import { checkOptionNames, positiveInteger } from '../base/checks.js';
 import { objectOf } from '../base/json.js';
 import type { ObjectKind } from '../wire/operations.js';
 import type { IdempotencyStore, KeptAnswer } from './answer-store.js';
@@ -15,6 +15,11 @@ export interface MemoryObjectsOptions {
    */
   readonly maxBytes?: number | undefined;
 }
+
+const OBJECTS_OPTIONS: Readonly<Record<keyof MemoryObjectsOptions, true>> = {
+  maxObjectsPerOwner: true,
+  maxBytes: true,
+};
 
 /** Bytes taken by an object besides its body and its name. */
 const OBJECT_OVERHEAD_BYTES = 512;
@@ -35,6 +40,7 @@ function unpacked({ json, ...object }: PackedObject): StoredObject {
  * @throws {TypeError} when an option is not a positive integer.
  */
 export function memoryObjects(options: MemoryObjectsOptions = {}): ObjectStore {
+  checkOptionNames(options, OBJECTS_OPTIONS);
   const maxObjects = positiveInteger('maxObjectsPerOwner', options.maxObjectsPerOwner ?? 1_000);
   const maxBytes = positiveInteger('maxBytes', options.maxBytes ?? 134_217_728);
   /** Names of each owner's objects in the order in which they were first put. */
@@ -138,6 +144,11 @@ export interface MemoryIdempotencyOptions {
   readonly maxBytes?: number | undefined;
 }
 
+const IDEMPOTENCY_OPTIONS: Readonly<Record<keyof MemoryIdempotencyOptions, true>> = {
+  maxAnswers: true,
+  maxBytes: true,
+};
+
 interface Entry {
   readonly fingerprint: string;
   readonly owner?: string | undefined;
@@ -162,6 +173,7 @@ function bytesOf(answer: KeptAnswer | undefined): number {
  * @throws {TypeError} when an option is not a positive integer.
  */
 export function memoryIdempotency(options: MemoryIdempotencyOptions = {}): IdempotencyStore {
+  checkOptionNames(options, IDEMPOTENCY_OPTIONS);
   /** As many as there are running requests; none may go while its answer is being made. */
   const claims = new Map<string, Entry>();
   const maxBytes = positiveInteger('maxBytes', options.maxBytes ?? 67_108_864);

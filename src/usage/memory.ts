@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { positiveInteger } from '../base/checks.js';
+import { checkOptionNames, positiveInteger } from '../base/checks.js';
 import type { UsageDimension, UsageGroup, UsageQuery, UsageReader, UsageRecord, UsageStore } from './usage-store.js';
 import { addCall, addedSums, type GrowingSums, NO_USAGE } from './usage-sums.js';
 
@@ -19,6 +19,13 @@ export interface MemoryUsageOptions {
   /** Most models told apart for each key; calls of any further model count as those of a model `*`. @default 200 */
   readonly maxModels?: number | undefined;
 }
+
+const OPTIONS: Readonly<Record<keyof MemoryUsageOptions, true>> = {
+  maxKeys: true,
+  maxHours: true,
+  maxRowsPerKey: true,
+  maxModels: true,
+};
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -51,6 +58,7 @@ interface KeyUsage {
  * @throws {TypeError} when an option is not a positive integer.
  */
 export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & UsageReader {
+  checkOptionNames(options, OPTIONS);
   const maxAgeMs = positiveInteger('maxHours', options.maxHours ?? 744) * HOUR_MS;
   const maxModels = positiveInteger('maxModels', options.maxModels ?? 200);
   const maxRows = positiveInteger('maxRowsPerKey', options.maxRowsPerKey ?? 50_000);

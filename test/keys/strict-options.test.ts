@@ -21,6 +21,8 @@ import {
   queued,
   readEnvironment,
 } from 'megallm-middleware';
+import { postgresStore } from 'megallm-middleware/postgres';
+import { redisLimiter } from 'megallm-middleware/redis';
 import { sqliteStore } from 'megallm-middleware/sqlite';
 
 const SECRET = 'sk-host-secret-0123456789';
@@ -171,12 +173,26 @@ const BAD_PARTS: readonly (readonly [make: () => unknown, error: RegExp])[] = [
   [() => cachedKeys(memoryKeys(), untyped({ ttl: 5 })), /^Unknown member `options.ttl`/],
   [() => keyRegistry(untyped({ find() {} })), /^Expected `records` to have a method `list`/],
   [() => keyRegistry(memoryKeyRecords(), untyped({ cacheTtl: 5 })), /^Unknown member `options.cacheTtl`/],
+  [() => memoryUsage(untyped({ maxRows: 5 })), /^Unknown member `options.maxRows`/],
+  [() => memoryLimiter(untyped({ maxBucket: 5 })), /^Unknown member `options.maxBucket`/],
+  [() => memoryObjects(untyped({ maxByte: 5 })), /^Unknown member `options.maxByte`/],
+  [() => memoryIdempotency(untyped({ maxAnswer: 5 })), /^Unknown member `options.maxAnswer`/],
+  [() => memoryIdempotency(untyped(null)), /^Expected `options` to be an object, got \(null\)$/],
+  [() => redisLimiter(untyped({ client: () => {}, lease: 5 })), /^Unknown member `options.lease`/],
   [() => memoryKeys([{ secret: SECRET, id: 'a', ...more({ serviceTiers: 'flex' }) }]), /`serviceTiers`/],
 ];
 
 describe('options are strict all the way down', () => {
   it('of the parts that a host makes, too', () => {
     for (const [make, message] of BAD_PARTS) assert.throws(make, { name: 'TypeError', message });
+  });
+
+  it('and so of stores that open later', async () => {
+    const sqlite = { file: 'never.db', synchronus: 'normal' };
+    await assert.rejects(sqliteStore(untyped(sqlite)), { name: 'TypeError', message: /`options.synchronus`/ });
+    await assert.rejects(sqliteStore(untyped('never.db')), { name: 'TypeError', message: /^Expected `options`/ });
+    const postgres = { pool: { connect() {} }, timeout: 5 };
+    await assert.rejects(postgresStore(untyped(postgres)), { name: 'TypeError', message: /`options.timeout`/ });
   });
 
   it('each bad one is a TypeError that names it', (t) => {

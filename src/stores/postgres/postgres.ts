@@ -1,4 +1,4 @@
-import { positiveInteger, unexpected, withMethod } from '../../base/checks.js';
+import { checkOptionNames, positiveInteger, unexpected, withMethod } from '../../base/checks.js';
 import { type Clock, systemClock } from '../../base/clock.js';
 import type { KeyRecords } from '../../keys/key-store.js';
 import type { LimiterStore } from '../../limits/limiter-store.js';
@@ -56,6 +56,18 @@ export interface PostgresStoreOptions {
   readonly clock?: Clock | undefined;
 }
 
+const OPTIONS: Readonly<Record<keyof PostgresStoreOptions, true>> = {
+  pool: true,
+  schema: true,
+  timeoutMs: true,
+  leaseMs: true,
+  maxObjectsPerOwner: true,
+  maxObjectBytes: true,
+  maxAnswerBytes: true,
+  time: true,
+  clock: true,
+};
+
 /** All stores of a gateway, in one database. */
 export interface PostgresStore {
   readonly usage: Required<UsageStore & UsageReader>;
@@ -76,6 +88,7 @@ export interface PostgresStore {
  * @throws {Error} when the database does not answer or a newer version has made the tables.
  */
 export async function postgresStore(options: PostgresStoreOptions): Promise<PostgresStore> {
+  checkOptionNames(options, OPTIONS);
   const { pool, schema = 'megallm', time = 'server', clock = systemClock } = options;
   if (withMethod('pool', pool, 'connect') === undefined) throw unexpected('pool', 'to be a pool of `pg`', pool);
   if (time !== 'server' && time !== 'caller') throw unexpected('time', "to be 'server' or 'caller'", time);

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { positiveInteger, unexpected } from '../../base/checks.js';
+import { checkOptionNames, positiveInteger, unexpected } from '../../base/checks.js';
 import { type Clock, systemClock } from '../../base/clock.js';
 import type { InterruptedEnd, LimiterStore, Reservation, Verdict } from '../../limits/limiter-store.js';
 import { commandsOf, type RedisClient, redisScript } from './client.js';
@@ -59,6 +59,19 @@ export interface RedisLimiterOptions {
   readonly clock?: Clock | undefined;
 }
 
+const OPTIONS: Readonly<Record<keyof RedisLimiterOptions, true>> = {
+  client: true,
+  prefix: true,
+  timeoutMs: true,
+  onStoreError: true,
+  settleMs: true,
+  leaseMs: true,
+  maxRemembered: true,
+  time: true,
+  onNotice: true,
+  clock: true,
+};
+
 /** Limits in Redis. */
 export interface RedisLimiter extends LimiterStore {
   reserve(reservation: Reservation, now: number): Promise<Verdict>;
@@ -90,6 +103,7 @@ const LEAST_LEASE_MS = 3_000;
  * @throws {TypeError} for a bad option; from `reserve` when a reservation of that id is held.
  */
 export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
+  checkOptionNames(options, OPTIONS);
   const { naming, clock, mode, settleMs, leaseMs, max, timeoutMs } = checked(options);
   const send = commandsOf(options.client);
   const script = redisScript(send, { clock, timeoutMs });

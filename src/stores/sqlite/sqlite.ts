@@ -1,4 +1,4 @@
-import { positiveInteger, unexpected } from '../../base/checks.js';
+import { checkOptionNames, positiveInteger, unexpected } from '../../base/checks.js';
 import { type Clock, systemClock } from '../../base/clock.js';
 import type { KeyRecords } from '../../keys/key-store.js';
 import type { LimiterStore } from '../../limits/limiter-store.js';
@@ -48,6 +48,15 @@ export interface SqliteStoreOptions {
   readonly clock?: Clock | undefined;
 }
 
+const OPTIONS: Readonly<Record<keyof SqliteStoreOptions, true>> = {
+  file: true,
+  synchronous: true,
+  maxObjectsPerOwner: true,
+  maxObjectBytes: true,
+  maxAnswerBytes: true,
+  clock: true,
+};
+
 /** All stores of a gateway, in one file. */
 export interface SqliteStore {
   readonly usage: Required<UsageStore & UsageReader>;
@@ -68,6 +77,7 @@ export interface SqliteStore {
  * another program's, a newer version's, or locked for 5 s.
  */
 export async function sqliteStore(options: SqliteStoreOptions): Promise<SqliteStore> {
+  checkOptionNames(options, OPTIONS);
   const { file, synchronous = 'full', clock = systemClock } = options;
   if (typeof file !== 'string' || file === '' || file.startsWith(':')) throw unexpected('file', 'to be a path', file);
   if (synchronous !== 'full' && synchronous !== 'normal') {
