@@ -127,8 +127,20 @@ export function usageStoreContract(name: string, make: Make<Readable>): void {
     it('adds up every sort of tokens, and costs', async () => {
       const store = await make();
       const keyId = randomUUID();
-      const audio = { inputAudioTokens: 3, inputImageTokens: 4, outputAudioTokens: 5 };
-      const records = [usageRecordOf({ keyId }), usageRecordOf({ keyId, ...audio, costNanoUsd: 9_000_000_000_000 })];
+      const further = {
+        ...{ cacheWriteTokens: 6, cacheWriteLongTokens: 2 },
+        ...{ inputAudioTokens: 3, inputImageTokens: 4, outputAudioTokens: 5 },
+      };
+      const none = {
+        ...{ inputTokens: 0, cachedInputTokens: 0, cacheWriteTokens: 0, cacheWriteLongTokens: 0, inputAudioTokens: 0 },
+        ...{ inputImageTokens: 0, outputTokens: 0, reasoningTokens: 0, outputAudioTokens: 0 },
+        ...{ costNanoUsd: 0, upstreamCostNanoUsd: 0, firstByteMs: 0, durationMs: 0 },
+      };
+      const records = [
+        usageRecordOf({ keyId }),
+        usageRecordOf({ keyId, ...further, costNanoUsd: 9_000_000_000_000 }),
+        usageRecordOf({ keyId, ...none }),
+      ];
       for (const record of records) await recordUsage(store, record);
       assert.deepEqual(await dayOf(store, keyId), [{ startsAt: MIDNIGHT, of: {}, sums: sumsOf(records) }]);
     });
