@@ -113,6 +113,41 @@ describe('an answer that ended in a failure is none', () => {
   }
 
   onBareHost(
+    'Groq tells why beside the choices, and an empty error is none',
+    () => ({
+      broken: true,
+      script: (request) => {
+        const chunk = (content: string, more: Member): string =>
+          sse({ ...HEAD, choices: [{ index: 0, delta: { content }, finish_reason: null, error: {} }], ...more });
+        const isGood = JSON.stringify(request.json().messages).includes('good');
+        return streamReply([
+          chunk('Grü', { x_groq: { id: 'req_1', error: null } }),
+          chunk('ße', { x_groq: { id: 'req_1' } }),
+          ...(isGood
+            ? [sse({ ...HEAD, choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] }), 'data: [DONE]\n\n']
+            : [chunk('', { x_groq: { error: 'Überlastet: over capacity' } })]),
+        ]);
+      },
+    }),
+    async ({ client, setup }) => {
+      const textOf = async (content: string): Promise<string> => {
+        let text = '';
+        const messages = [{ role: 'user' as const, content }];
+        for await (const { choices } of await client().chat.completions.create({ ...CALL, messages, stream: true })) {
+          text += choices[0]?.delta.content ?? '';
+        }
+        return text;
+      };
+      assert.equal(await textOf('good'), 'Grüße');
+      await assert.rejects(textOf('bad'), /Überlastet: over capacity/);
+      assert.deepEqual(
+        setup.records.map(({ outcome }) => outcome),
+        ['ok', 'error'],
+      );
+    },
+  );
+
+  onBareHost(
     'a function of the host’s may end in one, too',
     () => ({
       broken: true,

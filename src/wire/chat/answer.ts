@@ -170,13 +170,20 @@ export function failureIn(choices: Json | undefined): JsonObject | undefined {
   for (const choice of choices) {
     if (!isJsonObject(choice)) continue;
     const { finish_reason: reason, error } = choice;
-    if (isJsonObject(error)) return error;
+    if (isJsonObject(error) && Object.keys(error).length > 0) return error;
     const name = reasonName(reason);
     if (name === undefined || !FAILURES.has(name)) continue;
     const message = typeof error === 'string' && error !== '' ? error : `The model's answer ended with: ${name}.`;
     return { message };
   }
   return undefined;
+}
+
+/** The words by which Groq tells in a chunk why its stream stopped early; `undefined` where there are none. */
+export function toldByGroq(member: Json | undefined): JsonObject | undefined {
+  const error = isJsonObject(member) ? member.error : undefined;
+  if (isJsonObject(error)) return error;
+  return typeof error === 'string' && error !== '' ? { message: error } : undefined;
 }
 
 function reasonName(value: Json | undefined): string | undefined {

@@ -27,7 +27,7 @@ import {
 import { isToldError } from '../told-error.js';
 import { joinedUsage, readAnswerUsage, readServiceTier, type ToldUsage } from '../usage.js';
 import type { StreamChunk, StreamFailure, WatchedStream, WatchOptions } from '../watched-stream.js';
-import { failureIn, isFinished } from './answer.js';
+import { failureIn, isFinished, toldByGroq } from './answer.js';
 import { ChunkTemplate, visibleEvent, withKnownReasons } from './visible-event.js';
 
 /** Templates kept at once: chunks of several choices and of tool calls take turns. */
@@ -301,10 +301,14 @@ export class ChatStream implements WatchedStream {
     }
     if (!this.done) this.countText(said);
     if (usage !== undefined) this.noteUsage(usage, { chunk, choices });
-    const failed = failureIn(choices);
+    const failed = failureIn(choices) ?? toldByGroq(chunk.x_groq);
     if (failed !== undefined) {
-      const inFull = document === undefined ? failed : failureIn(memberValue(document, 'choices'));
-      this.failure = { kind: 'reported', error: inFull ?? failed };
+      const inFull = (name: string): Json | undefined =>
+        document === undefined ? chunk[name] : memberValue(document, name);
+      this.failure = {
+        kind: 'reported',
+        error: failureIn(inFull('choices')) ?? toldByGroq(inFull('x_groq')) ?? failed,
+      };
       return 'hidden';
     }
     this.serviceTier = readServiceTier(chunk) ?? this.serviceTier;
