@@ -11,6 +11,7 @@ import type { Admission, AdmitResult, Ceiling, Demand, Reservation, Slot } from 
 import { dearestToolCall, isByThePiece, type PricedUnits, worstCostNanoUsd } from '../models/pricing.js';
 import type { OutgoingCall } from '../upstreams/answer.js';
 import { type DrainBounds, drainBounds, type Upstream } from '../upstreams/upstream.js';
+import { usageWith } from '../upstreams/upstream-failure.js';
 import { usageRecord } from '../usage/record.js';
 import type { UsageRecord, UsageStart } from '../usage/usage-store.js';
 import type { ModelEndpoint } from '../wire/model-endpoint.js';
@@ -415,7 +416,10 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
 
   /** Ends a call whose answer did not begin. */
   endFailed(error: unknown): Awaitable<UsageRecord> {
-    const how = this.aborted ? 'failed' : 'refused';
+    const usage = usageWith(error);
+    // The answer was made, and is billed, although it came to nothing.
+    if (usage !== undefined) this.follow({ usage, deliveredTokens: () => 0 });
+    const how = this.aborted || usage !== undefined ? 'failed' : 'refused';
     const failure = toGatewayError(error);
     // An answer that was refused half read would hold its connection, and the upstream its work.
     this.abort(failure);

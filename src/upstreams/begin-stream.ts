@@ -27,6 +27,7 @@ import { type AnswerForm, formOf } from './answer-form.js';
 import { chunksOfWhole } from './convert-answer.js';
 import { wholeBytes } from './read-whole.js';
 import type { StreamPatience, UpstreamReply } from './upstream.js';
+import { withUsage } from './upstream-failure.js';
 
 /** A comment of ours, in the form in which other gateways send theirs; no client takes it for an event. */
 export const HEARTBEAT = ': keep-alive\n\n';
@@ -207,7 +208,9 @@ export async function beginStream(call: OutgoingCall, reply: UpstreamReply): Pro
   const { firstTokenTimeoutMs } = patience;
   answer.first = await (firstTokenTimeoutMs === undefined ? first : inTime(first, firstTokenTimeoutMs, answer));
   if (answer.first !== undefined) return answer;
-  if (stream.failure?.kind === 'reported') throw reportedError(call, stream.failure.error);
+  if (stream.failure?.kind === 'reported') {
+    throw withUsage(reportedError(call, stream.failure.error), stream.usage);
+  }
   throw upstreamBadResponse('The upstream ended the stream before it began.');
 }
 

@@ -10,6 +10,7 @@ import type { ModelOperation } from '../wire/operations.js';
 import { eventObjects } from '../wire/sse.js';
 import type { ToldUsage } from '../wire/usage.js';
 import { type OutgoingCall, reportedError } from './answer.js';
+import { withUsage } from './upstream-failure.js';
 
 /** Chunks that say the same as a whole answer, for a client that asked for a stream. */
 export function chunksOfWhole(operation: ModelOperation, whole: JsonObject): readonly JsonObject[] {
@@ -90,7 +91,7 @@ async function completionOfStream(
     await turn();
   }
   keep(stream.watchEnd());
-  if (stream.failure?.kind === 'reported') throw reportedError(call, stream.failure.error);
+  if (stream.failure?.kind === 'reported') throw withUsage(reportedError(call, stream.failure.error), stream.usage);
   if (stream.failure !== undefined) throw upstreamBadResponse('The upstream sent what is not a chunk.');
   if (!stream.done && !stream.finished) throw upstreamInterrupted();
   const head = chatHead(requestId, asks.model, systemClock.wallMs());

@@ -38,6 +38,7 @@ import { formOf } from './answer-form.js';
 import { wholeOfStream } from './convert-answer.js';
 import { hasFloatEmbeddings, withEncodedEmbeddings } from './encode-embeddings.js';
 import type { UpstreamReply } from './upstream.js';
+import { withUsage } from './upstream-failure.js';
 
 const OPENING_BRACKET = 0x5b;
 /** Largest answer that is not counted: places of calls bound how many there are. */
@@ -124,9 +125,9 @@ function wholeObject(call: OutgoingCall, body: JsonObject, told?: ToldUsage): Wh
   // A response bears its error itself, and `null` where it has none.
   if (body.output === undefined) checkNoError(call, body.error, body);
   if (!Array.isArray(body[call.endpoint.answerMember])) throw noAnswer(call, body);
-  const failed = failureIn(body.choices);
-  if (failed !== undefined) throw reportedError(call, failed);
   const usage = told ?? readAnswerUsage(body);
+  const failed = failureIn(body.choices);
+  if (failed !== undefined) throw withUsage(reportedError(call, failed), usage);
   const outputBytes = isUncounted(usage) ? answerTextBytes(body.choices ?? body.output) : 0;
   const shown = shownModel(call);
   const usageShown = withoutCost(body.usage);
@@ -186,9 +187,9 @@ function wholeDocument(
   }
   const choices = hasOddChoice(document) ? boundedValue(document, 'choices', bounds) : undefined;
   const failed = failureIn(choices);
-  if (failed !== undefined) throw reportedError(call, failed);
   const said = toldValue(document, 'usage', bounds) ?? null;
   const told = usageFor(call, readToldUsage(said));
+  if (failed !== undefined) throw withUsage(reportedError(call, failed), told);
   // Texts are the bulk of an answer: they are read once, and only where its usage does not stand in its place.
   const name = writtenMember(document);
   const written =

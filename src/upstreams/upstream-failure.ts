@@ -2,6 +2,7 @@ import { memberOf } from '../base/checks.js';
 import { type Clock, systemClock } from '../base/clock.js';
 import { GatewayError } from '../base/errors.js';
 import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
+import type { ToldUsage } from '../wire/usage.js';
 import { redacted } from './redact.js';
 import { PROMPT_REFUSED } from './upstream-words.js';
 
@@ -92,6 +93,19 @@ export function statusIn(error: GatewayError): number {
 /** Whether an error bears an upstream's words, and not the host's own. */
 export function isSaid(error: GatewayError): boolean {
   return Reflect.get(error, SAID) !== undefined;
+}
+
+/** Usage that was told with an error: of an answer that was made, and failed at its end. */
+const USED = Symbol('used');
+
+/** Notes the usage that was told with an error; what was not believable, too, as it is the least. */
+export function withUsage(error: GatewayError, usage: ToldUsage | undefined): GatewayError {
+  return usage === undefined ? error : Object.defineProperty(error, USED, { value: usage });
+}
+
+/** The usage that was told with an error; `undefined`: none was. */
+export function usageWith(error: unknown): ToldUsage | undefined {
+  return error instanceof GatewayError ? Reflect.get(error, USED) : undefined;
 }
 
 /** All that an upstream said in an error, as text. */

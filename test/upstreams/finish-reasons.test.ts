@@ -112,6 +112,39 @@ describe('an answer that ended in a failure is none', () => {
     });
   }
 
+  for (const stream of [false, true]) {
+    onBareHost(
+      `is paid for where it tells its usage, ${stream ? 'streamed' : 'whole'}`,
+      () => ({
+        broken: true,
+        script: () =>
+          stream
+            ? streamReply([
+                sse({ ...HEAD, choices: [{ index: 0, delta: {}, finish_reason: 'error' }], usage: USAGE }),
+                'data: [DONE]\n\n',
+              ])
+            : reply({ ...wholeChat('Hello', { finishReason: 'error' }) }),
+      }),
+      async ({ client, setup }) => {
+        await assert.rejects(client().chat.completions.create({ ...CALL, stream }), { status: 502 });
+        const [record] = setup.records;
+        assert.deepEqual(
+          [record?.outcome, record?.counted, record?.inputTokens, record?.outputTokens, record?.status],
+          ['error', 'exact', USAGE.prompt_tokens, USAGE.completion_tokens, 502],
+        );
+      },
+    );
+  }
+
+  onBareHost(
+    'is free where nothing was used',
+    () => ({ broken: true, script: () => reply({ error: { message: 'Too hot', code: 400 } }) }),
+    async ({ client, setup }) => {
+      await assert.rejects(client().chat.completions.create(CALL), { status: 400 });
+      assert.equal(setup.records[0]?.outputTokens, undefined);
+    },
+  );
+
   onBareHost(
     'Groq tells why beside the choices, and an empty error is none',
     () => ({
