@@ -337,7 +337,8 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     this.asks = { ...this.asks, model: name };
     this.model = model;
     if (this.start !== undefined) {
-      this.start = { ...this.start, model: model.id, price: model.price, priceVersion: model.price?.version };
+      const { id, price, cost: upstreamPrice } = model;
+      this.start = { ...this.start, model: id, price, upstreamPrice, priceVersion: price?.version };
     }
   }
 
@@ -549,6 +550,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
       reservedOutputTokens: outputCeiling === undefined ? undefined : this.asks.n * outputCeiling,
       reservedNanoUsd: outputCeiling === undefined || model.price === undefined ? undefined : amounts.nanoUsd,
       price: model.price,
+      upstreamPrice: model.cost,
       priceVersion: model.price?.version,
       serviceTier: this.serviceTier,
     };
@@ -621,7 +623,6 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
       serviceTier: progress?.serviceTier,
       toolCalls: this.calledTools(progress),
       units: progress === undefined ? undefined : (progress.units ?? this.units),
-      upstreamPrice: this.model.cost,
       status: how === 'ok' || this.firstByteMs !== undefined ? 200 : this.failure?.status,
       errorCode: this.failure?.code ?? undefined,
       isGivenUp: how === 'given-up',

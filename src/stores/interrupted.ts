@@ -9,6 +9,8 @@ export interface InterruptedCall {
   readonly reservedNanoUsd: number | undefined;
   /** Price as JSON; `undefined`: it was unknown. */
   readonly price: string | undefined;
+  /** The host's own, likewise. */
+  readonly upstreamPrice?: string | undefined;
   /** The service tier that the client asked for. */
   readonly serviceTier: string | undefined;
   /**
@@ -23,6 +25,8 @@ export interface InterruptedCharge {
   readonly inputTokens: number;
   readonly outputTokens: number;
   readonly costNanoUsd: number | undefined;
+  /** The host's own cost. */
+  readonly upstreamCostNanoUsd: number | undefined;
 }
 
 /**
@@ -33,7 +37,13 @@ export function chargeOfInterrupted(call: InterruptedCall): InterruptedCharge {
   const { reservedInputTokens: inputTokens, reservedOutputTokens, checkpoint } = call;
   const told = checkpoint ?? reservedOutputTokens ?? 0;
   const outputTokens = Math.min(reservedOutputTokens ?? told, told);
-  return { inputTokens, outputTokens, costNanoUsd: costOf(call, outputTokens) };
+  return {
+    inputTokens,
+    outputTokens,
+    costNanoUsd: costOf(call, outputTokens),
+    // What was reserved was reserved at the other price.
+    upstreamCostNanoUsd: costOf({ ...call, price: call.upstreamPrice, reservedNanoUsd: undefined }, outputTokens),
+  };
 }
 
 /** At most the reserved cost, also where this version cannot read the price: one call must not stop all recovery. */

@@ -14,7 +14,13 @@ export const TOKEN_COLUMNS: readonly string[] = [
 ];
 
 /** Columns of hours and of calls that add up. */
-export const SUM_COLUMNS: readonly string[] = ['requests', ...TOKEN_COLUMNS, 'cost_nano_usd', 'requests_without_cost'];
+export const SUM_COLUMNS: readonly string[] = [
+  'requests',
+  ...TOKEN_COLUMNS,
+  'cost_nano_usd',
+  'requests_without_cost',
+  'upstream_cost_nano_usd',
+];
 
 /** Columns by which an hour's sums are kept apart. */
 export const HOUR_COLUMNS: readonly string[] = ['at', 'key_id', 'owner', 'tier', 'model', 'operation'];
@@ -64,6 +70,7 @@ export function sumsOf({ numberIn }: Pick<RowReader, 'numberIn'>, suffix = ''): 
     outputAudioTokens: sum('output_audio_tokens'),
     costNanoUsd: sum('cost_nano_usd'),
     requestsWithoutCost: sum('requests_without_cost'),
+    upstreamCostNanoUsd: sum('upstream_cost_nano_usd'),
   };
 }
 

@@ -24,8 +24,6 @@ export interface Ending {
   readonly toolCalls?: CostTerms['toolCalls'];
   /** Pieces that the answer told, else those that the request asked for. */
   readonly units?: PricedUnits | undefined;
-  /** The price that the host pays itself; `undefined`: unknown. */
-  readonly upstreamPrice?: Price | undefined;
   /** HTTP status of the answer; `undefined`: nothing was answered, or nobody can tell. */
   readonly status?: number | undefined;
   /** Code of the error that was answered. */
@@ -65,6 +63,7 @@ export function usageRecord(start: UsageStart, ending: Ending): UsageRecord {
     reservedOutputTokens: start.reservedOutputTokens,
     reservedNanoUsd: start.reservedNanoUsd,
     price: start.price,
+    upstreamPrice: start.upstreamPrice,
     priceVersion: start.priceVersion,
     serviceTier,
     outcome: ending.outcome,
@@ -79,7 +78,7 @@ export function usageRecord(start: UsageStart, ending: Ending): UsageRecord {
     outputAudioTokens: tokens?.outputAudioTokens,
     counted: isDoubtful ? 'estimated' : 'exact',
     costNanoUsd: cost,
-    upstreamCostNanoUsd: knownCost(ending.upstreamPrice, tokens, { operation: start.operation, terms }),
+    upstreamCostNanoUsd: knownCost(start.upstreamPrice, tokens, { operation: start.operation, terms }),
     isOverReserved:
       cost === undefined || start.reservedNanoUsd === undefined ? undefined : cost > start.reservedNanoUsd,
     status: ending.status,

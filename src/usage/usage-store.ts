@@ -27,6 +27,8 @@ export interface UsageStart {
   readonly reservedNanoUsd: number | undefined;
   /** The price in force when the call began, at which it is settled whatever changes meanwhile. */
   readonly price: Price | undefined;
+  /** The price that the host pays itself, by the model's `cost`; `undefined`: unknown. */
+  readonly upstreamPrice?: Price | undefined;
   /** Name of the price list, where the price has one. */
   readonly priceVersion: string | undefined;
   /** The service tier: as it was asked for, or the model's default; once settled, as the answer named it. */
@@ -133,6 +135,8 @@ export interface UsageSums extends TokenSums {
   readonly costNanoUsd: number;
   /** Calls of unknown cost, which are missing in the sum above. */
   readonly requestsWithoutCost: number;
+  /** The host's own cost of the calls for which it is known. */
+  readonly upstreamCostNanoUsd: number;
 }
 
 /** @see TokenUsage */

@@ -14,6 +14,7 @@ export const NO_USAGE: UsageSums = {
   outputAudioTokens: 0,
   costNanoUsd: 0,
   requestsWithoutCost: 0,
+  upstreamCostNanoUsd: 0,
 };
 
 /** Sums that can be added to. */
@@ -33,6 +34,7 @@ export function addCall(sums: GrowingSums, record: UsageRecord): void {
   sums.outputAudioTokens += record.outputAudioTokens ?? 0;
   sums.costNanoUsd += record.costNanoUsd ?? 0;
   sums.requestsWithoutCost += record.costNanoUsd === undefined ? 1 : 0;
+  sums.upstreamCostNanoUsd += record.upstreamCostNanoUsd ?? 0;
 }
 
 /** Adds up two sums, of which the first may be absent. */
@@ -51,5 +53,6 @@ export function addedSums(one: UsageSums | undefined, other: UsageSums): UsageSu
     outputAudioTokens: one.outputAudioTokens + other.outputAudioTokens,
     costNanoUsd: one.costNanoUsd + other.costNanoUsd,
     requestsWithoutCost: one.requestsWithoutCost + other.requestsWithoutCost,
+    upstreamCostNanoUsd: one.upstreamCostNanoUsd + other.upstreamCostNanoUsd,
   };
 }

@@ -71,6 +71,7 @@ export function startOf(record: UsageRecord): UsageStart {
     reservedOutputTokens: record.reservedOutputTokens,
     reservedNanoUsd: record.reservedNanoUsd,
     price: record.price,
+    upstreamPrice: record.upstreamPrice,
     priceVersion: record.priceVersion,
     serviceTier: record.serviceTier,
   };
@@ -99,6 +100,7 @@ export function sumsOf(records: readonly UsageRecord[]): UsageSums {
     outputAudioTokens: sum((record) => record.outputAudioTokens),
     costNanoUsd: sum((record) => record.costNanoUsd),
     requestsWithoutCost: records.filter((record) => record.costNanoUsd === undefined).length,
+    upstreamCostNanoUsd: sum((record) => record.upstreamCostNanoUsd),
   };
 }
 
@@ -152,7 +154,7 @@ export function usageStoreContract(name: string, make: Make<Readable>): void {
       const failed = { ...unknown, reasoningTokens: undefined, costNanoUsd: undefined, firstByteMs: undefined };
       const records = [
         usageRecordOf({ keyId, ...failed, outcome: 'error', reservedOutputTokens: undefined, price: undefined }),
-        usageRecordOf({ keyId, costNanoUsd: 0 }),
+        usageRecordOf({ keyId, costNanoUsd: 0, upstreamCostNanoUsd: 12 }),
       ];
       for (const record of records) await recordUsage(store, record);
       const [group] = await dayOf(store, keyId);

@@ -52,6 +52,7 @@ export async function openSomeCalls(
       requestId,
       keyId: 'k',
       startedAt,
+      ...(requestId === 'seen' ? { upstreamPrice: usageRecordOf({ keyId: 'k' }).price } : {}),
       ...(requestId === 'boundless' ? { reservedOutputTokens: undefined, reservedNanoUsd: undefined } : {}),
       ...(requestId === 'unpriced' ? { price: undefined, reservedNanoUsd: undefined } : {}),
       ...(requestId === 'cheap' ? { reservedNanoUsd: 7 } : {}),

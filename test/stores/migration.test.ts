@@ -42,6 +42,7 @@ async function checkUsage(usage: UsageStore & UsageReader): Promise<void> {
   assert.equal(k1?.cacheWriteTokens, 60);
   assert.equal(k1?.cacheWriteLongTokens, 20);
   assert.equal(k1?.costNanoUsd, 27_000 + 43_500_000 + 27_000);
+  assert.equal(k1?.upstreamCostNanoUsd, 12);
   // The call that was left open is settled: its input as reserved, and the output up to its checkpoint, at its old price.
   assert.equal(k2?.requests, 2);
   assert.equal(k2?.inputTokens, 100 + 120);

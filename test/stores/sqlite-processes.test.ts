@@ -207,6 +207,8 @@ describe('calls that a dead process left open', () => {
       const [all] = await usage.report(ALL_TIME);
       assert.equal(all?.sums.requests, 7);
       assert.equal(all?.sums.outputTokens, 20 + 30 + 4 * 50 + 5_000);
+      // One of them had a price of the host's own.
+      assert.equal(all?.sums.upstreamCostNanoUsd, costOf(30));
       assert.deepEqual(await verifySums(file), []);
       const db = await connectTo(file);
       assert.equal(db.prepare('SELECT count(*) AS n FROM instances').get()?.n, 1);

@@ -14,6 +14,7 @@ export const START_COLUMNS: Readonly<Record<string, string>> = {
   reserved_output_tokens: 'bigint',
   reserved_nano_usd: 'bigint',
   price: 'text',
+  upstream_price: 'text',
   price_version: 'text',
   service_tier: 'text',
 };
@@ -48,6 +49,7 @@ export function callAsHour({ at = CALL_HOUR, sign = '' }: { at?: string; sign?: 
     ...TOKEN_COLUMNS.map((name) => `coalesce(${name}, 0) AS ${name}`),
     'coalesce(cost_nano_usd, 0) AS cost_nano_usd',
     '(cost_nano_usd IS NULL)::int AS requests_without_cost',
+    'coalesce(upstream_cost_nano_usd, 0) AS upstream_cost_nano_usd',
   ];
   return [`${at} AS at`, ...HOUR_COLUMNS.slice(1), ...sums.map((sum) => `${sign}${sum}`)].join(', ');
 }

@@ -181,6 +181,7 @@ function startValues(start: UsageStart): Values {
     reserved_output_tokens: start.reservedOutputTokens,
     reserved_nano_usd: start.reservedNanoUsd,
     price: start.price === undefined ? undefined : JSON.stringify(start.price),
+    upstream_price: start.upstreamPrice === undefined ? undefined : JSON.stringify(start.upstreamPrice),
     price_version: start.priceVersion === undefined ? undefined : clean(start.priceVersion),
     service_tier: start.serviceTier === undefined ? undefined : clean(start.serviceTier),
   };

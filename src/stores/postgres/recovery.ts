@@ -138,6 +138,7 @@ interface OpenCall {
   readonly reserved_output_tokens: number | null;
   readonly reserved_nano_usd: number | null;
   readonly price: string | null;
+  readonly upstream_price: string | null;
   readonly service_tier: string | null;
   readonly checkpoint: number | null;
 }
@@ -152,11 +153,12 @@ async function openCalls(query: Query, schema: string, instance: string): Promis
 }
 
 function endOf(call: OpenCall, renewedAt: number) {
-  const { inputTokens, outputTokens, costNanoUsd } = chargeOfInterrupted({
+  const { inputTokens, outputTokens, costNanoUsd, upstreamCostNanoUsd } = chargeOfInterrupted({
     reservedInputTokens: call.reserved_input_tokens,
     reservedOutputTokens: call.reserved_output_tokens ?? undefined,
     reservedNanoUsd: call.reserved_nano_usd ?? undefined,
     price: call.price ?? undefined,
+    upstreamPrice: call.upstream_price ?? undefined,
     serviceTier: call.service_tier ?? undefined,
     checkpoint: call.checkpoint ?? undefined,
   });
@@ -166,6 +168,7 @@ function endOf(call: OpenCall, renewedAt: number) {
     input_tokens: inputTokens,
     output_tokens: outputTokens,
     cost_nano_usd: costNanoUsd ?? null,
+    upstream_cost_nano_usd: upstreamCostNanoUsd ?? null,
     // The process lived until about then.
     duration_ms: Math.max(0, renewedAt - call.started_at),
   };

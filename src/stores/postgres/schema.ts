@@ -102,12 +102,14 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
     ADD COLUMN cache_write_tokens bigint CHECK (cache_write_tokens >= 0),
     ADD COLUMN cache_write_long_tokens bigint CHECK (cache_write_long_tokens >= 0),
     ADD COLUMN upstream_cost_nano_usd bigint CHECK (upstream_cost_nano_usd >= 0),
+    ADD COLUMN upstream_price text,
     ADD COLUMN over_reserved boolean,
     ADD COLUMN status bigint,
     ADD COLUMN error_code text;
   ALTER TABLE ${s}.hours
     ADD COLUMN cache_write_tokens bigint NOT NULL DEFAULT 0,
-    ADD COLUMN cache_write_long_tokens bigint NOT NULL DEFAULT 0;
+    ADD COLUMN cache_write_long_tokens bigint NOT NULL DEFAULT 0,
+    ADD COLUMN upstream_cost_nano_usd bigint NOT NULL DEFAULT 0;
   ALTER TABLE ${s}.held ADD COLUMN instance text;
   CREATE INDEX held_by_instance ON ${s}.held (instance);
   ALTER TABLE ${s}.idempotency ADD COLUMN instance text;

@@ -19,6 +19,7 @@ const START_COLUMNS = [
   'reserved_output_tokens',
   'reserved_nano_usd',
   'price',
+  'upstream_price',
   'price_version',
   'service_tier',
 ];
@@ -107,6 +108,7 @@ function startValues(start: UsageStart): Bindings {
     reserved_output_tokens: start.reservedOutputTokens ?? null,
     reserved_nano_usd: start.reservedNanoUsd ?? null,
     price: start.price === undefined ? null : JSON.stringify(start.price),
+    upstream_price: start.upstreamPrice === undefined ? null : JSON.stringify(start.upstreamPrice),
     price_version: start.priceVersion ?? null,
     service_tier: start.serviceTier ?? null,
   };

@@ -53,13 +53,14 @@ export function recovery(db: Database, { instance, calls }: { instance: Instance
   const settleHeld = heldRecovery(db);
   const releaseClaims = claimRelease(db);
   const left = db.prepare(`
-    SELECT request_id, key_id, started_at, reserved_input_tokens, reserved_output_tokens, reserved_nano_usd, price, service_tier,
-      checkpoint
+    SELECT request_id, key_id, started_at, reserved_input_tokens, reserved_output_tokens, reserved_nano_usd, price, upstream_price,
+      service_tier, checkpoint
     FROM calls WHERE state = 'open' AND instance = ?
   `);
   const settle = db.prepare(`
     UPDATE calls SET state = 'settled', outcome = 'interrupted', counted = 'estimated', recovered = 1,
-      input_tokens = $input, output_tokens = $output, cost_nano_usd = $cost, duration_ms = $duration
+      input_tokens = $input, output_tokens = $output, cost_nano_usd = $cost, upstream_cost_nano_usd = $upstream_cost,
+      duration_ms = $duration
     WHERE request_id = $id AND state = 'open'
   `);
 
@@ -67,10 +68,17 @@ export function recovery(db: Database, { instance, calls }: { instance: Instance
     const ends: InterruptedEnd[] = [];
     for (const row of left.all(id)) {
       const requestId = textOf(row.request_id);
-      const { inputTokens, outputTokens, costNanoUsd } = chargeOf(row);
+      const { inputTokens, outputTokens, costNanoUsd, upstreamCostNanoUsd } = chargeOf(row);
       // The instance lived until about then.
       const duration = Math.max(0, renewedAt - numberOf(row.started_at));
-      settle.run({ id: requestId, input: inputTokens, output: outputTokens, cost: costNanoUsd ?? null, duration });
+      settle.run({
+        id: requestId,
+        input: inputTokens,
+        output: outputTokens,
+        cost: costNanoUsd ?? null,
+        upstream_cost: upstreamCostNanoUsd ?? null,
+        duration,
+      });
       hours.add(requestId);
       ends.push({ requestId, keyId: textOf(row.key_id), costNanoUsd });
     }
@@ -96,6 +104,7 @@ function chargeOf(row: Row): InterruptedCharge {
     reservedOutputTokens: maybeNumberOf(row.reserved_output_tokens),
     reservedNanoUsd: maybeNumberOf(row.reserved_nano_usd),
     price: row.price === null ? undefined : textOf(row.price),
+    upstreamPrice: row.upstream_price === null ? undefined : textOf(row.upstream_price),
     serviceTier: row.service_tier === null ? undefined : textOf(row.service_tier),
     checkpoint: maybeNumberOf(row.checkpoint),
   });

@@ -108,11 +108,13 @@ const MIGRATIONS: readonly string[] = [
   ALTER TABLE calls ADD COLUMN cache_write_tokens INTEGER CHECK (cache_write_tokens >= 0);
   ALTER TABLE calls ADD COLUMN cache_write_long_tokens INTEGER CHECK (cache_write_long_tokens >= 0);
   ALTER TABLE calls ADD COLUMN upstream_cost_nano_usd INTEGER CHECK (upstream_cost_nano_usd >= 0);
+  ALTER TABLE calls ADD COLUMN upstream_price TEXT;
   ALTER TABLE calls ADD COLUMN over_reserved INTEGER CHECK (over_reserved IN (0, 1));
   ALTER TABLE calls ADD COLUMN status INTEGER;
   ALTER TABLE calls ADD COLUMN error_code TEXT;
   ALTER TABLE hours ADD COLUMN cache_write_tokens INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE hours ADD COLUMN cache_write_long_tokens INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE hours ADD COLUMN upstream_cost_nano_usd INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE limiter_clock ADD COLUMN machine_began_at REAL;
   ALTER TABLE instances ADD COLUMN renewed_machine_ms REAL;
   ALTER TABLE idempotency ADD COLUMN instance TEXT;
@@ -129,7 +131,7 @@ const MIGRATIONS: readonly string[] = [
     coalesce(input_audio_tokens, 0) AS input_audio_tokens, coalesce(input_image_tokens, 0) AS input_image_tokens,
     coalesce(output_tokens, 0) AS output_tokens, coalesce(reasoning_tokens, 0) AS reasoning_tokens,
     coalesce(output_audio_tokens, 0) AS output_audio_tokens, coalesce(cost_nano_usd, 0) AS cost_nano_usd,
-    cost_nano_usd IS NULL AS requests_without_cost
+    cost_nano_usd IS NULL AS requests_without_cost, coalesce(upstream_cost_nano_usd, 0) AS upstream_cost_nano_usd
     FROM calls WHERE state = 'settled';
   `,
 ];
