@@ -5,6 +5,7 @@ import {
   isPricedTier,
   type Price,
   type PricedTokens,
+  type PricedUnits,
   type Pricing,
   serviceTierNamed,
   toPrice,
@@ -208,6 +209,14 @@ function exactCost(price: Price, used: PricedTokens, tier: string | undefined): 
   return (scaled + unit / 2n) / unit;
 }
 
+/** The bill of pieces and fees, which no factor changes, by another way. */
+function exactPieces(price: Price, { images = 0, audioMs = 0, characters = 0 }: PricedUnits, fees: bigint): bigint {
+  const { imageNanoUsd = 0, audioNanoUsdPerMillionMs = 0, nanoUsdPerMillionCharacters = 0, requestNanoUsd = 0 } = price;
+  const millionths =
+    BigInt(audioMs) * BigInt(audioNanoUsdPerMillionMs) + BigInt(characters) * BigInt(nanoUsdPerMillionCharacters);
+  return BigInt(requestNanoUsd) + fees + BigInt(images) * BigInt(imageNanoUsd) + (millionths + MILLION / 2n) / MILLION;
+}
+
 /** Numbers that look like chance, the same in every run: 32 bits of a multiplicative generator. */
 function chance(seed: number): (below: number) => number {
   let state = seed;
@@ -236,8 +245,12 @@ function anyPrice(pick: (below: number) => number): Price {
     reasoningUsdPerMillion: some(rate()),
     outputAudioUsdPerMillion: some(rate()),
     longContext: some({ aboveInputTokens: pick(400_000), inputFactor: factor(), outputFactor: factor() }),
-    serviceTiers: some({ flex: factor(), priority: factor(), ultrafast: factor() }),
+    serviceTiers: some({ flex: factor(), priority: factor(), ultrafast: factor(), batch: factor() }),
     toolCallUsd: some({ web_search: rate(), file_search: rate() }),
+    usdPerRequest: some(rate()),
+    usdPerImage: some(rate()),
+    usdPerAudioMinute: some(rate()),
+    usdPerMillionCharacters: some(rate()),
   });
 }
 
@@ -258,7 +271,9 @@ function anyTokens(pick: (below: number) => number): PricedTokens {
 }
 
 const CASES = 100_000;
-const TIERS = [undefined, 'default', 'flex', 'priority', 'fast', 'ultrafast', 'unheard-of'];
+const TIERS = [undefined, 'default', 'flex', 'priority', 'fast', 'ultrafast', 'batch', 'unheard-of'];
+/** Tools as they are asked for and told: a name may go on after the one that is priced. */
+const SEARCHES = ['web_search', 'web_search_preview', 'web_search_20250305'];
 
 describe('settled is at most reserved', () => {
   it(`and both are exact, for ${CASES} prices, usages, tiers and steps`, () => {
@@ -267,23 +282,41 @@ describe('settled is at most reserved', () => {
       const price = anyPrice(pick);
       const used = anyTokens(pick);
       const serviceTier = TIERS[pick(TIERS.length)];
-      const cost = costNanoUsd(price, used, { serviceTier });
+      const units = { images: pick(20), audioMs: pick(10_000_000), characters: pick(100_000) };
+      const cost = costNanoUsd(price, used, { serviceTier, ...units });
       assert.ok(Number.isSafeInteger(cost) && cost >= 0, String(cost));
-      if (BigInt(cost) !== exactCost(price, used, serviceTier)) {
-        assert.fail(`${cost} for ${JSON.stringify({ price, used, serviceTier })}`);
+      if (BigInt(cost) !== exactCost(price, used, serviceTier) + exactPieces(price, units, 0n)) {
+        assert.fail(`${cost} for ${JSON.stringify({ price, used, units, serviceTier })}`);
       }
       const [searches, files] = [pick(20), pick(20)];
+      const search = SEARCHES[pick(SEARCHES.length)] ?? 'web_search';
       const reserved = worstCostNanoUsd(price, {
         inputTokens: used.inputTokens + pick(3) * pick(500_000),
         outputTokens: used.outputTokens + pick(3) * pick(500_000),
         serviceTier,
         toolCalls: searches + files,
+        hostedTools: pick(2) === 0 ? undefined : [search, 'file_search'],
+        images: units.images + pick(2),
+        audioMs: units.audioMs + pick(2) * pick(10_000),
+        characters: units.characters + pick(2) * pick(1_000),
       });
-      const toolCalls = { web_search: searches, file_search: files };
-      const settled = costNanoUsd(price, used, { serviceTier, toolCalls });
+      // The answer may name another tier, which is no dearer than the ordinary one or than the one that was asked for.
+      const answered = TIERS[pick(TIERS.length)];
+      const told =
+        factorOf(price, answered) <= Math.max(factorOf(price, undefined), factorOf(price, serviceTier))
+          ? answered
+          : serviceTier;
+      const toolCalls = { [search]: searches, file_search: files };
+      const settled = costNanoUsd(price, used, { serviceTier: told, toolCalls, ...units });
       if (settled > reserved) {
-        assert.fail(`${settled} > ${reserved} for ${JSON.stringify({ price, used, serviceTier, toolCalls })}`);
+        assert.fail(
+          `${settled} > ${reserved} for ${JSON.stringify({ price, used, units, serviceTier, told, toolCalls })}`,
+        );
       }
     }
   });
 });
+
+function factorOf({ serviceTierMillionths = {} }: Price, tier = 'default'): number {
+  return serviceTierMillionths[serviceTierNamed(tier)] ?? 1_000_000;
+}

@@ -160,6 +160,27 @@ describe('sound by the minute', () => {
   );
 });
 
+describe('a budget is not passed', () => {
+  const painted: Answer = (_, res) => jsonAnswer(res, { created: 1, data: [{ url: 'a' }, { url: 'b' }] });
+  const heard: Answer = (_, res) => jsonAnswer(res, { text: 'Hi', usage: { type: 'duration', seconds: 120 } });
+  const kinds: readonly (readonly [string, Answer, string, () => RequestInit & { readonly secret: string }])[] = [
+    ['pictures', painted, '/images/generations', () => json({ model: 'painter', prompt: 'x', n: 2 })],
+    ['forms with pictures', painted, '/images/edits', () => form({ model: 'painter', prompt: 'x', n: '2' })],
+    ['forms with sound', heard, '/audio/transcriptions', () => form({ model: 'hearer' }, 90_000)],
+  ];
+  for (const [kind, answer, path, request] of kinds) {
+    forwardsOnBareHost(`by 60 calls at once for ${kind}`, sold(0.9, answer), async (on) => {
+      const ends = await Promise.all(Array.from({ length: 60 }, () => ask(on, path, request())));
+      const done = ends.filter(({ status }) => status === 200).length;
+      await eventually(() => on.setup.limiter.open() === 0, 'all calls to be settled');
+      const spent = on.setup.records.reduce((sum, { costNanoUsd = 0 }) => sum + costNanoUsd, 0);
+      assert.ok(done > 0 && (kind === 'forms with sound' || done < 60), `${done} calls`);
+      assert.ok(spent > 0 && spent <= 900_000_000, `${spent}`);
+      assert.ok(on.setup.records.every(({ isOverReserved }) => isOverReserved !== true));
+    });
+  }
+});
+
 describe('characters', () => {
   forwardsOnBareHost(
     'are those of the text, and those of the whole body where the text is none',
