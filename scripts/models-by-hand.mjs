@@ -9,6 +9,17 @@ const OPENAI_PRICES = 'https://developers.openai.com/api/docs/pricing';
 const openai = (model) => `https://developers.openai.com/api/docs/models/${model}`;
 const claude = (model) => `https://platform.claude.com/docs/en/models/${model}/overview`;
 const AT_272K = { aboveInputTokens: 272_000, inputFactor: 2, outputFactor: 1.5 };
+/** Google's models with one context, one ceiling and one set of tiers. */
+const GEMINI_2_AND_3 = [
+  ...['gemini-2.5-pro', 'gemini-2.5-flash', 'gemini-2.5-flash-lite', 'gemini-3-flash-preview', 'gemini-3-pro-preview'],
+  ...[
+    'gemini-3.1-pro-preview',
+    'gemini-3.1-flash-lite',
+    'gemini-3.5-flash',
+    'gemini-3.5-flash-lite',
+    'gemini-3.6-flash',
+  ],
+];
 const FAST = { fast: 2, priority: 2 };
 const FLEX = { flex: 0.5 };
 
@@ -583,24 +594,7 @@ export const FACTS = [
     date: '2026-11-28',
   },
   {
-    models: [
-      ...[
-        'gemini-2.5-pro',
-        'gemini-2.5-flash',
-        'gemini-2.5-flash-lite',
-        'gemini-3-flash-preview',
-        'gemini-3-pro-preview',
-        'gemini-3.1-pro-preview',
-      ],
-      ...[
-        'gemini-3.1-flash-lite',
-        'gemini-3.5-flash',
-        'gemini-3.5-flash-lite',
-        'gemini-3.6-flash',
-        'gemini-3.7-flash',
-        'gemini-3.8-flash',
-      ],
-    ],
+    models: [...GEMINI_2_AND_3, 'gemini-3.7-flash', 'gemini-3.8-flash'],
     contextLength: 1_048_576,
     maxOutputTokens: 65_536,
     vision: true,
@@ -609,18 +603,7 @@ export const FACTS = [
     date: '2026-11-28',
   },
   {
-    models: [
-      'gemini-2.5-pro',
-      'gemini-2.5-flash',
-      'gemini-2.5-flash-lite',
-      'gemini-3-flash-preview',
-      'gemini-3-pro-preview',
-      'gemini-3.1-pro-preview',
-      'gemini-3.1-flash-lite',
-      'gemini-3.5-flash',
-      'gemini-3.5-flash-lite',
-      'gemini-3.6-flash',
-    ],
+    models: GEMINI_2_AND_3,
     serviceTiers: { flex: 0.5, priority: 2 },
     source: 'https://ai.google.dev/gemini-api/docs/optimization',
     date: '2026-11-28',
