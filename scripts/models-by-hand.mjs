@@ -8,6 +8,7 @@
 const OPENAI_PRICES = 'https://developers.openai.com/api/docs/pricing';
 const openai = (model) => `https://developers.openai.com/api/docs/models/${model}`;
 const claude = (model) => `https://platform.claude.com/docs/en/models/${model}/overview`;
+const AT_271_999 = { aboveInputTokens: 271_999, inputFactor: 2, outputFactor: 1.5 };
 const AT_272K = { aboveInputTokens: 272_000, inputFactor: 2, outputFactor: 1.5 };
 /** Google's models with one context, one ceiling and one set of tiers. */
 const GEMINI_2_AND_3 = [
@@ -59,6 +60,12 @@ export const TOOL_FEES = {
     source: 'https://platform.claude.com/docs/en/about-claude/pricing',
     date: '2026-11-28',
   },
+  google: {
+    // $14 for a thousand queries from Gemini 3 on. A grounded prompt of an older model costs more: see below.
+    toolCallUsd: { web_search: 0.014 },
+    source: 'https://github.com/iyulab/TokenMeter/releases/tag/v0.13.0',
+    date: '2026-11-28',
+  },
 };
 
 /** Factors of what runs in batches, for the models whose service tiers are known. */
@@ -71,7 +78,14 @@ export const BATCHES = {
   },
   anthropic: {
     factor: 0.5,
+    // As a model's own page says, such as https://platform.claude.com/docs/en/models/opus-5/overview: 50 % off input and output.
     source: 'https://platform.claude.com/docs/en/about-claude/pricing',
+    date: '2026-11-28',
+  },
+  google: {
+    factor: 0.5,
+    // “Batch API (50% cost reduction)”, as it reads Google's page on 2026-09-20.
+    source: 'https://raw.githubusercontent.com/api-evangelist/gemini/refs/heads/main/plans/gemini-plans-pricing.yml',
     date: '2026-11-28',
   },
 };
@@ -198,6 +212,24 @@ export const FACTS = [
     source: openai('gpt-6-sol'),
     date: '2026-11-28',
   },
+  {
+    models: ['gpt-5.6-sol'],
+    prices: [
+      { input: 5, cachedInput: 0.5, cacheWrite: 6.25, output: 30, longContext: AT_271_999 },
+      { effectiveFrom: '2026-08-21', input: 4, cachedInput: 0.4, cacheWrite: 5, output: 20, longContext: AT_271_999 },
+      // Promised until 21 November. What came then no page was found to tell: the list price, which is the dearer.
+      {
+        effectiveFrom: '2026-11-22',
+        input: 5,
+        cachedInput: 0.5,
+        cacheWrite: 6.25,
+        output: 30,
+        longContext: AT_271_999,
+      },
+    ],
+    source: 'https://docs.laozhang.ai/announcements/gpt-5-6-sol-price-cut-2026-09.md',
+    date: '2026-11-28',
+  },
   // Newer than the package.
   {
     models: ['gpt-6.1-sol'],
@@ -222,6 +254,7 @@ export const FACTS = [
     listed: true,
     released: '2026-10-26',
     prices: [{ input: 1, cachedInput: 0.05, cacheWrite: 1.25, output: 5, longContext: AT_272K }],
+    // As https://docs.litellm.ai/blog/gpt-6-1-terra reads it, too.
     source: openai('gpt-6.1-terra'),
     date: '2026-11-28',
   },
@@ -527,6 +560,8 @@ export const FACTS = [
     released: '2026-11-09',
     prices: [{ input: 8, cachedInput: 0.2, cacheWrite: 10, output: 40, serviceTiers: { fast: 2 } }],
     cacheWriteLongFactor: 2,
+    // Opened: https://docs.laozhang.ai/en/announcements/claude-fable-5-2-2026-11.md and, for the cache,
+    // https://github.com/archid21/rightsize/releases/tag/v0.10.2; the vendor's own page was not.
     source: claude('fable-5-2'),
     date: '2026-11-28',
   },
@@ -564,6 +599,7 @@ export const FACTS = [
       },
     ],
     cacheWriteLongFactor: 2,
+    // Opened: https://github.com/kurofune/claudit/releases/tag/v1.9.2, which reads the price page.
     source: claude('haiku-5-5'),
     date: '2026-11-28',
   },
@@ -583,6 +619,19 @@ export const FACTS = [
     date: '2026-11-28',
   },
 
+  {
+    models: [
+      'gemini-2.0-flash',
+      'gemini-2.0-flash-lite',
+      'gemini-2.5-pro',
+      'gemini-2.5-flash',
+      'gemini-2.5-flash-lite',
+    ],
+    // $35 for a thousand grounded prompts, however many queries each takes.
+    toolCallUsd: { web_search: 0.035 },
+    source: 'https://github.com/iyulab/TokenMeter/releases/tag/v0.13.0',
+    date: '2026-11-28',
+  },
   // Google. `priority` costs 75 to 100 % more where no factor is published.
   {
     models: ['gemini-2.0-flash', 'gemini-2.0-flash-lite'],
@@ -624,7 +673,9 @@ export const FACTS = [
       { input: 2, cachedInput: 0.1, output: 10 },
       { effectiveFrom: '2026-12-01', input: 4, cachedInput: 0.2, output: 20 },
     ],
-    serviceTiers: { flex: 0.5, priority: 2 },
+    serviceTiers: { flex: 0.5, priority: 1.8 },
+    // As https://github.com/BerriAI/litellm/discussions/46238 and /50970 read it, and the tiers
+    // https://github.com/TrazumAPP/Trazum/releases/tag/v2.7.9.
     source: 'https://ai.google.dev/gemini-api/docs/generate-content/latest-model',
     date: '2026-11-28',
   },
@@ -655,6 +706,7 @@ export const FACTS = [
     ownedBy: 'google',
     contextLength: 1_048_576,
     prices: [{ input: 1.5, cachedInput: 0.075, output: 7.5, serviceTiers: { flex: 0.5, priority: 1.8 } }],
+    // As https://github.com/iyulab/TokenMeter/releases/tag/v0.17.0 and https://github.com/BerriAI/litellm/discussions/51436 read it.
     source: 'https://ai.google.dev/gemini-api/docs/pricing',
     date: '2026-11-28',
   },

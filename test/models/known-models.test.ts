@@ -245,7 +245,8 @@ describe('prices of today, as the vendors publish them', () => {
       {
         ...{ inputUsdPerMillion: 1.25, cachedInputUsdPerMillion: 0.125, outputUsdPerMillion: 10 },
         longContext: { aboveInputTokens: 200_000, ...doubled },
-        serviceTiers: { flex: 0.5, priority: 2 },
+        serviceTiers: { batch: 0.5, flex: 0.5, priority: 2 },
+        toolCallUsd: { web_search: 0.035 },
       },
     ],
     // The dearest hours of the day.
@@ -280,6 +281,9 @@ describe('dated prices', () => {
     assert.equal(at('gemini-4-argon', '2026-12-01').outputUsdPerMillion, 20);
     assert.equal(at('gpt-6.2-sol', '2027-02-28T23:59:59.999Z').serviceTiers?.ultrafast, 3);
     assert.equal(at('gpt-6.2-sol', '2027-03-01').serviceTiers?.ultrafast, 6);
+    // A promise until that day: what came then nobody tells, and nothing is undercut.
+    assert.equal(at('gpt-5.6-sol', '2026-11-21').outputUsdPerMillion, 20);
+    assert.equal(at('gpt-5.6-sol', '2026-11-22').outputUsdPerMillion, 30);
     assert.equal(at('claude-sonnet-5-5', '2026-10-06').cachedInputUsdPerMillion, 0.2);
     assert.equal(at('claude-sonnet-5-5', '2026-10-07').cachedInputUsdPerMillion, 0.1);
   });
