@@ -239,6 +239,18 @@ describe('hosted tools of responses', () => {
   );
 
   onBareHost(
+    'are not hidden behind a second type, which another parser might read first',
+    () => scene({ script: () => reply(wholeResponse('Found', { model: MODEL })) }),
+    async (on) => {
+      const tool = '{"type":"web_search","type":"function","name":"f","parameters":{}}';
+      const body = Buffer.from(`{"model":"${MODEL}","input":"x","max_output_tokens":16,"tools":[${tool}]}`);
+      await on.client().post('/responses', { body, headers: { 'content-type': 'application/json' } });
+      const sent = (await on.upstream.request(0)).body.toString();
+      assert.ok(!sent.includes('web_search') && sent.includes('"type":"function"'), sent);
+    },
+  );
+
+  onBareHost(
     'are paid for by what was seen of them where the stream breaks off',
     () =>
       scene({

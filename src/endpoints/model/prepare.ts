@@ -72,10 +72,15 @@ async function preparePassed(call: Call, request: ResponsesRequest): Promise<voi
 /** Names the most calls of hosted tools, which are paid for one by one, where money is limited and the client named none. */
 async function boundToolCalls(call: Call, body: JsonObject): Promise<void> {
   const { plan, asks, exchange, model } = call;
-  if (!plan.isBudgeted || asks.hasHostedTools !== true || asks.maxToolCalls !== undefined) return;
-  // What costs nothing needs no bound, which some upstreams do not know.
-  if (model.price === undefined || dearestToolCall(model.price, asks.hostedTools) === undefined) return;
+  if (!plan.isBudgeted) return;
   const { defaultMaxToolCalls: maxToolCalls, json } = exchange.state.config;
+  // What costs nothing needs no bound, which some upstreams do not know.
+  const isBounded = asks.hasHostedTools !== true || asks.maxToolCalls !== undefined;
+  if (isBounded || model.price === undefined || dearestToolCall(model.price, asks.hostedTools) === undefined) {
+    // Of members standing twice in a tool, the upstream gets the one that was looked at.
+    if (body.tools !== undefined) call.document = await writeBody(body, json.request);
+    return;
+  }
   call.document = await writeBody({ ...body, max_tool_calls: maxToolCalls }, json.request);
   call.asks = { ...asks, maxToolCalls };
   call.addsToolBound = true;
