@@ -96,6 +96,30 @@ export async function objectInTurns(input: Uint8Array, bounds: JsonBounds): Prom
   return result.kind === 'document' ? result.outline.body : undefined;
 }
 
+/** JSON of a list, such as a report: a long one is written in turns. */
+export async function listInTurns(object: JsonObject): Promise<string> {
+  const { data } = object;
+  if (!Array.isArray(data) || data.length < FEW_ITEMS) return JSON.stringify(object);
+  const text = JSON.stringify({ ...object, data: [] });
+  // Inside a text the quotes have backslashes.
+  const start = text.indexOf(EMPTY_LIST) + EMPTY_LIST.length - 1;
+  const items: string[] = [];
+  let inTurn = 0;
+  for (const item of data) {
+    const written = JSON.stringify(item);
+    items.push(written);
+    inTurn += written.length;
+    if (inTurn < SCANNED_PER_TURN) continue;
+    inTurn = 0;
+    await turn();
+  }
+  return text.slice(0, start) + items.join() + text.slice(start);
+}
+
+const EMPTY_LIST = '"data":[]';
+/** Lists shorter than that are written at once. */
+const FEW_ITEMS = 8;
+
 async function walked(scan: TopLevelScan, length: number): Promise<Members | JsonRefusal> {
   let until = SCANNED_PER_TURN;
   while (!scan.walk(until)) {

@@ -1,5 +1,6 @@
 import { type GatewayError, methodNotAllowed, unknownUrl } from '../base/errors.js';
 import type { JsonObject } from '../base/json.js';
+import { listInTurns } from '../base/json-turns.js';
 import { debugHeaders } from '../call/debug.js';
 import type { Exchange } from '../call/state.js';
 import type { GatewayRequest } from '../http/exchange.js';
@@ -63,7 +64,7 @@ function own(make: MakesJson): Route {
     counts: 'nothing',
     async answer(exchange) {
       const { requestId, caller, phases, showsDebug } = exchange;
-      const body = JSON.stringify(await make(exchange));
+      const body = await listInTurns(await make(exchange));
       const debug = showsDebug ? debugHeaders({ requestId, keyId: caller.id }, phases) : [];
       return respondJson(body, ['x-request-id', requestId, ...debug]);
     },
@@ -77,7 +78,7 @@ function admin(endpoint: OrganizationEndpoint): Route {
     counts: 'nothing',
     async answer(exchange) {
       const report = await reportOrganization(exchange, endpoint);
-      return respondJson(JSON.stringify(report), ['x-request-id', exchange.requestId]);
+      return respondJson(await listInTurns(report), ['x-request-id', exchange.requestId]);
     },
   };
 }

@@ -185,7 +185,7 @@ function wholeDocument(
   if (answer === undefined || document.bytes[answer.start] !== OPENING_BRACKET) {
     throw noAnswer(call, document.members.has('output') ? {} : (errorObject(document, bounds) ?? {}));
   }
-  const choices = hasOddChoice(document) ? boundedValue(document, 'choices', bounds) : undefined;
+  const choices = hasOddChoice(document, bounds) ? boundedValue(document, 'choices', bounds) : undefined;
   const failed = failureIn(choices);
   const said = toldValue(document, 'usage', bounds) ?? null;
   const told = usageFor(call, readToldUsage(said));
@@ -223,9 +223,9 @@ const KNOWN_REASONS = ['null', '"stop"', '"length"', '"tool_calls"', '"content_f
 );
 
 /** Whether a choice may have a finish reason of another vendor, or an error. Found without parsing: almost none has. */
-function hasOddChoice({ bytes, members }: JsonDocument): boolean {
+function hasOddChoice({ bytes, members }: JsonDocument, { maxBytes }: JsonBounds): boolean {
   const choices = members.get('choices');
-  if (choices === undefined) return false;
+  if (choices === undefined || choices.end - choices.start > maxBytes) return false;
   const error = bytes.indexOf(ERROR, choices.start);
   if (error !== -1 && error < choices.end) return true;
   for (let at = bytes.indexOf(REASON, choices.start); at !== -1 && at < choices.end; at = bytes.indexOf(REASON, at)) {

@@ -1,7 +1,8 @@
 import { LRUCache } from 'lru-cache';
 import { checkOptionNames, positiveInteger } from '../base/checks.js';
+import { turn } from '../base/turns.js';
 import type { UsageDimension, UsageGroup, UsageQuery, UsageReader, UsageRecord, UsageStore } from './usage-store.js';
-import { addCall, addedSums, type GrowingSums, NO_USAGE } from './usage-sums.js';
+import { addCall, addedSums, CELLS_PER_TURN, type GrowingSums, NO_USAGE, sortedInTurns } from './usage-sums.js';
 
 export interface MemoryUsageOptions {
   /**
@@ -115,12 +116,20 @@ export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & Usag
     usage.hours.delete(hour);
   }
 
-  function report(query: UsageQuery): UsageGroup[] {
+  async function report(query: UsageQuery): Promise<UsageGroup[]> {
     const { from, to, only = {}, by, every } = query;
     const groups = new Map<string, UsageGroup>();
-    for (const { keyId, owner, hours } of keys.values()) {
-      if (only.keyId?.includes(keyId) === false || only.owner?.includes(owner) === false) continue;
+    const wanted = [...keys.values()].filter(
+      ({ keyId, owner }) => only.keyId?.includes(keyId) !== false && only.owner?.includes(owner) !== false,
+    );
+    let read = 0;
+    for (const { hours } of wanted) {
       for (const [hour, cells] of hours) {
+        read += 1 + cells.size;
+        if (read > CELLS_PER_TURN) {
+          read = 0;
+          await turn();
+        }
         if (hour + HOUR_MS <= from || hour >= to) continue;
         const startsAt = every === undefined ? from : every === 'day' ? hour - (hour % DAY_MS) : hour;
         for (const { traits, sums } of cells.values()) {
@@ -131,7 +140,7 @@ export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & Usag
         }
       }
     }
-    return [...groups.values()].sort(inOrderOf(by));
+    return sortedInTurns([...groups.values()], by);
   }
 
   return {
@@ -148,16 +157,4 @@ export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & Usag
 
 function isAmong({ model, operation }: Traits, only: NonNullable<UsageQuery['only']>): boolean {
   return only.model?.includes(model) !== false && only.operation?.includes(operation) !== false;
-}
-
-/** By time, and then by the code units of the names. */
-function inOrderOf(by: readonly UsageDimension[]): (one: UsageGroup, other: UsageGroup) => number {
-  return (one, other) => {
-    if (one.startsAt !== other.startsAt) return one.startsAt - other.startsAt;
-    for (const dimension of by) {
-      const [name = '', otherName = ''] = [one.of[dimension], other.of[dimension]];
-      if (name !== otherName) return name < otherName ? -1 : 1;
-    }
-    return 0;
-  };
 }

@@ -1,4 +1,5 @@
-import type { UsageRecord, UsageSums } from './usage-store.js';
+import { turn } from '../base/turns.js';
+import type { UsageDimension, UsageGroup, UsageRecord, UsageSums } from './usage-store.js';
 
 /** The sums of no calls. */
 export const NO_USAGE: UsageSums = {
@@ -54,5 +55,42 @@ export function addedSums(one: UsageSums | undefined, other: UsageSums): UsageSu
     costNanoUsd: one.costNanoUsd + other.costNanoUsd,
     requestsWithoutCost: one.requestsWithoutCost + other.requestsWithoutCost,
     upstreamCostNanoUsd: one.upstreamCostNanoUsd + other.upstreamCostNanoUsd,
+  };
+}
+
+/** Sums that are read, and groups that are put in order, in one turn: a few milliseconds. */
+export const CELLS_PER_TURN = 2_000;
+
+/** Groups by time, and then by their names. */
+export async function sortedInTurns(
+  groups: readonly UsageGroup[],
+  by: readonly UsageDimension[],
+): Promise<UsageGroup[]> {
+  const byTime = new Map<number, UsageGroup[]>();
+  for (const group of groups) {
+    const known = byTime.get(group.startsAt);
+    if (known === undefined) byTime.set(group.startsAt, [group]);
+    else known.push(group);
+  }
+  const sorted: UsageGroup[] = [];
+  let inTurn = 0;
+  for (const [, ofTime] of [...byTime].sort(([one], [other]) => one - other)) {
+    for (const group of ofTime.sort(inOrderOf(by))) sorted.push(group);
+    inTurn += ofTime.length;
+    if (inTurn < CELLS_PER_TURN) continue;
+    inTurn = 0;
+    await turn();
+  }
+  return sorted;
+}
+
+/** By the code units of the names. */
+function inOrderOf(by: readonly UsageDimension[]): (one: UsageGroup, other: UsageGroup) => number {
+  return (one, other) => {
+    for (const dimension of by) {
+      const [name = '', otherName = ''] = [one.of[dimension], other.of[dimension]];
+      if (name !== otherName) return name < otherName ? -1 : 1;
+    }
+    return 0;
   };
 }

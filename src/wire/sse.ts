@@ -19,12 +19,23 @@ export function sseEvent(data: unknown): string {
 
 /** Data of one event: its `data:` lines joined to one; `undefined` when it has none, as a comment. */
 export function eventData(event: string): string | undefined {
+  if (isPlain(event)) return event.slice(event.startsWith('data: ') ? 6 : 5, event.indexOf('\n'));
   const lines = event.split(/\r\n|\n|\r/).flatMap((line) => {
     if (line === 'data') return [''];
     return line.startsWith('data:') ? [line.slice(line.startsWith('data: ') ? 6 : 5)] : [];
   });
   // Between the tokens of JSON a line feed is a space; in a `data:` line of ours it would end the line.
   return lines.length === 0 ? undefined : lines.join(' ');
+}
+
+/** Whether an event is one line of data and a blank line, as most are. */
+function isPlain(event: string): boolean {
+  return (
+    event.startsWith('data:') &&
+    event.indexOf('\n') === event.length - 2 &&
+    event.endsWith('\n\n') &&
+    !event.includes('\r')
+  );
 }
 
 /** Whether data says that nothing more comes. OpenAI's clients look at its beginning alone. */
@@ -44,7 +55,7 @@ const KEPT_ALIVE = new Set(['ping', 'keepalive', 'keep-alive', 'heartbeat']);
 /** The meaning of an event's fields beside its data. */
 export function eventKind(event: string): 'data' | 'error' | 'nothing' {
   // Most events are data alone, of one line.
-  if (event.startsWith('data:') && !/[\r\n][a-z]/.test(event)) return 'data';
+  if (isPlain(event) || (event.startsWith('data:') && !/[\r\n][a-z]/.test(event))) return 'data';
   const name = /(?:^|[\r\n])event: ?([^\r\n]*)/.exec(event)?.[1]?.trim().toLowerCase();
   if (name === 'error') return 'error';
   return name !== undefined && KEPT_ALIVE.has(name) ? 'nothing' : 'data';
@@ -77,6 +88,9 @@ export function endOfLastEvent(text: string): number {
 
 /** End of the event that begins at `from`, its blank line included; the end of the text when there is no blank line. */
 export function endOfEvent(text: string, from: number): number {
+  // Expressions take long where an event is.
+  const plain = text.indexOf('\n\n', from);
+  if (plain !== -1 && !text.slice(from, plain).includes('\r')) return plain + 2;
   const blankLine = /(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)/g;
   blankLine.lastIndex = from;
   return blankLine.test(text) ? blankLine.lastIndex : text.length;

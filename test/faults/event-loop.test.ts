@@ -297,6 +297,12 @@ const ANSWERS: readonly Input[] = [
     status: 200,
   },
   {
+    what: 'an answer of 60 MB of escaped quotes',
+    path: '/chat/completions',
+    answer: () => completion('\\"'.repeat(30 * MB)),
+    status: 200,
+  },
+  {
     what: 'an answer of 60 MB, 4 million values',
     path: '/chat/completions',
     answer: () => completion('a', `"x":${listOf(4 * MB, '"abcdefghij"')},${USAGE}`),
@@ -659,6 +665,7 @@ async function tryAll(inputs: readonly Input[], responses: 'pass' | 'translate')
       if (!isSaid) wrong.push(`${input.what} does not say ${says}: ${told.slice(0, 400)}`);
     }
     assert.deepEqual(wrong, []);
+    if (inputs.some(({ answerStatus }) => answerStatus !== undefined)) setup.expectErrors();
     await setup.finish();
   } finally {
     server.close();

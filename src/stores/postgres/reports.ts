@@ -1,5 +1,7 @@
 import { systemClock } from '../../base/clock.js';
-import type { Period, UsageQuery, UsageReader } from '../../usage/usage-store.js';
+import { turn } from '../../base/turns.js';
+import type { Period, UsageGroup, UsageQuery, UsageReader } from '../../usage/usage-store.js';
+import { CELLS_PER_TURN } from '../../usage/usage-sums.js';
 import {
   DIMENSION_COLUMNS,
   DIMENSIONS,
@@ -28,7 +30,12 @@ export function postgresReports({ schema, query }: Database): Required<UsageRead
     async report(asked) {
       const { sql, filters } = reportSql(schema, asked);
       const rows = await query(sql, [...partsOf(asked, asked.every === 'minute'), ...filters]);
-      return rows.map((row) => groupOf(asked, readerOf(row)));
+      const groups: UsageGroup[] = [];
+      for (const row of rows) {
+        groups.push(groupOf(asked, readerOf(row)));
+        if (groups.length % CELLS_PER_TURN === 0) await turn();
+      }
+      return groups;
     },
     async spent(scope, period) {
       const filter = scope.kind === 'all' ? 'true' : `${SCOPE_COLUMNS[scope.kind]} = $5`;

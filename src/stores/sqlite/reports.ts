@@ -1,4 +1,6 @@
-import type { BudgetScope, Period, UsageQuery, UsageReader } from '../../usage/usage-store.js';
+import { turn } from '../../base/turns.js';
+import type { BudgetScope, Period, UsageGroup, UsageQuery, UsageReader } from '../../usage/usage-store.js';
+import { addedSums, sortedInTurns } from '../../usage/usage-sums.js';
 import {
   DIMENSION_COLUMNS,
   DIMENSIONS,
@@ -11,7 +13,7 @@ import {
   SUM_COLUMNS,
   type SumDifference,
 } from '../usage-columns.js';
-import { type Bindings, type Database, loadDriver, numberOf, type Row, textOf } from './driver.js';
+import { type Bindings, type Database, loadDriver, numberOf, type Row, type Statement, textOf } from './driver.js';
 import { openReadOnly } from './open.js';
 import { snapshot } from './writer.js';
 
@@ -57,35 +59,89 @@ const SOURCES = [
   { table: 'settled', from: '$tail', to: '$to' },
 ];
 
-/** Reports sums for any period, exact to the millisecond. */
+/** Rows that are read in one turn: some 20 ms. */
+const ROWS_PER_TURN = 5_000;
+
+/** A period: calls up to `head`, whole hours up to `tail`, calls to its end. */
+interface Parts extends Period {
+  readonly head: number;
+  readonly tail: number;
+}
+
+/** Reports sums for any period, exact to the millisecond. Many rows are read in turns, and not all at one instant. */
 export function sqliteReports(db: Database): Required<UsageReader> {
   const isUsed = db.prepare('SELECT 1 FROM calls WHERE started_at >= ? AND started_at < ? LIMIT 1');
 
   /** Beginning and end of the whole hours. An hour without calls after the end of the period counts as whole. */
-  function partsOf({ from, to }: Period): Bindings {
+  function partsOf({ from, to }: Period): Parts {
     const hourEnd = Math.ceil(to / HOUR_MS) * HOUR_MS;
     const end = isUsed.get(to, hourEnd) === undefined ? hourEnd : to;
     const head = Math.min(Math.ceil(from / HOUR_MS) * HOUR_MS, end);
     return { from, head, tail: Math.max(head, Math.floor(end / HOUR_MS) * HOUR_MS), to: end };
   }
 
+  const callAfter = db.prepare(`
+    SELECT started_at FROM calls WHERE started_at >= ? AND started_at < ? ORDER BY started_at LIMIT 1 OFFSET ${ROWS_PER_TURN}
+  `);
+  const hourAfter = db.prepare(`
+    SELECT at FROM hours WHERE at >= ? AND at < ? ORDER BY at LIMIT 1 OFFSET ${ROWS_PER_TURN}
+  `);
+
+  /** The same period in pieces of so many rows that each takes a few milliseconds. */
+  function* piecesOf({ from, head, tail, to }: Parts): Generator<Parts> {
+    for (const [start, end] of slices(callAfter, from, Math.min(head, to), 1)) {
+      yield { from: start, head: end, tail: end, to: end };
+    }
+    for (const [start, end] of slices(hourAfter, head, tail, HOUR_MS)) {
+      yield { from: start, head: start, tail: end, to: end };
+    }
+    for (const [start, end] of slices(callAfter, Math.max(tail, head), to, 1)) {
+      yield { from: start, head: start, tail: start, to: end };
+    }
+  }
+
+  function* slices(after: Statement, from: number, to: number, least: number): Generator<[number, number]> {
+    for (let start = from; start < to; ) {
+      const found = after.get(start, to);
+      const next = found === undefined ? to : Math.max(numberOf(Object.values(found)[0]), start + least);
+      yield [start, Math.min(next, to)];
+      start = next;
+    }
+  }
+
   return {
-    report: (query) =>
-      snapshot(db, () => {
-        const { from, to, every } = query;
-        const parts = every === 'minute' ? { from, head: to, tail: to, to } : partsOf(query);
-        return db
-          .query(reportSql(query), { ...parts, ...filterValues(query) })
-          .map((row) => groupOf(query, readerOf(row)));
-      }),
+    async report(query) {
+      const { from, to, every } = query;
+      const parts = every === 'minute' ? { from, head: to, tail: to, to } : partsOf(query);
+      const pieces = [...piecesOf(parts)];
+      const read = (part: Parts): UsageGroup[] =>
+        snapshot(db, () =>
+          db
+            .query(reportSql(query), { ...bound(part), ...filterValues(query) })
+            .map((row) => groupOf(query, readerOf(row))),
+        );
+      // A few pieces are read at one instant.
+      if (pieces.length <= 3) return read(parts);
+      const groups = new Map<string, UsageGroup>();
+      for (const piece of pieces) {
+        for (const group of read(piece)) {
+          const name = JSON.stringify([group.startsAt, ...query.by.map((dimension) => group.of[dimension])]);
+          groups.set(name, { ...group, sums: addedSums(groups.get(name)?.sums, group.sums) });
+        }
+        await turn();
+      }
+      return sortedInTurns([...groups.values()], query.by);
+    },
     spent: (scope, period) =>
       snapshot(db, () => {
         const id = scope.kind === 'all' ? {} : { id: scope.id };
-        const [row] = db.query(spentSql(scope), { ...partsOf(period), ...id });
+        const [row] = db.query(spentSql(scope), { ...bound(partsOf(period)), ...id });
         return numberOf(row?.spent);
       }),
   };
 }
+
+const bound = ({ from, head, tail, to }: Parts): Bindings => ({ from, head, tail, to });
 
 function reportSql({ by, every, only = {} }: UsageQuery): string {
   const startsAt = every === undefined ? '0 * at' : `at / ${STEP_MS[every]} * ${STEP_MS[every]}`;
