@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, describe, it } from 'node:test';
+import { redisLimiter } from 'megallm-middleware/redis';
 import { type SqliteStore, verifySums } from 'megallm-middleware/sqlite';
+import { resolveOptions } from '../../src/config/options.js';
 import { answerBytesContract, idempotencyStoreContract } from '../contracts/idempotency-store.js';
 import { keyRecordsContract } from '../contracts/key-records.js';
 import { limiterStoreContract } from '../contracts/limiter-store.js';
@@ -37,6 +39,22 @@ answerBytesContract(
 keyRecordsContract('sqliteStore', async () => (await fresh()).keys);
 
 describe('sqliteStore', () => {
+  it('has all its methods also in a gateway, which gives each a deadline', async () => {
+    const { usage, objects, idempotency } = await shared;
+    const limiter = redisLimiter({ client: () => Promise.reject(new Error('There is no Redis')) });
+    const config = resolveOptions({ usage, objects, idempotency, limiter, environment: {}, hooks: { onNotice() {} } });
+    const { close, ...called } = limiter;
+    await close();
+    for (const [given, used] of [
+      [usage, config.usage],
+      [objects, config.objects],
+      [idempotency, config.idempotency],
+      [called, config.limiter],
+    ] as const) {
+      assert.deepEqual(Object.keys(used).sort(), Object.keys(given).sort());
+    }
+  });
+
   it('has sums, after all that, that are those of the rows', async () => {
     await shared;
     assert.deepEqual(await verifySums(folder.path('shared.db')), []);
