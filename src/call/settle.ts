@@ -84,11 +84,16 @@ export function giveBackLater(
 }
 
 /** Has the limiter settle what calls of dead processes held, as the ledger charges them. @returns a function that ends it. */
-export function followInterrupted(books: Books): () => void {
-  const { usage, limiter } = books.config;
+export function followInterrupted({ config, unsettled }: Books): () => void {
+  const { usage, limiter, hooks } = config;
   if (limiter.settleInterrupted === undefined || usage.onInterrupted === undefined) return () => {};
   return usage.onInterrupted((call) => {
-    void tell(books, call, () => limiter.settleInterrupted?.(call));
+    const { requestId, keyId } = call;
+    const tell = (): Awaitable<void> => limiter.settleInterrupted?.(call);
+    void guarded(tell, (error) => {
+      hooks.onError(error, { requestId, keyId });
+      unsettled.add({ requestId, keyId, isGiveBack: true, tell });
+    });
   });
 }
 

@@ -275,6 +275,49 @@ onBareHost(
   },
 );
 
+{
+  let told: (call: { requestId: string; keyId: string; costNanoUsd: number }) => void = () => {};
+  const heard: unknown[] = [];
+  const call = { requestId: 'req_dead', keyId: 'k', costNanoUsd: 7 };
+  onBareHost(
+    'F1 what a dead process held is given back as the ledger tells, again until the limiter takes it; closing does not wait long',
+    () => ({
+      broken: true,
+      clock: hastyClock(100),
+      usage: {
+        ...memoryUsage(),
+        onInterrupted(listener) {
+          told = listener;
+          return () => {
+            told = () => {};
+          };
+        },
+      },
+      limiter: {
+        ...memoryLimiter(),
+        async settleInterrupted(one) {
+          heard.push(one);
+          if (heard.length !== 3) throw new Error('The limiter is away');
+        },
+      },
+    }),
+    async ({ host, setup }) => {
+      told(call);
+      await eventually(() => heard.length === 3, 'it to be told until it is taken');
+      assert.deepEqual(heard, [call, call, call]);
+      assert.deepEqual(
+        setup.errors.map(({ context }) => context.requestId),
+        ['req_dead'],
+      );
+      told(call);
+      await within(host.gateway.close({ graceMs: 100_000_000 }), 'the gateway to close');
+      const before = heard.length;
+      told(call);
+      assert.equal(heard.length, before);
+    },
+  );
+}
+
 /** 2,000 tokens, one to an event. */
 const LONG = streamEvents(Array(2_000).fill(' one'));
 const longStream = () => [
