@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { reply, sse, streamEvents, streamReply, wholeChat } from '../helpers/chat-answers.js';
+import { chunkOf, head, lastChunk, reply, sse, streamEvents, streamReply, wholeChat } from '../helpers/chat-answers.js';
 import { SECRET } from '../helpers/gateway-options.js';
 import { onBareHost, type Scene, type SceneOptions } from '../helpers/scene.js';
 
@@ -102,6 +102,21 @@ const WAYS: Readonly<Record<string, Way>> = {
     script: () => {
       const error = `${PARTIAL}event: error\n${sse(ERROR)}`;
       return streamReply([error.slice(0, 160), error.slice(160, 200), error.slice(200)]);
+    },
+  },
+  'an answer in place of pictures that is an error': {
+    path: '/images/generations',
+    body: PICTURE,
+    script: () => reply({ error: { ...ERROR, code: 400 } }),
+  },
+  'an answer in place of pictures that comes in pieces and is an error': {
+    path: '/images/generations',
+    body: PICTURE,
+    script: () => {
+      const text = JSON.stringify({ error: ERROR });
+      const parts = [text.slice(0, 40), text.slice(40)].map(chunkOf);
+      const type = { 'content-type': 'application/json', 'transfer-encoding': 'chunked' };
+      return [{ kind: 'send', bytes: head(200, type) }, ...parts, lastChunk()];
     },
   },
   'comments among pictures': {

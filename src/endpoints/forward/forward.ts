@@ -17,9 +17,10 @@ import { MODEL_ENDPOINTS } from '../../wire/model-endpoint.js';
 import type { ForwardRule } from '../route.js';
 import { checkBatchLines } from './batches.js';
 import { type ForwardBody, onePiece, readForwardBody, type WatchedForm, watchedForm } from './body.js';
+import { goodReply } from './good-reply.js';
 import { ownListOf, shownObject } from './objects.js';
 import { picturesInForm } from './pieces.js';
-import { checkAddress, checkModelName, checkPriced, type ForwardPlan, planForward } from './plan.js';
+import { checkAddress, checkModelName, checkPriced, type ForwardPlan, OF_MODELS, planForward } from './plan.js';
 import { forwardedStream } from './stream.js';
 
 /**
@@ -69,7 +70,10 @@ export async function forward(exchange: Exchange, rule: ForwardRule, modelName?:
     const reply = await askUpstream(call, { operation, method: request.method, path, headers, body: pieces });
     phases?.mark('upstream');
 
-    if (rule.answer === 'bytes') return respondForwarded(reply, forwardedStream(call, reply), answerHeaders(call));
+    if (rule.answer === 'bytes') {
+      const good = OF_MODELS.has(operation) ? await goodReply(call, reply) : reply;
+      return respondForwarded(good, forwardedStream(call, good), answerHeaders(call));
+    }
     const shown = await shownObject(call, { reply, rule, list, batchModel: batchModel?.id, again: get });
     call.begin(batchProgress(call, shown.used));
     call.firstByte();
