@@ -144,6 +144,10 @@ describe('a form that parsers read in different ways', () => {
     'a part that ends with its head': form(
       part(`Content-Disposition: form-data; name="x"\r\n\r\n--${BOUNDARY}\r\nX: y`),
     ),
+    'the same before a good part': form(
+      Buffer.from('--b0undary\r\nContent-Disposition: form-data; name="x"\r\n\r\n'),
+      field('y', 'z'),
+    ),
     'another disposition': form(part('Content-Disposition: attachment; name="model"', 'n')),
   };
   for (const [what, bytes] of Object.entries(broken)) {
