@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { it } from 'node:test';
 import { deflateSync, gzipSync } from 'node:zlib';
-import { http } from 'megallm-middleware';
+import { demo, http } from 'megallm-middleware';
 import { megallm } from 'megallm-middleware/node';
 import { ANSWER_BOUNDS, replaceMembers, scanDocument } from '../../src/base/json-document.js';
 import { resolveOptions } from '../../src/config/options.js';
@@ -35,6 +35,7 @@ interface Input {
   readonly path: string;
   readonly body?: () => string;
   readonly type?: string;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly method?: string;
   readonly answer?: () => string | Uint8Array | readonly (string | Uint8Array)[];
   readonly answerHeaders?: Readonly<Record<string, string>>;
@@ -275,9 +276,32 @@ const REQUESTS: readonly Input[] = [
     status: 200,
   },
   {
-    what: 'the same answered again',
+    what: '10 MB with an Idempotency-Key',
     path: '/chat/completions',
     body: () => chat('\\n'.repeat(4_900_000)),
+    headers: { 'idempotency-key': 'once' },
+    status: 200,
+  },
+  {
+    what: 'the same again',
+    path: '/chat/completions',
+    body: () => chat('\\n'.repeat(4_900_000)),
+    headers: { 'idempotency-key': 'once' },
+    status: 200,
+  },
+  {
+    what: 'metadata of 10 MB for a stored completion',
+    path: '/chat/completions/chatcmpl-1',
+    body: () => `{"metadata":{"a":"${'\\n'.repeat(4_900_000)}"}}`,
+    status: 400,
+  },
+  {
+    what: 'a form of 60 MB',
+    path: '/files',
+    type: 'multipart/form-data; boundary=x',
+    body: () =>
+      `--x\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--x\r\ncontent-disposition: form-data; name="file"; filename="f"\r\n\r\n${'\r\n--'.repeat(15 * MB)}\r\n--x--\r\n`,
+    answer: () => '{"id":"file-1","object":"file"}',
     status: 200,
   },
 ];
@@ -554,6 +578,57 @@ const ANSWERS: readonly Input[] = [
   },
 ];
 
+/** Requests that the demo answers itself. */
+const OF_DEMO: readonly Input[] = [
+  {
+    what: 'the demo, 10 MB of line feeds',
+    path: '/chat/completions',
+    body: () => chat('\\n'.repeat(4_900_000)),
+    status: 400,
+  },
+  {
+    what: 'the demo, 10 MB of one letter',
+    path: '/chat/completions',
+    body: () => chat('a'.repeat(9_900_000)),
+    status: 400,
+  },
+  {
+    what: 'the demo, 300 KB of prose',
+    path: '/chat/completions',
+    body: () => chat('Some words of a story. '.repeat(13_000)),
+    status: 200,
+    first: true,
+  },
+  {
+    what: 'the demo, 300,000 tokens to embed',
+    path: '/embeddings',
+    body: () => `{"model":"text-embedding-3-small","input":${listOf(2_048, numbers(146))}}`,
+    status: 200,
+  },
+  {
+    what: 'the demo, 2,048 texts to embed',
+    path: '/embeddings',
+    body: () => `{"model":"text-embedding-3-large","input":${listOf(2_048, '"a"')}}`,
+    status: 200,
+  },
+  {
+    what: 'the demo, 128 answers with log probabilities',
+    path: '/chat/completions',
+    body: () => chat('Hi', ',"n":128,"logprobs":true,"top_logprobs":20'),
+    status: 200,
+  },
+  {
+    what: 'the demo, an enum of 100,000',
+    path: '/chat/completions',
+    body: () =>
+      chat(
+        'Hi',
+        `,"response_format":{"type":"json_schema","json_schema":{"name":"x","strict":true,"schema":{"type":"object","properties":{"a":{"enum":${listOf(100_000, '"a"')}}},"required":["a"],"additionalProperties":false}}}`,
+      ),
+    status: 400,
+  },
+];
+
 /** Responses translated to their chat. */
 const TRANSLATED: readonly Input[] = [
   {
@@ -629,11 +704,11 @@ const ONLY = process.env.MEGALLM_ONLY ?? '';
 const tried = (inputs: readonly Input[]): readonly Input[] =>
   inputs.filter(({ first, what }) => what.includes(ONLY) && (DEPTH >= 10 || first === true || ONLY !== ''));
 
-async function tryAll(inputs: readonly Input[], responses: 'pass' | 'translate'): Promise<void> {
-  const models = { [MODEL]: { responses } };
+async function tryAll(inputs: readonly Input[], responses: 'pass' | 'translate' | 'demo'): Promise<void> {
+  const models = responses === 'demo' ? {} : { [MODEL]: { responses } };
   const peer = await Peer.start();
   const setup = testSetup({
-    upstream: http({ baseUrl: peer.baseUrl, apiKey: UPSTREAM_KEY }),
+    upstream: responses === 'demo' ? demo() : http({ baseUrl: peer.baseUrl, apiKey: UPSTREAM_KEY }),
     maxBodyBytes: 20_000_000,
     models,
     unlistedModels: 'pass',
@@ -651,7 +726,11 @@ async function tryAll(inputs: readonly Input[], responses: 'pass' | 'translate')
       const reply = await peer.exchange({
         url: baseUrl + input.path,
         method: input.method ?? 'POST',
-        headers: { authorization: `Bearer ${SECRET}`, 'content-type': input.type ?? 'application/json' },
+        headers: {
+          authorization: `Bearer ${SECRET}`,
+          'content-type': input.type ?? 'application/json',
+          ...input.headers,
+        },
         body: typeof body === 'string' ? Buffer.from(body) : body,
         answer: pieces.map((piece) => Buffer.from(piece)),
         answerHeaders: { 'content-type': 'application/json', ...input.answerHeaders },
@@ -675,6 +754,7 @@ async function tryAll(inputs: readonly Input[], responses: 'pass' | 'translate')
 
 it('no body that is accepted blocks the loop, and none that is refused', () => tryAll(REQUESTS, 'pass'));
 it('nor does an answer, whatever it is made of', () => tryAll(ANSWERS, 'pass'));
+it('nor what the demo is asked', () => tryAll(OF_DEMO, 'demo'));
 it('nor a response that is translated', () => tryAll(TRANSLATED, 'translate'));
 it('a member is cut out of an event in linear time, whatever stands in its texts', async () => {
   for (const text of ['\\"usage\\":null,', '\\\\', ' ', ',', '\\" : ', '{']) {
