@@ -69,7 +69,7 @@ async function checkReports(
 
 it('a report on many sums in memory gives others their turn, and is the same', async () => {
   const store = memoryUsage();
-  const [hours, models] = DEPTH < 10 ? [30, 200] : [700, 200];
+  const [hours, models] = DEPTH < 10 ? [11, 200] : [700, 200];
   const records = await fill(store, hours, models);
   await checkReports('memory', store, records, BASE + hours * HOUR_MS);
 });
