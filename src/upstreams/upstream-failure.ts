@@ -195,7 +195,7 @@ interface SaidError {
  * `{error_message}`, `{errors:[...]}`, and the lists of FastAPI's `detail` in any of these.
  */
 function readError(body: unknown): SaidError | undefined {
-  const outer: unknown = Array.isArray(body) ? body[0] : body;
+  const outer: unknown = !Array.isArray(body) ? body : typeof body[0] === 'string' ? { message: body } : body[0];
   if (!isJsonObject(outer)) return undefined;
   if (isJsonObject(outer.error)) return errorFields(outer.error);
   const message = wordsOf({ ...outer, loc: null, field: null, path: null, param: null });
@@ -216,6 +216,9 @@ const MESSAGE_MEMBERS = [
   'details',
   'error_msg',
   'status_msg',
+  'Message', // AWS
+  'fault', // Apigee
+  'faultstring',
   // Where others stand beside it, this is but the name of the status: Nest, Fastify, OAuth.
   'error',
   'title',

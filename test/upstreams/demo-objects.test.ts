@@ -88,6 +88,13 @@ describe('files of the demo', () => {
     const headers = { 'content-type': 'multipart/form-data; boundary="b"' };
     const kept = jsonOf(await demoClient().raw('POST', '/files', Buffer.from(`${lines.join('\r\n')}\r\n`), headers));
     assert.deepEqual([kept.filename, kept.bytes], ['a.txt', 24]);
+    const nameless = lines.map((line) =>
+      line.includes('filename') ? 'Content-Disposition: form-data; name="file"' : line,
+    );
+    const other = jsonOf(
+      await demoClient().raw('POST', '/files', Buffer.from(`${nameless.join('\r\n')}\r\n`), headers),
+    );
+    assert.deepEqual([other.filename, other.bytes], ['file', 24]);
     for (const body of ['', '--b', '--b\r\n\r\n\r\nx\r\n--b--', 'x'.repeat(100_000)]) {
       await refuses(
         demoClient().raw('POST', '/files', Buffer.from(body), headers),

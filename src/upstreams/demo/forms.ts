@@ -57,7 +57,7 @@ export async function readForm(call: ForwardCall, maxFileBytes: number): Promise
     fields: fieldsOf(parts),
     files(wanted) {
       const [first, ...more] = parts.flatMap(({ name, filename, bytes }) =>
-        filename !== undefined && (name === wanted || name === `${wanted}[]`) ? [{ filename, bytes }] : [],
+        name === wanted || name === `${wanted}[]` ? [{ filename: filename ?? wanted, bytes }] : [],
       );
       if (first === undefined) throw missingParameter(wanted);
       return [first, ...more];
@@ -106,7 +106,8 @@ function namesIn(head: string): Pick<Part, 'name' | 'filename'> {
 function fieldsOf(parts: readonly Part[]): JsonObject {
   const fields = new Map<string, Json>();
   for (const { name, filename, bytes } of parts) {
-    if (filename !== undefined) continue;
+    // A file whose part bears no name of one, as some Java clients write it.
+    if (filename !== undefined || bytes.length > FORM_OVERHEAD_BYTES) continue;
     const [outer = '', inner] = name.replace(/\]$/, '').split('[', 2);
     const text = bytes.toString('utf8');
     const known = fields.get(outer);
