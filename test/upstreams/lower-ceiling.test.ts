@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { lowerCeiling } from '../../src/upstreams/refusal.js';
+import { lowerCeiling, readRefusal } from '../../src/upstreams/refusal.js';
+import { upstreamFailure } from '../../src/upstreams/upstream-failure.js';
 
 const ROOM = (context: number, prompt: number, ceiling: number) =>
   `This model's maximum context length is ${context} tokens. You requested ${prompt + ceiling} tokens (${prompt} in the messages, ${ceiling} in the completion).`;
@@ -23,4 +24,38 @@ describe('the ceiling after one that was refused', () => {
       );
     });
   }
+});
+
+describe('whether a refusal is about the ceiling', () => {
+  /** Of a request to which we added a ceiling, and that has this member of its own. */
+  function aboutIn(message: string, own = '') {
+    const error = upstreamFailure({ status: 400, body: { error: { message } } });
+    const ceiling = { name: 'max_completion_tokens', tokens: 100, isClients: false };
+    const hasOwn = (name: string): boolean => name === own;
+    const refusal = readRefusal(error, { asksUsage: false, ceiling, dispensable: [], hasOwn });
+    return [refusal?.about, refusal?.blamesCeiling];
+  }
+
+  // By the sources of `upstream-words.ts`.
+  for (const name of [
+    'max_completion_tokens',
+    'max_tokens',
+    'max_output_tokens',
+    'max_new_tokens',
+    'maxOutputTokens',
+    'max_tokens_to_sample',
+    'num_predict',
+    'n_predict',
+  ]) {
+    it(`it is where \`${name}\` is named, and the client has not sent that`, () => {
+      assert.deepEqual(aboutIn(`${name} exceeds what there is`), ['room', true]);
+      assert.deepEqual(aboutIn(`${name}: no such field`), ['additions', true]);
+    });
+  }
+
+  it('it is not where the client’s own is named, or none', () => {
+    assert.deepEqual(aboutIn('num_predict exceeds what there is', 'num_predict'), ['nothing', false]);
+    assert.deepEqual(aboutIn('The picture exceeds the maximum length of a side'), ['nothing', false]);
+    assert.deepEqual(aboutIn('Not like this'), ['nothing', false]);
+  });
 });
