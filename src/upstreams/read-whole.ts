@@ -223,9 +223,11 @@ const KNOWN_REASONS = ['null', '"stop"', '"length"', '"tool_calls"', '"content_f
 );
 
 /** Whether a choice may have a finish reason of another vendor, or an error. Found without parsing: almost none has. */
-function hasOddChoice({ bytes, members }: JsonDocument, { maxBytes }: JsonBounds): boolean {
+function hasOddChoice({ bytes: all, members }: JsonDocument, { maxBytes }: JsonBounds): boolean {
   const choices = members.get('choices');
   if (choices === undefined || choices.end - choices.start > maxBytes) return false;
+  // Megabytes after them are not searched; a view of fewer bytes would cost more than it saves.
+  const bytes = all.length > LARGE_BYTES ? all.subarray(0, choices.end) : all;
   const error = bytes.indexOf(ERROR, choices.start);
   if (error !== -1 && error < choices.end) return true;
   for (let at = bytes.indexOf(REASON, choices.start); at !== -1 && at < choices.end; at = bytes.indexOf(REASON, at)) {
