@@ -35,6 +35,7 @@ export interface WantedBytes {
 
 interface Waiting {
   readonly wanted: WantedBytes;
+  readonly refusal: unknown;
   end(error: unknown): void;
 }
 
@@ -70,7 +71,7 @@ export class HeldBytes {
 
   /**
    * Adds bytes as soon as there is room. While somebody waits, the upstream whose bytes they are is held back. Those who wait
-   * only for one another would wait for ever: the last of them does not wait. One that is alone always finds room: what a
+   * only for one another would wait for ever: one of them is refused. One that is alone always finds room: what a
    * single call may hold has bounds of its own.
    * @throws {GatewayError} as `check`, at once or after ten seconds; the cancellation's reason.
    */
@@ -80,7 +81,9 @@ export class HeldBytes {
       this.checkFor(wanted);
     } catch (error) {
       if (!this.mayFindRoom(wanted)) throw error;
-      return this.wait(wanted, error);
+      const waiting = this.wait(wanted, error);
+      this.refuseOneOfEachOther();
+      return waiting;
     }
     this.add(keyId, bytes);
     wanted.onHeld();
@@ -92,17 +95,12 @@ export class HeldBytes {
     if (!isAlone) this.check(keyId, bytes);
   }
 
-  /** Whether others than those who wait themselves hold bytes that would make room. */
+  /** Whether there is anybody else to wait for. */
   private mayFindRoom({ keyId, bytes, own }: WantedBytes): boolean {
-    const { maxHeldBytesPerKey } = this.bounds;
-    let ofKey = (this.byKey.get(keyId) ?? 0) - own;
-    let ofAll = this.total - own;
-    for (const { wanted } of this.waiting) {
-      ofAll -= wanted.own;
-      if (wanted.keyId === keyId) ofKey -= wanted.own;
-    }
-    const isKeyFull = (this.byKey.get(keyId) ?? 0) + bytes > maxHeldBytesPerKey;
-    return isKeyFull ? ofKey > 0 : ofAll > 0;
+    if ((this.byKey.get(keyId) ?? 0) + bytes > this.bounds.maxHeldBytesPerKey) return true;
+    let others = this.total - own;
+    for (const { wanted } of this.waiting) others -= wanted.own;
+    return others > 0;
   }
 
   private wait(wanted: WantedBytes, refusal: unknown): Promise<void> {
@@ -111,6 +109,7 @@ export class HeldBytes {
       const onAbort = (): void => one.end(reasonOf(cancellation));
       const one: Waiting = {
         wanted,
+        refusal,
         end: (error) => {
           this.waiting.delete(one);
           cancel();
@@ -136,6 +135,23 @@ export class HeldBytes {
       this.add(keyId, bytes);
       onHeld();
       one.end(undefined);
+    }
+    this.refuseOneOfEachOther();
+  }
+
+  /**
+   * Ends the wait of one of those of a key who wait for one another alone: of the last of those who hold least. What it gives back
+   * may be enough for the others.
+   */
+  private refuseOneOfEachOther(): void {
+    for (const { wanted } of this.waiting) {
+      const ofKey = [...this.waiting].filter((one) => one.wanted.keyId === wanted.keyId);
+      const own = ofKey.reduce((sum, one) => sum + one.wanted.own, 0);
+      const held = this.byKey.get(wanted.keyId) ?? 0;
+      // Others hold some; or the room that is short is everybody's.
+      if (own < held || held + wanted.bytes <= this.bounds.maxHeldBytesPerKey) continue;
+      const [least] = ofKey.reverse().sort((other, another) => other.wanted.own - another.wanted.own);
+      least?.end(least.refusal);
     }
   }
 

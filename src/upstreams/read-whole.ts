@@ -43,6 +43,8 @@ import { withUsage } from './upstream-failure.js';
 const OPENING_BRACKET = 0x5b;
 /** Largest answer that is not counted: places of calls bound how many there are. */
 const SMALL_BYTES = 262_144;
+/** An answer that something else is made of is in memory as it came, as an object, and as the text of what was made. */
+const MADE_COPIES = 3;
 
 /** An answer that is there in full. */
 export class WholeAnswer {
@@ -94,6 +96,12 @@ function readBytes(call: OutgoingCall, bytes: Uint8Array): Awaitable<WholeAnswer
   const form = formOf(bytes);
   if (form === 'events') return collected(call, stepsOf(only(bytes)));
   if (form !== 'json') throw upstreamBadResponse('The upstream answered with something other than JSON.');
+  const isParsed = call.view.takes === 'objects' && bytes.byteLength > SMALL_BYTES;
+  const held = isParsed ? call.holdInTime(MADE_COPIES * bytes.byteLength) : undefined;
+  return isPending(held) ? held.then(() => readJson(call, bytes)) : readJson(call, bytes);
+}
+
+function readJson(call: OutgoingCall, bytes: Uint8Array): Awaitable<WholeAnswer> {
   const answer = wholeBytes(call, bytes);
   if (isPending(answer)) return answer.then((whole) => inFormAsked(call, whole));
   return inFormAsked(call, answer);

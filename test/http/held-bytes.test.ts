@@ -77,6 +77,24 @@ describe('bytes that are held', () => {
     assert.deepEqual([one.own, timers.length], [60, 0]);
   });
 
+  it('are refused one after the other until the rest has room', async () => {
+    const { holder } = holders(BOUNDS);
+    const all = [holder('a'), holder('a'), holder('a'), holder('a')];
+    for (const one of all) await one.take(25);
+    const ended: string[] = [];
+    const taking = all.map(async (one, at) => {
+      try {
+        await one.take(70);
+        ended.push(`${at} has room`);
+      } catch {
+        ended.push(`${at} is refused`);
+        one.letGo();
+      }
+    });
+    await Promise.all(taking);
+    assert.deepEqual(ended, ['3 is refused', '2 is refused', '1 is refused', '0 has room']);
+  });
+
   it('wait no longer than their time, nor than their call', async () => {
     const { held, holder, timers } = holders(BOUNDS);
     const [one, two, three] = [holder('a'), holder('a'), holder('a')];

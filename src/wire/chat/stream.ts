@@ -112,6 +112,8 @@ export class ChatStream implements WatchedStream {
     if (this.buffer.heldBytes > this.options.maxEventBytes) this.failure = { kind: 'malformed' };
     if (complete === undefined) return undefined;
     const { text } = this.buffer;
+    // It would stay as long as the next piece does not come.
+    this.buffer.text = '';
     return this.options.takes === 'objects' ? this.shownObjects(text) : this.shownBytes(complete, text);
   }
 
