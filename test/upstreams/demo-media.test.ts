@@ -83,6 +83,17 @@ describe('images of the demo', () => {
     await refuses(client.form('/images/edits', [['prompt', 'x']]), /parameter: 'image'/);
   });
 
+  it('are found in parts that have no filename, as clients that stream write them', async () => {
+    const image = Buffer.from((await pictures({})).data[0]?.b64_json ?? '', 'base64');
+    for (const name of ['image', 'image[]']) {
+      const part = `--b\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n`;
+      const prompt = '\r\n--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nA cat\r\n--b--\r\n';
+      const body = Buffer.concat([Buffer.from(part), image, Buffer.from(prompt)]);
+      const type = { 'content-type': 'multipart/form-data; boundary=b' };
+      assert.equal(Object(jsonOf(await client.raw('POST', '/images/edits', body, type)).data).length, 1);
+    }
+  });
+
   it('are refused to made-up models, and in other formats', async () => {
     for (const model of ['no-such-image-model', 'gpt-image-99', 'gpt-4o-paint']) {
       await refuses(pictures({ model }), /does not exist/, { status: 404, code: 'model_not_found' });
