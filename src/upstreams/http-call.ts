@@ -310,7 +310,11 @@ function refusalOf(status: number, headers: HttpHeaders): ((text: Buffer) => Err
   const isText = /^text\/plain/i.test(headers.get('content-type') ?? '');
   return (bytes) => {
     const text = bytes.toString('utf8');
-    const body = parsed(text) ?? (isText && isSaid(status, text) ? { message: text.trim() } : text);
+    const json = parsed(text);
+    // A text in quotes is as good as one without them.
+    const words = typeof json === 'string' ? json : json === undefined && isText ? text : undefined;
+    const isMessage = words !== undefined && isSaid(status, words);
+    const body = isMessage ? { message: words.trim() } : (json ?? text);
     return upstreamFailure({ status, body, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
   };
 }

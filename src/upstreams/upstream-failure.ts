@@ -192,12 +192,15 @@ interface SaidError {
 
 /**
  * The shapes in use: `{error:{...}}`, the same in an array (Gemini), `{error:"..."}`, `{message}`, `{detail}`, `{msg}`,
- * `{error_message}`, `{errors:[...]}`, and the lists of FastAPI's `detail` in any of these.
+ * `{error_message}`, `{errors:[...]}`, a list of texts, and the lists of FastAPI's `detail` in any of these; `{Message}` and
+ * `{Error:{Code, Message}}` of AWS, `{fault:{faultstring}}` of Apigee.
  */
 function readError(body: unknown): SaidError | undefined {
   const outer: unknown = !Array.isArray(body) ? body : typeof body[0] === 'string' ? { message: body } : body[0];
   if (!isJsonObject(outer)) return undefined;
-  if (isJsonObject(outer.error)) return errorFields(outer.error);
+  for (const inner of [outer.error, outer.Error, outer.fault, outer.Fault]) {
+    if (isJsonObject(inner)) return errorFields(inner);
+  }
   const message = wordsOf({ ...outer, loc: null, field: null, path: null, param: null });
   return message === undefined ? undefined : errorFields({ ...outer, message });
 }
@@ -215,12 +218,14 @@ const MESSAGE_MEMBERS = [
   'reason',
   'details',
   'error_msg',
+  'errorMessage',
   'status_msg',
   'Message', // AWS
   'fault', // Apigee
   'faultstring',
   // Where others stand beside it, this is but the name of the status: Nest, Fastify, OAuth.
   'error',
+  'Error',
   'title',
 ];
 
@@ -269,7 +274,8 @@ function placeOf({ loc, field, path, param }: JsonObject): string | undefined {
 function errorFields(error: JsonObject): SaidError {
   const message = shown(wordsOf({ ...error, loc: null, field: null, path: null, param: null }), 1_000);
   const type = shown(error.type, 100);
-  const code = shown(typeof error.code === 'number' ? String(error.code) : error.code, 100);
+  const told = error.code ?? error.Code;
+  const code = shown(typeof told === 'number' ? String(told) : told, 100);
   const param = shown(error.param, 200);
   return {
     ...(message === undefined ? {} : { message }),

@@ -287,7 +287,16 @@ describe('the reason that an upstream gives', () => {
       assert.equal(await words('Prompt is empty\n', 'text/plain; charset=utf-8'), '400 Prompt is empty');
       for (const text of ['<html>nginx</html>', 'word '.repeat(500)]) {
         assert.equal(await words(text, 'text/plain'), '400 The upstream refused the request as invalid.');
+        assert.equal(
+          await words(JSON.stringify(text), 'application/json'),
+          '400 The upstream refused the request as invalid.',
+        );
       }
+      assert.equal(
+        await words('"Prompt is empty, says http://10.0.0.5/x"', 'application/json'),
+        '400 Prompt is empty, says [redacted]',
+      );
+      assert.equal(await words('["Prompt is empty"]', 'application/json'), '400 Prompt is empty');
     },
   );
 });

@@ -91,11 +91,31 @@ describe('upstreamFailure', () => {
       { error: 'No.' },
       { message: 'No.', object: 'error' },
       { detail: 'No.' },
+      ['No.'],
+      { errors: ['No.'] },
+      { errors: 'No.' },
+      { Message: 'No.' },
+      { Message: 'No.', __type: 'ValidationException' },
+      { Error: { Message: 'No.' } },
+      { Error: 'No.' },
+      { fault: { faultstring: 'No.', detail: { errorcode: 'x.y' } } },
+      { fault: { message: 'No.' } },
+      { errorMessage: 'No.' },
     ];
     for (const body of bodies) {
       assert.deepEqual(errorBody(upstreamFailure({ status: 400, body })), {
         error: { message: 'No.', type: 'invalid_request_error', param: null, code: null },
       });
+    }
+  });
+
+  it('keeps the words of lists and of AWS as it keeps others: redacted, with their code, and no 5xx', () => {
+    const told = upstreamFailure({ status: 400, body: ['Too long.', 'See http://10.0.0.5/x'] });
+    assert.equal(told.message, 'Too long.; See [redacted]');
+    const aws = upstreamFailure({ status: 400, body: { Error: { Code: 'Throttled', Message: 'At gpu-box:8000' } } });
+    assert.deepEqual([aws.code, aws.message], ['Throttled', 'At [redacted]']);
+    for (const body of [['Oops.'], { Message: 'Oops.' }, { fault: { faultstring: 'Oops.' } }]) {
+      assert.equal(upstreamFailure({ status: 500, body }).message, 'The upstream failed.');
     }
   });
 
