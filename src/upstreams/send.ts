@@ -35,8 +35,11 @@ export function callSender(
   return async function send(call) {
     let tries: Tries | undefined;
     for (;;) {
-      const added = additions(call, facts, tries);
+      let added = additions(call, facts, tries);
       call.attempts += 1;
+      if (tries !== undefined && lacksCeiling(call, facts, added) && tries.lowerAtLast()) {
+        added = additions(call, facts, tries);
+      }
       if (call.requiresCeiling && lacksCeiling(call, facts, added)) {
         throw tries?.unnamed === undefined ? ceilingNotTaken(call.asks.model) : failureOf(call, tries.unnamed);
       }
@@ -83,6 +86,9 @@ class Tries {
   unnamed: unknown = undefined;
   /** Name of ours that was left out last because of it. */
   guessed: string | undefined = undefined;
+  /** The first ceiling of ours that a budget's call bore when nothing was named, until it was lowered. */
+  private doubted: AddedCeiling | undefined = undefined;
+  private hasLowered = false;
   private rounds = 0;
   private readonly call: OutgoingCall;
 
@@ -156,8 +162,23 @@ class Tries {
       this.ceiling = 'none';
       return true;
     }
+    if (!asksUsage && !ceiling.isClients && !this.hasLowered) this.doubted ??= ceiling;
     this.guessed = asksUsage ? STREAM_OPTIONS : ceiling.name;
     this.leftOut.add(this.guessed);
+    return true;
+  }
+
+  /** No name was taken, and nobody said why: in words that are not known it may have been about room. Returns whether one more try can help. */
+  lowerAtLast(): boolean {
+    const { doubted } = this;
+    const lower = doubted === undefined ? undefined : lowerCeiling(doubted.tokens, '', 0);
+    this.doubted = undefined;
+    if (doubted === undefined || lower === undefined) return false;
+    this.hasLowered = true;
+    this.ceiling = lower;
+    this.leftOut.delete(doubted.name);
+    // It was not the name.
+    this.guessed = undefined;
     return true;
   }
 

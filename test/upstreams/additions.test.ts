@@ -338,6 +338,41 @@ describe('a refusal that names nothing', () => {
     );
   });
 
+  for (const [at, words] of [
+    (sum: number) => `Total of ${sum} exceeds what model supports`,
+    (sum: number) => ({ error: { message: `${sum} Marken sind mehr als dieses Modell fasst`, code: 400 } }),
+    () => ({ error: { message: 'Does not fit.' } }),
+  ].entries()) {
+    for (const stream of [false, true]) {
+      it(`may be about room: a budget's call gets one try with a lower ceiling (${at}, ${stream ? 'streamed' : 'whole'})`, async () => {
+        const script = refusing((asked) =>
+          (ceilingOf(asked) ?? 99_999) > 1_500 ? { body: words(3_000 + (ceilingOf(asked) ?? 0)) } : undefined,
+        );
+        await withScene(BARE_HOST, scene(BUDGET, script), async (given) => {
+          for (let round = 0; round < 2; round += 1) {
+            if (stream) for await (const _ of await given.client().chat.completions.create({ ...PRICED, stream }));
+            else await given.client().chat.completions.create(PRICED);
+          }
+          const last = seen(given).at(-1) ?? {};
+          assert.ok(
+            seen(given).every((asked) => ceilingOf(asked) !== undefined),
+            'never without one',
+          );
+          assert.equal(last.max_completion_tokens, ceilingOf(last), 'under the name that it had');
+        });
+      });
+    }
+  }
+
+  it('gets no try with a lower ceiling where the client named its own', async () => {
+    const script = refusing(() => ({ body: { error: 'Total of 7096 exceeds what model supports' } }));
+    await withScene(BARE_HOST, scene(BUDGET, script), async (given) => {
+      const asked = given.client().chat.completions.create({ ...PRICED, max_tokens: 4_096 });
+      await assert.rejects(asked, { status: 400, message: /Total of 7096/ });
+      assert.deepEqual(new Set(seen(given).map(ceilingOf)), new Set([4_096]));
+    });
+  });
+
   it('is no reason to try again where a member of the client’s is named', async () => {
     const body = { error: { message: 'Bad role.', param: 'messages[0].role', code: null } };
     await withScene(
