@@ -13,6 +13,7 @@ const ITEM_PREFIXES: ReadonlyMap<string, string> = new Map([
   ['function_call_output', 'fco'],
   ['custom_tool_call', 'ctc'],
   ['custom_tool_call_output', 'ctco'],
+  ['image_generation_call', 'ig'],
 ]);
 
 /** Id of a chat completion: `chatcmpl-` and 29 letters or digits, always the same for the same seed. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { demo } from 'megallm-middleware';
 import type OpenAI from 'openai';
 import { specChecker } from '../conformance/description.js';
-import { errorReply, reply, streamEvents, streamReply, USAGE, wholeChat } from '../helpers/chat-answers.js';
+import { errorReply, reply, sse, streamEvents, streamReply, USAGE, wholeChat } from '../helpers/chat-answers.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
 import { SECRET, SMALL_SECRET } from '../helpers/gateway-options.js';
 import { ask } from '../helpers/response-client.js';
@@ -92,6 +92,109 @@ onBareHost(
     assert.deepEqual(again.usage, final.usage);
     assert.equal(setup.records.length, 1);
     assert.equal(setup.records[0]?.outputTokens, final.usage?.output_tokens);
+  },
+);
+
+const PNG = 'iVBORw0KGgoAAAANSUhEUg==';
+const DATA_URL = `data:image/png;base64,${PNG}`;
+
+/** Forms in which chat models answer pictures: OpenRouter's and LiteLLM's `images`, parts of the content. */
+const PICTURES: Readonly<Record<string, (url: string) => Record<string, unknown>>> = {
+  'images beside no text': (url) => ({ content: null, images: [{ type: 'image_url', image_url: { url } }] }),
+  'images beside an empty text': (url) => ({
+    content: '',
+    images: [{ type: 'image_url', image_url: { url }, index: 0 }],
+  }),
+  'the address alone': (url) => ({ content: null, images: [url] }),
+  'a part of the content': (url) => ({ content: [{ type: 'image_url', image_url: { url } }] }),
+  'the same twice': (url) => ({
+    content: [{ type: 'image_url', image_url: url }],
+    images: [{ type: 'image_url', image_url: { url } }],
+  }),
+};
+
+/** Says a message whole or streamed, as it is asked. */
+const saying =
+  (message: Record<string, unknown>): Script =>
+  (request) => {
+    if (request.json().stream !== true) return reply(wholeChat(null, { message }));
+    const chunk = { id: 'c', object: 'chat.completion.chunk', created: 1, model: MODEL };
+    const choice = { index: 0, delta: { role: 'assistant', ...message }, finish_reason: null };
+    return streamReply([
+      sse({ ...chunk, choices: [choice] }),
+      sse({ ...chunk, choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] }),
+      sse({ ...chunk, choices: [], usage: USAGE }),
+      'data: [DONE]\n\n',
+    ]);
+  };
+
+for (const [form, message] of Object.entries(PICTURES)) {
+  onBareHost(
+    `a picture of a chat model is an image_generation_call, or its address as text: ${form}`,
+    () => translated(saying(message(DATA_URL))),
+    async (scene) => {
+      const body = { model: MODEL, input: 'Draw' };
+      const whole = JSON.parse(await (await ask(scene, '/responses', { body })).text());
+      check('Response', whole);
+      assert.deepEqual(
+        whole.output.map(({ id, ...item }: { id: string }) => [id.slice(0, 3), item]),
+        [['ig_', { type: 'image_generation_call', status: 'completed', result: PNG }]],
+      );
+      const streamed = readEvents(await (await ask(scene, '/responses', { body: { ...body, stream: true } })).text());
+      for (const { data } of streamed) check('ResponseStreamEvent', data);
+      const last = JSON.parse(JSON.stringify(streamed.at(-1)?.data));
+      assert.equal(last.type, 'response.completed');
+      assert.deepEqual(
+        last.response.output.map(({ type, result }: Record<string, unknown>) => [type, result]),
+        [['image_generation_call', PNG]],
+      );
+      assert.deepEqual(
+        streamed.slice(2, -1).map(({ name }) => name.replace('response.', '')),
+        [
+          'output_item.added',
+          'image_generation_call.in_progress',
+          'image_generation_call.completed',
+          'output_item.done',
+        ],
+      );
+      scene.upstream.answerWith(saying(message('https://pictures.example/a.png')));
+      for (const stream of [false, true]) {
+        const text = await (await ask(scene, '/responses', { body: { ...body, stream } })).text();
+        assert.match(
+          text,
+          /"type":"output_text","annotations":\[\],"logprobs":\[\],"text":"https:\/\/pictures\.example\/a\.png"/,
+        );
+      }
+    },
+  );
+}
+
+onBareHost(
+  'a picture of a chat model stands after its words, and is shown to it when the conversation goes on',
+  () => translated(saying({ content: 'Here:', images: [{ type: 'image_url', image_url: { url: DATA_URL } }] })),
+  async ({ client, upstream }) => {
+    for (const stream of [false, true]) {
+      const first = stream
+        ? await client().responses.stream({ model: MODEL, input: 'Draw' }).finalResponse()
+        : await client().responses.create({ model: MODEL, input: 'Draw' });
+      assert.deepEqual(
+        [first.output_text, first.output.map(({ type }) => type)],
+        ['Here:', ['message', 'image_generation_call']],
+      );
+      await client().responses.create({ model: MODEL, input: 'Now in red', previous_response_id: first.id });
+      assert.deepEqual(upstream.requests.at(-1)?.json().messages, [
+        { role: 'user', content: 'Draw' },
+        { role: 'assistant', content: 'Here:' },
+        {
+          role: 'user',
+          content: [
+            { type: 'text', text: 'The picture that you made:' },
+            { type: 'image_url', image_url: { url: DATA_URL } },
+          ],
+        },
+        { role: 'user', content: 'Now in red' },
+      ]);
+    }
   },
 );
 

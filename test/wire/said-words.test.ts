@@ -218,3 +218,52 @@ describe('finish reasons', () => {
     ]);
   });
 });
+
+/** The base64 of a response's pictures. */
+const drawnIn = ({ output }: JsonObject): readonly unknown[] =>
+  JSON.parse(JSON.stringify(output)).flatMap(({ type, result }: Record<string, unknown>) =>
+    type === 'image_generation_call' ? [result] : [],
+  );
+
+describe('pictures in a chat answer', () => {
+  const part = (base64: string): JsonObject => ({
+    type: 'image_url',
+    image_url: { url: `data:image/png;base64,${base64}` },
+  });
+  const forms: Readonly<Record<string, readonly JsonObject[]>> = {
+    'as images': [{ images: [part('AAAA')] }, { content: 'and', images: [part('BBBB')] }],
+    'as parts': [{ content: [part('AAAA'), { type: 'text', text: 'and' }] }, { content: [part('BBBB')] }],
+    'as base64': [{ images: [{ b64_json: 'AAAA' }, { type: 'image', b64_json: 'BBBB' }] }],
+  };
+  for (const [form, deltas] of Object.entries(forms)) {
+    it(`are shown ${form}: streamed, collected and completed`, async () => {
+      const stream = new TranslatedStream(HEAD);
+      stream.encodeStart();
+      for (const chunk of chunksOf(deltas)) stream.encodeChunk(chunk);
+      const collected = chatCompletion(await collectChunks(chunksOf(deltas), CHAT_HEAD, 1e6));
+      const completer = new DeltaCompleter(CHAT_HEAD, { includeUsage: false });
+      const chunks = [...deltas.flatMap((delta) => completer.completePiece(delta)), ...completer.completeEnd()];
+      const completed = chatCompletion(await collectChunks(chunks, CHAT_HEAD, 1e6));
+      for (const response of [
+        stream.encodeEnd(undefined, NOW).response,
+        completedResponse(HEAD, collected, NOW),
+        completedResponse(HEAD, completed, NOW),
+      ]) {
+        assert.deepEqual(drawnIn(response), ['AAAA', 'BBBB']);
+      }
+    });
+  }
+
+  it('are not taken for words, nor what is no picture for one', () => {
+    const given = {
+      content: [part('AAAA')],
+      images: [null, 7, {}, { image_url: 5 }, { url: '' }, 'data:text/plain,x'],
+    };
+    const choices = [{ index: 0, message: given, finish_reason: 'stop' }];
+    const response = completedResponse(HEAD, { choices }, NOW);
+    assert.deepEqual(
+      [drawnIn(response), JSON.stringify(response.output).match(/"text":"[^"]*"/g)],
+      [['AAAA'], ['"text":"data:text/plain,x"']],
+    );
+  });
+});

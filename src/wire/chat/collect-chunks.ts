@@ -11,7 +11,7 @@ import {
 } from './answer.js';
 
 import { completedUsage, defaultFinishReason, readHead } from './read-answer.js';
-import { saidWords } from './said-words.js';
+import { picturesMember, saidPictures, saidWords } from './said-words.js';
 import { CallPlaces, readToolCall, type ToolKind } from './tool-calls.js';
 
 /** One choice while its chunks come in. */
@@ -22,6 +22,7 @@ interface Gathered {
   readonly places: CallPlaces;
   readonly functionCall: GatheredCall;
   readonly logprobs: Json[];
+  readonly pictures: string[];
   readonly extra: Map<string, Json>;
   finishReason: FinishReason | undefined;
 }
@@ -166,6 +167,7 @@ const emptyChoice = (): Gathered => ({
   places: new CallPlaces(),
   functionCall: emptyCall(),
   logprobs: [],
+  pictures: [],
   extra: new Map(),
   finishReason: undefined,
 });
@@ -178,12 +180,16 @@ function gatherChoice(into: Gathered, choice: JsonObject): number {
   }
   const said = saidOf(choice);
   if (said === undefined) return 1;
-  const { role: _, content, refusal, tool_calls, function_call, ...extra } = said;
+  const { role: _, content, refusal, tool_calls, function_call, images, ...extra } = said;
   const words = typeof content === 'string' ? undefined : saidWords({ content: content ?? null });
   let chars = 1 + appendText(into.text, words?.text ?? content) + appendText(into.refusal, refusal);
   if (words !== undefined) {
     chars += appendText(into.refusal, words.refusal);
     if (words.thoughts !== '') chars += gatherExtra(into.extra, 'reasoning_content', words.thoughts);
+  }
+  for (const address of saidPictures({ images: images ?? null, content: content ?? null })) {
+    into.pictures.push(address);
+    chars += address.length;
   }
   for (const call of objectsAmong(tool_calls)) {
     const index = into.places.placeOf(call);
@@ -225,7 +231,16 @@ function appendText(into: string[], value: Json | undefined): number {
   return value.length;
 }
 
-function choiceOf({ text, refusal, toolCalls, functionCall, logprobs, extra, finishReason }: Gathered): ChatChoice {
+function choiceOf({
+  text,
+  refusal,
+  toolCalls,
+  functionCall,
+  logprobs,
+  pictures,
+  extra,
+  finishReason,
+}: Gathered): ChatChoice {
   const calls = [...toolCalls].sort(([a], [b]) => a - b).map(([, call]) => call);
   const calledFunction = functionCall.name !== '';
   const hasOther = calls.length > 0 || calledFunction || refusal.length > 0;
@@ -236,6 +251,6 @@ function choiceOf({ text, refusal, toolCalls, functionCall, logprobs, extra, fin
     ...(refusal.length > 0 ? { refusal: refusal.join('') } : {}),
     finishReason: finishReason ?? defaultFinishReason(calls.length > 0, calledFunction),
     ...(logprobs.length > 0 ? { logprobs } : {}),
-    extra: Object.fromEntries(extra),
+    extra: { ...Object.fromEntries(extra), ...picturesMember(pictures) },
   };
 }

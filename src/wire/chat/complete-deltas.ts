@@ -3,7 +3,7 @@ import { toolCallId } from '../ids.js';
 import { type ChatHead, type FinishReason, failureIn, readFinishReason } from './answer.js';
 import { type ChunkOptions, chatChunk, openingCallDelta, openingDelta, usageChunk } from './chunks.js';
 import { completedUsage, defaultFinishReason, isCompletionOrError } from './read-answer.js';
-import { saidWords } from './said-words.js';
+import { picturesMember, saidPictures, saidWords } from './said-words.js';
 import { CallPlaces, laterToolCallBody, readToolCall, type ToolKind, toolCallBody } from './tool-calls.js';
 
 /** Turns the pieces of an answer, such as a function yields, into the chunks that OpenAI would send. */
@@ -112,6 +112,7 @@ function contentMembers(content: Json | undefined): JsonObject {
     ...(text === '' ? {} : { content: text }),
     ...(thoughts === '' ? {} : { reasoning_content: thoughts }),
     ...(refusal === '' ? {} : { refusal }),
+    ...picturesMember(saidPictures({ content: content ?? null })),
   };
 }
 

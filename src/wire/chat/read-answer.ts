@@ -2,7 +2,7 @@ import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { toolCallId } from '../ids.js';
 import { readUsage } from '../usage.js';
 import { type ChatAnswer, type ChatChoice, type ChatHead, readFinishReason } from './answer.js';
-import { saidWords } from './said-words.js';
+import { picturesMember, saidPictures, saidWords } from './said-words.js';
 import { readToolCall, type SaidCall } from './tool-calls.js';
 
 /** Whether the object is a chat completion, a chunk, or an error in place of one; otherwise it is a message or a delta. */
@@ -90,10 +90,12 @@ function readChoice(choice: Json, seed: string): ChatChoice {
 function plainMessage(message: JsonObject): JsonObject {
   if (!Array.isArray(message.content)) return message;
   const { text, thoughts, refusal } = saidWords(message);
-  if (text + thoughts + refusal === '') return message;
+  const pictures = picturesMember(saidPictures(message));
+  if (text + thoughts + refusal === '' && pictures.images === undefined) return message;
   return {
     ...message,
     content: text,
+    ...pictures,
     ...(thoughts === '' ? {} : { reasoning_content: thoughts }),
     ...(refusal === '' ? {} : { refusal }),
   };

@@ -84,6 +84,63 @@ function wordsIn(value: Json | undefined, depth = 0): string {
   return words;
 }
 
+const NO_PICTURES: readonly string[] = [];
+
+/**
+ * Addresses of the pictures in a message or a delta, each once: `images` of OpenRouter, LiteLLM and Gemini's like, and parts of the
+ * content. A picture that comes as base64 alone has a `data:` address.
+ */
+export function saidPictures({ images, content }: JsonObject): readonly string[] {
+  const hasParts = typeof content === 'object' && content !== null;
+  if (!Array.isArray(images) && !hasParts) return NO_PICTURES;
+  const parts = hasParts ? (Array.isArray(content) ? content : [content]) : [];
+  const given = [...(Array.isArray(images) ? images : []), ...parts.filter(isPicture)];
+  return [...new Set(given.slice(0, MAX_PICTURES).flatMap(addressOf))];
+}
+
+/** Most pictures that are looked at in one message or delta. */
+const MAX_PICTURES = 64;
+
+const isPicture = (part: Json): boolean =>
+  isJsonObject(part) && (part.type === 'image_url' || part.type === 'image' || part.type === 'output_image');
+
+function addressOf(picture: Json): readonly string[] {
+  if (typeof picture === 'string') return picture === '' ? [] : [picture];
+  if (!isJsonObject(picture)) return [];
+  const { image_url, url, b64_json } = picture;
+  const address = (isJsonObject(image_url) ? image_url.url : image_url) ?? url;
+  if (typeof address === 'string' && address !== '') return [address];
+  return typeof b64_json === 'string' && b64_json !== '' ? [pictureAddress(b64_json)] : [];
+}
+
+/** First characters of the base64 of a picture's format. */
+const FORMATS = [
+  ['/9j/', 'jpeg'],
+  ['UklGR', 'webp'],
+  ['R0lGOD', 'gif'],
+] as const;
+
+/** The `data:` address of a picture that is given as base64. */
+export function pictureAddress(base64: string): string {
+  const [, format = 'png'] = FORMATS.find(([start]) => base64.startsWith(start)) ?? [];
+  return `data:image/${format};base64,${base64}`;
+}
+
+/** The base64 in the address of a picture; `undefined` where it lies elsewhere. */
+export function base64Of(address: string): string | undefined {
+  if (!address.startsWith('data:')) return undefined;
+  const comma = address.slice(0, MAX_ADDRESS_HEAD).indexOf(',');
+  return comma !== -1 && address.slice(0, comma).endsWith(';base64') ? address.slice(comma + 1) : undefined;
+}
+
+const MAX_ADDRESS_HEAD = 256;
+
+/** Pictures as the member that chat completions have for them: OpenRouter's. */
+export function picturesMember(pictures: readonly string[]): JsonObject {
+  if (pictures.length === 0) return {};
+  return { images: pictures.map((url, index) => ({ type: 'image_url', image_url: { url }, index })) };
+}
+
 /** The calls of a message or a delta; the legacy `function_call` is one of them. */
 export function saidCalls({ tool_calls, function_call }: JsonObject): readonly JsonObject[] {
   const calls = objectsAmong(tool_calls);

@@ -1,4 +1,5 @@
 import type { Json, JsonObject } from '../../base/json.js';
+import { pictureAddress } from '../chat/said-words.js';
 import { objectsAmong, objectsIn, optionalString, requiredString, withoutNulls } from '../members.js';
 import { invalidRequest, invalidType, invalidValue, missingParameter } from '../request-errors.js';
 import { toolCallWithoutOutput, toolOutputWithoutCall } from './errors.js';
@@ -22,6 +23,7 @@ const ITEM_TYPES = [
   'custom_tool_call',
   'custom_tool_call_output',
   'reasoning',
+  'image_generation_call',
   'item_reference',
 ];
 
@@ -70,6 +72,7 @@ export function messagesOf(
       endTurn();
       reasoning = [];
       if (type === 'message') messages.push(heardMessage(param, item));
+      else if (type === 'image_generation_call') messages.push(...pictureMessages(item));
       else if (!isOutput(type)) throw invalidValue(`${param}.type`, type, ITEM_TYPES);
     }
   }
@@ -94,6 +97,14 @@ function roleOf(param: string, { role }: JsonObject): string {
 function heardMessage(param: string, item: JsonObject): JsonObject {
   const role = roleOf(param, item);
   return { role: role === 'developer' ? 'system' : role, content: heardContent(`${param}.content`, item.content) };
+}
+
+/** A picture of the assistant, which only a user can show in chat completions. */
+function pictureMessages({ result }: JsonObject): readonly JsonObject[] {
+  if (typeof result !== 'string' || result === '') return [];
+  const introduction = { type: 'text', text: 'The picture that you made:' };
+  const picture = { type: 'image_url', image_url: { url: pictureAddress(result) } };
+  return [{ role: 'user', content: [introduction, picture] }];
 }
 
 /** Adds what the assistant says in a message to its turn. */

@@ -1,5 +1,5 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
-import { saidCalls as callsOf, saidWords } from '../chat/said-words.js';
+import { base64Of, saidCalls as callsOf, saidPictures, saidWords } from '../chat/said-words.js';
 import { readToolCall, type SaidCall } from '../chat/tool-calls.js';
 import { itemId, toolCallId } from '../ids.js';
 import { objectsAmong } from '../members.js';
@@ -7,11 +7,12 @@ import { objectsAmong } from '../members.js';
 /** Progress of an item of a response. */
 export type ItemStatus = 'in_progress' | 'completed' | 'incomplete';
 
-/** Words or a call of the model, as one item of a response. */
+/** Words, a call or a picture of the model, as one item of a response. */
 export type SaidItem =
   | { readonly kind: 'message'; readonly parts: readonly JsonObject[] }
   | { readonly kind: 'reasoning'; readonly parts: readonly JsonObject[]; readonly sealed?: string | undefined }
-  | { readonly kind: 'call'; readonly call: SaidCall };
+  | { readonly kind: 'call'; readonly call: SaidCall }
+  | { readonly kind: 'picture'; readonly base64: string };
 
 /** Position of an item; the item's id follows from it. */
 export interface ItemPlace {
@@ -34,6 +35,11 @@ export const PLAIN_THOUGHTS: ThoughtsForm = { isSummary: false, seal: undefined 
 export function outputItem({ responseId, outputIndex }: ItemPlace, said: SaidItem, status: ItemStatus): JsonObject {
   const type = saidType(said);
   const id = outputItemId({ responseId, outputIndex }, said);
+  if (said.kind === 'picture') {
+    // It comes whole, and responses know no half of one.
+    const isWhole = status !== 'in_progress';
+    return { id, type, status: isWhole ? 'completed' : status, result: isWhole ? said.base64 : null };
+  }
   if (said.kind !== 'call') {
     const { kind, parts } = said;
     if (kind === 'message') return { id, type, status, content: parts, role: 'assistant' };
@@ -82,7 +88,9 @@ export function saidItems(
   logprobs: Json | undefined,
   form: ThoughtsForm = PLAIN_THOUGHTS,
 ): readonly SaidItem[] {
-  const { text, thoughts, refusal } = saidWords(message);
+  const { text: words, thoughts, refusal } = saidWords(message);
+  const pictures = saidPictures(message);
+  const text = withAddresses(words, pictures);
   const parts: JsonObject[] = [];
   const probabilities = text === message.content ? logProbabilities(logprobs) : [];
   if (text !== '' || probabilities.length > 0) {
@@ -92,8 +100,23 @@ export function saidItems(
   return [
     ...(thoughts === '' ? [] : [thoughtItem(thoughts, form)]),
     ...(parts.length === 0 ? [] : [{ kind: 'message', parts } as const]),
+    ...drawn(pictures),
     ...saidCalls(responseId, callsOf(message)),
   ];
+}
+
+/** The pictures that are here, in base64. */
+export function drawn(pictures: readonly string[]): readonly Extract<SaidItem, { kind: 'picture' }>[] {
+  return pictures.flatMap((address) => {
+    const base64 = base64Of(address);
+    return base64 === undefined ? [] : [{ kind: 'picture', base64 }];
+  });
+}
+
+/** A text with the addresses of the pictures that lie elsewhere: responses have no other place for them. */
+export function withAddresses(text: string, pictures: readonly string[]): string {
+  const elsewhere = pictures.filter((address) => base64Of(address) === undefined);
+  return elsewhere.length === 0 ? text : [text, ...elsewhere].filter((one) => one !== '').join('\n\n');
 }
 
 function thoughtItem(thoughts: string, { isSummary, seal }: ThoughtsForm): SaidItem {
@@ -120,6 +143,7 @@ export function urlCitations(annotations: Json | undefined): readonly JsonObject
 }
 
 function saidType(said: SaidItem): string {
+  if (said.kind === 'picture') return 'image_generation_call';
   if (said.kind !== 'call') return said.kind;
   return said.call.kind === 'custom' ? 'custom_tool_call' : 'function_call';
 }

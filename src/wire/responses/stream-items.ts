@@ -168,6 +168,18 @@ export function streamedCall(place: StreamPlace, call: Omit<SaidCall, 'text'>): 
   };
 }
 
+/** Begins a picture, which comes in one piece. */
+export function streamedPicture(place: StreamPlace, said: Extract<SaidItem, { kind: 'picture' }>): StreamedItem {
+  const at = { item_id: outputItemId(place, said), output_index: place.outputIndex };
+  const last: StreamedPart = {
+    partBody: () => ({}),
+    closePart: () => place.emit('response.image_generation_call.completed', at),
+  };
+  const item = openItem(place, () => said, [last]);
+  place.emit('response.image_generation_call.in_progress', at);
+  return item;
+}
+
 /** One of the parallel calls of a stream. */
 interface PendingCall {
   kind: ToolKind;

@@ -1,6 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
 import { type FinishReason, readFinishReason } from '../chat/answer.js';
-import { saidCalls, saidWords, unknownWords } from '../chat/said-words.js';
+import { saidCalls, saidPictures, saidWords, unknownWords } from '../chat/said-words.js';
 import { objectsAmong } from '../members.js';
 import { responsesUsage } from '../usage.js';
 import { type EndedResponse, failureEvents, type ResponseFailure, responsesEvent } from './events.js';
@@ -15,7 +15,7 @@ import {
   responseSnapshot,
   usedTier,
 } from './object.js';
-import { logProbabilities, urlCitations } from './output.js';
+import { drawn, logProbabilities, urlCitations, withAddresses } from './output.js';
 import {
   StreamedCalls,
   type StreamedItem,
@@ -24,6 +24,7 @@ import {
   type StreamPlace,
   streamedCall,
   streamedMessage,
+  streamedPicture,
   streamedReasoning,
 } from './stream-items.js';
 
@@ -124,7 +125,9 @@ export class TranslatedStream {
   }
 
   private encodeDelta(delta: JsonObject, logprobs: Json | undefined): void {
-    const { text, thoughts, refusal } = saidWords(delta);
+    const { text: words, thoughts, refusal } = saidWords(delta);
+    const pictures = saidPictures(delta);
+    const text = withAddresses(words, pictures);
     if (thoughts !== '') {
       this.reasoning ??= this.addItem(streamedReasoning(this.nextPlace(), this.head.thoughts));
       this.reasoning.addThought(thoughts);
@@ -134,6 +137,9 @@ export class TranslatedStream {
     const citations = urlCitations(delta.annotations);
     if (citations.length > 0) this.begunMessage().addAnnotations(citations);
     if (refusal !== '') this.begunMessage().addRefusal(refusal);
+    for (const picture of drawn(pictures)) {
+      this.closeItem(this.addItem(streamedPicture(this.nextPlace(), picture)), 'completed');
+    }
     const calls = saidCalls(delta);
     for (const call of calls) this.calls.addCallDelta(call);
     if (this.items.length === 0) this.unknown += unknownWords(delta);
