@@ -4,7 +4,8 @@ import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 import { nextOf, type StepSource } from '../base/steps.js';
 import { turn } from '../base/turns.js';
 import { chatCompletion, chatHead } from '../wire/chat/answer.js';
-import { collectChunks, collectCompletion, saidText } from '../wire/chat/collect-chunks.js';
+import { collectChunks, collectCompletion } from '../wire/chat/collect-chunks.js';
+import { LEGACY_OBJECT, legacyChoice } from '../wire/chat/legacy-choices.js';
 import { objectsAmong } from '../wire/members.js';
 import type { ModelOperation } from '../wire/operations.js';
 import { eventObjects } from '../wire/sse.js';
@@ -17,18 +18,13 @@ export function chunksOfWhole(operation: ModelOperation, whole: JsonObject): rea
   if (operation === 'responses') return [{ type: lastEventOf(whole), sequence_number: 0, response: whole }];
   const { choices, usage, ...head } = whole;
   const isChat = operation === 'chat.completions';
-  const chunk = { ...head, object: isChat ? 'chat.completion.chunk' : 'text_completion' };
-  const shown = objectsAmong(choices).map(isChat ? deltaChoice : textChoice);
+  const chunk = { ...head, object: isChat ? 'chat.completion.chunk' : LEGACY_OBJECT };
+  const shown = objectsAmong(choices).map(isChat ? deltaChoice : legacyChoice);
   return [{ ...chunk, choices: shown }, ...(isJsonObject(usage) ? [{ ...chunk, choices: [], usage }] : [])];
 }
 
 function lastEventOf({ status }: JsonObject): string {
   return status === 'incomplete' || status === 'failed' ? `response.${status}` : 'response.completed';
-}
-
-/** A choice of a legacy completion, also where the server has answered as to a chat. */
-function textChoice({ message, ...choice }: JsonObject): JsonObject {
-  return typeof choice.text === 'string' ? choice : { ...choice, text: saidText(message) };
 }
 
 function deltaChoice({ message, text, ...choice }: JsonObject): JsonObject {

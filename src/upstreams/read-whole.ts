@@ -15,6 +15,7 @@ import { scanInTurns, valueInTurns } from '../base/json-turns.js';
 import { type StepSource, stepsOf } from '../base/steps.js';
 import { LARGE_BYTES } from '../base/turns.js';
 import { failureIn, usageBody } from '../wire/chat/answer.js';
+import { LEGACY_OBJECT, legacyChoices } from '../wire/chat/legacy-choices.js';
 import { withKnownReasons } from '../wire/chat/visible-event.js';
 import { estimateTokens } from '../wire/estimate.js';
 import { readToolCalls } from '../wire/hosted-tools.js';
@@ -139,10 +140,13 @@ function wholeObject(call: OutgoingCall, body: JsonObject, told?: ToldUsage): Wh
   const outputBytes = isUncounted(usage) ? answerTextBytes(body.choices ?? body.output) : 0;
   const shown = shownModel(call);
   const usageShown = withoutCost(body.usage);
-  const choices = withKnownReasons(body.choices);
+  const known = withKnownReasons(body.choices);
+  const texts = call.endpoint.operation === 'completions' ? legacyChoices(known ?? body.choices) : undefined;
+  const choices = texts ?? known;
   const answer: JsonObject = {
     ...body,
     ...(choices === undefined ? {} : { choices }),
+    ...(texts === undefined ? {} : { object: LEGACY_OBJECT }),
     ...(shown === undefined ? {} : { model: shown }),
     ...(isJsonObject(body.error) ? { error: shownError(call, body.error) } : {}),
     // A client is owed the numbers, and whoever made the objects cannot count.
@@ -193,7 +197,8 @@ function wholeDocument(
   if (answer === undefined || document.bytes[answer.start] !== OPENING_BRACKET) {
     throw noAnswer(call, document.members.has('output') ? {} : (errorObject(document, bounds) ?? {}));
   }
-  const choices = hasOddChoice(document, bounds) ? boundedValue(document, 'choices', bounds) : undefined;
+  const isLegacy = call.endpoint.operation === 'completions' && mayBeOfChat(document);
+  const choices = isLegacy || hasOddChoice(document, bounds) ? boundedValue(document, 'choices', bounds) : undefined;
   const failed = failureIn(choices);
   const said = toldValue(document, 'usage', bounds) ?? null;
   const told = usageFor(call, readToldUsage(said));
@@ -210,7 +215,9 @@ function wholeDocument(
   const model = document.members.get('model');
   const shown = shownModelOf(call, model !== undefined && isPathAt(document.bytes, model.start));
   const usageShown = withoutCost(said);
-  const choicesShown = withKnownReasons(choices);
+  const known = withKnownReasons(choices);
+  const texts = isLegacy ? legacyChoices(known ?? choices) : undefined;
+  const choicesShown = texts ?? known;
   const errorShown = isJsonObject(error) ? shownError(call, error) : undefined;
   const isAsItCame = (shown ?? usageShown ?? choicesShown ?? errorShown) === undefined;
   const body = isAsItCame
@@ -219,9 +226,18 @@ function wholeDocument(
         ...(shown === undefined ? {} : { model: shown }),
         ...(usageShown === undefined ? {} : { usage: usageShown }),
         ...(choicesShown === undefined ? {} : { choices: choicesShown }),
+        ...(texts === undefined ? {} : { object: LEGACY_OBJECT }),
         ...(errorShown === undefined ? {} : { error: errorShown }),
       });
   return new WholeAnswer(body, usage, outputBytes, serviceTier, toolCalls);
+}
+
+const MESSAGE = Buffer.from('"message"');
+
+/** Whether the choices of a legacy completion may be those of a chat. */
+function mayBeOfChat({ bytes, members }: JsonDocument): boolean {
+  const choices = members.get('choices');
+  return choices !== undefined && bytes.subarray(choices.start, choices.end).includes(MESSAGE);
 }
 
 const REASON = Buffer.from('"finish_reason"');

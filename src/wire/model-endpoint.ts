@@ -48,6 +48,7 @@ export const MODEL_ENDPOINTS = {
     read: readCompletionRequest,
     ceilings: ['max_tokens'],
     usualOutputTokens: DEFAULT_COMPLETION_TOKENS,
+    watch: (options) => new ChatStream({ ...options, isLegacy: true }),
   },
   embeddings: {
     ...chatCompletions,

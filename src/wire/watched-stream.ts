@@ -22,6 +22,8 @@ export interface WatchOptions {
    * bytes. `objects`: always parsed, for a view that makes something else of them.
    */
   readonly takes: 'text' | 'chunks' | 'objects';
+  /** Shows the chunks of a legacy completion, also where the server writes those of a chat. @default false */
+  readonly isLegacy?: boolean;
   /** Longest single event. */
   readonly maxEventBytes: number;
   /** Bounds of an event that is parsed. @default those of a gateway without options */

@@ -3,9 +3,20 @@ import { describe, it } from 'node:test';
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import { errorBody } from '../../src/base/errors.js';
 import { upstreamFailure } from '../../src/upstreams/upstream-failure.js';
-import { chunkOf, head, lastChunk, reply, sse, streamChat, wholeChat } from '../helpers/chat-answers.js';
+import {
+  chunkOf,
+  head,
+  lastChunk,
+  reply,
+  sse,
+  streamChat,
+  streamEvents,
+  streamReply,
+  USAGE,
+  wholeChat,
+} from '../helpers/chat-answers.js';
 import { BARE_HOST } from '../helpers/hosts.js';
-import { CALL, onBareHost, type Scene, withScene } from '../helpers/scene.js';
+import { CALL, MODEL, onBareHost, type Scene, withScene } from '../helpers/scene.js';
 import type { Step } from '../helpers/scripted-upstream.js';
 
 const WHOLE = JSON.stringify(wholeChat('Hello'));
@@ -297,6 +308,55 @@ describe('the reason that an upstream gives', () => {
         '400 Prompt is empty, says [redacted]',
       );
       assert.equal(await words('["Prompt is empty"]', 'application/json'), '400 Prompt is empty');
+    },
+  );
+});
+
+describe('a legacy completion that its server answers as a chat', () => {
+  const thinking = sse({
+    id: 'c',
+    object: 'chat.completion.chunk',
+    created: 1,
+    model: 'm',
+    choices: [{ index: 0, delta: { reasoning_content: 'Hm' } }],
+  });
+  const events = streamEvents(['Hel', 'lo', ' you', ' all'], { usage: 'last', finishReason: 'eos_token' });
+  onBareHost(
+    'has its text, streamed',
+    () => ({ script: () => streamReply([thinking, thinking, thinking, ...events]) }),
+    async (scene) => {
+      const call = { model: MODEL, prompt: 'Hi', stream: true, stream_options: { include_usage: true } } as const;
+      let text = '';
+      let last: unknown;
+      for await (const chunk of await scene.client().completions.create(call)) {
+        assert.equal(chunk.object, 'text_completion');
+        for (const choice of chunk.choices) {
+          assert.equal(typeof choice.text, 'string');
+          assert.ok(!('delta' in choice));
+          text += choice.text;
+          last = choice.finish_reason;
+        }
+        if (chunk.choices.length === 0) assert.equal(chunk.usage?.completion_tokens, 9);
+      }
+      assert.deepEqual([text, last], ['Hello you all', 'stop']);
+      assert.deepEqual([scene.setup.records[0]?.outputTokens, scene.setup.records[0]?.counted], [9, 'exact']);
+    },
+  );
+  onBareHost(
+    'has its text, whole',
+    () => ({ script: () => reply(wholeChat('Hello')) }),
+    async ({ client, upstream }) => {
+      const whole = await client().completions.create({ model: MODEL, prompt: 'Hi' });
+      assert.deepEqual(
+        [whole.object, whole.choices[0]?.text, whole.usage?.completion_tokens],
+        ['text_completion', 'Hello', 9],
+      );
+      // A text that speaks of a message is none.
+      const choices = [{ index: 0, text: 'a "message": {}', logprobs: null, finish_reason: 'stop', message: {} }];
+      const legacy = { id: 'c', object: 'text_completion', created: 1, model: MODEL, choices, usage: USAGE };
+      upstream.answerWith(() => reply(legacy));
+      const response = await client().completions.create({ model: MODEL, prompt: 'Hi' }).asResponse();
+      assert.equal(await response.text(), JSON.stringify(legacy));
     },
   );
 });

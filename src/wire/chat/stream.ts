@@ -28,7 +28,8 @@ import { isToldError } from '../told-error.js';
 import { joinedUsage, readAnswerUsage, readServiceTier, type ToldUsage } from '../usage.js';
 import type { StreamChunk, StreamFailure, WatchedStream, WatchOptions } from '../watched-stream.js';
 import { failureIn, isFinished, toldByGroq } from './answer.js';
-import { ChunkTemplate, visibleEvent, withKnownReasons } from './visible-event.js';
+import { hasChatChoice, LEGACY_OBJECT, legacyChoices } from './legacy-choices.js';
+import { CHAT_CHUNK, ChunkTemplate, visibleEvent, withKnownReasons } from './visible-event.js';
 
 /** Templates kept at once: chunks of several choices and of tool calls take turns. */
 const MAX_TEMPLATES = 4;
@@ -204,7 +205,9 @@ export class ChatStream implements WatchedStream {
       this.lastChunk = this.renamed(objectOf(document.bytes));
     }
     const visible = visibleEvent({ event, data, document }, this.options);
-    if (seen === 'text' && !said.hasTwice) this.learnTemplate(event, visible, said.size);
+    // The text of such a chunk need not be all that changes in it.
+    const isMade = this.options.isLegacy === true && hasChatChoice(outline.body.choices);
+    if (seen === 'text' && !said.hasTwice && !isMade) this.learnTemplate(event, visible, said.size);
     return visible;
   }
 
@@ -266,14 +269,16 @@ export class ChatStream implements WatchedStream {
     const hidden = chunk.error === null ? [...leftOut, 'error'] : leftOut;
     const isWhole = hidden.length === 0 && Object.keys(changed).length === 0;
     const shown = isWhole ? chunk : withMembers(chunk, changed, hidden);
-    const choices = withKnownReasons(shown.choices);
+    const known = withKnownReasons(shown.choices);
+    const choices = (this.options.isLegacy === true ? legacyChoices(known ?? shown.choices) : undefined) ?? known;
     this.lastChunk = this.renamed(choices === undefined ? shown : { ...shown, choices });
     return this.lastChunk;
   }
 
   private renamed(chunk: JsonObject): JsonObject {
-    const { showModel } = this.options;
-    return showModel !== undefined && 'model' in chunk ? { ...chunk, model: showModel } : chunk;
+    const { showModel, isLegacy } = this.options;
+    const named = showModel !== undefined && 'model' in chunk ? { ...chunk, model: showModel } : chunk;
+    return isLegacy === true && named.object === CHAT_CHUNK ? { ...named, object: LEGACY_OBJECT } : named;
   }
 
   private saidIn(outline: JsonOutline): SaidText {

@@ -5,6 +5,10 @@ import { changingStrings } from '../said-text.js';
 import { shownUsage } from '../shown-usage.js';
 import type { WatchOptions } from '../watched-stream.js';
 import { isFinished, readFinishReason } from './answer.js';
+import { LEGACY_OBJECT, legacyChoices } from './legacy-choices.js';
+
+/** The `object` of a chat's chunk. */
+export const CHAT_CHUNK = 'chat.completion.chunk';
 
 /** One event in latin1, its data, and the JSON that the data is. */
 export interface ReadEvent {
@@ -19,7 +23,7 @@ export interface ReadEvent {
  */
 export function visibleEvent(
   { event, data, document }: ReadEvent,
-  { hideUsage, showModel }: Pick<WatchOptions, 'hideUsage' | 'showModel'>,
+  { hideUsage, showModel, isLegacy = false }: Pick<WatchOptions, 'hideUsage' | 'showModel' | 'isLegacy'>,
 ): string {
   const { changed, leftOut } = shownUsage(
     (name) => document.members.has(name),
@@ -30,6 +34,11 @@ export function visibleEvent(
   if (showModel !== undefined && document.members.has('model')) changes.model = showModel;
   const choices = withKnownReasons(changes.choices ?? choicesOfReasons(document));
   if (choices !== undefined) changes.choices = choices;
+  if (isLegacy) {
+    const texts = legacyChoices(changes.choices ?? memberValue(document, 'choices'));
+    if (texts !== undefined) changes.choices = texts;
+    if (memberValue(document, 'object') === CHAT_CHUNK) changes.object = LEGACY_OBJECT;
+  }
   const hidden = hasNullError(document) ? [...leftOut, 'error'] : leftOut;
   if (hidden.length > 0 || Object.keys(changes).length > 0) {
     return sseText(replaceMembers(document, changes, ...hidden).toString('latin1'));
