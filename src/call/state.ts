@@ -54,9 +54,14 @@ export interface Background {
 export interface BatchMeter {
   /**
    * Usage of those of the owner's batches that have ended and were not counted before, of one model at a time; `undefined`
-   * when there are none. A batch's output cannot be had before the batch was seen: then it is counted.
+   * when there are none. A batch's output cannot be had before the batch was counted.
+   * @param handOut makes the files of a batch its owner's.
    */
-  uncounted(owner: string, batches: readonly JsonObject[]): Promise<BatchUsage | undefined>;
+  uncounted(
+    owner: string,
+    batches: readonly JsonObject[],
+    handOut: (batch: JsonObject) => Promise<void>,
+  ): Promise<BatchUsage | undefined>;
 }
 
 /** Tokens of batches, and the model that they are paid for as; `undefined`: nobody knows. */

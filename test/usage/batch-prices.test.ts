@@ -85,6 +85,39 @@ forwardsOnBareHost(
   },
 );
 
+forwardsOnBareHost('the output of a batch that is not paid for cannot be had', given, async (scene) => {
+  const openai = scene.client();
+  const outputs = new Map<string, string>();
+  for (const model of ['half', 'whole']) outputs.set(await batchOf(openai, [model]), `file-of-${model}`);
+  const { upstream } = scene;
+  for (const id of outputs.values()) upstream.plant('files', { id, object: 'file' });
+  const isHad = async (id: string): Promise<boolean> =>
+    openai.files.content(id).then(
+      () => true,
+      (error: { status?: number }) => {
+        assert.equal(error.status, 404);
+        return false;
+      },
+    );
+  const had = async (): Promise<number> => {
+    const all = await Promise.all([...outputs.values()].map(isHad));
+    return all.filter(Boolean).length;
+  };
+  const told = (status: string): void => {
+    for (const batch of upstream.objects('batches')) {
+      Object.assign(batch, { status, usage: USAGE, output_file_id: outputs.get(String(batch.id)) });
+    }
+  };
+  told('finalizing');
+  await openai.batches.list();
+  assert.deepEqual([costs(scene).length, await had()], [0, 0]);
+  told('completed');
+  for (const looks of [1, 2, 2]) {
+    await openai.batches.list();
+    assert.deepEqual([costs(scene).length, await had()], [looks, looks]);
+  }
+});
+
 forwardsOnBareHost('no request can ask for the price of batches', given, async (scene) => {
   const ask = (model: string) =>
     scene.client().post('/chat/completions', {

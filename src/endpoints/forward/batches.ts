@@ -18,24 +18,34 @@ import { findResponse } from '../responses/stored.js';
 
 /** Statuses after which a batch uses no more. */
 const ENDED = new Set<unknown>(['completed', 'failed', 'expired', 'cancelled']);
+/** Statuses before that: what a batch has made is had once it was counted. */
+const RUNNING = new Set<unknown>(['validating', 'in_progress', 'finalizing', 'cancelling']);
 
 /** Counts in the object store which batches were counted. */
 export function batchMeter(config: Config): BatchMeter {
   /** Being counted now: two who ask at once must not both pay. */
   const counting = new Set<string>();
 
-  /** Takes a batch that is paid for as `wanted`, where that is given. Returns its model. */
-  async function takeOnce(owner: string, id: string, wanted: BatchModel | undefined): Promise<BatchModel | undefined> {
+  /** Takes a batch that is paid for as `wanted`, where that is given, and hands out its files. Returns its model. */
+  async function takeOnce(
+    { owner, id, handOut }: { readonly owner: string; readonly id: string; handOut(): Promise<void> },
+    wanted: BatchModel | undefined,
+  ): Promise<BatchModel | undefined> {
     const name = JSON.stringify([owner, id]);
     if (counting.has(name)) return undefined;
     counting.add(name);
     try {
       const found = await findOwned(config, { owner, kind: 'batch', id });
-      if (found === undefined || found.body.counted === true) return undefined;
+      if (found === undefined) return undefined;
+      if (found.body.counted === true) {
+        await handOut();
+        return undefined;
+      }
       const { model } = found.body;
       const taken = { model: typeof model === 'string' ? model : undefined };
       // A record has one price: batches of other models wait until they are looked at again.
       if (wanted !== undefined && wanted.model !== taken.model) return undefined;
+      await handOut();
       await own(config, { owner, kind: 'batch', id }, { counted: true });
       return taken;
     } finally {
@@ -44,13 +54,18 @@ export function batchMeter(config: Config): BatchMeter {
   }
 
   return {
-    async uncounted(owner, batches) {
+    async uncounted(owner, batches, handOut) {
       let sum: TokenUsage | undefined;
       let taken: BatchModel | undefined;
-      for (const { id, status, usage } of batches) {
+      for (const batch of batches) {
+        const { id, status, usage } = batch;
+        if (RUNNING.has(status)) continue;
         const used = readUsage(usage);
-        if (used === undefined || typeof id !== 'string' || !ENDED.has(status)) continue;
-        const model = await takeOnce(owner, id, taken);
+        if (used === undefined || typeof id !== 'string' || !ENDED.has(status)) {
+          await handOut(batch);
+          continue;
+        }
+        const model = await takeOnce({ owner, id, handOut: () => handOut(batch) }, taken);
         if (model === undefined) continue;
         taken = model;
         sum = sum === undefined ? used : added(sum, used);

@@ -104,8 +104,12 @@ async function takeTold(
   told: readonly JsonObject[],
 ): Promise<BatchUsage | undefined> {
   const { config, batches } = exchange.state;
-  for (const id of told.flatMap(filesMadeIn)) await own(config, { owner: plan.owner, kind: 'file', id });
-  return operation === 'batches' ? batches.uncounted(plan.owner, told) : undefined;
+  const handOut = async (object: JsonObject): Promise<void> => {
+    for (const id of filesMadeIn(object)) await own(config, { owner: plan.owner, kind: 'file', id });
+  };
+  if (operation === 'batches') return batches.uncounted(plan.owner, told, handOut);
+  for (const object of told) await handOut(object);
+  return undefined;
 }
 
 /** The files that a batch or an upload became. */
