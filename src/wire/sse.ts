@@ -86,11 +86,20 @@ export function endOfLastEvent(text: string): number {
   return Math.max(end, endOfLast(text, '\n\r\n'), endOfLast(text, '\r\r'));
 }
 
+/** Characters that are looked at first for the end of an event: more than most have. */
+const FIRST_LOOK = 1_024;
+
 /** End of the event that begins at `from`, its blank line included; the end of the text when there is no blank line. */
 export function endOfEvent(text: string, from: number): number {
-  // Expressions take long where an event is.
-  const plain = text.indexOf('\n\n', from);
-  if (plain !== -1 && !text.slice(from, plain).includes('\r')) return plain + 2;
+  // Expressions take long where an event is. The look widens: what the rest of the text has must not be read for each event.
+  for (let width = FIRST_LOOK; ; width *= 4) {
+    const part = text.slice(from, from + width);
+    const plain = part.indexOf('\n\n');
+    const other = part.indexOf('\r');
+    if (plain !== -1 && (other === -1 || other > plain)) return from + plain + 2;
+    if (other !== -1) break;
+    if (from + width >= text.length) return text.length;
+  }
   const blankLine = /(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)/g;
   blankLine.lastIndex = from;
   return blankLine.test(text) ? blankLine.lastIndex : text.length;

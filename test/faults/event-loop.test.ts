@@ -9,6 +9,7 @@ import { ANSWER_BOUNDS, replaceMembers, scanDocument } from '../../src/base/json
 import { resolveOptions } from '../../src/config/options.js';
 import { checkBatchLines } from '../../src/endpoints/forward/batches.js';
 import { multipartModels, parametersOf } from '../../src/http/multipart.js';
+import { endOfEvent } from '../../src/wire/sse.js';
 import { DEPTH } from '../helpers/depth.js';
 import { SECRET, testSetup } from '../helpers/gateway-options.js';
 import { Peer, type Still, stillWhile } from '../helpers/loop-watch.js';
@@ -763,6 +764,18 @@ it('a member is cut out of an event in linear time, whatever stands in its texts
       assert.ok('bytes' in document);
       const cut = replaceMembers(document, {}, 'usage').toString();
       assert.deepEqual(JSON.parse(cut), { content: JSON.parse(`"${content}"`), z: 1 });
+    });
+  }
+});
+
+it('events of whatever line ends are told apart in linear time', async () => {
+  for (const lineEnd of ['\n', '\r\n', '\r']) {
+    const event = `data: {"id":"c"}${lineEnd}${lineEnd}`;
+    const text = event.repeat(100_000);
+    await still(JSON.stringify(lineEnd), async () => {
+      let events = 0;
+      for (let at = 0; at < text.length; at = endOfEvent(text, at)) events += 1;
+      assert.equal(events, 100_000);
     });
   }
 });
