@@ -17,6 +17,9 @@ const WEB_SEARCH = 'web_search';
 /** Tools whose calls are the client's to answer. */
 const CLIENT_TOOLS: ReadonlySet<string> = new Set(['function', 'custom']);
 
+/** Types that are no tool's: what holds tools, and how to choose among them, in OpenAI's words and in Anthropic's. */
+const NO_TOOLS: ReadonlySet<string> = new Set('namespace allowed_tools auto any none required tool'.split(' '));
+
 /**
  * Members of a chat body by which upstreams are told to search: OpenAI's and Perplexity's (types of openai 6); OpenRouter's,
  * https://openrouter.ai/announcements/introducing-web-search-via-the-api; xAI's, as @langchain/xai writes it; DashScope's and
@@ -77,7 +80,7 @@ function addTypes(value: Json | undefined, types: Set<string>, depth: number): v
 }
 
 function addType(type: string, types: Set<string>): void {
-  if (CLIENT_TOOLS.has(type)) return;
+  if (CLIENT_TOOLS.has(type) || NO_TOOLS.has(type)) return;
   types.add(type);
   if (isSearch(type)) types.add(WEB_SEARCH);
 }

@@ -117,6 +117,12 @@ describe('searches in chat', () => {
         { tools: [{ type: 'function', function: { name: 'web_search' } }] },
         { tools: [], tool_choice: 'auto', plugins: [], web_search_options: null, enable_search: false },
         { search_parameters: { mode: 'off' } },
+        { tools: [{ type: 'namespace', name: 'n', tools: [{ type: 'function', name: 'f' }] }] },
+        // A choice that is no tool's: OpenAI's, and Anthropic's words for it.
+        { tool_choice: { type: 'allowed_tools', allowed_tools: { mode: 'auto', tools: [{ type: 'function' }] } } },
+        { tool_choice: { type: 'allowed_tools', mode: 'auto', tools: [{ type: 'function', name: 'f' }] } },
+        ...['auto', 'any', 'none', 'required'].map((type) => ({ tool_choice: { type } })),
+        { tool_choice: { type: 'tool', name: 'f' } },
       ];
       for (const more of plain) {
         await ask(on, more);
