@@ -108,7 +108,6 @@ export const VALUE_REFUSED: readonly string[] = [
   'must be <=',
   'must be between',
   'valid range', // DeepSeek: `Invalid max_tokens value, the valid range of max_tokens is [1, 8192]`
-  'range of', // Alibaba: `Range of max_tokens should be [1, 8192]`
   'in the range',
   'range of', // DashScope: `Range of max_tokens should be [1, 8192]`
   'out of range',

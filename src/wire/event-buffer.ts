@@ -31,8 +31,9 @@ export class EventBuffer {
       return piece;
     }
     const left = text.slice(this.heldTail.length + end);
-    this.held.add(piece.subarray(0, end));
-    const complete = this.releaseHeld();
+    // Not gathered: networks cut events in two all the time, and the rest of each would take a block of 16 KB.
+    const rest = piece.subarray(0, end);
+    const complete = this.held.size === 0 ? rest : Buffer.concat([this.releaseHeld(), rest]);
     if (end < piece.length) this.hold(piece.subarray(end), left);
     this.text = complete.toString('latin1');
     return complete;
