@@ -49,7 +49,10 @@ function limiterInTime(store: LimiterStore, { clock, asking, ending }: Times): L
       if (!isPending(verdict)) return verdict;
       // A look is for the headers of an answer that is there.
       const times = reservation.id === '' ? ending : asking;
-      return within(verdict, times, 'limiter.reserve', ({ granted }) => granted && giveBack(reservation));
+      return within(verdict, times, 'limiter.reserve', ({ granted }) => {
+        // What only asked has taken nothing.
+        if (granted && reservation.dryRun !== true) giveBack(reservation);
+      });
     },
     settle: (reservation, used, nowMs) => bounded(store.settle(reservation, used, nowMs), ending, 'limiter.settle'),
     ...(settleInterrupted && {

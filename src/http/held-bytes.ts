@@ -76,10 +76,12 @@ export class HeldBytes {
    * @throws {GatewayError} as `check`, at once or after ten seconds; the cancellation's reason.
    */
   addInTime(wanted: WantedBytes): Awaitable<void> {
-    const { keyId, bytes } = wanted;
+    const { keyId, bytes, cancellation } = wanted;
     try {
       this.checkFor(wanted);
     } catch (error) {
+      // Who is told of nothing any more would get bytes that nobody gives back.
+      if (cancellation.aborted) throw reasonOf(cancellation);
       if (!this.mayFindRoom(wanted)) throw error;
       const waiting = this.wait(wanted, error);
       this.refuseOneOfEachOther();

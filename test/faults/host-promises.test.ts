@@ -335,4 +335,23 @@ describe('a promise of the host', () => {
     await eventually(() => limiter.open() === 0, 'the reservation to be given back');
     await usage.allSettled();
   });
+
+  it('that only looked gives back nothing, however late it comes: it had taken nothing', async () => {
+    const late = gate();
+    const settled: string[] = [];
+    const limiter: LimiterStore = {
+      async reserve() {
+        await late.opened;
+        return { granted: true, retryAfterMs: 0, remaining: [] };
+      },
+      settle: ({ id }) => void settled.push(id),
+    };
+    const bounded = resolveOptions({ ...testSetup().options, limiter, timeoutMs: 1 }).limiter;
+    const reserve = async (id: string, dryRun: boolean): Promise<unknown> =>
+      bounded.reserve({ id, draws: [], slots: [], ttlMs: 1_000, dryRun }, 0);
+    await Promise.all(['look', 'call'].map((id) => assert.rejects(reserve(id, id === 'look'), /did not answer/)));
+    late.open();
+    await eventually(() => settled.length > 0, 'the reservation to be given back');
+    assert.deepEqual(settled, ['call']);
+  });
 });

@@ -112,6 +112,18 @@ describe('bytes that are held', () => {
     assert.deepEqual([two.own, three.own, timers.length], [0, 0, 0]);
   });
 
+  it('are not waited for by a call that is over: nobody would give them back', async () => {
+    const { held, holder, timers } = holders(BOUNDS);
+    const [one, over] = [holder('a'), holder('a')];
+    await one.take(100);
+    over.cancellation.abort(new Error('gone'));
+    const gone = over.take(10);
+    one.letGo();
+    await assert.rejects(gone, { message: 'gone' });
+    assert.deepEqual([over.own, timers.length], [0, 0]);
+    held.check('a', 100);
+  });
+
   it('of one call alone find room in any case, and nobody else’s then', async () => {
     const { held, holder } = holders(BOUNDS);
     const one = holder('a');
