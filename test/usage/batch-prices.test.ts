@@ -9,6 +9,8 @@ const MODELS = {
   dear: { pricing: { ...PRICES, inputUsdPerMillion: 100, serviceTiers: { batch: 0.5 } } },
   half: { pricing: { ...PRICES, serviceTiers: { batch: 0.5, fast: 2 } } },
   whole: { pricing: PRICES },
+  // Dearer than `half` in batches, although it is cheaper elsewhere.
+  plain: { pricing: { inputUsdPerMillion: 8, outputUsdPerMillion: 16 } },
   tiered: { pricing: { ...PRICES, serviceTiers: { fast: 2 } } },
   unpriced: {},
 };
@@ -60,6 +62,7 @@ forwardsOnBareHost(
       [['tiered'], 'tiered', undefined, 12_000_000],
       // Of several models the dearest, as the upstream tells nothing but a sum.
       [['half', 'dear', 'whole'], 'dear', 'batch', 51_000_000],
+      [['plain', 'half'], 'plain', 'batch', 9_600_000],
       [['half', 'unpriced'], 'batches', 'batch', undefined],
     ];
     for (const [models, model, tier, cost] of expected) {

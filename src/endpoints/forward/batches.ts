@@ -8,7 +8,7 @@ import type { BatchMeter, BatchUsage } from '../../call/state.js';
 import type { Config } from '../../config/config.js';
 import { findUnrouted, type Model } from '../../config/models.js';
 import { type ApiKey, ownerOf } from '../../keys/key-store.js';
-import { BATCH_TIER, type WorstUse, worstCostNanoUsd } from '../../models/pricing.js';
+import { BATCH_TIER, costNanoUsd, type PricedTokens } from '../../models/pricing.js';
 import { checkReferences, findOwned, own } from '../../stores/ownership.js';
 import { checkNoOtherModels } from '../../wire/model-request.js';
 import { PLAIN_NAME } from '../../wire/references.js';
@@ -124,11 +124,21 @@ export async function checkBatchLines(file: AsyncIterable<Uint8Array>, owner: Ba
 }
 
 /** Tokens by which models are compared, as a batch tells nothing but its sum: ten are read for one that is written. */
-const COMPARED: WorstUse = { inputTokens: 1_000_000, outputTokens: 100_000, serviceTier: BATCH_TIER };
+const COMPARED: PricedTokens = {
+  inputTokens: 1_000_000,
+  cachedInputTokens: undefined,
+  inputAudioTokens: undefined,
+  inputImageTokens: undefined,
+  outputTokens: 100_000,
+  reasoningTokens: undefined,
+  outputAudioTokens: undefined,
+};
 
 function isDearer(model: Model, other: Model | undefined): boolean {
   if (model.price === undefined || other?.price === undefined || model === other) return other === undefined;
-  return worstCostNanoUsd(model.price, COMPARED) > worstCostNanoUsd(other.price, COMPARED);
+  // At what is paid in the end: one that is cheaper in batches may be the dearer one elsewhere.
+  const terms = { serviceTier: BATCH_TIER };
+  return costNanoUsd(model.price, COMPARED, terms) > costNanoUsd(other.price, COMPARED, terms);
 }
 
 /** Most requests of one batch, as OpenAI allows them: https://platform.openai.com/docs/guides/batch. */
