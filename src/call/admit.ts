@@ -61,7 +61,8 @@ export function reserveCall(access: LimiterAccess, demand: Demand): Awaitable<Ad
   }
 }
 
-const ONE_REQUEST = { requests: 1, inputTokens: 0, outputTokens: 0, nanoUsd: 0 };
+/** The amounts of a request whose answer costs nothing else. */
+export const ONE_REQUEST = { requests: 1, inputTokens: 0, outputTokens: 0, nanoUsd: 0 };
 
 /**
  * Looks, before a large body is read, whether the limiter would let any request of the key in now. Nothing is taken. A limiter that

@@ -15,7 +15,7 @@ type OnStep = (step: AnswerPiece | undefined) => void;
 type OnFailure = (reason: unknown) => void;
 
 /** Largest piece that is not counted while its client does not take it. */
-const LARGE_BYTES = 65_536;
+const UNCOUNTED_BYTES = 65_536;
 
 /** Hands a stream on to the client. It ends as a good one only if it is complete, else with an error event. */
 export function relay(call: Call, answer: StreamAnswer): AnswerStream {
@@ -170,7 +170,7 @@ class Relay implements AnswerStream {
   }
 
   private hand(piece: AnswerPiece | undefined): void {
-    if (piece !== undefined && piece.length > LARGE_BYTES) this.countShown(piece.length);
+    if (piece !== undefined && piece.length > UNCOUNTED_BYTES) this.countShown(piece.length);
     this.onStep(piece);
   }
 
