@@ -8,6 +8,7 @@ import {
   type JsonDocument,
   type JsonResult,
   PROTO,
+  parseDocument,
   UNICODE_ESCAPE,
   wellFormed,
   withLast,
@@ -21,12 +22,13 @@ const SCANNED_PER_TURN = 262_144;
 /** Bytes that are decoded or searched in one turn. */
 const READ_PER_TURN = 1_048_576;
 
-/** `parseDocument` for many bytes: all but `JSON.parse` itself is done in turns. */
+/** `parseDocument`, of many bytes in turns: all but `JSON.parse` itself. */
 export async function parseInTurns(
   input: Uint8Array,
   bounds: JsonBounds,
   texts: 'as-bytes' | 'decoded' = 'as-bytes',
 ): Promise<JsonResult> {
+  if (input.byteLength <= LARGE_BYTES) return parseDocument(input, bounds, texts);
   const bytes = withoutByteOrderMark(input);
   if (bytes.length > bounds.maxBytes) return refused('size');
   const text = bytes.toString('latin1');

@@ -573,7 +573,7 @@ onBareHost(
     const body = { model: MODEL, input: 'Go on', previous_response_id: Object(first).id };
     assert.equal((await ask(scene, '/responses', { body })).status, 200);
     const sent = (await scene.upstream.request(1)).body;
-    assert.ok(sent.includes('"Hal\ufffd"'), sent);
+    assert.ok(sent.includes('"Hal\ufffd"') || sent.includes('"Hal\\ufffd"'), sent);
   },
 );
 
