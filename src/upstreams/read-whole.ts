@@ -257,8 +257,13 @@ function hasOddChoice({ bytes: all, members }: JsonDocument, { maxBytes }: JsonB
   for (let at = bytes.indexOf(REASON, choices.start); at !== -1 && at < choices.end; at = bytes.indexOf(REASON, at)) {
     at += REASON.length;
     while (bytes[at] === 0x3a || (bytes[at] ?? 0xff) <= 0x20) at += 1;
-    if (!KNOWN_REASONS.some((known) => isAt(bytes, at, known))) return true;
+    if (!isKnownReason(bytes, at)) return true;
   }
+  return false;
+}
+
+function isKnownReason(bytes: Buffer, start: number): boolean {
+  for (const known of KNOWN_REASONS) if (isAt(bytes, start, known)) return true;
   return false;
 }
 

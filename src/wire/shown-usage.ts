@@ -22,7 +22,14 @@ const AROUND_USAGE: readonly string[] = ['x_groq'];
 
 /** The usage without what the call cost the host; `undefined` where it does not tell that. */
 export function withoutCost(usage: Json | undefined): JsonObject | undefined {
-  return isJsonObject(usage) ? without(usage, COSTS) : undefined;
+  return isJsonObject(usage) && tellsCost(usage) ? without(usage, COSTS) : undefined;
+}
+
+/** Whether one of `COSTS` is there. By their own names: to look each up by a name that varies leaves garbage in every call. */
+function tellsCost(usage: JsonObject): boolean {
+  const { cost, cost_details, cost_in_usd_ticks, estimated_cost, is_byok, market_cost, total_cost } = usage;
+  const told = cost ?? cost_details ?? cost_in_usd_ticks ?? estimated_cost ?? is_byok ?? market_cost ?? total_cost;
+  return told !== undefined && told !== null;
 }
 
 /** The members of a chunk that a client sees otherwise. */
