@@ -214,7 +214,7 @@ function wholeDocument(
   const toolCalls = readToolCalls({ output, usage: said });
   const model = document.members.get('model');
   const shown = shownModelOf(call, model !== undefined && isPathAt(document.bytes, model.start));
-  const usageShown = withoutCost(said);
+  const usageShown = (told === undefined ? usageOwed(call, document, usage) : undefined) ?? withoutCost(said);
   const known = withKnownReasons(choices);
   const texts = isLegacy ? legacyChoices(known ?? choices) : undefined;
   const choicesShown = texts ?? known;
@@ -350,6 +350,16 @@ function usageBeside(document: JsonDocument, bounds: JsonBounds, written: Json |
     if (value !== undefined) beside[name] = value;
   }
   return readAnswerUsage(beside);
+}
+
+/** Usage that stood elsewhere, in the place where clients look for it. */
+function usageOwed(
+  { endpoint }: OutgoingCall,
+  { members }: JsonDocument,
+  usage: ToldUsage | undefined,
+): JsonObject | undefined {
+  const isOwed = endpoint.asksUsage && members.has('choices');
+  return usage === undefined || usage.isDoubtful === true || !isOwed ? undefined : usageBody(usage);
 }
 
 /** Groq's first; Gemini's own; Ollama's own. */

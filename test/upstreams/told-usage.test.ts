@@ -31,6 +31,40 @@ async function chunksOf({ host }: Scene, more: Member = {}): Promise<Member[]> {
   return events.map((event) => JSON.parse(event));
 }
 
+const CHOICE = { index: 0, message: { role: 'assistant', content: 'Hello' }, finish_reason: 'stop' };
+const WHOLE = { ...HEAD, object: 'chat.completion' };
+
+/** Whole answers whose usage stands elsewhere than OpenAI has it. */
+const ELSEWHERE: Readonly<Record<string, (counts: Member) => Member>> = {
+  'choices[0].usage': (usage) => ({ ...WHOLE, choices: [{ ...CHOICE, usage }] }),
+  'x_groq.usage': (usage) => ({ ...WHOLE, choices: [CHOICE], x_groq: { id: 'req_1', usage } }),
+  'choices[0].usage beside null': (usage) => ({ ...WHOLE, usage: null, choices: [{ ...CHOICE, usage }] }),
+  usageMetadata: ({ prompt_tokens, completion_tokens, total_tokens }) => ({
+    ...WHOLE,
+    choices: [CHOICE],
+    usageMetadata: {
+      promptTokenCount: prompt_tokens,
+      candidatesTokenCount: completion_tokens,
+      totalTokenCount: total_tokens,
+    },
+  }),
+};
+
+describe('usage of a whole answer that stands elsewhere', () => {
+  for (const [place, answer] of Object.entries(ELSEWHERE)) {
+    it(`is shown to the client, too: ${place}`, async () => {
+      const counts = { prompt_tokens: 100, completion_tokens: 20, total_tokens: 120 };
+      await withScene(BARE_HOST, { script: () => reply(answer(counts)) }, async ({ client, setup }) => {
+        const whole = await client().chat.completions.create(CALL);
+        const { prompt_tokens, completion_tokens, total_tokens } = whole.usage ?? {};
+        assert.deepEqual({ prompt_tokens, completion_tokens, total_tokens }, counts);
+        assert.equal(whole.choices[0]?.message.content, 'Hello');
+        assert.deepEqual([setup.records[0]?.inputTokens, setup.records[0]?.outputTokens], [100, 20]);
+      });
+    });
+  }
+});
+
 const ASKING = { stream_options: { include_usage: true } };
 const COUNTS = { prompt_tokens: 100, completion_tokens: 20, total_tokens: 120 };
 
