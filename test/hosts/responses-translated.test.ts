@@ -157,6 +157,10 @@ for (const [form, message] of Object.entries(PICTURES)) {
           'output_item.done',
         ],
       );
+      const told = readEvents(await (await ask(scene, `/responses/${whole.id}?stream=true`)).text());
+      for (const { data } of told) check('ResponseStreamEvent', data);
+      const plain = ({ name, data: { item } }: (typeof told)[number]): unknown => [name, Object(item).result];
+      assert.deepEqual(told.map(plain), streamed.map(plain), 'retold as it was told');
       scene.upstream.answerWith(saying(message('https://pictures.example/a.png')));
       for (const stream of [false, true]) {
         const text = await (await ask(scene, '/responses', { body: { ...body, stream } })).text();
@@ -182,7 +186,18 @@ onBareHost(
         ['Here:', ['message', 'image_generation_call']],
       );
       await client().responses.create({ model: MODEL, input: 'Now in red', previous_response_id: first.id });
-      assert.deepEqual(upstream.requests.at(-1)?.json().messages, [
+      // A client that keeps the conversation itself sends the items back.
+      const input: OpenAI.Responses.ResponseInput = [
+        { role: 'user', content: 'Draw' },
+        ...first.output.flatMap((item) =>
+          item.type === 'message' || item.type === 'image_generation_call' ? [item] : [],
+        ),
+        { role: 'user', content: 'Now in red' },
+      ];
+      await client().responses.create({ model: MODEL, input });
+      const [followed, sentBack] = upstream.requests.slice(-2).map((request) => request.json().messages);
+      assert.deepEqual(followed, sentBack);
+      assert.deepEqual(followed, [
         { role: 'user', content: 'Draw' },
         { role: 'assistant', content: 'Here:' },
         {

@@ -56,14 +56,18 @@ function emptied(item: JsonObject): JsonObject {
   const blanks: readonly (readonly [string, Json])[] = [
     ...['content', 'summary'].map((name) => [name, []] as const),
     ...['arguments', 'input'].map((name) => [name, ''] as const),
+    ['result', null],
   ];
   return { ...item, status: 'in_progress', ...Object.fromEntries(blanks.filter(([name]) => item[name] !== undefined)) };
 }
 
 function retellCall(item: JsonObject, output_index: number, emit: (type: string, members: JsonObject) => void): void {
+  const at = { item_id: item.id ?? '', output_index };
+  if (item.type === 'image_generation_call') {
+    for (const step of ['in_progress', 'completed']) emit(`response.${item.type}.${step}`, at);
+  }
   const [events, member] = CALL_EVENTS.get(item.type) ?? [];
   if (events === undefined || member === undefined) return;
-  const at = { item_id: item.id ?? '', output_index };
   const text = item[member] ?? '';
   emit(`${events}.delta`, { ...at, delta: text });
   emit(`${events}.done`, { ...at, [member]: text, ...(member === 'arguments' ? { name: item.name ?? '' } : {}) });
