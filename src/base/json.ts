@@ -36,3 +36,10 @@ export function objectOf(json: string | Uint8Array): JsonObject {
   const value: unknown = JSON.parse(text);
   return isJsonObject(value) ? value : {};
 }
+
+/** Number of members of all objects in a value. Its depth is bounded, as is this. */
+export function memberCount(value: Json): number {
+  if (Array.isArray(value)) return value.reduce<number>((sum, item) => sum + memberCount(item), 0);
+  if (!isJsonObject(value)) return 0;
+  return Object.values(value).reduce<number>((sum, inner) => sum + 1 + memberCount(inner ?? null), 0);
+}

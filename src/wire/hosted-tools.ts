@@ -1,4 +1,6 @@
-import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
+import { isJsonObject, type Json, type JsonObject, memberCount } from '../base/json.js';
+import { type JsonDocument, memberValue } from '../base/json-document.js';
+import { membersIn } from './input-estimate.js';
 
 /**
  * Tools that an upstream runs itself and charges for by the call: the ones that a request asks for, and the calls that an answer
@@ -60,6 +62,17 @@ export function chatTools(body: JsonObject): HostedTools {
 export function responseTools(body: JsonObject): HostedTools {
   if (isAsked(body.prompt)) return { hasHostedTools: true, hostedTools: undefined };
   return chatTools(body);
+}
+
+/** Members in whose insides a tool may hide behind a second name. */
+const TOOL_MEMBERS: readonly string[] = ['tools', 'tool_choice', 'search_parameters'];
+
+/** Whether names stand twice where tools are asked for: of two, parsers do not agree which one counts. */
+export function namesToolsTwice(document: JsonDocument): boolean {
+  return TOOL_MEMBERS.some((name) => {
+    const span = document.members.get(name);
+    return span !== undefined && membersIn(document.bytes, span) !== memberCount(memberValue(document, name) ?? null);
+  });
 }
 
 /** Lists in lists of tools that are looked through: namespaces are one deep. */

@@ -302,7 +302,7 @@ function densityOf(medium: Medium, object: JsonObject, data: string): Density {
 }
 
 /** Number of members in a JSON text, those whose names stand twice included. */
-function membersIn(bytes: Buffer, { start, end }: Span): number {
+export function membersIn(bytes: Buffer, { start, end }: Span): number {
   let members = 0;
   let isInText = false;
   for (let at = start; at < end; at += 1) {

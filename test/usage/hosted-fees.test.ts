@@ -7,6 +7,7 @@ import { CALL, onBareHost, type Scene, type SceneOptions } from '../helpers/scen
 import type { Script } from '../helpers/scripted-upstream.js';
 
 const MODEL = 'searcher';
+const JSON_TYPE = { 'content-type': 'application/json' };
 const PRICING: Pricing = {
   inputUsdPerMillion: 1,
   outputUsdPerMillion: 1,
@@ -191,6 +192,34 @@ describe('a fee for each request', () => {
   );
 });
 
+describe('hosted tools of chat', () => {
+  onBareHost(
+    'are not hidden behind a second name, which another parser might read first',
+    () => scene({ script: told({}) }),
+    async (on) => {
+      const hiding: readonly (readonly [hidden: string, members: string])[] = [
+        ['web_search', '"tools":[{"type":"web_search","type":"function","function":{"name":"f"}}]'],
+        ['web_search', '"tools":[{"type":"namespace","tools":[{"type":"web_search"}],"tools":[]}]'],
+        ['web_search', '"tool_choice":{"type":"web_search","type":"auto"}'],
+        ['"on"', '"search_parameters":{"mode":"on","mode":"off"}'],
+      ];
+      const send = (members: string) => {
+        const text = `{"model":"${MODEL}","max_completion_tokens":16,${members},"messages":[{"role":"user","content":"x"}]}`;
+        return on.client().post('/chat/completions', { body: Buffer.from(text), headers: JSON_TYPE });
+      };
+      for (const [at, [hidden, members]] of hiding.entries()) {
+        await send(members);
+        const sent = (await on.upstream.request(at)).body.toString();
+        assert.ok(!sent.includes(hidden), sent);
+      }
+      // What is said once goes as it came.
+      const plain = '"tools": [ {"type":"function","function":{"name":"\\u0066:{"}} ]';
+      await send(plain);
+      assert.ok((await on.upstream.request(hiding.length)).body.toString().includes(plain));
+    },
+  );
+});
+
 describe('hosted tools of responses', () => {
   const refusing: Script = (request) =>
     'max_tool_calls' in request.json()
@@ -250,7 +279,7 @@ describe('hosted tools of responses', () => {
     async (on) => {
       const tool = '{"type":"web_search","type":"function","name":"f","parameters":{}}';
       const body = Buffer.from(`{"model":"${MODEL}","input":"x","max_output_tokens":16,"tools":[${tool}]}`);
-      await on.client().post('/responses', { body, headers: { 'content-type': 'application/json' } });
+      await on.client().post('/responses', { body, headers: JSON_TYPE });
       const sent = (await on.upstream.request(0)).body.toString();
       assert.ok(!sent.includes('web_search') && sent.includes('"type":"function"'), sent);
     },

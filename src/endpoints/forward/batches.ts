@@ -1,5 +1,5 @@
 import { GatheredBytes } from '../../base/gathered-bytes.js';
-import { isJsonObject, type Json, type JsonObject } from '../../base/json.js';
+import { isJsonObject, type Json, type JsonObject, memberCount } from '../../base/json.js';
 import { parseDocument } from '../../base/json-document.js';
 import type { JsonBounds } from '../../base/json-scan.js';
 import { parseInTurns } from '../../base/json-turns.js';
@@ -234,12 +234,6 @@ async function readLine(line: Uint8Array, bounds: JsonBounds): Promise<JsonObjec
   const bodyNames = isJsonObject(request.body) ? Object.keys(request.body) : [];
   const arePlain = [...Object.keys(request), ...bodyNames].every((name) => PLAIN_NAME.test(name));
   return named === memberCount(request) && arePlain ? request : undefined;
-}
-
-function memberCount(value: Json): number {
-  if (Array.isArray(value)) return value.reduce<number>((sum, item) => sum + memberCount(item), 0);
-  if (!isJsonObject(value)) return 0;
-  return Object.values(value).reduce<number>((sum, member) => sum + 1 + memberCount(member ?? null), 0);
 }
 
 /** A request without a model is the upstream's to refuse, or to answer by one that nobody could check. */

@@ -6,6 +6,7 @@ import { passesResponses } from '../../config/models.js';
 import { writeBody } from '../../http/read-body.js';
 import { dearestToolCall } from '../../models/pricing.js';
 import { checkReferences } from '../../stores/ownership.js';
+import { namesToolsTwice } from '../../wire/hosted-tools.js';
 import { readMetadata } from '../../wire/members.js';
 import { MODEL_ENDPOINTS } from '../../wire/model-endpoint.js';
 import { previousResponseNotFound, unsupportedParameter } from '../../wire/request-errors.js';
@@ -32,7 +33,9 @@ export async function prepare(call: Call): Promise<void> {
   // An upstream keeps objects for all; here each is somebody's.
   if (upstream.forward !== undefined && call.hasReferences) await checkReferences(config, plan.owner, body);
   // Of members standing twice inside, the upstream gets the ones that were looked at.
-  if (call.hasReferences) call.document = await writeBody(body, config.json.request);
+  if (call.hasReferences || (plan.isBudgeted && namesToolsTwice(call.document))) {
+    call.document = await writeBody(body, config.json.request);
+  }
   call.readsMore = call.hasReferences;
   if (endpoint.operation !== 'responses') {
     const isStored = endpoint.operation === 'chat.completions' && memberValue(call.document, 'store') === true;
@@ -76,11 +79,7 @@ async function boundToolCalls(call: Call, body: JsonObject): Promise<void> {
   const { defaultMaxToolCalls: maxToolCalls, json } = exchange.state.config;
   // What costs nothing needs no bound, which some upstreams do not know.
   const isBounded = asks.hasHostedTools !== true || asks.maxToolCalls !== undefined;
-  if (isBounded || model.price === undefined || dearestToolCall(model.price, asks.hostedTools) === undefined) {
-    // Of members standing twice in a tool, the upstream gets the one that was looked at.
-    if (body.tools !== undefined) call.document = await writeBody(body, json.request);
-    return;
-  }
+  if (isBounded || model.price === undefined || dearestToolCall(model.price, asks.hostedTools) === undefined) return;
   call.document = await writeBody({ ...body, max_tool_calls: maxToolCalls }, json.request);
   call.asks = { ...asks, maxToolCalls };
   call.addsToolBound = true;

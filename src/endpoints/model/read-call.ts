@@ -7,6 +7,7 @@ import { LARGE_BYTES, turn } from '../../base/turns.js';
 import type { Call } from '../../call/call.js';
 import type { ReadCall } from '../../call/terms.js';
 import { readable, unreadableBody, writeBody } from '../../http/read-body.js';
+import { namesToolsTwice } from '../../wire/hosted-tools.js';
 import { estimateInput, type InputEstimate } from '../../wire/input-estimate.js';
 import type { ModelEndpoint } from '../../wire/model-endpoint.js';
 import { hasReferences, PLAIN_NAME } from '../../wire/references.js';
@@ -69,8 +70,9 @@ async function readNumbers(
 }
 
 /** Whether a call needs more than its bytes: an ordinary completion is made without waiting for anything. */
-export function needsPreparing({ endpoint, document, hasReferences, upstream }: Call): boolean {
+export function needsPreparing({ endpoint, document, hasReferences, plan, upstream }: Call): boolean {
   if (endpoint.operation === 'responses' || document.members.has('store')) return true;
+  if (plan.isBudgeted && namesToolsTwice(document)) return true;
   return upstream.forward !== undefined && hasReferences;
 }
 
