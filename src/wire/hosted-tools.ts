@@ -37,10 +37,19 @@ function asksSearch({
   return (
     isAsked(web_search_options) ||
     (Array.isArray(plugins) && plugins.length > 0) ||
-    (isJsonObject(search_parameters) && search_parameters.mode !== 'off') ||
+    (isJsonObject(search_parameters) && !isOff(search_parameters)) ||
     (isAsked(enable_search) && enable_search !== false) ||
     isAsked(compound_custom)
   );
+}
+
+function isOff(search: JsonObject): boolean {
+  return search.mode === 'off' && Object.keys(search).filter((name) => isSpelt(name, 'mode')).length === 1;
+}
+
+/** Whether a member may be meant by a name: servers in Go take names in any case. */
+function isSpelt(name: string, meant: string): boolean {
+  return name === meant || (name.length === meant.length && name.toUpperCase().toLowerCase() === meant);
 }
 
 function isAsked(value: Json | undefined): boolean {
@@ -85,11 +94,14 @@ function addTypes(value: Json | undefined, types: Set<string>, depth: number): v
     return;
   }
   if (!isJsonObject(value) || depth > MAX_NESTING) return;
-  const { type } = value;
-  if (typeof type === 'string') addType(type, types);
-  // Gemini's tools have no type but a member of that name: `{ google_search: {} }`.
-  else for (const name of Object.keys(value)) if (isSearch(name)) types.add(WEB_SEARCH);
-  if (value.tools !== undefined) addTypes(value.tools, types, depth + 1);
+  const isTyped = typeof value.type === 'string';
+  for (const name in value) {
+    const inner = value[name];
+    if (isSpelt(name, 'type') && typeof inner === 'string') addType(inner, types);
+    else if (isSpelt(name, 'tools')) addTypes(inner, types, depth + 1);
+    // Gemini's tools have no type but a member of that name: `{ google_search: {} }`.
+    else if (!isTyped && isSearch(name)) types.add(WEB_SEARCH);
+  }
 }
 
 function addType(type: string, types: Set<string>): void {

@@ -64,6 +64,10 @@ describe('searches in chat', () => {
     ["Gemini's tool", { tools: [{ google_search: {} }] }],
     ['a tool among functions', { tools: [{ type: 'function', function: { name: 'f' } }, { type: 'web_search' }] }],
     ['a tool in a namespace', { tools: [{ type: 'namespace', name: 'n', tools: [{ type: 'web_search' }] }] }],
+    // Servers in Go take names in any case, and the last of them.
+    ['a type in other letters', { tools: [{ type: 'function', Type: 'web_search', function: { name: 'f' } }] }],
+    ['tools in other letters', { tools: [{ type: 'namespace', tools: [], Tools: [{ type: 'web_search' }] }] }],
+    ['a mode in other letters', { search_parameters: { mode: 'off', MODE: 'on' } }],
     ['a choice of one', { tool_choice: { type: 'web_search_preview' } }],
   ];
   onBareHost(
