@@ -56,11 +56,18 @@ export class HeldBytes {
    * @throws {GatewayError} 429 where the key holds too much, 503 where all of them do.
    */
   check(keyId: string, bytes: number): void {
-    const { maxHeldBytesPerKey, maxHeldBytes } = this.bounds;
-    if ((this.byKey.get(keyId) ?? 0) + bytes > maxHeldBytesPerKey) throw tooManyBytes();
-    if (this.total + bytes > maxHeldBytes) {
+    if (this.isKeyFull(keyId, bytes)) throw tooManyBytes();
+    if (this.isFull(bytes)) {
       throw unavailable('overloaded', 'The server is holding too many bytes of requests and answers. Please retry.');
     }
+  }
+
+  private isKeyFull(keyId: string, bytes: number): boolean {
+    return (this.byKey.get(keyId) ?? 0) + bytes > this.bounds.maxHeldBytesPerKey;
+  }
+
+  private isFull(bytes: number): boolean {
+    return this.total + bytes > this.bounds.maxHeldBytes;
   }
 
   /** Counts bytes that are there, whether there is room or not. */
@@ -84,22 +91,24 @@ export class HeldBytes {
       if (cancellation.aborted) throw reasonOf(cancellation);
       if (!this.mayFindRoom(wanted)) throw error;
       const waiting = this.wait(wanted, error);
-      this.refuseOneOfEachOther();
+      this.refuseOneOfEachOther(keyId);
       return waiting;
     }
     this.add(keyId, bytes);
     wanted.onHeld();
   }
 
-  private checkFor({ keyId, bytes, own }: WantedBytes): void {
-    const isAlone =
-      (this.byKey.get(keyId) ?? 0) <= own && (this.total <= own || this.total + bytes <= this.bounds.maxHeldBytes);
-    if (!isAlone) this.check(keyId, bytes);
+  private checkFor(wanted: WantedBytes): void {
+    if (!this.isAlone(wanted)) this.check(wanted.keyId, wanted.bytes);
+  }
+
+  private isAlone({ keyId, bytes, own }: WantedBytes): boolean {
+    return (this.byKey.get(keyId) ?? 0) <= own && (this.total <= own || !this.isFull(bytes));
   }
 
   /** Whether there is anybody else to wait for. */
   private mayFindRoom({ keyId, bytes, own }: WantedBytes): boolean {
-    if ((this.byKey.get(keyId) ?? 0) + bytes > this.bounds.maxHeldBytesPerKey) return true;
+    if (this.isKeyFull(keyId, bytes)) return true;
     let others = this.total - own;
     for (const { wanted } of this.waiting) others -= wanted.own;
     return others > 0;
@@ -129,32 +138,38 @@ export class HeldBytes {
   private serveWaiting(): void {
     for (const one of this.waiting) {
       const { keyId, bytes, onHeld } = one.wanted;
-      try {
-        this.checkFor(one.wanted);
-      } catch {
-        continue;
-      }
+      // Not by `check`: an error for each that waits, at each end of anybody's call, would take milliseconds.
+      if (!this.isAlone(one.wanted) && (this.isKeyFull(keyId, bytes) || this.isFull(bytes))) continue;
       this.add(keyId, bytes);
       onHeld();
       one.end(undefined);
     }
-    this.refuseOneOfEachOther();
   }
 
   /**
    * Ends the wait of one of those of a key who wait for one another alone: of the last of those who hold least. What it gives back
-   * may be enough for the others.
+   * may be enough for the others; one that holds nothing gives nothing back, and is not the only one.
    */
-  private refuseOneOfEachOther(): void {
-    for (const { wanted } of this.waiting) {
-      const ofKey = [...this.waiting].filter((one) => one.wanted.keyId === wanted.keyId);
-      const own = ofKey.reduce((sum, one) => sum + one.wanted.own, 0);
-      const held = this.byKey.get(wanted.keyId) ?? 0;
-      // Others hold some; or the room that is short is everybody's.
-      if (own < held || held + wanted.bytes <= this.bounds.maxHeldBytesPerKey) continue;
-      const [least] = ofKey.reverse().sort((other, another) => other.wanted.own - another.wanted.own);
-      least?.end(least.refusal);
+  private refuseOneOfEachOther(keyId: string): void {
+    for (let refused = this.leastOfEachOther(keyId); refused !== undefined; refused = this.leastOfEachOther(keyId)) {
+      refused.end(refused.refusal);
+      if (refused.wanted.own > 0) return;
     }
+  }
+
+  private leastOfEachOther(keyId: string): Waiting | undefined {
+    let own = 0;
+    let isShort = false;
+    let least: Waiting | undefined;
+    for (const one of this.waiting) {
+      const { wanted } = one;
+      if (wanted.keyId !== keyId) continue;
+      own += wanted.own;
+      isShort ||= this.isKeyFull(keyId, wanted.bytes);
+      if (least === undefined || wanted.own <= least.wanted.own) least = one;
+    }
+    // Else others hold some, or the room that is short is everybody's.
+    return isShort && own >= (this.byKey.get(keyId) ?? 0) ? least : undefined;
   }
 
   remove(keyId: string, bytes: number): void {
@@ -162,7 +177,9 @@ export class HeldBytes {
     if (left <= 0 && this.byKey.size > MAX_EMPTY_KEYS) this.byKey.delete(keyId);
     else this.byKey.set(keyId, Math.max(0, left));
     this.total = Math.max(0, this.total - bytes);
-    if (this.waiting.size > 0) this.serveWaiting();
+    if (this.waiting.size === 0) return;
+    this.serveWaiting();
+    this.refuseOneOfEachOther(keyId);
   }
 
   /** The same answer; a large one is counted until its client has taken it, and comes in pieces. */
