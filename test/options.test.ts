@@ -10,6 +10,7 @@ import {
   type Gateway,
   GatewayError,
   type GatewayOptions,
+  type HttpOptions,
   http,
   keyRegistry,
   memoryIdempotency,
@@ -164,6 +165,32 @@ describe('what an upstream or a key is told wrongly', () => {
       );
     }
     assert.throws(() => fromFunction(JSON.parse('null')), TypeError);
+  });
+
+  it('is taken where it is right, whatever it is', () => {
+    const every: { readonly [Name in keyof HttpOptions]-?: HttpOptions[Name] } = {
+      baseUrl: 'http://localhost:1/v1',
+      apiKey: 'x',
+      headers: { 'x-team': 'a' },
+      name: 'mine',
+      connections: 1,
+      connectTimeoutMs: 1,
+      headersTimeoutMs: 1,
+      ceiling: 'max_tokens',
+      onAbort: 'drain',
+      bodyTimeoutMs: 1,
+      firstTokenTimeoutMs: 1,
+      tokenTimeoutMs: 1,
+      openHeadAfterMs: 1,
+    };
+    const { name, ceiling, onAbort, patience } = http(every);
+    assert.deepEqual([name, ceiling, onAbort], ['mine', 'max_tokens', 'drain']);
+    assert.deepEqual(patience, { firstTokenTimeoutMs: 1, tokenTimeoutMs: 1, openHeadAfterMs: 1 });
+    for (const [option, value] of Object.entries(every)) {
+      if (typeof value !== 'number') continue;
+      for (const bad of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, '1', null])
+        assert.throws(() => http({ baseUrl: every.baseUrl, [option]: bad }), TypeError, `${option}: ${bad}`);
+    }
   });
 
   it('keeps its abort policy in every wrapper', () => {

@@ -154,12 +154,15 @@ describe('records that the store did not take', () => {
     ...{ requestId, keyId: 'k' },
     tell: () => settle(requestId),
   });
-  const hooks = (errors: unknown[]) => ({
+  const hooks = (errors: unknown[], named: unknown[] = []) => ({
     onFinish: () => {},
     onNotice: () => {},
     onShadowLimit: () => {},
     onRefused: () => {},
-    onError: (error: unknown) => void errors.push(error),
+    onError(error: unknown, context: unknown) {
+      errors.push(error);
+      named.push(context);
+    },
   });
 
   it('are 10,000 at most: of further ones the oldest is lost, and reported; the rest come in their order', async () => {
@@ -170,9 +173,14 @@ describe('records that the store did not take', () => {
       taken.push(requestId);
     };
     const errors: unknown[] = [];
-    const unsettled = unsettledCalls({ clock: hastyClock(100), hooks: hooks(errors) });
+    const named: unknown[] = [];
+    const unsettled = unsettledCalls({ clock: hastyClock(100), hooks: hooks(errors, named) });
     for (let index = 0; index < 10_002; index += 1) unsettled.add(untold(String(index), settle));
     assert.equal(errors.length, 2);
+    assert.deepEqual(named, [
+      { requestId: '0', keyId: 'k' },
+      { requestId: '1', keyId: 'k' },
+    ]);
     await settleSockets(10);
     isUp = true;
     await within(unsettled.drained(1_000_000), 'the store to take them');

@@ -220,6 +220,25 @@ describe('guessing is slow', () => {
     assert.equal(await ask({ ...wrong, address }), 401, 'a minute later it begins anew');
   });
 
+  it('each further guess waits twice as long, up to four seconds', async () => {
+    const { ask, clock } = scene();
+    const address = '203.0.113.7';
+    for (let guesses = 0; guesses < 20; guesses += 1) assert.equal(await ask({ ...wrong, address }), 401);
+    for (const delayMs of [250, 500, 1_000, 2_000, 4_000, 4_000, 4_000]) {
+      let isAnswered = false;
+      void ask({ ...wrong, address }).then(() => {
+        isAnswered = true;
+      });
+      await turn();
+      await clock.pass(delayMs - 1);
+      await turn();
+      assert.equal(isAnswered, false, `${delayMs}`);
+      await clock.pass(1);
+      await turn();
+      assert.equal(isAnswered, true, `${delayMs}`);
+    }
+  });
+
   it('so are guesses of the admin secret, of any address of one IPv6 network, and no more than 256 at a time', async () => {
     const { ask, clock, gateway } = scene();
     const guess = {
