@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { reply, replyBytes, wholeChat } from '../helpers/chat-answers.js';
+import { eventually, within } from '../helpers/deadline.js';
 import { BARE_HOST } from '../helpers/hosts.js';
 import { CALL, withScene } from '../helpers/scene.js';
 import type { Step } from '../helpers/scripted-upstream.js';
@@ -45,6 +46,22 @@ describe('a connection that was kept alive', () => {
       });
     });
   }
+
+  it('leaves a call that ends with its client, also while it is tried once more', async () => {
+    const script = (_request: unknown, index: number): Iterable<Step> =>
+      index === 0 ? reply(GOOD) : [{ kind: index === 1 ? 'end' : 'stall' }];
+    await withScene(BARE_HOST, { script }, async ({ client, upstream, setup }) => {
+      await client().chat.completions.create(CALL);
+      const leaving = new AbortController();
+      const asking = client().chat.completions.create(CALL, { signal: leaving.signal });
+      const fresh = await within(upstream.request(2), 'the second try');
+      leaving.abort();
+      await assert.rejects(asking);
+      await within(fresh.closed, 'the upstream to be left');
+      await eventually(() => setup.records.length === 2, 'the call to be settled');
+      assert.equal(setup.records[1]?.outcome, 'aborted');
+    });
+  });
 
   it('and breaks off inside an answer is not asked again', async () => {
     const script = (_request: unknown, index: number): Iterable<Step> =>
