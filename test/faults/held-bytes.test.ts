@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createGateway, fromFunction } from 'megallm-middleware';
 import { createCancellation } from 'megallm-middleware/adapter';
-import { reply, wholeChat } from '../helpers/chat-answers.js';
+import { chunkOf, lastChunk, reply, streamEvents, streamHead, wholeChat } from '../helpers/chat-answers.js';
 import { eventually, gate, within } from '../helpers/deadline.js';
 import { SECRET, SMALL_SECRET, testSetup } from '../helpers/gateway-options.js';
 import { type RawClient, rawChat, rawClient } from '../helpers/raw-client.js';
@@ -162,6 +162,26 @@ onBareHost(
     firstEnd.open();
     await within(Promise.all([first, second]), 'both to end');
     assert.deepEqual(ended, [1, 2]);
+  },
+);
+
+onBareHost(
+  'a body counts until its call is over, also when its answer has begun',
+  () => ({ maxHeldBytesPerKey: 10 * MB }),
+  async ({ client, upstream }) => {
+    const end = gate();
+    const [first = '', ...rest] = streamEvents(['a', 'b']);
+    upstream.answerWith((request) =>
+      request.json().stream === true
+        ? [streamHead(), chunkOf(first), { kind: 'wait', until: end.opened }, ...rest.map(chunkOf), lastChunk()]
+        : reply(wholeChat('Hello')),
+    );
+    const body = { ...CALL, user: 'x'.repeat(6 * MB) };
+    const begun = await client().chat.completions.create({ ...body, stream: true });
+    await assert.rejects(client().chat.completions.create(body), { status: 429, code: 'rate_limit_exceeded' });
+    end.open();
+    for await (const _ of begun);
+    assert.ok(await client({ maxRetries: 10 }).chat.completions.create(body));
   },
 );
 
