@@ -63,6 +63,22 @@ describe('redisLimiter', { skip: noRedis }, () => {
     assert.deepEqual(remaining, [10]);
   });
 
+  it('gives back each amount whose time is up on time, though Redis forgot the bucket that was full', async () => {
+    const client = server.ioredis();
+    const prefix = randomUUID();
+    const limiter = limiterOn(client, { prefix });
+    const memory = memoryLimiter();
+    const both = async (reservation: Reservation, now: number) => {
+      const verdict = await limiter.reserve(reservation, now);
+      assert.deepEqual(verdict, await memory.reserve(reservation, now));
+      return verdict.remaining;
+    };
+    await both({ ...one('short', { amount: 8 }), ttlMs: 60_000 }, start);
+    assert.equal(await client.del(`{${prefix}}:bucket:b`), 1);
+    await both({ ...one('long', { amount: 9 }), ttlMs: 600_000 }, start + 59_000);
+    assert.deepEqual(await both(one('look', { amount: 0 }), start + 60_000), [9 + 1 / 6]);
+  });
+
   it('asks Redis once for a reservation and once to settle it, and once more when it does not know the script', async () => {
     const sent: string[] = [];
     const client = server.ioredis();
