@@ -84,6 +84,30 @@ describe('the steps of a call', () => {
     assert.equal(state.running.size, 0);
   });
 
+  it('hold bytes until the call is over: what is told of later neither counts nor is given back for others', async () => {
+    const { state } = world();
+    const { call } = await admitted(state);
+    const { maxHeldBytesPerKey: most } = state.config;
+    const holdsNow = (bytes: number): void => {
+      state.held.check('k', most - bytes);
+      assert.throws(() => state.held.check('k', most - bytes + 1), { status: 429 });
+    };
+    call.ask();
+    call.begin(PROGRESS);
+    call.exchange.answered();
+    call.holdBytes(1_000);
+    holdsNow(1_000);
+    call.holdBytes(-300);
+    holdsNow(700);
+    await call.end('ok');
+    holdsNow(0);
+    call.holdBytes(1_000);
+    holdsNow(0);
+    state.held.add('k', 5_000);
+    call.holdBytes(-1_000);
+    holdsNow(5_000);
+  });
+
   it('are all given up when the gateway says so, told to whoever waits', async () => {
     const { state, records } = world();
     const { call } = await admitted(state);
