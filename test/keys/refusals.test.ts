@@ -220,6 +220,26 @@ describe('guessing is slow', () => {
     assert.equal(await ask({ ...wrong, address }), 401, 'a minute later it begins anew');
   });
 
+  it('those of one minute are counted together, to the millisecond', async () => {
+    for (const [passMs, isHeld] of [
+      [59_999, true],
+      [60_000, false],
+    ] as const) {
+      const { ask, clock } = scene();
+      const address = '203.0.113.7';
+      for (let guesses = 0; guesses < 20; guesses += 1) assert.equal(await ask({ ...wrong, address }), 401);
+      await clock.pass(passMs);
+      let isAnswered = false;
+      const asking = ask({ ...wrong, address }).then(() => {
+        isAnswered = true;
+      });
+      await turn();
+      assert.equal(isAnswered, !isHeld);
+      await clock.pass(250);
+      await asking;
+    }
+  });
+
   it('each further guess waits twice as long, up to four seconds', async () => {
     const { ask, clock } = scene();
     const address = '203.0.113.7';

@@ -444,6 +444,19 @@ describe('postgresStore among faults', { skip: noPostgres }, () => {
         assert.equal((await store.limiter.reserve(wish, 0)).granted, true);
       });
 
+      it('gives no connection back that hangs: the next who asks gets another', async () => {
+        const schema = newSchema();
+        const store = await postgresStore({ pool: server.pool({ max: 1 }), schema, timeoutMs: 1_000 });
+        stores.push(store);
+        const blocker = await pool.connect();
+        await blocker.query(`BEGIN; LOCK TABLE ${schema}.calls`);
+        const start = startOf(usageRecordOf({ keyId: 'k' }));
+        await assert.rejects(async () => store.usage.open(start), /did not answer within 1000 ms/);
+        assert.equal(await store.keys.find('hash'), undefined);
+        await blocker.query('COMMIT');
+        blocker.release();
+      });
+
       it('refuses in that time also what waits behind others for a connection, and does not do it any more', async () => {
         const schema = newSchema();
         const clock = steppedClock();
