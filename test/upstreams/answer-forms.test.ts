@@ -361,6 +361,16 @@ describe('a legacy completion that its server answers as a chat', () => {
   );
 });
 
+it('the reason that an upstream gives is looked for as deep as servers put it, and no deeper', () => {
+  let message: unknown = 'Too hot';
+  const said: string[] = [];
+  for (let depth = 0; depth < 10_000; depth += 1) {
+    if (depth < 2 || depth > 9_998) said.push(upstreamFailure({ status: 400, body: { error: { message } } }).message);
+    message = [message];
+  }
+  assert.deepEqual(said, ['Too hot', 'Too hot', 'The upstream refused the request as invalid.']);
+});
+
 describe('a refusal of the user’s own prompt', () => {
   for (const status of [403, 421, 451]) {
     for (const message of [
@@ -451,6 +461,20 @@ describe('the name of a model', () => {
     );
   }
 });
+
+onBareHost(
+  'the name of a model is hidden wherever it stands in an error, also one with other characters than most',
+  () => ({
+    models: { house: { upstreamModel: 'Our Model (v2)' } },
+    script: () =>
+      reply({ error: { message: 'OUR MODEL (V2) is busy, our Model (v2), says Our Model (v2)' } }, { status: 400 }),
+  }),
+  async ({ client }) => {
+    await assert.rejects(client().chat.completions.create({ ...CALL, model: 'house' }), {
+      message: '400 house is busy, house, says house',
+    });
+  },
+);
 
 onBareHost(
   'an event of 5 MB is one',

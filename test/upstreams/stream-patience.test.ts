@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { http } from 'megallm-middleware';
-import { Quiet } from '../../src/upstreams/begin-stream.js';
+import { HEARTBEAT, Quiet } from '../../src/upstreams/begin-stream.js';
 import { chunkOf, lastChunk, sse, streamEvents, streamHead } from '../helpers/chat-answers.js';
 import { SECRET } from '../helpers/gateway-options.js';
 import { CALL, onBareHost } from '../helpers/scene.js';
@@ -184,6 +184,18 @@ describe('the head that is opened by comments, where the stream becomes somethin
       );
     },
   );
+});
+
+it('comments open the head when its time has come, and no millisecond sooner', () => {
+  for (const begun of [0, 5_000_000]) {
+    let now = begun;
+    const quiet = new Quiet({ openHeadAfterMs: 1_000 }, { steadyMs: () => now });
+    const heardAfter = (ms: number) => {
+      now = begun + ms;
+      return quiet.heard(undefined, { done: false, failure: undefined });
+    };
+    assert.deepEqual([0, 999, 1_000].map(heardAfter), [undefined, undefined, HEARTBEAT]);
+  }
 });
 
 it('http takes bounds of waiting as positive integers', () => {
