@@ -62,3 +62,29 @@ describe('the cost of a call whose usage nobody told', () => {
     }
   });
 });
+
+describe('the cost of a call whose tokens were told', () => {
+  const byToken = { inputUsdPerMillion: 1, outputUsdPerMillion: 1 };
+  const byPicture = { ...byToken, usdPerImage: 0.04 };
+  const byCharacter = { ...byToken, usdPerMillionCharacters: 15 };
+  const usage = { ...usageRecordOf({ keyId: 'k' }), inputTokens: 100, outputTokens: 50, cachedInputTokens: undefined };
+  const TOKENS = 150_000;
+  for (const [operation, price, units, cost] of [
+    ['chat.completions', byToken, undefined, TOKENS],
+    ['images', byToken, undefined, TOKENS],
+    ['audio', byToken, undefined, TOKENS],
+    ['images', byToken, { images: 3 }, TOKENS],
+    // A chat makes no pictures by the piece, whatever its model could.
+    ['chat.completions', byPicture, undefined, TOKENS],
+    ['images', byPicture, { images: 3 }, 120_000_000 + TOKENS],
+    ['audio', byCharacter, { characters: 1_000 }, 15_000_000 + TOKENS],
+    // Nobody told how many there were.
+    ['images', byPicture, undefined, undefined],
+    ['audio', byCharacter, { images: 3 }, undefined],
+  ] as const) {
+    it(`of ${operation} ${JSON.stringify([price, units])}`, () => {
+      const start = { ...START, operation, price: toPrice(price) };
+      assert.equal(usageRecord(start, { ...NOTHING, usage, units }).costNanoUsd, cost);
+    });
+  }
+});
