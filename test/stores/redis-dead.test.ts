@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { redisLimiter } from 'megallm-middleware/redis';
+import { type Clock, systemClock } from '../../src/base/clock.js';
 import { chunkOf, reply, streamEvents, streamHead, wholeChat } from '../helpers/chat-answers.js';
 import { compiledFile } from '../helpers/compiled.js';
 import { eventually, within } from '../helpers/deadline.js';
@@ -118,6 +119,31 @@ describe('what a dead process holds in Redis', { skip: noRedis }, () => {
     for (const limiter of [mine, others]) await limiter.close();
   });
 
+  it('F1: its places come back once it was silent for its lease and three beats, whether or not a ledger knows its calls', async () => {
+    const prefix = 'silent';
+    const client = redis.ioredis();
+    const clocks = [beatenClock(), beatenClock()] as const;
+    const limiterWith = (clock: Clock) =>
+      redisLimiter({ client: redis.ioredis(), prefix, clock, leaseMs: 3_000, settleMs: 0, timeoutMs: 10_000 });
+    const gone = limiterWith(clocks[0]);
+    const call = { id: 'call', draws: [], slots: [{ name: 's', capacity: 1 }], ttlMs: 600_000 };
+    assert.equal((await gone.reserve(call, 0)).granted, true);
+    await clocks[0].beat();
+    const machines = `{${prefix}}:machines`;
+    const [machine = ''] = await client.zrange(machines, '0', '-1');
+    const other = limiterWith(clocks[1]);
+    const isFree = async () => (await other.reserve({ ...call, id: 'look', dryRun: true }, 0)).granted;
+    for (let beats = 0; beats < 5; beats += 1) await clocks[1].beat();
+    assert.equal(await isFree(), false, 'it lives');
+    await client.zadd(machines, String(Date.now() - 10_000), machine);
+    for (const free of [false, false, true]) {
+      await clocks[1].beat();
+      assert.equal(await isFree(), free);
+    }
+    client.disconnect();
+    for (const limiter of [gone, other]) await limiter.close();
+  });
+
   it('F1: comes back: its places in seconds, and of budgets what its calls did not cost', async () => {
     const [one, other] = [await serve(), await serve()];
     const streams = await Promise.all(range(2).map(() => one.ask({ stream: true })));
@@ -195,3 +221,28 @@ describe('what a dead process holds in Redis', { skip: noRedis }, () => {
     await eventually(async () => (await drawn()) === (await spent()), 'the budget is what the ledger says', 30_000);
   });
 });
+
+/** Time goes by from beat to beat, by hand. Other timers than those of beats run on the machine's own time. */
+function beatenClock(): Clock & { beat(): Promise<void> } {
+  let nowMs = Date.now();
+  let due: (() => void) | undefined;
+  return {
+    wallMs: () => nowMs,
+    steadyMs: () => nowMs,
+    setTimer(run, delayMs) {
+      if (delayMs !== 1_000) return systemClock.setTimer(run, delayMs);
+      due = run;
+      return () => {
+        due = undefined;
+      };
+    },
+    async beat() {
+      await eventually(() => due !== undefined, 'the beat before');
+      const run = due;
+      due = undefined;
+      nowMs += 1_000;
+      run?.();
+      await eventually(() => due !== undefined, 'the end of a beat');
+    },
+  };
+}
