@@ -103,12 +103,7 @@ export function parseDocument(
   return { kind: 'document', document: { bytes, members }, outline: { body: parsed, isDecoded } };
 }
 
-/** Writes an object that was read, or made of what was read, once: held to the same bounds as bytes that arrive. */
-export function writeDocument(object: JsonObject, bounds: JsonBounds): JsonDocument | JsonRefusal {
-  return checkedText(JSON.stringify(object), object, bounds);
-}
-
-/** The document that an object was written to. */
+/** The document that an object was written to: held to the same bounds as bytes that arrive. */
 export function checkedText(text: string, object: JsonObject, bounds: JsonBounds): JsonDocument | JsonRefusal {
   const bytes = Buffer.from(text);
   if (bytes.length > bounds.maxBytes) return refused('size');

@@ -67,7 +67,7 @@ export async function scanInTurns(input: Uint8Array, bounds: JsonBounds): Promis
   return scanInTurns(withLast(bytes), bounds);
 }
 
-/** `writeDocument`, which takes its time only where much was written. */
+/** Writes an object that was read, or made of what was read, once; in turns where much was written. */
 export async function writeInTurns(object: JsonObject, bounds: JsonBounds): Promise<JsonDocument | JsonRefusal> {
   const text = JSON.stringify(object);
   if (text.length <= LARGE_BYTES) return checkedText(text, object, bounds);
