@@ -11,7 +11,7 @@ export interface MemoryObjectsOptions {
   readonly maxObjectsPerOwner?: number | undefined;
   /**
    * Largest sum of all objects as JSON, with 512 bytes for each; above it, the objects of any owner unused for longest go. One owner's may have a
-   * quarter of it; above that, the owner's unused for longest go. @default 134_217_728
+   * quarter of it; above that, the owner's unused for longest go. @default 100_663_296
    */
   readonly maxBytes?: number | undefined;
 }
@@ -42,7 +42,7 @@ function unpacked({ json, ...object }: PackedObject): StoredObject {
 export function memoryObjects(options: MemoryObjectsOptions = {}): ObjectStore {
   checkOptionNames(options, OBJECTS_OPTIONS);
   const maxObjects = positiveInteger('maxObjectsPerOwner', options.maxObjectsPerOwner ?? 1_000);
-  const maxBytes = positiveInteger('maxBytes', options.maxBytes ?? 134_217_728);
+  const maxBytes = positiveInteger('maxBytes', options.maxBytes ?? 100_663_296);
   /** Names of each owner's objects in the order in which they were first put. */
   const names = new Map<string, Set<string>>();
   /**

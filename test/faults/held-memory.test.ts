@@ -23,6 +23,10 @@ const SCALED = {
 };
 /** Above the idle process; connections, code and tables take some megabytes, however small bodies are. */
 const MOST_BYTES = DEPTH < 10 ? 64_000_000 : 128_000_000;
+/** A key without rates is no `basic` one: it has as many calls at once as it has connections. */
+const TIMES_WITHOUT_RATES = 3;
+/** Buffers of Node's own sockets vary with the load of the machine, by some megabytes. */
+const TOLERANCE = 1.125;
 /** On disk, where each store has 64 MB and one owner a quarter; files do not shrink, and there is a log. */
 const STORE_BYTES = 64 * MB;
 const MOST_DISK = STORE_BYTES + 32_000_000;
@@ -401,10 +405,11 @@ describe('what one key can make a process hold', () => {
     return held;
   }
 
-  function judge(context: TestContext, { what, isOnDisk }: Attack, { peak, disk }: Held): void {
+  function judge(context: TestContext, { what, isOnDisk, host }: Attack, { peak, disk }: Held): void {
+    const most = host?.limits === undefined ? MOST_BYTES : TIMES_WITHOUT_RATES * MOST_BYTES;
     const onDisk = isOnDisk === true ? `, on disk ${mb(disk)} of ${mb(MOST_DISK)}` : '';
-    context.diagnostic(`${what.padEnd(60)} ${mb(peak)} of ${mb(MOST_BYTES)}${onDisk}`);
-    assert.ok(peak < MOST_BYTES, `${what}: ${mb(peak)}`);
+    context.diagnostic(`${what.padEnd(60)} ${mb(peak)} of ${mb(most)}${onDisk}`);
+    assert.ok(peak < TOLERANCE * most, `${what}: ${mb(peak)}`);
     assert.ok(disk < MOST_DISK, `${what}: ${mb(disk)} on disk`);
   }
 

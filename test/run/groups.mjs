@@ -11,6 +11,7 @@ const APART = [
   ['stores/postgres', /^test\/stores\/postgres/],
   ['stores/sqlite-processes', /^test\/stores\/sqlite-processes\./],
   ['faults/forward', /^test\/faults\/forward-/],
+  ['faults/large', /^test\/faults\/(event-loop|held-|refused-)/],
   ['faults/cluster', /^test\/faults\/cluster\./],
   ['faults/clocks', /^test\/faults\/clocks\./],
   ['upstreams/demo', /^test\/upstreams\/demo/],
@@ -19,7 +20,16 @@ const APART = [
 ];
 
 /** Begun before the others, as they take longest. */
-const LONGEST = ['faults', 'hosts', 'stores/postgres', 'examples', 'upstreams/demo', 'faults/forward', 'kill/kill'];
+const LONGEST = [
+  'faults',
+  'faults/large',
+  'hosts',
+  'stores/postgres',
+  'examples',
+  'upstreams/demo',
+  'faults/forward',
+  'kill/kill',
+];
 
 /** The groups of those files, each for one process: those of `APART`, and a group for each folder. */
 export function groupsOf(files) {
