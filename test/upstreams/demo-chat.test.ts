@@ -393,6 +393,16 @@ describe('hostile input to the demo', () => {
     assert.deepEqual((await choiceOf(long)).logprobs?.content.length, 2_000);
   });
 
+  it('may name what is no name: an object that is no text', async () => {
+    for (const name of [{ toString: null }, [{ valueOf: 1 }], 5, null]) {
+      const parameters = { type: 'object', properties: { a: { type: 'string' } }, required: [name] };
+      const tool = { type: 'function', function: { name: 'f', parameters } };
+      const call = { type: 'function', function: { name: 'f' } };
+      const { message } = await choiceOf(ask('Use f', { tools: [tool], tool_choice: call }));
+      assert.ok(Array.isArray(message.tool_calls) && message.tool_calls.length === 1);
+    }
+  });
+
   it('is answered or refused, whatever it is, and never breaks', async () => {
     const body = ask('Answer in JSON, and use get_weather', {
       tools: [...tools, { type: 'custom', custom: { name: 'c', format: { type: 'grammar', grammar: {} } } }],

@@ -133,7 +133,9 @@ class SchemaSampler {
 
   #makeObject(schema: JsonObject, { depth }: Place): Made {
     const properties = isJsonObject(schema.properties) ? schema.properties : {};
-    const required = new Set(Array.isArray(schema.required) ? schema.required.map(String) : []);
+    const required = new Set(
+      Array.isArray(schema.required) ? schema.required.filter((name) => typeof name === 'string') : [],
+    );
     const members = new Map<string, Json>();
     for (const name of new Set([...Object.keys(properties), ...required])) {
       const known = Object.hasOwn(properties, name) ? properties[name] : undefined;
