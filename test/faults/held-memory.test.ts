@@ -25,8 +25,8 @@ const SCALED = {
 const MOST_BYTES = DEPTH < 10 ? 64_000_000 : 128_000_000;
 /** A key without rates is no `basic` one: it has as many calls at once as it has connections. */
 const TIMES_WITHOUT_RATES = 3;
-/** Buffers of Node's own sockets vary with the load of the machine, by some megabytes. */
-const TOLERANCE = 1.125;
+/** What is promised is printed beside what was seen; beside other tests, Node's own buffers are let go late. */
+const TOLERANCE = 1.5;
 /** On disk, where each store has 64 MB and one owner a quarter; files do not shrink, and there is a log. */
 const STORE_BYTES = 64 * MB;
 const MOST_DISK = STORE_BYTES + 32_000_000;

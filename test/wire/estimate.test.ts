@@ -194,7 +194,9 @@ describe('no member lets a text count as nothing', () => {
     }));
     fc.assert(
       fc.property(tree, fc.constantFrom('file', 'image_url', 'text'), (value, type) => {
-        if (/__proto__|constructor/.test(JSON.stringify(value))) return;
+        const written = JSON.stringify(value);
+        // Names that are refused; and it stands there twice, while a body of a megabyte is read in turns.
+        if (/__proto__|constructor/.test(written) || 2 * written.length > 1_000_000) return;
         counts({ messages: [{ ...message, content: [{ type, extra: value }], more: value }] });
       }),
       runs(50),
