@@ -12,7 +12,7 @@ const LIMIT_MS = 600_000;
 const BLIND = /^test\/(package|sdks)\/|^test\/(architecture|regular-expressions)\.test\.ts$/;
 const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 
-/** What each test file runs: its name, the milliseconds that it takes, and the lines by source. Kept in a temporary folder. */
+/** Coverage of the test files: each one's name, the milliseconds that it takes, and the lines by source. Kept in a temporary folder. */
 export async function coverageOf(root, { inParallel, note }) {
   mkdirSync(CACHE, { recursive: true });
   const files = namesIn(root, 'test').filter((name) => name.endsWith('.test.ts') && !BLIND.test(name));

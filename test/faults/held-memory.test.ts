@@ -25,7 +25,7 @@ const SCALED = {
 const MOST_BYTES = DEPTH < 10 ? 64_000_000 : 128_000_000;
 /** A key without rates is no `basic` one: it has as many calls at once as it has connections. */
 const TIMES_WITHOUT_RATES = 3;
-/** What is promised is printed beside what was seen; beside other tests, Node's own buffers are let go late. */
+/** Allowance for a busy machine, on which Node's own buffers are let go late. The promise is printed beside what was seen. */
 const TOLERANCE = 1.5;
 /** On disk, where each store has 64 MB and one owner a quarter; files do not shrink, and there is a log. */
 const STORE_BYTES = 64 * MB;
@@ -338,7 +338,7 @@ async function told<T>(child: ChildProcess, message?: string): Promise<T> {
   return answer as T;
 }
 
-/** What the child holds once it holds no more than before. */
+/** Bytes that the child holds once it holds no more than before. */
 async function heldAtLast(child: ChildProcess): Promise<Held> {
   const end = performance.now() + MOST_MS;
   let last = await told<Held>(child, 'look');

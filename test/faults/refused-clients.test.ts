@@ -64,7 +64,7 @@ const REFUSALS = [
 
 const BOUNDS = { narrow: { maxBodyBytes: 1_000, maxUploadBytes: 1_000 }, wide: {} } as const;
 
-/** What a client was told, without the number of seconds. */
+/** Words that a client was told, without the number of seconds. */
 const hiding = (line: string): string => line.trim().replace(/ \d+ /, ' # ');
 
 describe('a large body that is refused: every client sees why, and when to come back', () => {

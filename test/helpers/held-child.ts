@@ -9,7 +9,7 @@ import { type SqliteStoreOptions, sqliteStore } from 'megallm-middleware/sqlite'
 export interface HeldHost {
   readonly baseUrl: string;
   readonly secret: string;
-  /** Of the key, in place of those of the tier `basic`. */
+  /** Limits of the key, in place of those of the tier `basic`. */
   readonly limits?: ApiKey['limits'];
   /** Its stores are in a file; without it, in memory. */
   readonly sqlite?: SqliteStoreOptions;

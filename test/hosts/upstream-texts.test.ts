@@ -3,7 +3,7 @@ import { chunkOf, head, lastChunk, reply, sse, streamEvents, streamReply, wholeC
 import { SECRET } from '../helpers/gateway-options.js';
 import { onBareHost, type Scene, type SceneOptions } from '../helpers/scene.js';
 
-/** What an upstream may say, and no client may read; and a link that may stay. */
+/** Texts that an upstream may say, and no client may read; and a link that may stay. */
 const SAID =
   'Limit of house-7b in organization org-SECRET9 at /srv/models/x.gguf on gpu-9.internal:8000, [2001:db8::9], ' +
   'C:\\models\\x.bin, key sk-live-abcdef123. See https://platform.openai.com/docs/guides.';

@@ -29,7 +29,7 @@ const SECRET = 'sk-host-secret-0123456789';
 const price = { inputUsdPerMillion: 1, outputUsdPerMillion: 1 };
 const step = { aboveInputTokens: 1, inputFactor: 2, outputFactor: 2 };
 const URL_OF = 'http://127.0.0.1:1/v1';
-/** What no type lets through. */
+/** Values that no type lets through. */
 const untyped = (value: unknown) => value as never;
 const more = (members: object) => members as object;
 /** An option whose `await` was forgotten. */

@@ -27,7 +27,7 @@ describe('the ceiling after one that was refused', () => {
 });
 
 describe('whether a refusal is about the ceiling', () => {
-  /** Of a request to which we added a ceiling, and that has this member of its own. */
+  /** Refusal of a request to which we added a ceiling, and that has this member of its own. */
   function aboutIn(message: string, own = '') {
     const error = upstreamFailure({ status: 400, body: { error: { message } } });
     const ceiling = { name: 'max_completion_tokens', tokens: 100, isClients: false };

@@ -78,7 +78,7 @@ const MAX_RELEASED = 500;
 
 /**
  * Gives back what a dead instance held, once its calls are settled: its places, and the amounts that the ledger does not have.
- * Of a call, budgets keep its cost, and all else stays as it was reserved. A reservation without a row never became a call and
+ * Budgets keep the cost of a call, and all else of it stays as it was reserved. A reservation without a row never became a call and
  * comes back whole, as the row is there before the upstream is asked. Rests of the reservations stay until their time is up:
  * should the process live after all, its own settlement changes them to the true amounts. Runs within the caller's transaction.
  * @param hasLedger whether the ledger of its calls is here; otherwise nobody knows what they used, and only places come back.
