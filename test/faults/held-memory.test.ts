@@ -25,7 +25,7 @@ const SCALED = {
 const MOST_BYTES = DEPTH < 10 ? 64_000_000 : 128_000_000;
 /** A key without rates is no `basic` one: it has as many calls at once as it has connections. */
 const TIMES_WITHOUT_RATES = 3;
-/** Allowance for a busy machine, on which Node's own buffers are let go late. The promise is printed beside what was seen. */
+/** Allowance for a busy machine, on which 148 MB were seen once. The promise is printed beside what was seen. */
 const TOLERANCE = 1.5;
 /** On disk, where each store has 64 MB and one owner a quarter; files do not shrink, and there is a log. */
 const STORE_BYTES = 64 * MB;
