@@ -314,6 +314,9 @@ describe('a walk in turns', () => {
       fc.property(texts, fc.integer({ min: 1, max: 9 }), (text, step) => {
         assert.deepEqual(walk(text, step, false), members(scanTopLevel(text, ANSWER_BOUNDS)));
         assert.deepEqual(walk(text, step, true), members(scanWhole(text, ANSWER_BOUNDS)));
+        const ofBytes = TopLevelScan.ofBytes(Buffer.from(text, 'latin1'), ANSWER_BOUNDS);
+        for (let until = step; !ofBytes.walk(until); ) until += step;
+        assert.deepEqual(members(ofBytes.result()), members(scanWhole(text, ANSWER_BOUNDS)));
       }),
       runs(300),
     );

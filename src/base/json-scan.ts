@@ -121,12 +121,19 @@ interface Pause {
   readonly stringStart: number;
 }
 
+/** Longest token but for strings, with room to spare: a number has three runs of digits. */
+const TOKEN_LENGTH = 16_384;
+
 /** Containers whose kinds one number holds. */
 const KINDS_PER_NUMBER = 30;
 
 /** A walk over one object, in one go or in turns. */
 export class TopLevelScan {
-  private readonly text: string;
+  /** The text that is walked over, or the part of it that begins at `base`. */
+  private text: string;
+  private base = 0;
+  private bytes: Buffer | undefined = undefined;
+  private length: number;
   private readonly bounds: JsonBounds;
   /** Whether the insides of strings are checked. Then nothing is parsed, and any number of values may pass. */
   private readonly isWhole: boolean;
@@ -138,8 +145,17 @@ export class TopLevelScan {
 
   constructor(text: string, bounds: JsonBounds, isWhole: boolean) {
     this.text = text;
+    this.length = text.length;
     this.bounds = bounds;
     this.isWhole = isWhole;
+  }
+
+  /** A walk over bytes that nobody will parse, without a copy of all of them: `walk` reads no more than it walks over. */
+  static ofBytes(bytes: Buffer, bounds: JsonBounds): TopLevelScan {
+    const scan = new TopLevelScan('', bounds, true);
+    scan.bytes = bytes;
+    scan.length = bytes.length;
+    return scan;
   }
 
   /** The members, once the walk is over, or the reason against the text. */
@@ -149,7 +165,18 @@ export class TopLevelScan {
 
   /** Walks on, to about that offset. Returns whether the walk is over. */
   walk(until: number): boolean {
-    return this.walked(Math.min(until, this.text.length), this.pause);
+    const end = Math.min(until, this.length);
+    if (this.bytes !== undefined) {
+      this.base = this.pause?.at ?? 0;
+      this.text = this.bytes.toString('latin1', this.base, Math.min(this.length, end + TOKEN_LENGTH));
+    }
+    return this.walked(end - this.base, this.pause);
+  }
+
+  /** The text between two offsets of the whole. */
+  private textBetween(start: number, end: number): string {
+    if (start >= this.base) return this.text.slice(start - this.base, end - this.base);
+    return this.bytes?.toString('latin1', start, end) ?? '';
   }
 
   private end(refusal: JsonRefusal | undefined): true {
@@ -158,10 +185,10 @@ export class TopLevelScan {
   }
 
   private walked(until: number, pause: Pause | undefined): boolean {
-    const { text, bounds, members, isWhole } = this;
+    const { text, base, bounds, members, isWhole } = this;
     const maxValues = isWhole ? Number.POSITIVE_INFINITY : bounds.maxValues;
     const maxKeys = isWhole ? Number.POSITIVE_INFINITY : bounds.maxKeys;
-    let at = pause === undefined ? 0 : pause.at;
+    let at = pause === undefined ? 0 : pause.at - base;
     let next = pause === undefined ? VALUE : pause.next;
     let depth = pause === undefined ? 0 : pause.depth;
     /** A bit for each open container, the innermost last: whether it is an object. */
@@ -178,13 +205,13 @@ export class TopLevelScan {
       const code = stringStart === -1 ? text.charCodeAt(at) : 0x22;
       if (code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09) continue;
       if (next === VALUE && stringStart === -1) {
-        if (depth === 1) valueStart = at;
+        if (depth === 1) valueStart = base + at;
         else if (depth === 0) isObject = code === 0x7b;
       }
       switch (code) {
         case 0x22: {
           const from = stringStart === -1 ? at + 1 : at;
-          if (stringStart === -1) stringStart = at;
+          if (stringStart === -1) stringStart = base + at;
           const quote = isWhole ? this.checkedQuote(from, until) : this.plainQuote(from, until);
           if (quote === -1 || next > NAME_OR_CLOSE) return this.end(refused('syntax'));
           if (quote >= until) {
@@ -193,7 +220,7 @@ export class TopLevelScan {
             continue;
           }
           if (next === NAME || next === NAME_OR_CLOSE) {
-            if (depth === 1) name = memberName(text.slice(stringStart + 1, quote));
+            if (depth === 1) name = memberName(this.textBetween(stringStart + 1, base + quote));
             next = COLON;
           } else {
             values += 1;
@@ -250,7 +277,7 @@ export class TopLevelScan {
       if (next !== COMMA_OR_CLOSE) continue;
       if (values > maxValues) return this.end(refused('keys'));
       if (depth === 1 && isObject) {
-        if (!members.add(name, valueStart, at + 1)) {
+        if (!members.add(name, valueStart, base + at + 1)) {
           this.refusal = { kind: 'refused', reason: 'duplicate', name };
           if (bounds.strict) return true;
         }
@@ -259,8 +286,8 @@ export class TopLevelScan {
     }
     members.keysWithin = keys;
     members.valuesWithin = values;
-    if (at < text.length) {
-      this.pause = { at, next, depth, open, isObject, name, valueStart, stringStart };
+    if (base + at < this.length) {
+      this.pause = { at: base + at, next, depth, open, isObject, name, valueStart, stringStart };
       return false;
     }
     if (depth > 0 || next !== COMMA_OR_CLOSE) return this.end(refused('syntax'));

@@ -55,13 +55,11 @@ export async function parseInTurns(
   return { kind: 'document', document: { bytes, members }, outline: { body: parsed, isDecoded } };
 }
 
-/** `scanDocument` for many bytes, in turns. */
+/** `scanDocument` for many bytes, in turns, and without a copy of them. */
 export async function scanInTurns(input: Uint8Array, bounds: JsonBounds): Promise<JsonDocument | JsonRefusal> {
   await turn();
   const bytes = withoutByteOrderMark(input);
-  const text = bytes.toString('latin1');
-  await turn();
-  const members = await walked(new TopLevelScan(text, bounds, true), text.length);
+  const members = await walked(TopLevelScan.ofBytes(bytes, bounds), bytes.length);
   if (members instanceof Members) return isUtf8(bytes) ? { bytes, members } : refused('syntax');
   if (!isTolerable(members, bounds) || bytes.length > bounds.maxBytes) return members;
   return scanInTurns(withLast(bytes), bounds);
