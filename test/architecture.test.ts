@@ -39,7 +39,7 @@ const PLACES: Readonly<Record<string, RegExp>> = {
   express: /^adapters\/express\.ts$/,
   koa: /^adapters\/koa\.ts$/,
   openai: /^$/,
-  undici: /^src\/upstreams\/http-call\.ts$/,
+  undici: /^src\/upstreams\/undici\.ts$/,
   'p-queue': /^src\/upstreams\/queued\.ts$/,
   'lru-cache': /^src\/(?:\w+\/)(?:memory|cached)[\w-]*\.ts$/,
   'node:http': /^adapters\//,

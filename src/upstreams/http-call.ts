@@ -1,85 +1,18 @@
-import type { Dispatcher } from 'undici';
 import { type Cancellation, reasonOf } from '../base/cancellation.js';
 import { systemClock } from '../base/clock.js';
 import { upstreamBadResponse, upstreamError, upstreamTimeout } from '../base/errors.js';
 import { GatheredBytes } from '../base/gathered-bytes.js';
 import { iterableOf, type StepSource } from '../base/steps.js';
 import { type ContentCoding, contentCoding, Inflater } from './inflate.js';
+import type {
+  AnswerHandler,
+  AnswerHead,
+  Transport,
+  TransportExchange,
+  TransportFailure,
+  TransportRequest,
+} from './transport.js';
 import { retryAfterMsOf, upstreamFailure } from './upstream-failure.js';
-
-/** Connections to one server. */
-export interface HttpConnections {
-  readonly pool: Dispatcher;
-  /** Sends over a connection that nobody has used before. */
-  dispatchFresh(request: HttpRequest, handler: Dispatcher.DispatchHandler): void;
-}
-
-/** Bounds of the connections to one server. */
-interface PoolBounds {
-  readonly connections: number;
-  readonly connectTimeoutMs: number;
-  readonly headersTimeoutMs: number;
-  readonly bodyTimeoutMs: number;
-}
-
-/** Opens connections to one server. undici takes 160 ms to load: in the background, and only where it is used. */
-export async function openPool(origin: string, bounds: PoolBounds): Promise<HttpConnections> {
-  const undici = await import('undici');
-  const connector = undici.buildConnector({ timeout: bounds.connectTimeoutMs });
-  const options = {
-    pipelining: 1,
-    headersTimeout: bounds.headersTimeoutMs,
-    bodyTimeout: bounds.bodyTimeoutMs,
-    connect: ((given, onConnected) =>
-      connector(given, (...result: Parameters<typeof onConnected>) => {
-        const [, socket] = result;
-        if (socket !== null && socket !== undefined) markUse(socket);
-        onConnected(...result);
-      })) satisfies typeof connector,
-  };
-  return {
-    pool: new undici.Pool(origin, { ...options, connections: bounds.connections }),
-    dispatchFresh(request, handler) {
-      const client = new undici.Client(origin, options);
-      client.dispatch(request, handler);
-      void client.close().catch(() => {});
-    },
-  };
-}
-
-/** Bytes of TLS itself that may come after the handshake, before any answer: tickets for later sessions. */
-const MAX_TICKET_BYTES = 4_096;
-
-/** The part of a socket that tells whether it was used. */
-interface UsedSocket {
-  readonly bytesRead: number;
-  /** True of TLS. */
-  readonly encrypted?: boolean;
-  prependListener(name: 'error', listener: (error: Error) => void): unknown;
-}
-
-/** Lets the error of a connection tell whether an answer had come over it before. */
-function markUse(socket: UsedSocket): void {
-  const unused = socket.encrypted === true ? socket.bytesRead + MAX_TICKET_BYTES : 0;
-  socket.prependListener('error', (error) => Reflect.set(error, 'isReused', socket.bytesRead > unused));
-}
-
-/** Codes of a connection that the other side closed. */
-const CLOSED_CODES = new Set<unknown>(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
-
-/** Whether a kept-alive connection ended, as servers end those that were idle: the request may never have arrived. */
-function isStaleConnection(error: Error): boolean {
-  return CLOSED_CODES.has(Reflect.get(error, 'code')) && Reflect.get(error, 'isReused') === true;
-}
-
-/** One request as undici takes it. */
-export interface HttpRequest {
-  readonly method: Dispatcher.HttpMethod;
-  readonly path: string;
-  /** Names and values in turn. */
-  readonly headers: string[];
-  readonly body: NonNullable<Dispatcher.DispatchOptions['body']> | null;
-}
 
 /** The ways in which a request ends, once. */
 interface HttpOutcome {
@@ -93,8 +26,7 @@ interface HttpOutcome {
 
 /** The head of a good answer, and its body as it comes. */
 interface HttpReply {
-  readonly status: number;
-  readonly headers: HttpHeaders;
+  readonly head: AnswerHead;
   readonly body: ResponseBody;
 }
 
@@ -107,76 +39,53 @@ interface HttpReading {
 
 /** Sends one request, and tells once how it ended. One that a stale connection swallowed is sent once more, over a fresh one. */
 export function callOverHttp(
-  connections: HttpConnections,
-  request: HttpRequest,
+  transport: Transport,
+  request: TransportRequest,
   reading: HttpReading,
   outcome: HttpOutcome,
 ): void {
   const { cancellation } = reading;
   if (cancellation.aborted) outcome.onFailed(cancellation.reason);
-  else connections.pool.dispatch(request, new HttpCall(connections, request, reading, outcome));
+  else transport.dispatch(request, new HttpCall(transport, request, reading, outcome));
 }
 
-/** Headers in undici's own form, looked up one by one without making an object of all. */
-class HttpHeaders {
-  private readonly raw: readonly Buffer[];
-
-  constructor(raw: readonly Buffer[]) {
-    this.raw = raw;
+/** Fields that occur once, but for those of a coding that was taken out. The gateway, not the upstream, decides which to pass on. */
+export function singleFields(head: AnswerHead): Record<string, string> {
+  const fields = head.fields();
+  const single: Record<string, string> = {};
+  const repeated = new Set<string>();
+  for (let at = 0; at + 1 < fields.length; at += 2) {
+    const name = fields[at] ?? '';
+    if (Object.hasOwn(single, name)) repeated.add(name);
+    single[name] = fields[at + 1] ?? '';
   }
-
-  /** The first value of a name that is given in lower case. */
-  get(name: string): string | undefined {
-    for (let at = 0; at + 1 < this.raw.length; at += 2) {
-      const found = this.raw[at];
-      if (found?.length !== name.length || found.toString('latin1').toLowerCase() !== name) continue;
-      return this.raw[at + 1]?.toString('latin1');
-    }
-    return undefined;
-  }
-
-  /** Headers that occur once, but for those of a coding that was taken out. The gateway, not the upstream, decides which to pass on. */
-  single(): Record<string, string> {
-    const single: Record<string, string> = {};
-    const repeated = new Set<string>();
-    for (let at = 0; at + 1 < this.raw.length; at += 2) {
-      const name = this.raw[at]?.toString('latin1').toLowerCase() ?? '';
-      if (Object.hasOwn(single, name)) repeated.add(name);
-      single[name] = this.raw[at + 1]?.toString('latin1') ?? '';
-    }
-    for (const name of repeated) delete single[name];
-    // A body that was inflated has another length.
-    if (contentCoding(single['content-encoding']) !== undefined) delete single['content-length'];
-    delete single['content-encoding'];
-    return single;
-  }
+  for (const name of repeated) delete single[name];
+  // A body that was inflated has another length.
+  if (contentCoding(single['content-encoding']) !== undefined) delete single['content-length'];
+  delete single['content-encoding'];
+  return single;
 }
 
 /** Most bytes read of an error's body. */
 const MAX_ERROR_BYTES = 65_536;
 
-/**
- * One call over undici, from the request to the end of its answer. It is undici's older kind of handler: the newer costs a wrapper
- * and an object of headers for each call.
- */
-class HttpCall implements Dispatcher.DispatchHandler {
+/** One call over a transport, from the request to the end of its answer. */
+class HttpCall implements AnswerHandler, BodyConnection {
+  private readonly transport: Transport;
+  private readonly request: TransportRequest;
   private readonly reading: HttpReading;
   private readonly outcome: HttpOutcome;
-  private readonly connections: HttpConnections;
-  private readonly request: HttpRequest;
   /** Whether the request must not be sent again: it was, or an answer has begun. */
   private isFinal = false;
-  private abortRequest: ((error: Error) => void) | undefined = undefined;
+  private exchange: TransportExchange | undefined = undefined;
   private refusal: ((text: Buffer) => Error) | undefined = undefined;
   private streamed: ResponseBody | undefined = undefined;
   private inflater: Inflater | undefined = undefined;
-  private status = 0;
-  private headers: HttpHeaders | undefined = undefined;
-  private resume: (() => void) | undefined = undefined;
+  private head: AnswerHead | undefined = undefined;
   private readonly gathered = new GatheredBytes();
 
-  constructor(connections: HttpConnections, request: HttpRequest, reading: HttpReading, outcome: HttpOutcome) {
-    this.connections = connections;
+  constructor(transport: Transport, request: TransportRequest, reading: HttpReading, outcome: HttpOutcome) {
+    this.transport = transport;
     this.request = request;
     this.reading = reading;
     this.outcome = outcome;
@@ -185,67 +94,68 @@ class HttpCall implements Dispatcher.DispatchHandler {
 
   private readonly onAbort = (): void => {
     const reason = reasonOf(this.reading.cancellation);
-    // Not left to undici, which tells nobody before the call has a connection.
+    // Not left to the transport, which may tell nobody before the call has a connection.
     this.outcome.onFailed(reason);
     this.streamed?.fail(reason);
-    this.abortRequest?.(reason);
+    this.exchange?.abort(reason);
   };
 
-  onConnect(abort: (error?: Error) => void): void {
-    this.abortRequest = abort;
+  onStart(exchange: TransportExchange): void {
+    this.exchange = exchange;
     if (this.reading.cancellation.aborted) this.onAbort();
   }
 
-  onHeaders(status: number, raw: Buffer[], resume: () => void): boolean {
+  onHead(head: AnswerHead): void {
     this.isFinal = true;
-    if (status < 200) return true;
-    const headers = new HttpHeaders(raw);
-    this.refusal = refusalOf(status, headers);
-    const coding = contentCoding(headers.get('content-encoding'));
-    if (coding !== undefined) this.inflater = this.inflaterOf(coding, resume);
-    if (this.refusal !== undefined) return true;
-    this.status = status;
-    this.headers = headers;
-    this.resume = resume;
+    this.refusal = refusalOf(head);
+    const coding = contentCoding(head.get('content-encoding'));
+    if (coding !== undefined) this.inflater = this.inflaterOf(coding);
+    if (this.refusal !== undefined) return;
+    this.head = head;
     const { maxWholeBytes } = this.reading;
-    if (maxWholeBytes === 0 || Number(headers.get('content-length')) > maxWholeBytes) this.begin();
-    return true;
+    if (maxWholeBytes === 0 || Number(head.get('content-length')) > maxWholeBytes) this.begin(head);
   }
 
   /** The answer is for somebody who reads it as it comes. */
-  private begin(): ResponseBody {
-    const { status, headers = new HttpHeaders([]), resume } = this;
-    const onResume = (): void => {
-      this.inflater?.resume();
-      resume?.();
-    };
-    const body = new ResponseBody({ resume: onResume, abort: (error) => this.abortRequest?.(error) });
+  private begin(head: AnswerHead): ResponseBody {
+    const body = new ResponseBody(this);
     this.streamed = body;
-    this.outcome.onBegun({ status, headers, body });
+    this.outcome.onBegun({ head, body });
     return body;
   }
 
-  onData(piece: Buffer): boolean {
-    return this.inflater === undefined ? this.take(piece) : this.inflater.write(piece);
+  resume(): void {
+    this.inflater?.resume();
+    this.exchange?.resume();
   }
 
-  onComplete(): void {
+  abort(error: Error): void {
+    this.exchange?.abort(error);
+  }
+
+  onData(piece: Buffer): boolean {
+    // The transport reads the next bytes into the same place.
+    const kept = Buffer.from(piece);
+    return this.inflater === undefined ? this.take(kept) : this.inflater.write(kept);
+  }
+
+  onEnd(): void {
     this.reading.cancellation.removeEventListener('abort', this.onAbort);
     if (this.inflater === undefined) this.finish();
     else this.inflater.end();
   }
 
-  onError(error: Error): void {
+  onFailed(failure: TransportFailure, error: Error): void {
     const { cancellation } = this.reading;
     cancellation.removeEventListener('abort', this.onAbort);
-    if (!this.isFinal && !cancellation.aborted && isStaleConnection(error) && isRepeatable(this.request)) {
+    if (failure === 'stale' && !this.isFinal && !cancellation.aborted && isRepeatable(this.request)) {
       this.isFinal = true;
       cancellation.addEventListener('abort', this.onAbort);
-      this.connections.dispatchFresh(this.request, this);
+      this.transport.dispatchFresh(this.request, this);
       return;
     }
     this.inflater?.leave();
-    const thrown = cancellation.aborted ? cancellation.reason : transportError(error);
+    const thrown = cancellation.aborted ? cancellation.reason : transportError(failure, error);
     this.streamed?.fail(thrown);
     this.outcome.onFailed(this.refusal === undefined ? thrown : this.refusal(Buffer.alloc(0)));
   }
@@ -257,8 +167,10 @@ class HttpCall implements Dispatcher.DispatchHandler {
     gathered.add(piece);
     if (refusal !== undefined) {
       if (gathered.size > MAX_ERROR_BYTES) this.giveUp(refusal(Buffer.alloc(0)));
-    } else if (gathered.size > this.reading.maxWholeBytes) return this.begin().push(bufferOf(gathered.take()));
-    return true;
+      return true;
+    }
+    if (this.head === undefined || gathered.size <= this.reading.maxWholeBytes) return true;
+    return this.begin(this.head).push(bufferOf(gathered.take()));
   }
 
   private finish(): void {
@@ -271,7 +183,7 @@ class HttpCall implements Dispatcher.DispatchHandler {
     else this.outcome.onFailed(this.refusal(body));
   }
 
-  private inflaterOf(coding: ContentCoding, resume: () => void): Inflater {
+  private inflaterOf(coding: ContentCoding): Inflater {
     return new Inflater(coding, {
       onData: (piece) => this.take(piece),
       onEnd: () => this.finish(),
@@ -280,14 +192,14 @@ class HttpCall implements Dispatcher.DispatchHandler {
         this.streamed?.fail(failure);
         this.giveUp(this.refusal === undefined ? failure : this.refusal(Buffer.alloc(0)));
       },
-      onDrain: resume,
+      onDrain: () => this.exchange?.resume(),
     });
   }
 
   private giveUp(error: Error): void {
     this.inflater?.leave();
     this.outcome.onFailed(error);
-    this.abortRequest?.(error);
+    this.abort(error);
   }
 }
 
@@ -296,18 +208,19 @@ function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
 }
 
 /** Whether the body can be sent again. */
-function isRepeatable({ body }: HttpRequest): boolean {
-  return body === null || body instanceof Uint8Array;
+function isRepeatable({ body }: TransportRequest): boolean {
+  return body === undefined || body instanceof Uint8Array;
 }
 
 /** Makes an error of the text of a bad answer; `undefined` for a good answer. */
-function refusalOf(status: number, headers: HttpHeaders): ((text: Buffer) => Error) | undefined {
+function refusalOf(head: AnswerHead): ((text: Buffer) => Error) | undefined {
+  const { status } = head;
   if (status >= 300 && status < 400) {
     return () => upstreamBadResponse('The upstream answered with a redirect, which is not followed.');
   }
   if (status < 400) return undefined;
-  const retryAfterMs = retryAfterMsOf(headers);
-  const isText = /^text\/plain/i.test(headers.get('content-type') ?? '');
+  const retryAfterMs = retryAfterMsOf(head);
+  const isText = /^text\/plain/i.test(head.get('content-type') ?? '');
   return (bytes) => {
     const text = bytes.toString('utf8');
     const json = parsed(text);
@@ -446,14 +359,12 @@ function parsed(text: string): unknown {
   }
 }
 
-/** Says undici's errors in our words, as its messages name addresses. */
-function transportError(error: Error): Error {
-  const code: unknown = Reflect.get(error, 'code');
-  switch (code) {
-    case 'UND_ERR_HEADERS_TIMEOUT':
-    case 'UND_ERR_BODY_TIMEOUT':
+/** Says a transport's failures in our words, as its messages name addresses. */
+function transportError(failure: TransportFailure, error: Error): Error {
+  switch (failure) {
+    case 'silent':
       return upstreamTimeout(error);
-    case 'UND_ERR_CONNECT_TIMEOUT':
+    case 'unreachable':
       return upstreamError('The upstream cannot be reached.', error);
     default:
       return upstreamError('The connection to the upstream failed.', error);

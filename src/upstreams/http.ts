@@ -1,6 +1,8 @@
 import { isRecord, positiveInteger, unexpected } from '../base/checks.js';
 import { MODEL_OPERATIONS, type ModelOperation } from '../wire/operations.js';
-import { callOverHttp, type HttpConnections, type HttpRequest, openPool } from './http-call.js';
+import { callOverHttp, singleFields } from './http-call.js';
+import type { Transport } from './transport.js';
+import { undiciTransport } from './undici.js';
 import {
   type AbortPolicy,
   abortPolicy,
@@ -71,13 +73,13 @@ export function http(options: HttpOptions): Upstream {
   const base = checkedBaseUrl(options.baseUrl);
   const path = base.pathname.replace(/(?<!\/)\/+$/, '');
   const headers = requestHeaders(options);
-  const opening = openPool(base.origin, {
+  const opening = undiciTransport(base.origin, {
     connections: options.connections ?? 4_096,
     connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
     headersTimeoutMs: options.headersTimeoutMs ?? 600_000,
     bodyTimeoutMs: Math.min(options.bodyTimeoutMs ?? 600_000, options.tokenTimeoutMs ?? Number.POSITIVE_INFINITY),
   });
-  let pool: HttpConnections | undefined;
+  let pool: Transport | undefined;
   opening.then(
     (opened) => {
       pool = opened;
@@ -96,7 +98,7 @@ export function http(options: HttpOptions): Upstream {
       callOverHttp(opened, request, reading, {
         onWhole: (bytes) => resolve({ kind: 'whole', body: bytes }),
         onBegun: (reply) =>
-          resolve({ kind: 'bytes', contentType: reply.headers.get('content-type') ?? '', body: reply.body }),
+          resolve({ kind: 'bytes', contentType: reply.head.get('content-type') ?? '', body: reply.body }),
         onFailed: reject,
       });
     });
@@ -108,8 +110,7 @@ export function http(options: HttpOptions): Upstream {
       method: call.method,
       path: path + call.path,
       headers: requestHeaders(options, call.headers),
-      // undici takes iterables too; its types do not say so.
-      body: (call.body ?? null) as HttpRequest['body'],
+      body: call.body,
     };
     return new Promise((resolve, reject) => {
       callOverHttp(
@@ -118,7 +119,7 @@ export function http(options: HttpOptions): Upstream {
         { maxWholeBytes: 0, cancellation: cancellationOf(call) },
         {
           onWhole: () => reject(new TypeError('Expected an answer that was not read yet')),
-          onBegun: ({ status, headers: answered, body }) => resolve({ status, headers: answered.single(), body }),
+          onBegun: ({ head, body }) => resolve({ status: head.status, headers: singleFields(head), body }),
           onFailed: reject,
         },
       );
