@@ -8,11 +8,9 @@ import {
 } from '../src/adapter.js';
 import { IncomingRequest, isComplete, isHttp2, type RequestContext, requestOf } from './incoming-request.js';
 import { dropRest } from './lingering.js';
+import { isGone, STALLED_CLIENT_MS, StreamWriter } from './stream-writer.js';
 
 export type { RequestContext } from './incoming-request.js';
-
-/** Longest time in which a client may take nothing before it is cut off: it holds memory and a place in the limits. */
-const STALLED_CLIENT_MS = 30_000;
 
 /** Largest body whose copying costs less than a write of its own. */
 const SMALL_BYTES = 65_536;
@@ -51,25 +49,35 @@ export async function writeResponse(
   for (const name of DESCRIBING) if (res.hasHeader(name)) res.removeHeader(name);
   const isEarly = !isComplete(req);
   writeHead(res, status, isHttp2(req) ? withoutConnection(headers) : isEarly ? closing(headers) : headers);
-  if (!isWhole) {
-    await new Promise<void>((resolve) => new StreamWriter(res, body, resolve).writeNext());
-    if (isGone(res)) return;
-  }
-  requestOf(res)?.end();
-  if (isEarly) endEarly(req, res, isWhole ? body : '', lingering);
-  else if (isWhole) endWhole(res, body);
-  else res.end();
-  cutIfStalled(res);
+  const end = (last: string | Uint8Array): void => {
+    requestOf(res)?.end();
+    if (isEarly) endEarly(req, res, last, lingering);
+    else if (isWhole) endWhole(res, last);
+    else res.end();
+    cutIfStalled(res);
+  };
+  if (isWhole) end(body);
+  else await writeStream(res, body, () => end(''));
+}
+
+/** Writes an answer in pieces. @param end writes its end, in the turn of the last piece, so that both leave in one packet. */
+function writeStream(res: ServerResponse, pieces: AnswerStream, end: () => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const over = (): void => {
+      try {
+        if (!isGone(res)) end();
+        resolve();
+      } catch (error) {
+        reject(error);
+      }
+    };
+    new StreamWriter(res, pieces, over).writeNext();
+  });
 }
 
 /** Whether the host answered in our place, or nobody is left to answer. */
 function isAnswered(res: ServerResponse): boolean {
   return isGone(res) || res.headersSent;
-}
-
-/** Whether nobody is left to read. The compatible API of HTTP/2 knows no `destroyed`. */
-function isGone(res: ServerResponse): boolean {
-  return res.destroyed || requestOf(res)?.isClosed === true;
 }
 
 /** Node takes a flat list fastest; hosts may have put a method in its place that does not know it (on-headers before 1.1). */
@@ -127,69 +135,4 @@ function cutIfStalled(res: ServerResponse): void {
   if (!res.writableEnded || res.writableFinished || (res.writableLength ?? 0) === 0) return;
   const timer = setTimeout(() => res.destroy(), STALLED_CLIENT_MS);
   res.on('close', () => clearTimeout(timer));
-}
-
-/** An answer in pieces on its way out, no faster than its client takes it. */
-class StreamWriter {
-  private readonly res: ServerResponse;
-  private readonly pieces: AnswerStream;
-  private readonly onOver: () => void;
-  private stallTimer: NodeJS.Timeout | undefined = undefined;
-
-  constructor(res: ServerResponse, pieces: AnswerStream, onOver: () => void) {
-    this.res = res;
-    this.pieces = pieces;
-    this.onOver = onOver;
-  }
-
-  readonly writeNext = (): void => this.pieces.read(this.write, this.fail);
-
-  private readonly write = (piece: string | Uint8Array | undefined): void => {
-    if (piece === undefined || this.isEnded()) {
-      if (piece !== undefined) this.pieces.leave();
-      this.onOver();
-    } else if (this.res.write(piece)) this.writeNext();
-    else this.awaitDrain();
-  };
-
-  private readonly fail = (): void => {
-    this.res.destroy();
-    this.onOver();
-  };
-
-  /** Whether nothing more can be written: nobody is left, or the host has ended what we began. */
-  private isEnded(): boolean {
-    return isGone(this.res) || this.res.writableEnded;
-  }
-
-  /** Waits for `drain` or for the end of the connection, whichever comes. */
-  private awaitDrain(): void {
-    if (isGone(this.res)) {
-      setImmediate(this.writeNext);
-      return;
-    }
-    this.res.on('drain', this.onDrained);
-    this.res.on('close', this.onDrained);
-    // By a host's `end`, which is no end of the connection while the client takes nothing.
-    this.res.on('prefinish', this.onDrained);
-    // An answer that waits behind another one on its connection never closes: its wait ends here.
-    this.stallTimer = setTimeout(() => {
-      this.res.destroy();
-      this.onDrained();
-    }, STALLED_CLIENT_MS);
-  }
-
-  private readonly onDrained = (): void => {
-    clearTimeout(this.stallTimer);
-    this.res.off('drain', this.onDrained);
-    this.res.off('close', this.onDrained);
-    this.res.off('prefinish', this.onDrained);
-    if (this.res.writableEnded) {
-      this.pieces.leave();
-      this.onOver();
-      return;
-    }
-    // Not in this turn: a source that never waits would hold back everybody else.
-    setImmediate(this.writeNext);
-  };
 }

@@ -1,0 +1,112 @@
+import { OutgoingMessage, type ServerResponse } from 'node:http';
+import type { AnswerStream } from '../src/adapter.js';
+import { requestOf } from './incoming-request.js';
+
+/** Longest time in which a client may take nothing before it is cut off: it holds memory and a place in the limits. */
+export const STALLED_CLIENT_MS = 30_000;
+
+/** Largest piece that is copied into one text with the frame of its chunk. */
+const FRAMED_BYTES = 16_384;
+
+/** Node's own way of writing, whatever is put in its place later. */
+const NODES_WRITE = OutgoingMessage.prototype.write;
+
+/** An answer in pieces on its way out, no faster than its client takes it. */
+export class StreamWriter {
+  private readonly res: ServerResponse;
+  private readonly pieces: AnswerStream;
+  private readonly onOver: () => void;
+  private stallTimer: NodeJS.Timeout | undefined = undefined;
+
+  /** @param onOver called once, when the last piece is written or nobody is left to read it */
+  constructor(res: ServerResponse, pieces: AnswerStream, onOver: () => void) {
+    this.res = res;
+    this.pieces = pieces;
+    this.onOver = onOver;
+  }
+
+  /** Reads the next piece, to write it. */
+  readonly writeNext = (): void => this.pieces.read(this.write, this.fail);
+
+  private readonly write = (piece: string | Uint8Array | undefined): void => {
+    if (piece === undefined || this.isEnded()) {
+      if (piece !== undefined) this.pieces.leave();
+      this.onOver();
+    } else if (this.writePiece(piece)) this.writeNext();
+    else this.awaitDrain();
+  };
+
+  private readonly fail = (): void => {
+    this.res.destroy();
+    this.onOver();
+  };
+
+  /**
+   * Writes a piece. Node makes four writes of a chunk, and hands them to the system in a list; one text with the frame in it costs a
+   * third less. The frames are Node's again at once, for whoever else may write or end.
+   * @returns whether there is room for more
+   */
+  private writePiece(piece: string | Uint8Array): boolean {
+    const { res } = this;
+    if (typeof piece === 'string' || piece.byteLength > FRAMED_BYTES || !this.mayFrame(piece)) return res.write(piece);
+    const framed = `${piece.byteLength.toString(16)}\r\n${latin1Of(piece)}\r\n`;
+    res.chunkedEncoding = false;
+    try {
+      return res.write(framed, 'latin1');
+    } finally {
+      res.chunkedEncoding = true;
+    }
+  }
+
+  /** Whether Node would frame the piece itself, at once, and nobody stands between. A frame without bytes would be the last. */
+  private mayFrame({ byteLength }: Uint8Array): boolean {
+    const { res } = this;
+    return res.chunkedEncoding === true && res.write === NODES_WRITE && byteLength > 0 && res.writableCorked === 0;
+  }
+
+  /** Whether nothing more can be written: nobody is left, or the host has ended what we began. */
+  private isEnded(): boolean {
+    return isGone(this.res) || this.res.writableEnded;
+  }
+
+  /** Waits for `drain` or for the end of the connection, whichever comes. */
+  private awaitDrain(): void {
+    if (isGone(this.res)) {
+      setImmediate(this.writeNext);
+      return;
+    }
+    this.res.on('drain', this.onDrained);
+    this.res.on('close', this.onDrained);
+    // By a host's `end`, which is no end of the connection while the client takes nothing.
+    this.res.on('prefinish', this.onDrained);
+    // An answer that waits behind another one on its connection never closes: its wait ends here.
+    this.stallTimer = setTimeout(() => {
+      this.res.destroy();
+      this.onDrained();
+    }, STALLED_CLIENT_MS);
+  }
+
+  private readonly onDrained = (): void => {
+    clearTimeout(this.stallTimer);
+    this.res.off('drain', this.onDrained);
+    this.res.off('close', this.onDrained);
+    this.res.off('prefinish', this.onDrained);
+    if (this.res.writableEnded) {
+      this.pieces.leave();
+      this.onOver();
+      return;
+    }
+    // Not in this turn: a source that never waits would hold back everybody else.
+    setImmediate(this.writeNext);
+  };
+}
+
+/** Whether nobody is left to read. The compatible API of HTTP/2 knows no `destroyed`. */
+export function isGone(res: ServerResponse): boolean {
+  return res.destroyed || requestOf(res)?.isClosed === true;
+}
+
+function latin1Of(bytes: Uint8Array): string {
+  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return buffer.toString('latin1');
+}

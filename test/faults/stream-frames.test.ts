@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { describe, it } from 'node:test';
+import type { Upstream } from 'megallm-middleware';
+import { megallm } from 'megallm-middleware/node';
+import { streamEvents } from '../helpers/chat-answers.js';
+import { SECRET, testSetup } from '../helpers/gateway-options.js';
+import { listen } from '../helpers/hosts/listen.js';
+import { rawChat, rawClient, rawExchange } from '../helpers/raw-client.js';
+import { CALL } from '../helpers/scene.js';
+
+type Middleware = (req: IncomingMessage, res: ServerResponse) => void;
+
+const EVENTS = streamEvents(['Zürich ', '東京 ', '👍']);
+const [FIRST = '', ...REST] = EVENTS;
+const TEXT = EVENTS.join('');
+
+/** An upstream whose stream goes on when it is told to. */
+function heldUpstream() {
+  let goOn = (): void => {};
+  const wait = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  async function* pieces(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from(FIRST);
+    await wait;
+    for (const event of REST) yield Buffer.from(event);
+  }
+  const upstream: Upstream = {
+    name: 'bytes',
+    send: () => Promise.resolve({ kind: 'bytes', contentType: 'text/event-stream', body: pieces() }),
+  };
+  return { upstream, goOn };
+}
+
+/** Runs `play` at a bare host whose `before` has each request first. */
+async function behind(before: Middleware, play: (origin: string, goOn: () => void) => Promise<void>): Promise<void> {
+  const { upstream, goOn } = heldUpstream();
+  const setup = testSetup({ upstream });
+  const llm = megallm(setup.options);
+  const listener: Middleware = (req, res) => {
+    before(req, res);
+    void llm(req, res);
+  };
+  const host = await listen({ listener, gateway: llm.gateway, hostErrors: [], mountPath: '' });
+  try {
+    await play(host.origin, goOn);
+    await setup.finish();
+  } finally {
+    await host.close();
+  }
+}
+
+const STREAMED = rawChat(SECRET, { ...CALL, stream: true, stream_options: { include_usage: true } });
+
+describe('the frames of a stream’s chunks', () => {
+  it('are one to a read of the upstream, around its very bytes', () =>
+    behind(
+      () => {},
+      async (origin, goOn) => {
+        goOn();
+        const client = await rawClient(origin);
+        client.send(STREAMED);
+        await client.until((received) => received.endsWith('\r\n0\r\n\r\n'), 'the end');
+        const [, ...body] = client.received().toString().split('\r\n\r\n');
+        const framed = EVENTS.map((event) => `${Buffer.byteLength(event).toString(16)}\r\n${event}\r\n`).join('');
+        assert.equal(body.join('\r\n\r\n'), `${framed}0\r\n\r\n`);
+        client.destroy();
+      },
+    ));
+
+  it('are Node’s for what the host writes in between, and for the end that it writes', () => {
+    let response: ServerResponse | undefined;
+    return behind(
+      (_req, res) => {
+        response = res;
+      },
+      async (origin) => {
+        const client = await rawClient(origin);
+        client.send(STREAMED);
+        await client.until((received) => received.includes('assistant'), 'the first event');
+        response?.write(': the host’s\n\n');
+        response?.end('data: [DONE]\n\n');
+        const { body, whole } = await client.response();
+        assert.ok(whole);
+        assert.equal(body, `${FIRST}: the host’s\n\ndata: [DONE]\n\n`);
+        client.destroy();
+      },
+    );
+  });
+
+  it('come in order where the host holds back what is written', () => {
+    let response: ServerResponse | undefined;
+    return behind(
+      (_req, res) => {
+        response = res;
+      },
+      async (origin, goOn) => {
+        const client = await rawClient(origin);
+        client.send(STREAMED);
+        await client.until((received) => received.includes('assistant'), 'the first event');
+        response?.cork();
+        response?.write(': held\n\n');
+        goOn();
+        const { body, whole } = await client.response();
+        assert.ok(whole);
+        assert.equal(body, `${FIRST}: held\n\n${REST.join('')}`);
+        client.destroy();
+      },
+    );
+  });
+
+  it('are not seen by whoever has replaced `write`', () => {
+    const seen: Buffer[] = [];
+    return behind(
+      (_req, res) => {
+        const write = res.write.bind(res);
+        Object.assign(res, {
+          write(piece: string | Uint8Array) {
+            seen.push(Buffer.from(piece));
+            return write(piece);
+          },
+        });
+      },
+      async (origin, goOn) => {
+        goOn();
+        const { body, whole } = await rawExchange(origin, STREAMED);
+        assert.ok(whole);
+        assert.equal(body, TEXT);
+        assert.equal(Buffer.concat(seen).toString(), TEXT);
+      },
+    );
+  });
+
+  it('are none for a client of HTTP/1.0', () =>
+    behind(
+      () => {},
+      async (origin, goOn) => {
+        goOn();
+        const bytes = STREAMED.toString('latin1').replace('HTTP/1.1', 'HTTP/1.0');
+        const { headers, body } = await rawExchange(origin, Buffer.from(bytes, 'latin1'));
+        assert.equal(headers['transfer-encoding'], undefined);
+        assert.equal(body, TEXT);
+      },
+    ));
+});
