@@ -11,16 +11,47 @@ export interface AnswerListener {
 
 /** Listens to what is written to `res`. */
 export function tapAnswer(res: ServerResponse, listener: AnswerListener): void {
+  const writeRaw: unknown = Reflect.get(res, '_writeRaw');
+  // The compatible API of HTTP/2 has none.
+  if (typeof writeRaw === 'function') tapBytes(res, (args) => Reflect.apply(writeRaw, res, args), listener);
+  else tapCalls(res, listener);
+}
+
+/** Listens to the bytes themselves: our adapters write streams in a faster way where `write` is Node's own. */
+function tapBytes(res: ServerResponse, write: (args: readonly unknown[]) => unknown, listener: AnswerListener): void {
+  const { end } = res;
+  const frames = new Frames();
+  let headers: Readonly<Record<string, string>> | undefined;
+  Object.assign(res, {
+    _writeRaw(...args: readonly unknown[]): unknown {
+      const result = write(args);
+      const bytes = bytesOf(args);
+      if (bytes === undefined) return result;
+      const isFirst = headers === undefined;
+      headers ??= headOf(res);
+      const body = isFirst ? withoutHead(bytes, res) : bytes;
+      const piece = headers['transfer-encoding'] === 'chunked' ? frames.take(body) : body;
+      if (piece.length > 0) listener.piece(piece, headers);
+      return result;
+    },
+    end(...args: readonly unknown[]): unknown {
+      const result: unknown = Reflect.apply(end, res, args);
+      listener.ended();
+      return result;
+    },
+  });
+}
+
+function tapCalls(res: ServerResponse, listener: AnswerListener): void {
   const { write, end } = res;
   let headers: Readonly<Record<string, string>> | undefined;
 
-  function take([chunk, encoding]: readonly unknown[]): void {
-    if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) return;
-    const isEncoding = typeof encoding === 'string' && Buffer.isEncoding(encoding);
+  function take(args: readonly unknown[]): void {
+    const bytes = bytesOf(args);
+    if (bytes === undefined) return;
     headers ??= headOf(res);
-    listener.piece(typeof chunk === 'string' ? Buffer.from(chunk, isEncoding ? encoding : 'utf8') : chunk, headers);
+    listener.piece(bytes, headers);
   }
-  // Only these two are replaced: our adapters write heads in a faster way where `writeHead` is Node's own.
   Object.assign(res, {
     write(...args: readonly unknown[]): unknown {
       const result: unknown = Reflect.apply(write, res, args);
@@ -36,8 +67,52 @@ export function tapAnswer(res: ServerResponse, listener: AnswerListener): void {
   });
 }
 
+function bytesOf([chunk, encoding]: readonly unknown[]): Buffer | undefined {
+  if (chunk instanceof Uint8Array) return Buffer.from(chunk);
+  const isEncoding = typeof encoding === 'string' && Buffer.isEncoding(encoding);
+  return typeof chunk === 'string' ? Buffer.from(chunk, isEncoding ? encoding : 'utf8') : undefined;
+}
+
+/** Node puts the head before the first text of a body. */
+function withoutHead(bytes: Buffer, res: ServerResponse): Buffer {
+  const head = Buffer.from(headTextOf(res) ?? '', 'latin1');
+  return bytes.subarray(0, head.length).equals(head) ? bytes.subarray(head.length) : bytes;
+}
+
+/** Takes the frames of HTTP's chunks away, wherever they are cut. */
+class Frames {
+  private line = '';
+  /** Bytes that are still to come of the chunk, with the line end after it. */
+  private left = 0;
+
+  take(bytes: Buffer): Buffer {
+    const pieces: Buffer[] = [];
+    for (let at = 0; at < bytes.length; ) {
+      if (this.left === 0) {
+        this.line += String.fromCharCode(bytes[at] ?? 0);
+        at += 1;
+        if (!this.line.endsWith('\n')) continue;
+        const size = Number.parseInt(this.line, 16);
+        this.left = size > 0 ? size + 2 : 0;
+        this.line = '';
+        continue;
+      }
+      const end = Math.min(at + this.left, bytes.length);
+      pieces.push(bytes.subarray(at, Math.min(end, at + Math.max(0, this.left - 2))));
+      this.left -= end - at;
+      at = end;
+    }
+    return Buffer.concat(pieces);
+  }
+}
+
 /** The head as Node wrote it: what was given to `writeHead` is to be had nowhere else. */
 function headOf(res: ServerResponse): Record<string, string> {
+  const head = headTextOf(res);
+  return head === undefined ? {} : parseHeaderLines(head.trim().split('\r\n').slice(1));
+}
+
+function headTextOf(res: ServerResponse): string | undefined {
   const head: unknown = Reflect.get(res, '_header');
-  return typeof head === 'string' ? parseHeaderLines(head.trim().split('\r\n').slice(1)) : {};
+  return typeof head === 'string' ? head : undefined;
 }

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import type { Upstream } from 'megallm-middleware';
 import { megallm } from 'megallm-middleware/node';
 import { streamEvents } from '../helpers/chat-answers.js';
+import { eventually } from '../helpers/deadline.js';
 import { SECRET, testSetup } from '../helpers/gateway-options.js';
 import { listen } from '../helpers/hosts/listen.js';
 import { rawChat, rawClient, rawExchange } from '../helpers/raw-client.js';
@@ -15,27 +16,38 @@ const EVENTS = streamEvents(['Zürich ', '東京 ', '👍']);
 const [FIRST = '', ...REST] = EVENTS;
 const TEXT = EVENTS.join('');
 
-/** An upstream whose stream goes on when it is told to. */
+/** An upstream whose events come one by one, each when `goOn` was called once more. */
 function heldUpstream() {
-  let goOn = (): void => {};
-  const wait = new Promise<void>((resolve) => {
-    goOn = resolve;
-  });
+  let allowed = 1;
+  let asked = 0;
+  let onAllowed = (): void => {};
+  const goOn = (events = 1): void => {
+    allowed += events;
+    onAllowed();
+  };
   async function* pieces(): AsyncGenerator<Uint8Array> {
-    yield Buffer.from(FIRST);
-    await wait;
-    for (const event of REST) yield Buffer.from(event);
+    for (const event of EVENTS) {
+      asked += 1;
+      while (asked > allowed) {
+        await new Promise<void>((resolve) => {
+          onAllowed = resolve;
+        });
+      }
+      yield Buffer.from(event);
+    }
   }
   const upstream: Upstream = {
     name: 'bytes',
     send: () => Promise.resolve({ kind: 'bytes', contentType: 'text/event-stream', body: pieces() }),
   };
-  return { upstream, goOn };
+  return { upstream, goOn, asked: () => asked };
 }
 
+type Held = Omit<ReturnType<typeof heldUpstream>, 'upstream'>;
+
 /** Runs `play` at a bare host whose `before` has each request first. */
-async function behind(before: Middleware, play: (origin: string, goOn: () => void) => Promise<void>): Promise<void> {
-  const { upstream, goOn } = heldUpstream();
+async function behind(before: Middleware, play: (origin: string, held: Held) => Promise<void>): Promise<void> {
+  const { upstream, ...held } = heldUpstream();
   const setup = testSetup({ upstream });
   const llm = megallm(setup.options);
   const listener: Middleware = (req, res) => {
@@ -44,7 +56,7 @@ async function behind(before: Middleware, play: (origin: string, goOn: () => voi
   };
   const host = await listen({ listener, gateway: llm.gateway, hostErrors: [], mountPath: '' });
   try {
-    await play(host.origin, goOn);
+    await play(host.origin, held);
     await setup.finish();
   } finally {
     await host.close();
@@ -57,8 +69,8 @@ describe('the frames of a stream’s chunks', () => {
   it('are one to a read of the upstream, around its very bytes', () =>
     behind(
       () => {},
-      async (origin, goOn) => {
-        goOn();
+      async (origin, { goOn }) => {
+        goOn(EVENTS.length);
         const client = await rawClient(origin);
         client.send(STREAMED);
         await client.until((received) => received.endsWith('\r\n0\r\n\r\n'), 'the end');
@@ -95,13 +107,16 @@ describe('the frames of a stream’s chunks', () => {
       (_req, res) => {
         response = res;
       },
-      async (origin, goOn) => {
+      async (origin, { goOn, asked }) => {
         const client = await rawClient(origin);
         client.send(STREAMED);
         await client.until((received) => received.includes('assistant'), 'the first event');
         response?.cork();
         response?.write(': held\n\n');
         goOn();
+        await eventually(() => asked() === 3, 'the second event to be written');
+        response?.uncork();
+        goOn(EVENTS.length);
         const { body, whole } = await client.response();
         assert.ok(whole);
         assert.equal(body, `${FIRST}: held\n\n${REST.join('')}`);
@@ -122,8 +137,8 @@ describe('the frames of a stream’s chunks', () => {
           },
         });
       },
-      async (origin, goOn) => {
-        goOn();
+      async (origin, { goOn }) => {
+        goOn(EVENTS.length);
         const { body, whole } = await rawExchange(origin, STREAMED);
         assert.ok(whole);
         assert.equal(body, TEXT);
@@ -135,8 +150,8 @@ describe('the frames of a stream’s chunks', () => {
   it('are none for a client of HTTP/1.0', () =>
     behind(
       () => {},
-      async (origin, goOn) => {
-        goOn();
+      async (origin, { goOn }) => {
+        goOn(EVENTS.length);
         const bytes = STREAMED.toString('latin1').replace('HTTP/1.1', 'HTTP/1.0');
         const { headers, body } = await rawExchange(origin, Buffer.from(bytes, 'latin1'));
         assert.equal(headers['transfer-encoding'], undefined);
