@@ -13,7 +13,7 @@ import {
 import type { JsonBounds, JsonRefusal } from '../base/json-scan.js';
 import { scanInTurns, valueInTurns } from '../base/json-turns.js';
 import { type StepSource, stepsOf } from '../base/steps.js';
-import { LARGE_BYTES } from '../base/turns.js';
+import { LARGE_BYTES, turn } from '../base/turns.js';
 import { failureIn, usageBody } from '../wire/chat/answer.js';
 import { LEGACY_OBJECT, legacyChoices } from '../wire/chat/legacy-choices.js';
 import { withKnownReasons } from '../wire/chat/visible-event.js';
@@ -36,6 +36,7 @@ import {
   sourceOf,
 } from './answer.js';
 import { formOf } from './answer-form.js';
+import { AnswerSkim, isKnownReason } from './answer-skim.js';
 import { wholeOfStream } from './convert-answer.js';
 import { hasFloatEmbeddings, withEncodedEmbeddings } from './encode-embeddings.js';
 import type { UpstreamReply } from './upstream.js';
@@ -103,9 +104,58 @@ function readBytes(call: OutgoingCall, bytes: Uint8Array): Awaitable<WholeAnswer
 }
 
 function readJson(call: OutgoingCall, bytes: Uint8Array): Awaitable<WholeAnswer> {
-  const answer = wholeBytes(call, bytes);
+  const answer = mayBePlain(call) ? skimmed(call, bytes) : wholeBytes(call, bytes);
   if (isPending(answer)) return answer.then((whole) => inFormAsked(call, whole));
   return inFormAsked(call, answer);
+}
+
+/** Whether the answer passes unread, but for its usage, if nothing in it is odd. */
+function mayBePlain({ endpoint, view, asks }: OutgoingCall): boolean {
+  // A view that takes objects parses all of it; calls of hosted tools are told by items of the answer.
+  if (view.takes !== 'text' || asks.hasHostedTools === true) return false;
+  return endpoint.operation === 'chat.completions' || endpoint.operation === 'embeddings';
+}
+
+/** Skims an answer, many bytes in turns; one that is odd is read. */
+function skimmed(call: OutgoingCall, bytes: Uint8Array): Awaitable<WholeAnswer> {
+  const skim = new AnswerSkim(withoutByteOrderMark(bytes), call.endpoint.answerMember);
+  if (bytes.byteLength > LARGE_BYTES) return skimmedInTurns(call, bytes, skim);
+  const plain = skim.walk(bytes.byteLength) === 'plain' ? plainAnswer(call, skim) : undefined;
+  return plain ?? wholeBytes(call, bytes);
+}
+
+/** Bytes that are skimmed in one turn: some milliseconds. */
+const SKIMMED_PER_TURN = 1_048_576;
+
+async function skimmedInTurns(call: OutgoingCall, bytes: Uint8Array, skim: AnswerSkim): Promise<WholeAnswer> {
+  let until = 0;
+  let found: ReturnType<AnswerSkim['walk']>;
+  do {
+    await turn();
+    until += SKIMMED_PER_TURN;
+    found = skim.walk(until);
+  } while (found === 'paused');
+  const plain = found === 'plain' ? plainAnswer(call, skim) : undefined;
+  return plain ?? wholeBytes(call, bytes);
+}
+
+/** An answer in which nothing is odd; `undefined` where its usage is. */
+function plainAnswer(call: OutgoingCall, skim: AnswerSkim): WholeAnswer | undefined {
+  const { answerBounds: bounds } = call;
+  const said = toldValue(skim, 'usage', bounds) ?? null;
+  const usage = usageFor(call, readToldUsage(said));
+  if (isUncounted(usage) || !skim.members.has(call.endpoint.answerMember)) return undefined;
+  const model = skim.members.get('model');
+  const shown = shownModelOf(call, model !== undefined && isPathAt(skim.bytes, model.start));
+  const usageShown = withoutCost(said);
+  const body =
+    shown === undefined && usageShown === undefined
+      ? skim.bytes
+      : replaceMembers(skim, {
+          ...(shown === undefined ? {} : { model: shown }),
+          ...(usageShown === undefined ? {} : { usage: usageShown }),
+        });
+  return new WholeAnswer(body, usage, 0, serviceTierIn(skim, bounds, said), readToolCalls({ usage: said }));
 }
 
 function inFormAsked(call: OutgoingCall, answer: WholeAnswer): Awaitable<WholeAnswer> {
@@ -242,10 +292,6 @@ function mayBeOfChat({ bytes, members }: JsonDocument): boolean {
 
 const REASON = Buffer.from('"finish_reason"');
 const ERROR = Buffer.from('"error"');
-const KNOWN_REASONS = ['null', '"stop"', '"length"', '"tool_calls"', '"content_filter"', '"function_call"'].map(
-  (text) => Buffer.from(text),
-);
-
 /** Whether a choice may have a finish reason of another vendor, or an error. Found without parsing: almost none has. */
 function hasOddChoice({ bytes: all, members }: JsonDocument, { maxBytes }: JsonBounds): boolean {
   const choices = members.get('choices');
@@ -260,16 +306,6 @@ function hasOddChoice({ bytes: all, members }: JsonDocument, { maxBytes }: JsonB
     if (!isKnownReason(bytes, at)) return true;
   }
   return false;
-}
-
-function isKnownReason(bytes: Buffer, start: number): boolean {
-  for (const known of KNOWN_REASONS) if (isAt(bytes, start, known)) return true;
-  return false;
-}
-
-function isAt(bytes: Buffer, start: number, text: Buffer): boolean {
-  const end = start + text.length;
-  return end <= bytes.length && text.compare(bytes, start, end) === 0;
 }
 
 const DEFAULT_TIER = Buffer.from('"default"');
