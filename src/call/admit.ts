@@ -2,8 +2,18 @@ import { type Awaitable, isPending } from '../base/awaitable.js';
 import { causeOf, GatewayError, unavailable } from '../base/errors.js';
 import type { Config } from '../config/config.js';
 import { admit, look, reserve } from '../limits/admit.js';
-import { ceilingsOf, drawsOf, type KeyPlan, slotsOf } from '../limits/levels.js';
-import type { Admission, AdmitResult, Ceiling, Demand, LimiterAccess, Verdict } from '../limits/limiter-store.js';
+import type { KeyPlan } from '../limits/key-plan.js';
+import { laneOf } from '../limits/lane.js';
+import { ceilingsOf, drawsOf, slotsOf } from '../limits/levels.js';
+import type {
+  Admission,
+  AdmitResult,
+  Ceiling,
+  Demand,
+  LimiterAccess,
+  Reservation,
+  Verdict,
+} from '../limits/limiter-store.js';
 import { refusalError, refusalReasonOf } from '../limits/refusal.js';
 import type { UsageStart, UsageStore } from '../usage/usage-store.js';
 
@@ -16,6 +26,7 @@ const RESERVATION_GRACE_MS = 30_000;
 export function limiterAccess({ limiter, usage, clock, timeoutMs }: Config): LimiterAccess {
   return {
     store: limiter,
+    lane: laneOf(limiter),
     clock,
     ttlMs: timeoutMs + RESERVATION_GRACE_MS,
     spent({ level: { kind, id }, period }) {
@@ -129,7 +140,7 @@ export async function reserveShadow(
   { shadows }: KeyPlan,
   { config, access }: { readonly config: Config; readonly access: LimiterAccess },
   { start, admission }: { readonly start: UsageStart; readonly admission: Admission },
-): Promise<Admission | undefined> {
+): Promise<(Admission & { readonly reservation: Reservation }) | undefined> {
   const { clock, hooks } = config;
   const { requestId, keyId, owner, model } = start;
   const wallMs = clock.wallMs();
@@ -143,7 +154,8 @@ export async function reserveShadow(
   try {
     const reserving = reserve(access, reservation, ceilings);
     const verdict = isPending(reserving) ? await reserving : reserving;
-    if (verdict.granted) return { ...admission, reservation, ceilings, verdict };
+    const { remaining } = verdict;
+    if (verdict.granted) return { ...admission, reservation, ceilings, slots: reservation.slots, remaining };
     const { ceiling, retryAfterMs } = refusalReasonOf({
       reservation,
       verdict,

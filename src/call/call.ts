@@ -6,8 +6,9 @@ import type { JsonObject } from '../base/json.js';
 import type { JsonDocument } from '../base/json-document.js';
 import type { JsonBounds } from '../base/json-scan.js';
 import { checkOffered, findModel } from '../config/models.js';
-import type { KeyPlan } from '../limits/levels.js';
-import type { Admission, AdmitResult, Ceiling, Demand, Reservation, Slot } from '../limits/limiter-store.js';
+import { remainingAfter } from '../limits/admit.js';
+import type { KeyPlan } from '../limits/key-plan.js';
+import type { Admission, AdmitResult, Amounts, Ceiling, Demand, Reservation, Slot } from '../limits/limiter-store.js';
 import { dearestToolCall, isByThePiece, type PricedUnits, worstCostNanoUsd } from '../models/pricing.js';
 import type { OutgoingCall } from '../upstreams/answer.js';
 import { type DrainBounds, drainBounds, type Upstream } from '../upstreams/upstream.js';
@@ -22,7 +23,16 @@ import type { TokenUsage } from '../wire/usage.js';
 import { recordStart, reserveCall, reserveShadow, usualOutputTokens } from './admit.js';
 import { type AnswerView, AS_IT_IS } from './answer-view.js';
 import { type AskedTier, reservedTier, settlementNotice } from './service-tier.js';
-import { giveBack, giveBackLater, learnLength, settleCall, settledAmounts, settleShadow } from './settle.js';
+import {
+  both,
+  giveBack,
+  giveBackLater,
+  learnLength,
+  settleLimits,
+  settleRecord,
+  settleShadow,
+  usedAmounts,
+} from './settle.js';
 import type { Exchange, Running } from './state.js';
 import { type CalledModel, type ChosenTerms, NO_MODEL, NOTHING_READ, type ReadCall } from './terms.js';
 
@@ -163,7 +173,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   private isWithdrawn = false;
   private isSettled = false;
   private record: UsageRecord | undefined = undefined;
-  private used: readonly number[] | undefined = undefined;
+  private used: Amounts | undefined = undefined;
   private waiting: ((record: UsageRecord | undefined) => void)[] | undefined = undefined;
 
   /** @param operation is metered; the endpoint's own, but for requests that are passed on. */
@@ -503,15 +513,14 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
       this.remainingAtRefusal = this.remaining;
       throw result.refusal.error;
     }
-    const { admission } = result;
-    this.remaining = admission.verdict.remaining;
+    this.remaining = result.remaining;
     // A limiter may have taken its time.
-    if (state.closed !== undefined || this.client.aborted) return this.turnAway(admission);
+    if (state.closed !== undefined || this.client.aborted) return this.turnAway(result);
     exchange.phases?.mark('admit');
-    const start = this.open(admission);
+    const start = this.open(result);
     exchange.isCalled = true;
     exchange.onCall?.(this);
-    if (this.plan.shadows.length > 0) void this.holdShadow(start, admission);
+    if (this.plan.shadows.length > 0) void this.holdShadow(start, result);
     const written = recordStart(state.config, start);
     if (!isPending(written)) return this.startRecorded();
     // A failure is told where it is awaited.
@@ -519,8 +528,8 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     return written.then(() => this.startRecorded());
   }
 
-  private async turnAway({ reservation }: Admission): Promise<never> {
-    await giveBack(this.exchange.state, this, reservation);
+  private async turnAway(admission: Admission): Promise<never> {
+    await giveBack(this.exchange.state, this, admission);
     throw shuttingDown();
   }
 
@@ -596,13 +605,14 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     this.advance('settled');
     this.release();
     const record = this.recordOf(how, start);
-    const used = settledAmounts(admission, record);
+    const used = usedAmounts(admission, record);
     this.record = record;
     this.used = used;
     const notice = settlementNotice(start, record, this.progress?.serviceTier);
     if (notice !== undefined) exchange.state.noticeOnce(notice);
     if (admission.answersToLearnFrom > 0) learnLength(exchange.state.config.learned, admission, record);
-    const told = settleCall(exchange.state, admission, { record, used, opened: this.opened });
+    const limits = settleLimits(exchange.state, this, admission, used);
+    const told = both(limits, settleRecord(exchange.state, record, this.opened));
     return isPending(told) ? told.then(() => this.settled(record)) : this.settled(record);
   }
 
@@ -639,10 +649,12 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
       await this.ended;
       return;
     }
+    // Once: what was given back is no longer the call's.
+    if (this.isWithdrawn) return;
     this.isWithdrawn = true;
     this.release();
     const { state } = this.exchange;
-    if (this.admission !== undefined) await giveBack(state, this, this.admission.reservation);
+    if (this.admission !== undefined) await giveBack(state, this, this.admission);
     this.leaveRunning(undefined);
   }
 
@@ -664,8 +676,6 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   /** Contents of the buckets once the call is settled, less what others did meanwhile. */
   remainingAfter(): readonly number[] | undefined {
     const { admission, used } = this;
-    if (admission === undefined || used === undefined) return this.remaining;
-    const { draws } = admission.reservation;
-    return admission.verdict.remaining.map((left, index) => left + (draws[index]?.amount ?? 0) - (used[index] ?? 0));
+    return admission === undefined || used === undefined ? this.remaining : remainingAfter(admission, used);
   }
 }

@@ -3,7 +3,14 @@ import { type Awaitable, guarded, isPending } from '../base/awaitable.js';
 import type { Clock } from '../base/clock.js';
 import type { AllHooks } from '../config/hooks.js';
 import { amountOf } from '../limits/levels.js';
-import type { Admission, Amounts, LearnedOutput, LimiterStore, Reservation } from '../limits/limiter-store.js';
+import type {
+  Admission,
+  Amounts,
+  LearnedOutput,
+  LimiterAccess,
+  LimiterStore,
+  Reservation,
+} from '../limits/limiter-store.js';
 import type { UsageRecord, UsageStore } from '../usage/usage-store.js';
 import type { Unsettled, Untold } from './unsettled.js';
 
@@ -15,61 +22,94 @@ export interface Books {
     readonly clock: Clock;
     readonly hooks: AllHooks;
   };
+  readonly access: Pick<LimiterAccess, 'lane'>;
   readonly unsettled: Unsettled;
 }
 
 /** Names whose call it is, for hooks. */
 export type CallName = Pick<Untold, 'requestId' | 'keyId'>;
 
-/** Quantities truly used, in the order of the draws. */
-export function settledAmounts({ ceilings, amounts: reserved }: Admission, record: UsageRecord): number[] {
+/** Quantities truly used. */
+export function usedAmounts({ amounts: reserved }: Admission, record: UsageRecord): Amounts {
   const { inputTokens, outputTokens, costNanoUsd: cost } = record;
   const isUnused = inputTokens === undefined && outputTokens === undefined && cost === undefined;
-  const amounts: Amounts = {
+  return {
     requests: reserved.requests,
     inputTokens: inputTokens ?? 0,
     outputTokens: outputTokens ?? 0,
     // Use at an unknown price must not be for nothing.
     nanoUsd: cost ?? (isUnused ? 0 : reserved.nanoUsd),
   };
-  return ceilings.map((ceiling) => amountOf(ceiling, amounts));
 }
 
-/** Tells both stores how a call ended. @param opened settles when the ledger's `open` has, well or not; never rejects. */
-export function settleCall(
+/** Quantities of a call that used nothing. */
+const NOTHING: Amounts = { requests: 0, inputTokens: 0, outputTokens: 0, nanoUsd: 0 };
+
+/** Replaces the amounts that a call had reserved by those used, and frees its places. */
+export function settleLimits(books: Books, name: CallName, admission: Admission, used: Amounts): Awaitable<void> {
+  const { reservation, amounts } = admission;
+  if (reservation === undefined)
+    return books.access.lane?.settle(admission, amounts, used, books.config.clock.steadyMs());
+  return settleReservation(books, name, { reservation, used: drawnBy(admission, used) });
+}
+
+/** Gives back all that was reserved, for a call that used nothing. */
+export function giveBack(books: Books, name: CallName, admission: Admission): Awaitable<void> {
+  return settleLimits(books, name, admission, NOTHING);
+}
+
+/** Tells the ledger how a call ended. @param opened settles when the ledger's `open` has, well or not; never rejects. */
+export function settleRecord(
   books: Books,
-  { reservation }: Admission,
-  {
-    record,
-    used,
-    opened,
-  }: { readonly record: UsageRecord; readonly used: readonly number[]; readonly opened: PromiseLike<void> | undefined },
+  record: UsageRecord,
+  opened: PromiseLike<void> | undefined,
 ): Awaitable<void> {
-  const { usage } = books.config;
-  const limits = settleReservation(books, record, { reservation, used });
-  const write = (): Awaitable<void> => usage.settle(record);
-  const written = opened === undefined ? tell(books, record, write) : opened.then(() => tell(books, record, write));
-  if (isPending(limits) || isPending(written)) return both(limits, written);
+  return opened === undefined ? writeRecord(books, record) : opened.then(() => writeRecord(books, record));
 }
 
-async function both(one: Awaitable<void>, other: Awaitable<void>): Promise<void> {
+function writeRecord(books: Books, record: UsageRecord): Awaitable<void> {
+  const { usage } = books.config;
+  try {
+    const told = usage.settle(record);
+    return isPending(told) ? orTellLater(told, books, record, writing(usage, record)) : told;
+  } catch (error) {
+    return tellLater(error, books, untold(record, writing(usage, record)));
+  }
+}
+
+/** A function of its own: the stores that take an end at once, as nearly all do, are spared what it encloses. */
+function writing(usage: UsageStore, record: UsageRecord): () => Awaitable<void> {
+  return () => usage.settle(record);
+}
+
+/** Waits for both stores. */
+export function both(limits: Awaitable<void>, written: Awaitable<void>): Awaitable<void> {
+  return isPending(limits) || isPending(written) ? bothOf(limits, written) : undefined;
+}
+
+async function bothOf(one: Awaitable<void>, other: Awaitable<void>): Promise<void> {
   await one;
   await other;
 }
 
-/** Replaces the reserved amounts by those used. */
+/** Replaces the drawn amounts by those used. @param used in the order of the draws. */
 export function settleReservation(
   books: Books,
   name: CallName,
   { reservation, used }: { readonly reservation: Reservation; readonly used: readonly number[] },
 ): Awaitable<void> {
   const { limiter, clock } = books.config;
-  return tell(books, name, () => limiter.settle(reservation, used, clock.steadyMs()));
+  const run = (): Awaitable<void> => limiter.settle(reservation, used, clock.steadyMs());
+  try {
+    const told = run();
+    return isPending(told) ? orTellLater(told, books, name, run) : told;
+  } catch (error) {
+    return tellLater(error, books, untold(name, run));
+  }
 }
 
-/** Gives back all that was reserved, for a call that used nothing. */
-export function giveBack(books: Books, name: CallName, reservation: Reservation): Awaitable<void> {
-  return settleReservation(books, name, { reservation, used: nothingOf(reservation) });
+function drawnBy({ ceilings }: Pick<Admission, 'ceilings'>, amounts: Amounts): number[] {
+  return ceilings.map((ceiling) => amountOf(ceiling, amounts));
 }
 
 /** Gives back later what a store may have granted although it failed to answer. */
@@ -112,12 +152,12 @@ export function learnLength(learned: LearnedOutput, admission: Admission, record
 export function settleShadow(
   { config }: Books,
   name: CallName,
-  shadow: Admission,
+  shadow: Admission & { readonly reservation: Reservation },
   record: UsageRecord | undefined,
 ): void {
   const { limiter, clock, hooks } = config;
   const { reservation } = shadow;
-  const used = record === undefined ? nothingOf(reservation) : settledAmounts(shadow, record);
+  const used = record === undefined ? nothingOf(reservation) : drawnBy(shadow, usedAmounts(shadow, record));
   void guarded(
     () => limiter.settle(reservation, used, clock.steadyMs()),
     (error) => hooks.onError(error, { requestId: name.requestId, keyId: name.keyId }),
@@ -126,16 +166,6 @@ export function settleShadow(
 
 function nothingOf({ draws }: Reservation): number[] {
   return Array<number>(draws.length).fill(0);
-}
-
-/** Tells a store of an end, and again later where the store does not take it: that costs the client nothing. */
-function tell(books: Books, name: CallName, run: () => Awaitable<void>): Awaitable<void> {
-  try {
-    const told = run();
-    return isPending(told) ? orTellLater(told, books, name, run) : told;
-  } catch (error) {
-    return tellLater(error, books, untold(name, run));
-  }
 }
 
 async function orTellLater(

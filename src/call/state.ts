@@ -9,7 +9,7 @@ import type { GatewayRequest } from '../http/exchange.js';
 import { HeldBytes } from '../http/held-bytes.js';
 import { type BodyHolder, readBody } from '../http/read-body.js';
 import type { ApiKey } from '../keys/key-store.js';
-import { type FindPlan, type KeyPlan, keyPlans } from '../limits/levels.js';
+import { type FindPlan, type KeyPlan, keyPlans } from '../limits/key-plan.js';
 import type { LimiterAccess, Slot } from '../limits/limiter-store.js';
 import { Places } from '../limits/places.js';
 import { refusalError } from '../limits/refusal.js';
@@ -192,6 +192,7 @@ export class Exchange implements BodyHolder {
   readonly phases: Phases | undefined;
   /** The key that opened the route; `undefined` before it is known, and where the admin's secret opens it. */
   key: ApiKey | undefined = undefined;
+  private keyPlan: KeyPlan | undefined = undefined;
   /** The text in place of the `{id}` of the route's path, decoded. */
   id = '';
   /** The text in place of the `*` of the route's path, decoded. */
@@ -223,9 +224,10 @@ export class Exchange implements BodyHolder {
     return this.key;
   }
 
-  /** The caller's owner, tier and limits. */
+  /** The caller's owner, tier and limits, as they were when they were first asked for. */
   get plan(): KeyPlan {
-    return this.state.planOf(this.caller);
+    this.keyPlan ??= this.state.planOf(this.caller);
+    return this.keyPlan;
   }
 
   /** Whether the caller sees the facts that `X-Debug: true` shows. */

@@ -1,5 +1,6 @@
 import { type Awaitable, isPending } from '../base/awaitable.js';
 import { type Clock, type Deadlines, deadlines, inTime } from '../base/clock.js';
+import { laneOf } from '../limits/lane.js';
 import type { LimiterStore, Reservation } from '../limits/limiter-store.js';
 import type { IdempotencyStore } from '../stores/answer-store.js';
 import type { ObjectStore } from '../stores/object-store.js';
@@ -37,6 +38,8 @@ interface Times {
 }
 
 function limiterInTime(store: LimiterStore, { clock, asking, ending }: Times): LimiterStore {
+  // It answers at once, always.
+  if (laneOf(store) !== undefined) return store;
   const { settleInterrupted } = store;
   /** Gives back what was granted when nobody waited for it any more. */
   function giveBack(reservation: Reservation): void {

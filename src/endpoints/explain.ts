@@ -58,9 +58,9 @@ export async function explain(
   exchange.key = caller;
   try {
     const call = await weighed(exchange, operation);
-    const result = await admit({ ...state.access, store: dry(state.access.store) }, call);
+    const result = await admit({ ...state.access, store: dry(state.access.store), lane: undefined }, call);
     if (result.kind === 'admitted') {
-      const { amounts, outputCeiling } = result.admission;
+      const { amounts, outputCeiling } = result;
       return { isAdmitted: true, reserved: amounts, maxOutputTokens: outputCeiling };
     }
     const { error, refused } = result.refusal;

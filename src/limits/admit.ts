@@ -1,5 +1,5 @@
 import { type Awaitable, isPending } from '../base/awaitable.js';
-import { drawsOf } from './levels.js';
+import { amountOf, drawsOf } from './levels.js';
 import type {
   Admission,
   AdmitResult,
@@ -28,10 +28,13 @@ export function admit(access: LimiterAccess, demand: Demand): Awaitable<AdmitRes
 
 /** Reserves with an output ceiling, or a lower one. */
 function reserveWith(access: LimiterAccess, demand: Demand, outputTokens: number): Awaitable<AdmitResult> {
-  const { requestId, ceilings, slots, inputTokens, asks } = demand;
+  const { ceilings, inputTokens, asks } = demand;
   const answersTokens = asks.n * outputTokens;
   const nanoUsd = demand.worstNanoUsd(answersTokens) ?? 0;
   const amounts = { requests: 1, inputTokens, outputTokens: answersTokens, nanoUsd };
+  const remaining = access.lane?.take(demand, amounts, access.clock.steadyMs());
+  if (remaining !== undefined) return admitted(demand, { reservation: undefined, amounts, outputTokens }, remaining);
+  const { requestId, slots } = demand;
   const reservation = { id: requestId, draws: drawsOf(ceilings, amounts), slots, ttlMs: access.ttlMs };
   const verdict = reserve(access, reservation, ceilings, demand);
   const tried = { reservation, amounts, outputTokens };
@@ -40,35 +43,45 @@ function reserveWith(access: LimiterAccess, demand: Demand, outputTokens: number
     : resultOf(access, demand, tried, verdict);
 }
 
-/** A reservation that the store was asked for. */
+/** A wish as it was asked for. */
 interface Tried {
-  readonly reservation: Reservation;
+  /** `undefined`: the limiter's lane was asked. */
+  readonly reservation: Reservation | undefined;
   readonly amounts: Amounts;
   readonly outputTokens: number;
+}
+
+function admitted(
+  { ceilings, slots, asks, learnsLength }: Demand,
+  { reservation, amounts, outputTokens }: Tried,
+  remaining: Verdict['remaining'],
+): Admission {
+  return {
+    kind: 'admitted',
+    reservation,
+    ceilings,
+    slots,
+    remaining,
+    amounts,
+    outputCeiling: limitsOutput(ceilings) ? outputTokens : undefined,
+    answersToLearnFrom: asks.maxOutputTokens === undefined && learnsLength ? asks.n : 0,
+  };
 }
 
 function resultOf(
   access: LimiterAccess,
   demand: Demand,
-  { reservation, amounts, outputTokens }: Tried,
+  tried: Tried & { readonly reservation: Reservation },
   verdict: Verdict,
 ): Awaitable<AdmitResult> {
+  if (verdict.granted) return admitted(demand, tried, verdict.remaining);
   const { ceilings, asks, subject } = demand;
-  const isOpen = asks.maxOutputTokens === undefined;
-  const isLimited = limitsOutput(ceilings);
-  if (verdict.granted) {
-    const outputCeiling = isLimited ? outputTokens : undefined;
-    const answersToLearnFrom = isOpen && demand.learnsLength ? asks.n : 0;
-    return {
-      kind: 'admitted',
-      admission: { reservation, ceilings, verdict, amounts, outputCeiling, answersToLearnFrom },
-    };
-  }
-  if (isOpen && isLimited) {
+  if (asks.maxOutputTokens === undefined && limitsOutput(ceilings)) {
     // Down to the least: a client that would take any answer at all is told the wait for that.
     const smaller = Math.max(LEAST_OUTPUT_TOKENS, roomIn(demand, verdict.remaining));
-    if (smaller < outputTokens) return reserveWith(access, demand, smaller);
+    if (smaller < tried.outputTokens) return reserveWith(access, demand, smaller);
   }
+  const { reservation } = tried;
   const refused = { reservation, verdict, ceilings, model: asks.model, subject, wallMs: access.clock.wallMs() };
   return { kind: 'refused', refusal: { error: refusalError(refused), refused } };
 }
@@ -84,8 +97,19 @@ export async function look(
 }
 
 /** Amounts that the buckets held before the call was admitted. */
-export function remainingBefore({ reservation, verdict }: Admission): number[] {
-  return verdict.remaining.map((left, index) => left + (reservation.draws[index]?.amount ?? 0));
+export function remainingBefore({ ceilings, amounts, remaining }: Admission): number[] {
+  return remaining.map((left, index) => left + reservedOf(ceilings[index], amounts));
+}
+
+/** The same once its call is settled, less what others did meanwhile. */
+export function remainingAfter({ ceilings, amounts, remaining }: Admission, used: Amounts): number[] {
+  return remaining.map(
+    (left, index) => left + reservedOf(ceilings[index], amounts) - reservedOf(ceilings[index], used),
+  );
+}
+
+function reservedOf(ceiling: Ceiling | undefined, amounts: Amounts): number {
+  return ceiling === undefined ? 0 : amountOf(ceiling, amounts);
 }
 
 /**

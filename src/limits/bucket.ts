@@ -64,12 +64,20 @@ export function waitMsFor(bucket: Bucket, wanted: Wanted, at: number): number {
   if (!(wanted.amount <= wanted.capacity + EPSILON)) return Number.POSITIVE_INFINITY;
   const { drawn, since, refillPerMs } = bucket;
   const elapsedMs = at - since;
-  if (fits(bucket, wanted, elapsedMs)) return 0;
+  if (fits(bucket, wanted.amount, wanted.capacity, elapsedMs)) return 0;
   if (!(refillPerMs > 0)) return Number.POSITIVE_INFINITY;
   const near = Math.ceil((drawn + wanted.amount - wanted.capacity - EPSILON) / refillPerMs);
   // The division rounds on its own.
-  if (!fits(bucket, wanted, near)) return near + 1 - elapsedMs;
-  return fits(bucket, wanted, near - 1) ? near - 1 - elapsedMs : near - elapsedMs;
+  if (!fits(bucket, wanted.amount, wanted.capacity, near)) return near + 1 - elapsedMs;
+  return fits(bucket, wanted.amount, wanted.capacity, near - 1) ? near - 1 - elapsedMs : near - elapsedMs;
+}
+
+/** Whether so much can be taken now. @param bucket `undefined`: there is none, which counts as full. */
+export function fitsNow(bucket: Bucket | undefined, amount: number, capacity: number, at: number): boolean {
+  if (amount === 0) return true;
+  // Credit is given by `settle` alone, and NaN never fits.
+  if (!(amount > 0)) return false;
+  return bucket === undefined ? amount <= capacity + EPSILON : fits(bucket, amount, capacity, at - bucket.since);
 }
 
 interface Wanted {
@@ -77,7 +85,7 @@ interface Wanted {
   readonly capacity: number;
 }
 
-function fits({ drawn, refillPerMs }: Bucket, { amount, capacity }: Wanted, elapsedMs: number): boolean {
+function fits({ drawn, refillPerMs }: Bucket, amount: number, capacity: number, elapsedMs: number): boolean {
   return Math.max(0, drawn - refillPerMs * elapsedMs) + amount <= capacity + EPSILON;
 }
 

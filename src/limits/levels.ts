@@ -19,8 +19,7 @@ const MEASURES: readonly (readonly [Measure, Exclude<keyof Limits, 'concurrency'
   ['usdPerDay', 'usdPerDay'],
   ['usdPerMonth', 'usdPerMonth'],
 ];
-/** Every field of limits. */
-export const LIMIT_FIELDS = [...MEASURES.map(([, field]) => field), 'concurrency', 'shadow'] as const;
+const LIMIT_FIELDS = [...MEASURES.map(([, field]) => field), 'concurrency', 'shadow'] as const;
 
 /** The limits of a key's owner: the tier's, overridden field by field by the key's. */
 export function limitsOf(key: ApiKey, tiers: ReadonlyMap<string, TierLimits>): Limits {
@@ -68,7 +67,16 @@ export function ceilingsOf(levels: readonly LimitLevel[], findPeriod: FindPeriod
       if (limit === undefined || limit === null || limit === Number.POSITIVE_INFINITY) continue;
       const name = `${nameOf(level)}:${measure}`;
       if (measure !== 'usdPerDay' && measure !== 'usdPerMonth') {
-        ceilings.push({ measure, level, capacity: limit, period: undefined, bucket: name });
+        const refillPerMs = limit / MINUTE_MS;
+        ceilings.push({
+          measure,
+          level,
+          capacity: limit,
+          refillPerMs,
+          period: undefined,
+          bucket: name,
+          found: undefined,
+        });
         continue;
       }
       const period = findPeriod(measure === 'usdPerDay' ? 'day' : 'month', wallMs);
@@ -76,8 +84,10 @@ export function ceilingsOf(levels: readonly LimitLevel[], findPeriod: FindPeriod
         measure,
         level,
         capacity: Math.round(limit * NANO_PER_USD),
+        refillPerMs: 0,
         period,
         bucket: `${name}:${period.name}`,
+        found: undefined,
       });
     }
   }
@@ -87,10 +97,10 @@ export function ceilingsOf(levels: readonly LimitLevel[], findPeriod: FindPeriod
 /** The draws of a call on the buckets of its ceilings, in their order. */
 export function drawsOf(ceilings: readonly Ceiling[], amounts: Amounts): Draw[] {
   return ceilings.map((ceiling) => {
-    const { bucket, capacity, period } = ceiling;
+    const { bucket, capacity, refillPerMs, period } = ceiling;
     const amount = amountOf(ceiling, amounts);
-    if (period === undefined) return { bucket, capacity, refillPerMs: capacity / MINUTE_MS, amount };
-    return { bucket, capacity, refillPerMs: 0, amount, budget: { endsAt: period.to } };
+    if (period === undefined) return { bucket, capacity, refillPerMs, amount };
+    return { bucket, capacity, refillPerMs, amount, budget: { endsAt: period.to } };
   });
 }
 
@@ -132,109 +142,4 @@ function withoutAbsent(limits: Limits): Limits {
   for (const field of LIMIT_FIELDS)
     if (limits[field] !== undefined && limits[field] !== null) Object.assign(given, { [field]: limits[field] });
   return given;
-}
-
-/** A key's owner, tier and limits, worked out once and kept for as long as the key is the same. */
-export class KeyPlan {
-  /** The owner as `ownerOf` names it. */
-  readonly owner: string;
-  /** The owner's or the key's name, for messages. */
-  readonly subject: string;
-  readonly tier: string;
-  /** Places that a call holds. */
-  readonly slots: readonly Slot[];
-  /** Whether money is limited on any level. */
-  readonly isBudgeted: boolean;
-  /** Service tiers that may be asked for; `undefined`: all. */
-  readonly serviceTiers: readonly string[] | undefined;
-  /** Levels whose limits refuse nothing. */
-  readonly shadows: readonly LimitLevel[];
-  private readonly levels: readonly LimitLevel[];
-  private readonly key: ApiKey;
-  /** Every object of limits that went into the plan, each with a copy: a host may change its own at any time. */
-  private readonly sources: readonly Source[];
-  private readonly findPeriod: FindPeriod;
-  private ceilings: readonly Ceiling[];
-  /** When the ceilings are in force: those of a budget are new in each of its periods. */
-  private from = Number.NEGATIVE_INFINITY;
-  private to = Number.POSITIVE_INFINITY;
-
-  constructor(key: ApiKey, rules: LimitRules, findPeriod: FindPeriod, wallMs: number) {
-    this.key = { ...key };
-    this.findPeriod = findPeriod;
-    this.owner = ownerOf(key);
-    this.subject = key.owner ?? key.id;
-    this.tier = tierOf(key, rules.tiers);
-    this.levels = levelsOf(key, rules);
-    const tier = rules.tiers.get(this.tier);
-    this.sources = [key.limits, key.ownLimits, tier, tier?.shared, rules.globalLimits].flatMap(sourcesOf);
-    this.serviceTiers = key.serviceTiers ?? tier?.serviceTiers ?? undefined;
-    this.slots = slotsOf(this.levels);
-    this.shadows = shadowsOf(this.levels);
-    this.ceilings = this.ceilingsIn(wallMs);
-    this.isBudgeted = this.ceilings.some(({ period }) => period !== undefined);
-  }
-
-  /** Every ceiling of the key as it is then. @param wallMs Unix time in milliseconds. */
-  ceilingsAt(wallMs: number): readonly Ceiling[] {
-    if (wallMs < this.from || wallMs >= this.to) this.ceilings = this.ceilingsIn(wallMs);
-    return this.ceilings;
-  }
-
-  /** Whether the key and all its limits are still as they were. */
-  isOf({ id, owner, tier, limits, ownLimits, serviceTiers }: ApiKey): boolean {
-    const { key } = this;
-    if (key.id !== id || key.owner !== owner || key.tier !== tier) return false;
-    if (key.limits !== limits || key.ownLimits !== ownLimits || key.serviceTiers !== serviceTiers) return false;
-    return this.sources.every(isUnchanged);
-  }
-
-  private ceilingsIn(wallMs: number): readonly Ceiling[] {
-    const ceilings = ceilingsOf(this.levels, this.findPeriod, wallMs);
-    this.from = Number.NEGATIVE_INFINITY;
-    this.to = Number.POSITIVE_INFINITY;
-    for (const { period } of ceilings) {
-      if (period === undefined) continue;
-      this.from = Math.max(this.from, period.from);
-      this.to = Math.min(this.to, period.to);
-    }
-    return ceilings;
-  }
-}
-
-/** An object of limits as the host or a store gave it, and as it was then. */
-interface Source {
-  readonly given: TierLimits;
-  readonly copy: TierLimits;
-}
-
-const SOURCE_FIELDS = [...LIMIT_FIELDS, 'shared', 'serviceTiers'] as const;
-
-function isUnchanged({ given, copy }: Source): boolean {
-  for (let at = 0; at < SOURCE_FIELDS.length; at += 1) {
-    const field = SOURCE_FIELDS[at];
-    if (field !== undefined && given[field] !== copy[field]) return false;
-  }
-  return true;
-}
-
-/** The limits, and their limits in the shadow; stores without types say `null` for those that are not there. */
-function sourcesOf(limits: TierLimits | undefined): Source[] {
-  if (limits === undefined || limits === null || limits === NO_LIMITS) return [];
-  return [{ given: limits, copy: { ...limits } }, ...sourcesOf(limits.shadow)];
-}
-
-/** Finds the plan of a key. Keys that a store gives again are found without work. */
-export type FindPlan = (key: ApiKey) => KeyPlan;
-
-/** @param nowMs Unix time in milliseconds. */
-export function keyPlans(rules: LimitRules, findPeriod: FindPeriod, nowMs: () => number): FindPlan {
-  const plans = new WeakMap<ApiKey, KeyPlan>();
-  return (key) => {
-    const known = plans.get(key);
-    if (known?.isOf(key) === true) return known;
-    const made = new KeyPlan(key, rules, findPeriod, nowMs());
-    plans.set(key, made);
-    return made;
-  };
 }

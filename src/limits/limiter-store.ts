@@ -113,9 +113,13 @@ export interface Ceiling {
   readonly level: LimitLevel;
   /** In nano-dollars where it is a budget. */
   readonly capacity: number;
+  /** Amount that flows back each millisecond; 0 for a budget. */
+  readonly refillPerMs: number;
   /** Present: it is a budget of this period. */
   readonly period: { readonly from: number; readonly to: number } | undefined;
   readonly bucket: string;
+  /** The bucket as a limiter of this process last found it. It is that limiter's to write, and spares it the name. */
+  found: PlacedBucket | undefined;
 }
 
 /** Quantities that a call takes, or took. */
@@ -170,6 +174,8 @@ export interface Demand {
 /** A limiter store with the clocks and the ledger that it is asked with. */
 export interface LimiterAccess {
   readonly store: LimiterStore;
+  /** The same limiter, where it is one of this process; `undefined`: everything is asked of the store. */
+  readonly lane?: LimiterLane | undefined;
   /** Nano-dollars lost by a budget according to the ledger, for a store that does not know the budget. */
   readonly spent: (ceiling: Ceiling) => Awaitable<number>;
   readonly clock: Pick<Clock, 'steadyMs' | 'wallMs'>;
@@ -177,12 +183,34 @@ export interface LimiterAccess {
   readonly ttlMs: number;
 }
 
+/** Ceilings and places of one call. */
+export type Bounds = Pick<Demand, 'ceilings' | 'slots'>;
+
+/**
+ * The shorter way to a limiter of this process, which grants ordinary calls without names and without an object for each of
+ * its buckets. It decides as `reserve` does and shares all its state; what it grants has no time after which it is given back,
+ * as its process lives as long as the limiter. No two ceilings of a call may name the same bucket, and no two slots the same.
+ */
+export interface LimiterLane {
+  /**
+   * Takes everything, where all of it is to be had now.
+   * @returns the amount that each bucket holds then; `undefined` when nothing was taken: `reserve` tells why, or grants it after all.
+   */
+  take(bounds: Bounds, amounts: Amounts, now: number): number[] | undefined;
+  /** Replaces amounts that `take` took by those used, and frees the places: once for each `take`. */
+  settle(bounds: Bounds, amounts: Amounts, used: Amounts, now: number): void;
+}
+
 /** A granted reservation. */
 export interface Admission {
-  readonly reservation: Reservation;
+  readonly kind: 'admitted';
+  /** The reservation that the store holds; `undefined`: its lane has granted the call. */
+  readonly reservation: Reservation | undefined;
   /** In the order of the draws. */
   readonly ceilings: readonly Ceiling[];
-  readonly verdict: Verdict;
+  readonly slots: readonly Slot[];
+  /** Amount that each bucket held when all was taken. */
+  readonly remaining: Verdict['remaining'];
   /** Quantities reserved. */
   readonly amounts: Amounts;
   /** Output tokens reserved for one answer; `undefined` when nothing limits them. */
@@ -207,7 +235,7 @@ export interface Refused {
 
 /** Grants a reservation, or refuses it with the error for the client. */
 export type AdmitResult =
-  | { readonly kind: 'admitted'; readonly admission: Admission }
+  | Admission
   | { readonly kind: 'refused'; readonly refusal: { readonly error: GatewayError; readonly refused: Refused } };
 
 /** Observed answer lengths by owner and model. */
@@ -227,6 +255,17 @@ export interface Bucket {
   /** Whole milliseconds. */
   since: number;
   refillPerMs: number;
+}
+
+/** A bucket in this process's memory, between its neighbours in the order of use. */
+export interface PlacedBucket extends Bucket {
+  readonly name: string;
+  /** Unix time in milliseconds of the end of a budget's period; `undefined`: it is no budget. */
+  readonly endsAt: number | undefined;
+  /** Whether its table still has it: one that was forgotten must not be drawn from. */
+  isKept: boolean;
+  older: PlacedBucket | undefined;
+  newer: PlacedBucket | undefined;
 }
 
 /** A bucket as stores keep it. */

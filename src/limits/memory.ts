@@ -1,8 +1,21 @@
-import { LRUCache } from 'lru-cache';
 import { checkOptionNames, positiveInteger } from '../base/checks.js';
-import { BUDGET_KEPT_MS, drawFrom, fullBucket, remainingOf, trueAmount, usedOf, waitMsOf } from './bucket.js';
+import { BUDGET_KEPT_MS, drawFrom, fitsNow, remainingOf, trueAmount, usedOf, waitMsOf } from './bucket.js';
+import { BucketTable } from './bucket-table.js';
 import { heldTable } from './held.js';
-import type { Bucket, Draw, LimiterStore, Reservation } from './limiter-store.js';
+import { withLane } from './lane.js';
+import { amountOf } from './levels.js';
+import type {
+  Amounts,
+  Bounds,
+  Bucket,
+  Ceiling,
+  Draw,
+  LimiterLane,
+  LimiterStore,
+  PlacedBucket,
+  Reservation,
+  Verdict,
+} from './limiter-store.js';
 
 export interface MemoryLimiterOptions {
   /**
@@ -22,13 +35,6 @@ const LIMITER_OPTIONS: Readonly<Record<keyof MemoryLimiterOptions, true>> = {
   maxBudgets: true,
 };
 
-/** A budget and the end of its period. */
-interface KeptBudget extends Bucket {
-  readonly endsAt: number;
-}
-
-/** Most buckets examined in search of one that may go. Examining all would stop the process for 40 ms. */
-const MAX_EXAMINED = 8;
 /** Names of slots that are remembered although nobody holds one. */
 const MAX_FREE_SLOTS = 1_000;
 
@@ -42,37 +48,150 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
   checkOptionNames(options, LIMITER_OPTIONS);
   const maxBuckets = positiveInteger('maxBuckets', options.maxBuckets ?? 100_000);
   const maxBudgets = positiveInteger('maxBudgets', options.maxBudgets ?? 100_000);
+  const counters = new Counters(maxBuckets, maxBudgets);
+  return withLane(
+    (reservation, now) => counters.reserve(reservation, now),
+    ({ id }, amounts, now) => counters.settleHeld(id, amounts, now),
+    counters,
+  );
+}
+
+/** All buckets, slots and held reservations of one limiter. */
+class Counters implements LimiterLane {
   // A full bucket is as good as none; an unknown budget is not.
-  const buckets = bucketTable<Bucket>(maxBuckets, (bucket, at) => usedOf(bucket, at) === 0);
-  const budgets = bucketTable<KeptBudget>(maxBudgets, ({ endsAt }, at) => endsAt + BUDGET_KEPT_MS <= at);
+  private readonly buckets: BucketTable;
+  private readonly budgets: BucketTable;
   /** Number of reservations that hold a slot of that name. */
-  const slots = new Map<string, number>();
-  const slotsTaken = (name: string): number => slots.get(name) ?? 0;
-  const held = heldTable();
-  let latest = 0;
+  private readonly slots = new Map<string, number>();
+  private readonly held = heldTable();
+  private latest = 0;
+
+  constructor(maxBuckets: number, maxBudgets: number) {
+    this.buckets = new BucketTable(maxBuckets, (bucket, at) => usedOf(bucket, at) === 0);
+    this.budgets = new BucketTable(maxBudgets, ({ endsAt = 0 }, at) => endsAt + BUDGET_KEPT_MS <= at);
+  }
+
+  reserve(reservation: Reservation, now: number): Verdict {
+    const at = this.advanceTo(now);
+    if (this.held.has(reservation.id)) throw new TypeError('Expected the id of a reservation to be unique');
+    const { draws, dryRun = false } = reservation;
+    const found = this.findBuckets(reservation);
+    const isKnown = this.openBudgets(reservation, found);
+    if (!isKnown) {
+      return { granted: false, retryAfterMs: 0, remaining: this.remainingIn(draws, found), unknownBudgets: true };
+    }
+    const waitMs = waitMsOf(reservation, found, (name) => this.slotsTaken(name), at);
+    const granted = waitMs === 0;
+    if (granted && !dryRun) this.takeReservation(reservation, found);
+    // From the caller's instant, which may lie before ours.
+    const retryAfterMs = granted ? 0 : waitMs + (at - Math.floor(now));
+    return { granted, retryAfterMs, remaining: this.remainingIn(draws, found) };
+  }
+
+  settleHeld(id: string, amounts: readonly number[], now: number): void {
+    this.advanceTo(now);
+    const reservation = this.held.takeHeld(id);
+    if (reservation !== undefined) this.giveBack(reservation, amounts);
+  }
+
+  take({ ceilings, slots }: Bounds, amounts: Amounts, now: number): number[] | undefined {
+    const at = this.advanceTo(now);
+    for (let index = 0; index < ceilings.length; index += 1) {
+      const ceiling = ceilings[index];
+      if (ceiling !== undefined && !this.hasRoom(ceiling, amountOf(ceiling, amounts), at)) return undefined;
+    }
+    for (let index = 0; index < slots.length; index += 1) {
+      const slot = slots[index];
+      if (slot !== undefined && !(this.slotsTaken(slot.name) < slot.capacity)) return undefined;
+    }
+    const remaining = new Array<number>(ceilings.length);
+    for (let index = 0; index < ceilings.length; index += 1) {
+      const ceiling = ceilings[index];
+      if (ceiling !== undefined) remaining[index] = this.drawOn(ceiling, amountOf(ceiling, amounts), at);
+    }
+    for (let index = 0; index < slots.length; index += 1) this.countSlot(slots[index]?.name, 1);
+    return remaining;
+  }
+
+  settle({ ceilings, slots }: Bounds, amounts: Amounts, used: Amounts, now: number): void {
+    const at = this.advanceTo(now);
+    for (let index = 0; index < ceilings.length; index += 1) {
+      const ceiling = ceilings[index];
+      if (ceiling === undefined) continue;
+      const drawn = amountOf(ceiling, amounts);
+      this.correct(ceiling, trueAmount(drawn, amountOf(ceiling, used)) - drawn, at);
+    }
+    for (let index = 0; index < slots.length; index += 1) this.countSlot(slots[index]?.name, -1);
+  }
+
+  /** Whether a ceiling lets so much through now. A rate that has changed, and a budget that is not known, are not for the lane. */
+  private hasRoom(ceiling: Ceiling, amount: number, at: number): boolean {
+    const bucket = this.find(ceiling);
+    if (bucket !== undefined)
+      return bucket.refillPerMs === ceiling.refillPerMs && fitsNow(bucket, amount, ceiling.capacity, at);
+    return ceiling.period === undefined && fitsNow(undefined, amount, ceiling.capacity, at);
+  }
+
+  /** @returns the amount that is left. */
+  private drawOn(ceiling: Ceiling, amount: number, at: number): number {
+    let { found } = ceiling;
+    if (amount !== 0) {
+      found ??= this.open(ceiling, at);
+      drawFrom(found, amount, at);
+    }
+    return remainingOf(found, ceiling.capacity, at);
+  }
+
+  private correct(ceiling: Ceiling, more: number, at: number): void {
+    if (more === 0) return;
+    let bucket = this.find(ceiling);
+    // The ledger will tell of a budget that was forgotten; a refund to a bucket that was forgotten changes nothing.
+    if (more > 0 && ceiling.period === undefined) bucket ??= this.open(ceiling, at);
+    if (bucket !== undefined) drawFrom(bucket, more, at);
+  }
+
+  /** The bucket of a ceiling, now the latest used. By name only when nobody has found it before, or the table has lost it since. */
+  private find(ceiling: Ceiling): PlacedBucket | undefined {
+    const { found, period } = ceiling;
+    const table = period === undefined ? this.buckets : this.budgets;
+    if (found?.isKept === true) table.use(found);
+    else ceiling.found = table.get(ceiling.bucket);
+    return ceiling.found;
+  }
+
+  private open(ceiling: Ceiling, at: number): PlacedBucket {
+    ceiling.found = this.buckets.add(
+      { name: ceiling.bucket, drawn: 0, refillPerMs: ceiling.refillPerMs, endsAt: undefined },
+      at,
+    );
+    return ceiling.found;
+  }
 
   /** The latest instant ever told: a clock that steps back stands still here. Whole, so that waits are exact. */
-  function advanceTo(now: number): number {
+  private advanceTo(now: number): number {
     const whole = Math.floor(now);
-    if (whole > latest) latest = whole;
+    if (whole > this.latest) this.latest = whole;
+    const { held, latest } = this;
     for (let late = held.takeExpired(latest); late !== undefined; late = held.takeExpired(latest)) {
-      giveBack(late, undefined);
+      this.giveBack(late, undefined);
     }
     return latest;
   }
 
-  function findBucket({ bucket, budget }: Draw): Bucket | undefined {
-    return budget === undefined ? buckets.get(bucket) : budgets.get(bucket);
+  private findBucket({ bucket, budget }: Draw): PlacedBucket | undefined {
+    return budget === undefined ? this.buckets.get(bucket) : this.budgets.get(bucket);
   }
 
   /** The bucket of every draw; a `dryRun` gets copies, which are not kept. */
-  function findBuckets({ draws, dryRun = false }: Reservation): (Bucket | undefined)[] {
-    const found = draws.map(findBucket);
-    return dryRun ? found.map(copyOf) : found;
+  private findBuckets({ draws, dryRun = false }: Reservation): (Bucket | undefined)[] {
+    return draws.map((draw) => {
+      const bucket = this.findBucket(draw);
+      return dryRun ? copyOf(bucket) : bucket;
+    });
   }
 
   /** Opens unknown budgets at the ledger's sums. @returns `false` when the ledger was not asked about one of them. */
-  function openBudgets({ draws, dryRun = false }: Reservation, found: (Bucket | undefined)[]): boolean {
+  private openBudgets({ draws, dryRun = false }: Reservation, found: (Bucket | undefined)[]): boolean {
     let areAllKnown = true;
     for (let index = 0; index < draws.length; index += 1) {
       const budget = draws[index]?.budget;
@@ -83,50 +202,48 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
     if (areAllKnown) return true;
     for (const [index, { bucket: name, budget, refillPerMs }] of draws.entries()) {
       if (budget?.spent === undefined || found[index] !== undefined) continue;
-      const opened = { drawn: budget.spent, since: latest, refillPerMs, endsAt: budget.endsAt };
-      if (!dryRun) budgets.add(name, opened, latest);
+      const { spent: drawn, endsAt } = budget;
+      const opened = dryRun
+        ? { drawn, since: this.latest, refillPerMs }
+        : this.budgets.add({ name, drawn, refillPerMs, endsAt }, this.latest);
       for (const [place, draw] of draws.entries()) if (draw.bucket === name) found[place] ??= opened;
     }
     return true;
   }
 
   /** The draw's bucket, or a new full one. */
-  function openBucket({ bucket: name, refillPerMs }: Draw): Bucket {
-    return buckets.get(name) ?? buckets.add(name, fullBucket(refillPerMs, latest), latest);
+  private openBucket({ bucket: name, refillPerMs }: Draw): Bucket {
+    const { buckets, latest } = this;
+    return buckets.get(name) ?? buckets.add({ name, drawn: 0, refillPerMs, endsAt: undefined }, latest);
   }
 
-  function takeReservation(reservation: Reservation, found: (Bucket | undefined)[]): void {
+  private takeReservation(reservation: Reservation, found: (Bucket | undefined)[]): void {
     const { draws, slots: wanted } = reservation;
     if (wanted.length === 0 && draws.every(takesNothing)) return;
-    held.add(reservation, latest);
+    this.held.add(reservation, this.latest);
     for (let index = 0; index < draws.length; index += 1) {
       const draw = draws[index];
       if (draw === undefined || draw.amount === 0) continue;
-      const bucket = found[index] ?? openBucket(draw);
+      const bucket = found[index] ?? this.openBucket(draw);
       found[index] = bucket;
-      drawFrom(bucket, draw.amount, latest);
+      drawFrom(bucket, draw.amount, this.latest);
     }
-    for (const { name } of wanted) slots.set(name, slotsTaken(name) + 1);
+    for (const { name } of wanted) this.countSlot(name, 1);
   }
 
   /**
    * @param amounts truly used; `undefined` when nobody knows: then budgets count as used up to the draw, all else as
    * unused.
    */
-  function giveBack({ draws, slots: freed }: Reservation, amounts: readonly number[] | undefined): void {
+  private giveBack({ draws, slots: freed }: Reservation, amounts: readonly number[] | undefined): void {
     // Further draws come first: of two draws on one bucket, a refund must not be cut off at the brim.
-    correctDraws(draws, amounts, 'further');
-    correctDraws(draws, amounts, 'refunds');
-    for (const { name } of freed) {
-      const left = slotsTaken(name) - 1;
-      // The same names come again, and a map that is emptied and filled makes a new table each time: 170 bytes.
-      if (left > 0 || slots.size <= MAX_FREE_SLOTS) slots.set(name, Math.max(0, left));
-      else slots.delete(name);
-    }
+    this.correctDraws(draws, amounts, 'further');
+    this.correctDraws(draws, amounts, 'refunds');
+    for (const { name } of freed) this.countSlot(name, -1);
   }
 
   /** Makes those corrections of the draws that take more, or those that give back. */
-  function correctDraws(
+  private correctDraws(
     draws: readonly Draw[],
     amounts: readonly number[] | undefined,
     which: 'further' | 'refunds',
@@ -137,40 +254,28 @@ export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore 
       const used = amounts === undefined && draw.budget === undefined ? 0 : trueAmount(draw.amount, amounts?.[index]);
       const more = used - draw.amount;
       if (which === 'further' ? !(more > 0) : !(more < 0)) continue;
-      // The ledger will tell of a budget that was forgotten; a refund to a bucket that was forgotten changes nothing.
+      // As in `correct`.
       const isOpened = which === 'further' && draw.budget === undefined;
-      const bucket = isOpened ? openBucket(draw) : findBucket(draw);
-      if (bucket !== undefined) drawFrom(bucket, more, latest);
+      const bucket = isOpened ? this.openBucket(draw) : this.findBucket(draw);
+      if (bucket !== undefined) drawFrom(bucket, more, this.latest);
     }
   }
 
-  function remainingIn(draws: readonly Draw[], found: readonly (Bucket | undefined)[]): number[] {
-    return draws.map((draw, index) => remainingOf(found[index] ?? findBucket(draw), draw.capacity, latest));
+  private remainingIn(draws: readonly Draw[], found: readonly (Bucket | undefined)[]): number[] {
+    return draws.map((draw, index) => remainingOf(found[index] ?? this.findBucket(draw), draw.capacity, this.latest));
   }
 
-  return {
-    reserve(reservation, now) {
-      const at = advanceTo(now);
-      if (held.has(reservation.id)) throw new TypeError('Expected the id of a reservation to be unique');
-      const { draws, dryRun = false } = reservation;
-      const found = findBuckets(reservation);
-      const isKnown = openBudgets(reservation, found);
-      if (!isKnown) {
-        return { granted: false, retryAfterMs: 0, remaining: remainingIn(draws, found), unknownBudgets: true };
-      }
-      const waitMs = waitMsOf(reservation, found, slotsTaken, at);
-      const granted = waitMs === 0;
-      if (granted && !dryRun) takeReservation(reservation, found);
-      // From the caller's instant, which may lie before ours.
-      const retryAfterMs = granted ? 0 : waitMs + (at - Math.floor(now));
-      return { granted, retryAfterMs, remaining: remainingIn(draws, found) };
-    },
-    settle({ id }, amounts, now) {
-      advanceTo(now);
-      const reservation = held.takeHeld(id);
-      if (reservation !== undefined) giveBack(reservation, amounts);
-    },
-  };
+  private slotsTaken(name: string): number {
+    return this.slots.get(name) ?? 0;
+  }
+
+  private countSlot(name: string | undefined, more: number): void {
+    if (name === undefined) return;
+    const count = this.slotsTaken(name) + more;
+    // The same names come again, and a map that is emptied and filled makes a new table each time: 170 bytes.
+    if (count > 0 || this.slots.size <= MAX_FREE_SLOTS) this.slots.set(name, Math.max(0, count));
+    else this.slots.delete(name);
+  }
 }
 
 function takesNothing({ amount }: Draw): boolean {
@@ -178,42 +283,5 @@ function takesNothing({ amount }: Draw): boolean {
 }
 
 function copyOf(bucket: Bucket | undefined): Bucket | undefined {
-  return bucket && { ...bucket };
-}
-
-interface BucketTable<Kept extends Bucket> {
-  get(name: string): Kept | undefined;
-  /** @returns the bucket. */
-  add(name: string, bucket: Kept, at: number): Kept;
-}
-
-/** @param isSpare whether a bucket may go. */
-function bucketTable<Kept extends Bucket>(
-  max: number,
-  isSpare: (bucket: Kept, at: number) => boolean,
-): BucketTable<Kept> {
-  // Made when it is needed: it takes room for `max` at once, and 10 ms.
-  let table: LRUCache<string, Kept> | undefined;
-
-  /** Removes one spare bucket; where there is none, the table drops the bucket unused for longest. */
-  function makeRoom(kept: LRUCache<string, Kept>, at: number): void {
-    if (kept.size < max) return;
-    let examined = 0;
-    for (const name of kept.rkeys()) {
-      const bucket = kept.peek(name);
-      if (bucket !== undefined && isSpare(bucket, at)) return void kept.delete(name);
-      examined += 1;
-      if (examined === MAX_EXAMINED) return;
-    }
-  }
-
-  return {
-    get: (name) => table?.get(name),
-    add(name, bucket, at) {
-      table ??= new LRUCache<string, Kept>({ max });
-      makeRoom(table, at);
-      table.set(name, bucket);
-      return bucket;
-    },
-  };
+  return bucket && { drawn: bucket.drawn, since: bucket.since, refillPerMs: bucket.refillPerMs };
 }

@@ -1,15 +1,58 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { laneOf } from '../../src/limits/lane.js';
 import type { Draw, Reservation } from '../../src/limits/limiter-store.js';
 import { memoryLimiter } from '../../src/limits/memory.js';
 import { limiterStoreContract } from '../contracts/limiter-store.js';
 import { runs } from '../helpers/depth.js';
 import { limiterModelTest } from './model.js';
+import { onLane } from './on-lane.js';
 
 limiterStoreContract('memoryLimiter', () => memoryLimiter());
 limiterModelTest('memoryLimiter', () => memoryLimiter({ maxBuckets: 1_000, maxBudgets: 1_000 }), {
   commands: 10_000,
+});
+
+limiterStoreContract('memoryLimiter by its lane', () => onLane());
+limiterModelTest('memoryLimiter by its lane', () => onLane({ maxBuckets: 1_000, maxBudgets: 1_000 }), {
+  commands: 10_000,
+});
+
+describe('the lane of a limiter in memory', () => {
+  it('grants nearly all that the model grants, so that the model is held against it', async () => {
+    const store = onLane();
+    const call = (id: string) => ({
+      id,
+      draws: [{ bucket: 'b', capacity: 5, refillPerMs: 0, amount: 1 }],
+      slots: [{ name: 's', capacity: 9 }],
+      ttlMs: 1_000,
+    });
+    for (let id = 0; id < 9; id += 1) assert.equal((await store.reserve(call(`${id}`), 1)).granted, id < 5);
+    assert.equal(store.granted(), 5);
+  });
+
+  it('is only there where nobody stands between: a host that wraps a limiter is asked about every call', () => {
+    const store = memoryLimiter();
+    assert.ok(laneOf(store) !== undefined);
+    assert.equal(laneOf({ ...store }), undefined);
+    assert.equal(laneOf(new Proxy(store, {})), undefined);
+    assert.equal(laneOf(Object.create(store)), undefined);
+    assert.equal(laneOf(Object.assign(store, { reserve: store.reserve.bind(store) })), undefined);
+  });
+
+  it('opens a bucket anew that was forgotten since it was found', async () => {
+    const store = onLane({ maxBuckets: 2 });
+    const take = async (bucket: string, now: number) => {
+      const draws = [{ bucket, capacity: 60, refillPerMs: 60 / 60_000, amount: 10 }];
+      return (await store.reserve({ id: bucket + now, draws, slots: [], ttlMs: 1e9 }, now)).remaining[0];
+    };
+    assert.deepEqual([await take('a', 1), await take('a', 1)], [50, 40]);
+    assert.deepEqual([await take('b', 1), await take('c', 1)], [50, 50]);
+    assert.equal(await take('a', 1), 50, 'it was the oldest, and went');
+    assert.equal(await take('c', 1), 40);
+    assert.equal(store.granted(), 6);
+  });
 });
 
 describe('memoryLimiter', () => {
