@@ -1,3 +1,4 @@
+import { UseOrder } from '../base/use-order.js';
 import type { PlacedBucket } from './limiter-store.js';
 
 /** Most buckets examined in search of one that may go. Examining all would stop the process for 40 ms. */
@@ -13,15 +14,13 @@ export interface NewBucket {
 }
 
 /**
- * Buckets by name in the order of use, up to a number of them. The order is a list through the buckets themselves: who has kept
- * a bucket uses it without its name.
+ * Buckets by name, up to a number of them. Whoever has kept a bucket uses it without its name.
  */
 export class BucketTable {
   private readonly max: number;
   private readonly isSpare: (bucket: PlacedBucket, at: number) => boolean;
   private readonly byName = new Map<string, PlacedBucket>();
-  private oldest: PlacedBucket | undefined = undefined;
-  private newest: PlacedBucket | undefined = undefined;
+  private readonly order = new UseOrder<PlacedBucket>();
 
   /** @param isSpare whether a bucket may go. */
   constructor(max: number, isSpare: (bucket: PlacedBucket, at: number) => boolean) {
@@ -38,9 +37,7 @@ export class BucketTable {
 
   /** Makes a kept bucket the latest used. */
   use(bucket: PlacedBucket): void {
-    if (this.newest === bucket) return;
-    this.unlink(bucket);
-    this.link(bucket);
+    this.order.use(bucket);
   }
 
   /** @returns the bucket. */
@@ -57,37 +54,20 @@ export class BucketTable {
       newer: undefined,
     };
     this.byName.set(name, bucket);
-    this.link(bucket);
+    this.order.add(bucket);
     return bucket;
   }
 
   /** Removes one spare bucket, or the one unused for longest where none is found. */
   private makeRoom(at: number): void {
-    let spare = this.oldest;
+    let spare = this.order.oldest;
     for (let examined = 1; spare !== undefined && !this.isSpare(spare, at); examined += 1) {
       spare = examined < MAX_EXAMINED ? spare.newer : undefined;
     }
-    const gone = spare ?? this.oldest;
+    const gone = spare ?? this.order.oldest;
     if (gone === undefined) return;
     this.byName.delete(gone.name);
-    this.unlink(gone);
+    this.order.remove(gone);
     gone.isKept = false;
-  }
-
-  private link(bucket: PlacedBucket): void {
-    bucket.older = this.newest;
-    if (this.newest === undefined) this.oldest = bucket;
-    else this.newest.newer = bucket;
-    this.newest = bucket;
-  }
-
-  private unlink(bucket: PlacedBucket): void {
-    const { older, newer } = bucket;
-    if (older === undefined) this.oldest = newer;
-    else older.newer = newer;
-    if (newer === undefined) this.newest = older;
-    else newer.older = older;
-    bucket.older = undefined;
-    bucket.newer = undefined;
   }
 }

@@ -1,6 +1,7 @@
 import type { Awaitable } from '../base/awaitable.js';
 import type { Clock } from '../base/clock.js';
 import type { GatewayError } from '../base/errors.js';
+import type { InUseOrder } from '../base/use-order.js';
 import type { Limits } from '../keys/key-store.js';
 
 /** One call's wish to the limiter, granted in full or not at all. */
@@ -257,15 +258,13 @@ export interface Bucket {
   refillPerMs: number;
 }
 
-/** A bucket in this process's memory, between its neighbours in the order of use. */
-export interface PlacedBucket extends Bucket {
+/** A bucket in this process's memory. */
+export interface PlacedBucket extends Bucket, InUseOrder<PlacedBucket> {
   readonly name: string;
   /** Unix time in milliseconds of the end of a budget's period; `undefined`: it is no budget. */
   readonly endsAt: number | undefined;
   /** Whether its table still has it: one that was forgotten must not be drawn from. */
   isKept: boolean;
-  older: PlacedBucket | undefined;
-  newer: PlacedBucket | undefined;
 }
 
 /** A bucket as stores keep it. */

@@ -1,6 +1,6 @@
-import { LRUCache } from 'lru-cache';
 import { checkOptionNames, positiveInteger } from '../base/checks.js';
 import { turn } from '../base/turns.js';
+import { type InUseOrder, UseOrder } from '../base/use-order.js';
 import type { UsageDimension, UsageGroup, UsageQuery, UsageReader, UsageRecord, UsageStore } from './usage-store.js';
 import { addCall, addedSums, CELLS_PER_TURN, type GrowingSums, NO_USAGE, sortedInTurns } from './usage-sums.js';
 
@@ -39,16 +39,97 @@ type Traits = { readonly [Dimension in UsageDimension]: string };
 interface Cell {
   readonly traits: Traits;
   readonly sums: GrowingSums;
+  /** The cell of another operation with the same model. */
+  readonly next: Cell | undefined;
 }
 
-interface KeyUsage {
+/** Cells of one hour by the model. */
+interface Hour {
+  readonly cells: Map<string, Cell>;
+  rows: number;
+}
+
+interface KeyUsage extends InUseOrder<KeyUsage> {
   readonly keyId: string;
   readonly owner: string;
   readonly models: Set<string>;
   /** By the hour's beginning. */
-  readonly hours: Map<number, Map<string, Cell>>;
+  readonly hours: Map<number, Hour>;
   newestHour: number;
   rows: number;
+}
+
+/** Ids of the calls that were settled latest: a call that is settled again must not count again. */
+class LatestIds {
+  private readonly ids = new Set<string>();
+  private readonly ring: string[] = [];
+  private at = 0;
+
+  /** @returns whether it is new. */
+  add(id: string): boolean {
+    if (this.ids.has(id)) return false;
+    const oldest = this.ring[this.at];
+    if (oldest !== undefined) this.ids.delete(oldest);
+    this.ring[this.at] = id;
+    this.at = (this.at + 1) % MAX_SETTLED;
+    this.ids.add(id);
+    return true;
+  }
+}
+
+/** Usage of keys, those that were used latest. Names that are made of several would be new texts for each call. */
+class KeyTable {
+  private readonly max: number;
+  /** By the id of the key and the owner. */
+  private readonly byKey = new Map<string, Map<string, KeyUsage>>();
+  private readonly order = new UseOrder<KeyUsage>();
+  private size = 0;
+
+  constructor(max: number) {
+    this.max = max;
+  }
+
+  /** The usage of that key and owner, now the latest used. */
+  use(keyId: string, owner: string): KeyUsage {
+    const usage = this.byKey.get(keyId)?.get(owner);
+    if (usage === undefined) return this.open(keyId, owner);
+    this.order.use(usage);
+    return usage;
+  }
+
+  *all(): Generator<KeyUsage> {
+    for (let usage = this.order.oldest; usage !== undefined; usage = usage.newer) yield usage;
+  }
+
+  private open(keyId: string, owner: string): KeyUsage {
+    if (this.size >= this.max) this.forgetOldest();
+    const usage: KeyUsage = {
+      keyId,
+      owner,
+      models: new Set(),
+      hours: new Map(),
+      newestHour: Number.NEGATIVE_INFINITY,
+      rows: 0,
+      older: undefined,
+      newer: undefined,
+    };
+    const owners = this.byKey.get(keyId) ?? new Map<string, KeyUsage>();
+    this.byKey.set(keyId, owners);
+    owners.set(owner, usage);
+    this.order.add(usage);
+    this.size += 1;
+    return usage;
+  }
+
+  private forgetOldest(): void {
+    const { oldest } = this.order;
+    if (oldest === undefined) return;
+    this.order.remove(oldest);
+    this.size -= 1;
+    const owners = this.byKey.get(oldest.keyId);
+    owners?.delete(oldest.owner);
+    if (owners?.size === 0) this.byKey.delete(oldest.keyId);
+  }
 }
 
 /**
@@ -63,28 +144,11 @@ export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & Usag
   const maxAgeMs = positiveInteger('maxHours', options.maxHours ?? 744) * HOUR_MS;
   const maxModels = positiveInteger('maxModels', options.maxModels ?? 200);
   const maxRows = positiveInteger('maxRowsPerKey', options.maxRowsPerKey ?? 50_000);
-  const keys = new LRUCache<string, KeyUsage>({ max: positiveInteger('maxKeys', options.maxKeys ?? 10_000) });
-  // A call that is settled again must not count again.
-  const settled = new LRUCache<string, true>({ max: MAX_SETTLED });
-
-  function usageOf({ keyId, owner }: UsageRecord): KeyUsage {
-    const name = `${keyId.length} ${keyId} ${owner}`;
-    const known = keys.get(name);
-    if (known !== undefined) return known;
-    const made = {
-      keyId,
-      owner,
-      models: new Set<string>(),
-      hours: new Map(),
-      newestHour: Number.NEGATIVE_INFINITY,
-      rows: 0,
-    };
-    keys.set(name, made);
-    return made;
-  }
+  const keys = new KeyTable(positiveInteger('maxKeys', options.maxKeys ?? 10_000));
+  const settled = new LatestIds();
 
   function count(record: UsageRecord): void {
-    const usage = usageOf(record);
+    const usage = keys.use(record.keyId, record.owner);
     const { models, hours } = usage;
     const startsAt = record.startedAt - (record.startedAt % HOUR_MS);
     if (startsAt > usage.newestHour) {
@@ -92,47 +156,56 @@ export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & Usag
       for (const old of hours.keys()) if (old <= startsAt - maxAgeMs) forget(usage, old);
     } else if (startsAt <= usage.newestHour - maxAgeMs) return;
     if (models.size < maxModels) models.add(record.model);
-    const cells = hours.get(startsAt) ?? new Map<string, Cell>();
-    hours.set(startsAt, cells);
-    const { keyId, owner, operation } = record;
-    const model = models.has(record.model) ? record.model : FURTHER_MODELS;
-    const name = `${operation} ${model}`;
-    const cell = cells.get(name);
-    if (cell !== undefined) addCall(cell.sums, record);
-    else {
-      const sums = { ...NO_USAGE };
-      addCall(sums, record);
-      cells.set(name, { traits: { keyId, owner, model, operation }, sums });
-      usage.rows += 1;
-      for (const old of hours.keys()) {
-        if (usage.rows <= maxRows || old === startsAt) break;
-        forget(usage, old);
-      }
+    let hour = hours.get(startsAt);
+    if (hour === undefined) {
+      hour = { cells: new Map(), rows: 0 };
+      hours.set(startsAt, hour);
     }
+    const model = models.has(record.model) ? record.model : FURTHER_MODELS;
+    let cell = hour.cells.get(model);
+    while (cell !== undefined && cell.traits.operation !== record.operation) cell = cell.next;
+    addCall((cell ?? openCell(usage, hour, { startsAt, model, record })).sums, record);
+  }
+
+  function openCell(
+    usage: KeyUsage,
+    hour: Hour,
+    { startsAt, model, record }: { readonly startsAt: number; readonly model: string; readonly record: UsageRecord },
+  ): Cell {
+    const { keyId, owner, operation } = record;
+    const cell = { traits: { keyId, owner, model, operation }, sums: { ...NO_USAGE }, next: hour.cells.get(model) };
+    hour.cells.set(model, cell);
+    hour.rows += 1;
+    usage.rows += 1;
+    for (const old of usage.hours.keys()) {
+      if (usage.rows <= maxRows || old === startsAt) break;
+      forget(usage, old);
+    }
+    return cell;
   }
 
   function forget(usage: KeyUsage, hour: number): void {
-    usage.rows -= usage.hours.get(hour)?.size ?? 0;
+    usage.rows -= usage.hours.get(hour)?.rows ?? 0;
     usage.hours.delete(hour);
   }
 
   async function report(query: UsageQuery): Promise<UsageGroup[]> {
     const { from, to, only = {}, by, every } = query;
     const groups = new Map<string, UsageGroup>();
-    const wanted = [...keys.values()].filter(
+    const wanted = [...keys.all()].filter(
       ({ keyId, owner }) => only.keyId?.includes(keyId) !== false && only.owner?.includes(owner) !== false,
     );
     let read = 0;
     for (const { hours } of wanted) {
-      for (const [hour, cells] of hours) {
-        read += 1 + cells.size;
+      for (const [hour, { cells, rows }] of hours) {
+        read += 1 + rows;
         if (read > CELLS_PER_TURN) {
           read = 0;
           await turn();
         }
         if (hour + HOUR_MS <= from || hour >= to) continue;
         const startsAt = every === undefined ? from : every === 'day' ? hour - (hour % DAY_MS) : hour;
-        for (const { traits, sums } of cells.values()) {
+        for (const { traits, sums } of cellsOf(cells)) {
           if (!isAmong(traits, only)) continue;
           const name = JSON.stringify([startsAt, ...by.map((dimension) => traits[dimension])]);
           const of = groups.get(name)?.of ?? Object.fromEntries(by.map((dimension) => [dimension, traits[dimension]]));
@@ -147,9 +220,7 @@ export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & Usag
     // What is open dies with the process, as all of this does.
     open() {},
     settle(record) {
-      if (settled.has(record.requestId)) return;
-      settled.set(record.requestId, true);
-      count(record);
+      if (settled.add(record.requestId)) count(record);
     },
     report,
   };
@@ -157,4 +228,8 @@ export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & Usag
 
 function isAmong({ model, operation }: Traits, only: NonNullable<UsageQuery['only']>): boolean {
   return only.model?.includes(model) !== false && only.operation?.includes(operation) !== false;
+}
+
+function* cellsOf(cells: ReadonlyMap<string, Cell>): Generator<Cell> {
+  for (const first of cells.values()) for (let cell: Cell | undefined = first; cell; cell = cell.next) yield cell;
 }
