@@ -15,7 +15,8 @@ export function splitCpus() {
     const [first, last = first] = range.split('-').map(Number);
     return Array.from({ length: last - first + 1 }, (_, i) => first + i);
   });
-  return cpus.length < 2 ? undefined : { subject: `${cpus[0]}`, helpers: cpus.slice(1).join(',') };
+  if (cpus.length < 2) return undefined;
+  return { subject: `${cpus[0]}`, helpers: cpus.slice(1).join(','), helpersShare: cpus.length === 2 };
 }
 
 /**
@@ -70,7 +71,7 @@ export async function startChild(file, { args = [], cpus, execArgv = [] } = {}) 
     clearTimeout(timer);
   }
 
-  return { ask, stop, port: await ask('ready') };
+  return { ask, stop, pid: child.pid, ...(await ask('ready')) };
 }
 
 /**

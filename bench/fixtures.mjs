@@ -1,7 +1,7 @@
 /** The bytes every party of the benchmark agrees on: what is asked, what the upstream answers, what a client must see. */
 
-/** The secret the load generator presents; our hosts know it as their one key. */
-export const secret = 'bench-secret-0123456789';
+/** The secret of the nth key. All are of one length, so that one can be written over another. */
+export const secretOf = (nth) => `bench-secret-${String(nth).padStart(10, '0')}`;
 export const model = 'gpt-4o-mini';
 
 const answeredModel = 'gpt-4o-mini-2024-07-18';
@@ -32,7 +32,7 @@ function messages(bytes, seed) {
 }
 
 /** Eight different request bodies of about `bytes` bytes, so that nothing can profit from seeing the same one again. */
-export function requestBodies(bytes, extra) {
+export function requestBodies(bytes, extra = {}) {
   return Array.from({ length: 8 }, (_, seed) =>
     JSON.stringify({ model, messages: messages(bytes - 240, seed), temperature: 0.7, max_tokens: 400, ...extra }),
   );

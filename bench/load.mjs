@@ -1,14 +1,39 @@
 /** The load generator: plain keep-alive sockets, prebuilt requests, every answer checked. */
 import { connect } from 'node:net';
-import { faultOfWhole, streamCheck } from './answer-check.mjs';
+import { faultOfWhole, streamBytes, streamCheck } from './answer-check.mjs';
 import { answerParent, cpuNow } from './child.mjs';
-import { requestBodies, secret } from './fixtures.mjs';
+import { requestBodies, secretOf } from './fixtures.mjs';
 import { messageReader } from './http-reader.mjs';
+
+/**
+ * What is asked of one subject.
+ *
+ * @typedef {object} LoadSpec
+ * @property {number} port
+ * @property {string} [secret] Of the one key, where it is not the first of ours.
+ * @property {number} [keys] So many keys take turns, in an order that jumps about.
+ * @property {Record<string, string>} [headers] What this subject wants beside the usual.
+ * @property {string} [model] Where it goes by another name.
+ * @property {boolean} [isLenient] See `faultOfWhole`.
+ * @property {boolean} [exact] Every stream is compared byte for byte; all of them ask for their usage.
+ * @property {string} [localAddress] Where connections come from: one address has too few ports for tens of thousands.
+ * @property {number} bytes Size of a request's body.
+ * @property {boolean} [stream]
+ * @property {number} [tokens] Of a stream.
+ * @property {number} [connections] Each sends again as soon as it has its answer,
+ * @property {boolean} [once] or only once.
+ * @property {number} [calls] Stops sending after so many.
+ * @property {number} [rate] Requests a second, instead of `connections`.
+ * @property {number} [rampMs] How long it takes to open all connections.
+ */
 
 /** The run under way. */
 let run;
 
-function requestsOf(port, { bytes, stream }) {
+/** A prime: its multiples visit all keys in an order that no cache foresees. */
+const KEY_STEP = 611_953;
+
+function requestsOf({ port, bytes, stream, secret = secretOf(0), headers = {}, model, exact }) {
   const head = [
     'POST /v1/chat/completions HTTP/1.1',
     `host: 127.0.0.1:${port}`,
@@ -21,12 +46,15 @@ function requestsOf(port, { bytes, stream }) {
     'x-stainless-os: Linux',
     'x-stainless-runtime: node',
     `authorization: Bearer ${secret}`,
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
   ].join('\r\n');
-  const encode = (body) => Buffer.from(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+  const named = (body) => (model === undefined ? body : JSON.stringify({ ...JSON.parse(body), model }));
+  const framed = (body) => Buffer.from(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+  const encode = (body) => framed(named(body));
   const plain = requestBodies(bytes, stream ? { stream: true } : {}).map(encode);
   if (!stream) return plain;
   const asking = requestBodies(bytes, { stream: true, stream_options: { include_usage: true } }).map(encode);
-  return plain.map((request, i) => (i % 2 === 0 ? request : asking[i]));
+  return plain.map((request, i) => (i % 2 === 0 && !exact ? request : asking[i]));
 }
 
 function fail(reason) {
@@ -43,7 +71,11 @@ function openConnection(current, onFree) {
   let sentAt = 0;
   let busy = false;
   let waitsForFirst = false;
-  const socket = connect({ port: spec.port, host: '127.0.0.1', noDelay: true });
+  const { port, localAddress } = spec;
+  const socket = connect({ port, host: '127.0.0.1', noDelay: true, ...(localAddress ? { localAddress } : {}) });
+  // Copies of its own: only this connection writes a key's secret into them.
+  const requests = spec.keys ? current.requests.map((request) => Buffer.from(request)) : current.requests;
+  const secretAt = requests[0].indexOf(secretOf(0));
 
   function lose(reason) {
     if (current.connections.delete(connection) && run === current && !(current.stopping && (!busy || spec.stream))) {
@@ -59,10 +91,14 @@ function openConnection(current, onFree) {
     check = undefined;
     if (spec.stream) {
       waitsForFirst = true;
-      check = streamCheck({ tokens: spec.tokens, wantsUsage: nth % 2 === 1, keep: nth % 32 < 2 });
+      const { tokens, isLenient = false } = spec;
+      const wantsUsage = spec.exact === true || nth % 2 === 1;
+      check = streamCheck({ tokens, wantsUsage, keep: nth % 32 < 2 && !isLenient, isLenient, exact: current.exact });
     }
+    const request = requests[nth % requests.length];
+    if (spec.keys) request.latin1Write(secretOf((nth * KEY_STEP) % spec.keys), secretAt);
     sentAt = performance.now();
-    socket.write(current.requests[nth % current.requests.length]);
+    socket.write(request);
   }
 
   function onData(bytes) {
@@ -74,6 +110,7 @@ function openConnection(current, onFree) {
     if (waitsForFirst) {
       waitsForFirst = false;
       current.begun += 1;
+      current.latencies.push(performance.now() - sentAt);
     }
   }
 
@@ -89,7 +126,9 @@ function openConnection(current, onFree) {
 
   function faultOfAnswer() {
     if (!status.startsWith('200')) return `status ${status}: ${Buffer.concat(pieces).toString().slice(0, 120)}`;
-    return check ? check.fault() : faultOfWhole(pieces.length === 1 ? pieces[0] : Buffer.concat(pieces));
+    return check
+      ? check.fault()
+      : faultOfWhole(pieces.length === 1 ? pieces[0] : Buffer.concat(pieces), spec.isLenient);
   }
 
   const push = messageReader({
@@ -117,11 +156,11 @@ function openConnection(current, onFree) {
 /** Every connection sends again as soon as it has its answer. */
 function closedLoop(current) {
   const again = (connection) => {
-    if (!current.stopping) connection.send();
+    if (!current.stopping && !(current.sent >= current.spec.calls)) connection.send();
   };
-  const { connections, rampMs = 0 } = current.spec;
+  const { connections, rampMs = 0, once } = current.spec;
   const open = () => {
-    if (!current.stopping) openConnection(current, again).send();
+    if (!current.stopping) openConnection(current, once ? () => undefined : again).send();
   };
   for (let i = 0; i < connections; i += 1) setTimeout(open, (i * rampMs) / connections);
 }
@@ -144,7 +183,8 @@ function openLoop(current) {
 function start(spec) {
   run = {
     spec,
-    requests: requestsOf(spec.port, spec),
+    requests: requestsOf(spec),
+    exact: spec.exact ? streamBytes(spec.tokens) : undefined,
     connections: new Set(),
     latencies: [],
     sent: 0,
@@ -157,7 +197,6 @@ function start(spec) {
     timer: undefined,
   };
   if (spec.rate) openLoop(run);
-  else if (spec.once) for (let i = 0; i < spec.connections; i += 1) openConnection(run, () => undefined).send();
   else closedLoop(run);
 }
 
@@ -167,7 +206,8 @@ function snapshot() {
   const now = cpuNow();
   const sorted = run.latencies.sort((a, b) => a - b);
   run.latencies = [];
-  return { ...now, answers, events, begun, failures, firstFailure, p50Ms: sorted[Math.floor(sorted.length / 2)] };
+  const at = (share) => sorted[Math.floor(sorted.length * share)];
+  return { ...now, answers, events, begun, failures, firstFailure, p50Ms: at(0.5), p99Ms: at(0.99) };
 }
 
 /** Ends the run: whole answers are waited for, streams are left in the middle. */

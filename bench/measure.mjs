@@ -1,41 +1,96 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startChild } from './child.mjs';
 
-const rampMs = 400;
-
-/** @typedef {Awaited<ReturnType<typeof startChild>>} Child */
-/** @typedef {{ mock: Child, load: Child, cpus: ReturnType<typeof import('./child.mjs').splitCpus> }} Bench */
+const SETTLE_MS = 400;
+/** A generator or an upstream beyond its share of a core says little about the subject: such a figure is refused. */
+const MOST_OF_ONE = 0.7;
+/** Of one core that both share. */
+const MOST_TOGETHER = 0.9;
+/** The same for chunks that the upstream could not write on time, and sent together with others. */
+const MOST_LATE = 0.25;
 
 /**
- * Puts one scenario's load on one subject and counts for `seconds`, after the load has settled.
+ * @typedef {Awaited<ReturnType<typeof import('./child.mjs').startChild>>} Child
+ * @typedef {object} Bench
+ * @property {Child} mock
+ * @property {Child} holder A load generator that holds streams open while others are measured.
+ * @property {{ helpersShare: boolean }} cpus
+ * @typedef {object} Entry A subject that runs, with a load generator of its own.
+ * @property {string} key
+ * @property {Child} subject
+ * @property {Child} load
+ * @property {object} spec What its load is told beside the scenario's own.
+ * @property {number} [open] Streams that are held open meanwhile.
+ */
+
+/**
+ * Puts a scenario's load on one subject, or on several at once, and counts for `seconds` after the load has settled.
  *
  * @param {Bench} bench
- * @param {Child} subject
+ * @param {readonly Entry[]} entries
  */
-export async function measure({ mock, load }, subject, scenario, seconds) {
+export async function measure(bench, entries, scenario, seconds) {
+  const { mock } = bench;
   if (scenario.upstream) await mock.ask('configure', scenario.upstream);
-  await load.ask('start', { ...scenario.load, port: subject.port });
-  await sleep(rampMs + (scenario.load.rampMs ?? 0));
-  const all = () => Promise.all([subject, load, mock].map((child) => child.ask('snapshot')));
+  const held = entries[0].open ? await holdStreams(bench, entries[0], scenario) : undefined;
+  for (const { load, subject, spec } of entries) {
+    await load.ask('start', { ...scenario.load, ...spec, port: subject.port });
+  }
+  await sleep(SETTLE_MS + (scenario.load.rampMs ?? 0));
+  const all = () => Promise.all([mock, ...entries.flatMap(({ subject, load }) => [subject, load])].map(snapshot));
   const before = await all();
   await sleep(seconds * 1_000);
   const after = await all();
-  const last = await load.ask('stop');
+  const lasts = [];
+  for (const { load } of entries) lasts.push(await load.ask('stop'));
+  const heldFault = await held?.release();
   const leftOpen = await streamsLeftOpen(mock);
 
-  const [subjectCpu, loadCpu, mockCpu] = after.map(
-    (now, i) => (now.cpuUs - before[i].cpuUs) / 1e3 / (now.atMs - before[i].atMs),
-  );
+  const usage = after.map((now, i) => (now.cpuUs - before[i].cpuUs) / 1e3 / (now.atMs - before[i].atMs));
+  const generator = entries.reduce((sum, _entry, i) => sum + usage[2 + 2 * i], 0);
+  const written = after[0].written - before[0].written;
+  const lateShare = written > 0 ? (after[0].late - before[0].late) / written : 0;
+  const helpers = { generator, upstream: usage[0], late: scenario.unit === 'chunk' ? lateShare : 0 };
+  const refusal = refusalOf(helpers, bench.cpus?.helpersShare ?? true);
   const count = scenario.unit === 'chunk' ? 'events' : 'answers';
-  const perSecond = ((after[1][count] - before[1][count]) / (after[1].atMs - before[1].atMs)) * 1e3;
+  return entries.map((_entry, i) => {
+    const [from, to] = [before[2 + 2 * i], after[2 + 2 * i]];
+    const perSecond = ((to[count] - from[count]) / (to.atMs - from.atMs)) * 1e3;
+    const { failures, firstFailure } = lasts[i];
+    return {
+      cpuUs: (usage[1 + 2 * i] / perSecond) * 1e6,
+      ...{ perSecond, share: usage[1 + 2 * i], helpers, refusal, p50Ms: to.p50Ms, p99Ms: to.p99Ms },
+      failures: failures + leftOpen + (heldFault === undefined ? 0 : 1) + (perSecond > 0 ? 0 : 1),
+      firstFailure: firstFailure ?? heldFault ?? (leftOpen > 0 ? LEFT_OPEN : perSecond > 0 ? undefined : 'no answers'),
+    };
+  });
+}
+
+const LEFT_OPEN = 'upstream calls of clients that left were not cancelled';
+const snapshot = (child) => child.ask('snapshot');
+
+function refusalOf({ generator, upstream, late }, helpersShare) {
+  const most = Math.max(generator, upstream);
+  if (most > MOST_OF_ONE) return `generator or upstream used ${most.toFixed(2)} of a core`;
+  const sum = generator + upstream;
+  if (helpersShare && sum > MOST_TOGETHER) return `generator and upstream used ${sum.toFixed(2)} of their core`;
+  return late > MOST_LATE ? `the upstream was late with ${Math.round(late * 100)} % of the chunks` : undefined;
+}
+
+/** Opens streams on a subject that stay open until they are released. */
+async function holdStreams({ mock, holder }, { subject, spec, open }, scenario) {
+  await mock.ask('configure', scenario.hold);
+  const { tokens } = scenario.hold;
+  const streams = { stream: true, bytes: 1_000, connections: open, once: true, rampMs: open, tokens };
+  await holder.ask('start', { ...spec, ...streams, port: subject.port });
+  const { begun, firstFailure } = await until(holder, (now) => now.begun === open);
   return {
-    cpuUs: (subjectCpu / perSecond) * 1e6,
-    perSecond,
-    p50Ms: after[1].p50Ms,
-    load: { subject: subjectCpu, generator: loadCpu, upstream: mockCpu },
-    failures: last.failures + leftOpen,
-    firstFailure:
-      last.firstFailure ?? (leftOpen > 0 ? 'upstream calls of clients that left were not cancelled' : undefined),
+    async release() {
+      await mock.ask('release');
+      const { answers, firstFailure: later } = await until(holder, (now) => now.answers === open);
+      await holder.ask('stop');
+      if (begun === open && answers === open) return undefined;
+      return firstFailure ?? later ?? `of ${open} streams ${begun} began and ${answers} ended well`;
+    },
   };
 }
 
@@ -53,25 +108,20 @@ async function streamsLeftOpen(mock) {
  * before, so that what is measured is streams and not code being loaded.
  *
  * @param {Bench} bench
- * @param {string} name
+ * @param {Entry} entry
  */
-export async function measureMemory({ mock, load, cpus }, name, scenario) {
-  const args = [name, `http://127.0.0.1:${mock.port}`];
-  const subject = await startChild('./subject.mjs', { args, cpus: cpus?.subject, execArgv: ['--expose-gc'] });
+export async function measureMemory({ mock }, entry, scenario) {
   await mock.ask('configure', scenario.upstream);
-  try {
-    const warm = await hold({ mock, load }, subject, scenario, 200);
-    const held = warm.failures > 0 ? warm : await hold({ mock, load }, subject, scenario, scenario.load.connections);
-    const each = (key) => (held.during[key] - held.before[key]) / 1_024 / scenario.load.connections;
-    return { ...held, rssKb: each('rss'), usedKb: each('used') };
-  } finally {
-    await subject.stop();
-  }
+  const { connections } = scenario.load;
+  const warm = await hold(mock, entry, scenario, 200);
+  const held = warm.failures > 0 ? warm : await hold(mock, entry, scenario, connections);
+  const each = (key) => (held.during[key] - held.before[key]) / 1_024 / connections;
+  return { ...held, rssKb: each('rss'), usedKb: each('used') };
 }
 
-async function hold({ mock, load }, subject, scenario, connections) {
+async function hold(mock, { subject, load, spec }, scenario, connections) {
   const before = await subject.ask('memory');
-  await load.ask('start', { ...scenario.load, connections, port: subject.port });
+  await load.ask('start', { ...scenario.load, ...spec, connections, port: subject.port });
   const begun = await until(load, (now) => now.begun === connections);
   const during = await subject.ask('memory');
   await mock.ask('release');
@@ -83,9 +133,47 @@ async function hold({ mock, load }, subject, scenario, connections) {
   return { before, during, failures: ended.failures, firstFailure: ended.firstFailure };
 }
 
-/** The load's state as soon as it is as wanted, something failed, or 10 s have passed. */
+const WARM_CALLS = 3_000;
+const COUNTED_CALLS = 100;
+
+/**
+ * Garbage and promises per call. The subject's young generation is so large that no collection falls into a reading.
+ *
+ * @param {Bench} bench
+ * @param {Entry} entry
+ */
+export async function measureGarbage({ mock }, entry, scenario, rounds) {
+  const { subject } = entry;
+  if (scenario.upstream) await mock.ask('configure', scenario.upstream);
+  let last = await makeCalls(entry, scenario, scenario.load.stream ? WARM_CALLS / 4 : WARM_CALLS);
+  const readings = [];
+  for (let i = 0; i < rounds && last.failures === 0; i += 1) {
+    await subject.ask('memory');
+    const before = await subject.ask('held');
+    last = await makeCalls(entry, scenario, scenario.calls);
+    const after = await subject.ask('held');
+    readings.push((after.held - before.held) / 1_024 / scenario.calls);
+  }
+  await subject.ask('countPromises', true);
+  if (last.failures === 0) last = await makeCalls(entry, scenario, COUNTED_CALLS);
+  const { promises } = await subject.ask('held');
+  await subject.ask('countPromises', false);
+  const { failures, firstFailure } = last;
+  if (failures > 0) return [{ failures, firstFailure }];
+  return readings.map((garbageKb) => ({ garbageKb, promises: promises / COUNTED_CALLS, failures: 0 }));
+}
+
+async function makeCalls({ subject, load, spec }, scenario, calls) {
+  await load.ask('start', { ...scenario.load, ...spec, calls, port: subject.port });
+  const now = await until(load, ({ answers }) => answers === calls);
+  await load.ask('stop');
+  if (now.failures > 0 || now.answers === calls) return now;
+  return { failures: calls - now.answers, firstFailure: `only ${now.answers} of ${calls} calls were answered` };
+}
+
+/** The load's state as soon as it is as wanted, something failed, or 20 s have passed. */
 async function until(load, isReached) {
-  const deadline = performance.now() + 10_000;
+  const deadline = performance.now() + 20_000;
   for (;;) {
     const now = await load.ask('snapshot');
     if (isReached(now) || now.failures > 0 || performance.now() > deadline) return now;

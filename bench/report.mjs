@@ -1,115 +1,130 @@
 /** Turns measured rounds into Markdown. */
 import { cpus, totalmem } from 'node:os';
 
-const median = (values) => {
+export const median = (values) => {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length / 2;
   return sorted.length % 2 === 1 ? sorted[Math.floor(middle)] : (sorted[middle - 1] + sorted[middle]) / 2;
 };
-const short = (value) => (value >= 100 ? value.toFixed(0) : value.toFixed(value >= 10 ? 1 : 2));
+const short = (value) => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(Math.abs(value) >= 10 ? 1 : 2));
 const spread = (values) => {
+  if (!values.every((value) => Number.isFinite(value))) return '–';
   const text = short(median(values));
   return values.length === 1 ? text : `${text} (${short(Math.min(...values))}–${short(Math.max(...values))})`;
 };
+const share = (rounds) =>
+  `${short(median(rounds.map(({ helpers }) => helpers.generator)))} + ${short(median(rounds.map(({ helpers }) => helpers.upstream)))}`;
 
-/** What each figure is called, how a round becomes a number, and how two numbers of one round compare. */
+/** The load and the upstream, as shares of a core. */
+const HELPERS = ['generator + upstream, of a core', share];
+const perSecond = (unit) => [`${unit}s per second`, (rounds) => spread(rounds.map((round) => round.perSecond))];
+const each = (name, value) => [name, (rounds) => spread(rounds.map(value))];
+
+/** What each figure is called, how a round becomes a number, how two of one round compare, and what stands beside them. */
 const figures = {
   cpu: {
     column: (unit) => `CPU µs per ${unit}`,
     value: (round) => round.cpuUs,
-    ratio: (base, own) => base.cpuUs / own.cpuUs,
+    compare: (base, own) => base.cpuUs / own.cpuUs,
+    more: (unit) => [perSecond(unit), HELPERS],
   },
   rate: {
     column: (unit) => `${unit}s per second`,
     value: (round) => round.perSecond,
-    ratio: (base, own) => own.perSecond / base.perSecond,
+    compare: (base, own) => own.perSecond / base.perSecond,
+    more: (unit) => [
+      each(`CPU µs per ${unit}`, (round) => round.cpuUs),
+      each('of its core', (round) => round.share),
+      HELPERS,
+    ],
   },
   latency: {
     column: () => 'added p50, ms',
     value: (round) => round.addedMs,
-    ratio: (base, own) => own.addedMs / base.addedMs,
+    compare: (base, own) => own.addedMs / base.addedMs,
+    more: () => [each('added p99, ms', (round) => round.addedP99Ms), each('p50, ms', (round) => round.p50Ms)],
   },
-  memory: { column: (unit) => `RSS KB per ${unit}`, value: (round) => round.rssKb },
+  memory: {
+    column: (unit) => `RSS KB per ${unit}`,
+    value: (round) => round.rssKb,
+    compare: (base, own) => own.rssKb / base.rssKb,
+    more: () => [each('heap and buffers, KB', (round) => round.usedKb)],
+  },
+  garbage: {
+    column: (unit) => `garbage KB per ${unit}`,
+    value: (round) => round.garbageKb,
+    compare: (base, own) => own.garbageKb - base.garbageKb,
+    compared: 'KB above the line',
+    more: (unit) => [each(`promises per ${unit}`, (round) => round.promises)],
+  },
 };
 
-function targetCell(target, ratios, values) {
-  if (!target) return '–';
-  const { least, most, stretch, base } = target;
-  const wanted = `${least === undefined ? `≤ ${most}` : `≥ ${least}`}${base ? ` × ${base}` : ''}${stretch ? ` (stretch ${stretch})` : ''}`;
-  const numbers = ratios ?? values;
-  if (numbers.length === 0) return wanted;
-  const got = median(numbers);
-  const met = least === undefined ? got <= most : got >= least;
-  return `${wanted}: ${base ? `${short(got)}, ` : ''}${met ? 'met' : 'MISSED'}`;
-}
-
-function extraColumns(scenario) {
-  if (scenario.figure === 'cpu') return [[`${scenario.unit}s per second`, (round) => round.perSecond]];
-  if (scenario.figure === 'rate') return [[`CPU µs per ${scenario.unit}`, (round) => round.cpuUs]];
-  if (scenario.figure === 'latency') return [['p50, ms', (round) => round.p50Ms]];
-  return [['heap and buffers, KB', (round) => round.usedKb]];
-}
-
 /**
- * One scenario as a table. A subject with a single failure gets its failure printed and no figure.
+ * One scenario as a table, and what became of its targets. An entry with a single failure gets its failure printed and no
+ * figure; so does one during which the generator or the upstream was too busy to tell.
  *
- * @param {Record<string, object[]>} rounds By subject.
+ * @param {Record<string, object[]>} rounds By entry.
+ * @param {Record<string, string>} labels By entry.
  */
-export function scenarioTable(scenario, subjects, rounds) {
+export function scenarioTable(scenario, labels, rounds) {
   const figure = figures[scenario.figure];
-  const extra = extraColumns(scenario);
-  const isSound = (name) => rounds[name]?.every((round) => round.failures === 0);
-  const ratiosTo = (base, name) =>
-    figure.ratio && isSound(base) && isSound(name)
-      ? rounds[name].map((round, i) => figure.ratio(rounds[base][i], round))
+  const { base: standard = 'line', targets = {}, unit } = scenario;
+  const more = figure.more(unit);
+  const isSound = (key) => rounds[key]?.every((round) => round.failures === 0) && refusal(rounds[key]) === undefined;
+  const compared = (base, key) =>
+    isSound(base) && isSound(key)
+      ? rounds[key].map((round, i) => figure.compare(rounds[base][i % rounds[base].length], round))
       : [];
-  const head = [
-    '',
-    figure.column(scenario.unit),
-    ...(figure.ratio ? ['× line'] : []),
-    ...extra.map(([name]) => name),
-    'target',
-  ];
-  const rows = Object.keys(rounds).map((name) => {
-    const target = scenario.targets[name];
-    if (!isSound(name)) {
-      const { failures, firstFailure } = rounds[name].find((round) => round.failures > 0);
-      return [subjects[name].label, `**failed** (${failures}): ${firstFailure}`.replaceAll(/[|\n]/g, ' ')];
+  const comparedName = figure.compared ?? (standard === 'line' ? '× line' : `× ${labels[standard]}`);
+  const head = ['', figure.column(unit), comparedName, ...more.map(([name]) => name)];
+  const checks = [];
+  const rows = Object.keys(rounds).map((key) => {
+    for (const target of targets[key] ?? []) {
+      const own = target.of && isSound(key) ? rounds[key].map((round) => round[target.of]) : undefined;
+      checks.push(checked(scenario, labels, key, target, own ?? compared(target.base ?? standard, key)));
     }
-    const values = rounds[name].map(figure.value);
-    const ratios = ratiosTo('line', name);
-    return [
-      subjects[name].label,
-      spread(values),
-      ...(figure.ratio ? [ratios.length === 0 ? 'no line' : spread(ratios)] : []),
-      ...extra.map(([, value]) => spread(rounds[name].map(value))),
-      targetCell(target, figure.ratio && ratiosTo(target?.base ?? 'line', name), values),
-    ];
+    if (!isSound(key)) return [labels[key], `**${problem(rounds[key])}**`.replaceAll(/[|\n]/g, ' ')];
+    const ratios = compared(standard, key);
+    const values = rounds[key].map(figure.value);
+    const cells = more.map(([, cell]) => cell(rounds[key]));
+    return [labels[key], spread(values), ratios.length === 0 ? 'no line' : spread(ratios), ...cells];
   });
   const lines = [head, head.map((_, i) => (i === 0 ? '---' : '---:')), ...rows].map((row) => `| ${row.join(' | ')} |`);
-  return [`### ${scenario.title}`, '', ...lines, ...warnings(scenario, rounds).map((text) => `\n${text}`), ''].join(
-    '\n',
-  );
+  return { text: [`### ${scenario.title}`, '', ...lines, ''].join('\n'), checks };
 }
 
-/** A generator or upstream near its own limit makes a rate say little about the subject. */
-function warnings(scenario, rounds) {
-  const busiest = Object.entries(rounds).filter(([, list]) =>
-    list.some(({ load }) => load && load.generator + load.upstream > 0.9 && load.subject < 0.9),
-  );
-  if (scenario.figure === 'latency' || busiest.length === 0) return [];
-  const names = busiest.map(([name]) => name).join(', ');
-  return [
-    `Warning: generator and upstream were nearer their limit than the subject for ${names}; its rate is a lower bound.`,
-  ];
+function problem(list) {
+  const failed = list.find((round) => round.failures > 0);
+  return failed ? `failed (${failed.failures}): ${failed.firstFailure}` : `refused: ${refusal(list)}`;
+}
+
+/** Why figures are not shown: in most rounds something else than the subject was the limit. */
+function refusal(list) {
+  const refused = list.filter((round) => round.refusal !== undefined);
+  return refused.length * 2 > list.length ? refused[0].refusal : undefined;
+}
+
+function checked({ title }, labels, key, { least, most, stretch, base, of }, numbers) {
+  const wanted = `${least === undefined ? `≤ ${most}` : `≥ ${least}`}${of ? ` ${of}` : ''}${base ? ` × ${labels[base] ?? base}` : ''}${stretch ? ` (stretch ${stretch})` : ''}`;
+  const got = numbers.length === 0 ? undefined : median(numbers);
+  const isMet = got !== undefined && (least === undefined ? got <= most : got >= least);
+  const verdict = got === undefined ? 'not measured' : isMet ? 'met' : '**missed**';
+  return { title, label: labels[key], wanted, got: got === undefined ? '–' : spread(numbers), verdict };
+}
+
+/** All targets of the scenarios that were run. */
+export function targetTable(checks) {
+  const rows = checks.map(({ title, label, wanted, got, verdict }) => [title, label, wanted, got, verdict]);
+  const head = ['figure', 'subject', 'target, × line where nothing else is said', 'measured', ''];
+  return [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
 }
 
 /** Where and how the figures were taken. */
 export function machineLine(options, cpusUsed) {
   const pinned = cpusUsed ? `subject on CPU ${cpusUsed.subject}, helpers on ${cpusUsed.helpers}` : 'not pinned';
   return [
-    `Node ${process.version} on ${process.platform} ${process.arch}, ${cpus().length} × ${cpus()[0]?.model.trim()}`,
-    `${Math.round(totalmem() / 2 ** 30)} GB, ${pinned}`,
-    `${options.rounds} rounds of ${options.seconds} s after ${options.warm} s of warm-up, medians (least–most)`,
+    `${new Date().toISOString().slice(0, 10)}; Node ${process.version} on ${process.platform} ${process.arch}`,
+    `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GB, ${pinned}`,
+    `${options.rounds} rounds of ${options.seconds} s after ${options.warm} s of warm-up for all and ${options.settle} s for each, medians (least–most)`,
   ].join('; ');
 }
