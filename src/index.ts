@@ -39,6 +39,7 @@ export {
 } from './stores/memory.js';
 export type { DemoOptions } from './upstreams/demo/context.js';
 export { demo } from './upstreams/demo/demo.js';
+export type { DispatchController, DispatchedHeaders, HttpDispatcher } from './upstreams/dispatcher.js';
 export { type FunctionAnswer, type FunctionContext, fromFunction } from './upstreams/function.js';
 export { type HttpOptions, http } from './upstreams/http.js';
 export { type OpenAIClient, type OpenAIResource, openaiClient } from './upstreams/openai-client.js';

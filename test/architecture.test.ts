@@ -35,11 +35,11 @@ const FACES: Readonly<Record<string, string>> = {
 
 /** Packages and built-in modules, each with the files that may import it, be it a type. */
 const PLACES: Readonly<Record<string, RegExp>> = {
-  // Each adapter knows its own framework; the host's own OpenAI client is called by its shape.
+  // Each adapter knows its own framework; the host's own OpenAI client and dispatcher are called by their shape.
   express: /^adapters\/express\.ts$/,
   koa: /^adapters\/koa\.ts$/,
   openai: /^$/,
-  undici: /^src\/upstreams\/undici\.ts$/,
+  undici: /^$/,
   'p-queue': /^src\/upstreams\/queued\.ts$/,
   'lru-cache': /^src\/(?:\w+\/)(?:memory|cached)[\w-]*\.ts$/,
   'node:http': /^adapters\//,

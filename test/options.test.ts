@@ -25,6 +25,7 @@ import {
 } from 'megallm-middleware';
 import { redisLimiter } from 'megallm-middleware/redis';
 import OpenAI from 'openai';
+import { selfSigned } from './helpers/certificate.js';
 
 const SECRET = 'sk-host-secret-0123456789';
 const CALL = { model: 'gpt-4o', messages: [{ role: 'user', content: 'Say hello' }] };
@@ -143,6 +144,7 @@ describe('createGateway', () => {
 describe('what an upstream or a key is told wrongly', () => {
   it('is refused when it is made, and no key is shown', () => {
     const baseUrl = 'http://localhost:1/v1';
+    const dispatcher = { dispatch: () => true };
     const bad: object[] = [
       { connections: 0 },
       { headersTimeoutMs: -1 },
@@ -156,6 +158,16 @@ describe('what an upstream or a key is told wrongly', () => {
       { onAbort: { maxBytes: '1mb' } },
       { onAbort: { maxSeconds: 5 } },
       { onAbort: null },
+      { ca: selfSigned().cert },
+      { baseUrl: 'https://localhost/v1', ca: 'canary' },
+      { baseUrl: 'https://localhost/v1', ca: [7] },
+      { baseUrl: 'unix:run/llm.sock' },
+      { dispatcher: {} },
+      { dispatcher: null },
+      { dispatcher, connections: 7 },
+      { dispatcher, connectTimeoutMs: 7 },
+      { dispatcher, baseUrl: 'https://localhost/v1', ca: selfSigned().cert },
+      { dispatcher, baseUrl: 'unix:/run/llm.sock:/v1' },
     ];
     for (const options of bad) {
       assert.throws(
@@ -168,8 +180,9 @@ describe('what an upstream or a key is told wrongly', () => {
   });
 
   it('is taken where it is right, whatever it is', () => {
-    const every: { readonly [Name in keyof HttpOptions]-?: HttpOptions[Name] } = {
-      baseUrl: 'http://localhost:1/v1',
+    const every: { readonly [Name in Exclude<keyof HttpOptions, 'dispatcher'>]-?: HttpOptions[Name] } = {
+      baseUrl: 'https://localhost:1/v1',
+      ca: selfSigned().cert,
       apiKey: 'x',
       headers: { 'x-team': 'a' },
       name: 'mine',

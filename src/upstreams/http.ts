@@ -1,8 +1,10 @@
 import { isRecord, positiveInteger, unexpected } from '../base/checks.js';
 import { MODEL_OPERATIONS, type ModelOperation } from '../wire/operations.js';
+import { dispatcherTransport, type HttpDispatcher } from './dispatcher.js';
 import { callOverHttp, singleFields } from './http-call.js';
+import { Http1Transport } from './http1/pool.js';
+import { type ServerAddress, serverAddressOf } from './server-address.js';
 import type { Transport } from './transport.js';
-import { undiciTransport } from './undici.js';
 import {
   type AbortPolicy,
   abortPolicy,
@@ -16,7 +18,7 @@ import {
 import { cancellationOf } from './upstream-call.js';
 
 export interface HttpOptions {
-  /** Address up to and with the version, such as `https://api.openai.com/v1`. */
+  /** Address up to and with the version, such as `https://api.openai.com/v1`; over a Unix socket `unix:/run/llm.sock:/v1`. */
   readonly baseUrl: string;
   /** Key, sent as `authorization: Bearer`. Without it there is no such header. */
   readonly apiKey?: string | undefined;
@@ -26,6 +28,13 @@ export interface HttpOptions {
   readonly name?: string | undefined;
   /** Most connections, and so most calls at once: HTTP/1.1 has one call on a connection. Further calls wait. @default 4_096 */
   readonly connections?: number | undefined;
+  /** Certificates, in PEM, of the authorities that are trusted for an `https:` address. @default those that Node trusts */
+  readonly ca?: string | Uint8Array | readonly (string | Uint8Array)[] | undefined;
+  /**
+   * Something of undici 7 or 8 that carries the calls instead of the gateway's own client: a `ProxyAgent`, `MockAgent`, `Agent` with
+   * HTTP/2 and so on. Connections, their certificates and their number are its own then. @default the gateway's own client
+   */
+  readonly dispatcher?: HttpDispatcher | undefined;
   /** Longest time to connect. @default 5_000 */
   readonly connectTimeoutMs?: number | undefined;
   /** Longest time from the request to the head of the answer; OpenAI's SDKs wait as long. @default 600_000 */
@@ -64,38 +73,24 @@ const PATHS: Readonly<Record<ModelOperation, string>> = {
 };
 
 /**
- * Any OpenAI-compatible server, over undici. Answers pass through unchanged, byte for byte. Redirects are not followed, and
+ * Any OpenAI-compatible server. Answers pass through unchanged, byte for byte. Redirects are not followed, and
  * nothing that a client says can change where a call goes or which key it bears.
  * @throws {TypeError} for options that cannot be right, such as a `baseUrl` with a user name, query or fragment.
  */
 export function http(options: HttpOptions): Upstream {
   checkOptions(options);
-  const base = checkedBaseUrl(options.baseUrl);
-  const path = base.pathname.replace(/(?<!\/)\/+$/, '');
+  const address = serverAddressOf(options.baseUrl);
+  const { path } = address;
   const headers = requestHeaders(options);
-  const opening = undiciTransport(base.origin, {
-    connections: options.connections ?? 4_096,
-    connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
-    headersTimeoutMs: options.headersTimeoutMs ?? 600_000,
-    bodyTimeoutMs: Math.min(options.bodyTimeoutMs ?? 600_000, options.tokenTimeoutMs ?? Number.POSITIVE_INFINITY),
-  });
-  let pool: Transport | undefined;
-  opening.then(
-    (opened) => {
-      pool = opened;
-    },
-    () => {},
-  );
+  const transport = transportTo(address, options);
 
   function send(call: UpstreamCall): Promise<UpstreamReply> {
-    if (pool === undefined) return opening.then(() => send(call));
-    const opened = pool;
     const { operation, bytes: body, stream, maxResponseBytes } = call;
     const request = { method: 'POST', path: path + PATHS[operation], headers, body } as const;
     const maxWholeBytes = stream ? 0 : Math.min(maxResponseBytes, MAX_WHOLE_BYTES);
     const reading = { maxWholeBytes, cancellation: cancellationOf(call) };
     return new Promise((resolve, reject) => {
-      callOverHttp(opened, request, reading, {
+      callOverHttp(transport, request, reading, {
         onWhole: (bytes) => resolve({ kind: 'whole', body: bytes }),
         onBegun: (reply) =>
           resolve({ kind: 'bytes', contentType: reply.head.get('content-type') ?? '', body: reply.body }),
@@ -104,8 +99,7 @@ export function http(options: HttpOptions): Upstream {
     });
   }
 
-  async function forward(call: ForwardCall): Promise<ForwardReply> {
-    const opened = pool ?? (await opening);
+  function forward(call: ForwardCall): Promise<ForwardReply> {
     const request = {
       method: call.method,
       path: path + call.path,
@@ -114,7 +108,7 @@ export function http(options: HttpOptions): Upstream {
     };
     return new Promise((resolve, reject) => {
       callOverHttp(
-        opened,
+        transport,
         request,
         { maxWholeBytes: 0, cancellation: cancellationOf(call) },
         {
@@ -144,6 +138,8 @@ const OPTION_NAMES = new Set<string>([
   'headers',
   'name',
   'connections',
+  'ca',
+  'dispatcher',
   'connectTimeoutMs',
   'headersTimeoutMs',
   'bodyTimeoutMs',
@@ -177,7 +173,8 @@ function checkOptions(options: HttpOptions): void {
   if (ceiling !== undefined && ceiling !== 'max_tokens' && ceiling !== 'max_completion_tokens') {
     throw unexpected('ceiling', "to be 'max_tokens' or 'max_completion_tokens'", ceiling);
   }
-  const { headers } = options;
+  const { headers, dispatcher } = options;
+  if (dispatcher !== undefined) checkDispatcher(options, dispatcher);
   if (headers !== undefined && !isRecord(headers)) throw unexpected('headers', 'to be an object of texts', headers);
   for (const [name, value] of Object.entries({ authorization: options.apiKey ?? '', ...options.headers })) {
     const isHeader = /^[\w!#$%&'*+.^`|~-]+$/.test(name) && typeof value === 'string' && /^[\t\x20-\x7e]*$/.test(value);
@@ -199,12 +196,26 @@ function requestHeaders(
   }).flat();
 }
 
-function checkedBaseUrl(baseUrl: string): URL {
-  const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
-  const isPlain =
-    url !== undefined && url.username === '' && url.password === '' && url.search === '' && url.hash === '';
-  if (!isPlain || !/^https?:$/.test(url.protocol)) {
-    throw new TypeError('Expected `baseUrl` to be an http or https address without user name, query or fragment');
+/** Options that a dispatcher of the host's decides itself. */
+const DISPATCHERS_OWN = ['connections', 'ca', 'connectTimeoutMs'] as const;
+
+function checkDispatcher(options: HttpOptions, dispatcher: HttpDispatcher): void {
+  const isOne = typeof dispatcher === 'object' && dispatcher !== null && typeof dispatcher.dispatch === 'function';
+  if (!isOne) throw unexpected('dispatcher', 'to be a dispatcher of undici 7 or 8', dispatcher);
+  for (const name of DISPATCHERS_OWN) {
+    if (options[name] !== undefined)
+      throw new TypeError(`Expected no \`${name}\` beside \`dispatcher\`, which decides it itself`);
   }
-  return url;
+}
+
+function transportTo(address: ServerAddress, options: HttpOptions): Transport {
+  const { connections = 4_096, connectTimeoutMs = 5_000, headersTimeoutMs = 600_000, ca, dispatcher } = options;
+  const bodyTimeoutMs = Math.min(options.bodyTimeoutMs ?? 600_000, options.tokenTimeoutMs ?? Number.POSITIVE_INFINITY);
+  if (dispatcher !== undefined) {
+    if (address.socketPath !== undefined) throw new TypeError('Expected no Unix socket beside `dispatcher`');
+    return dispatcherTransport(dispatcher, address.origin, { headersTimeoutMs, bodyTimeoutMs });
+  }
+  if (ca !== undefined && !address.isSecure) throw new TypeError('Expected `ca` beside an https address alone');
+  const bounds = { connections, connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs };
+  return new Http1Transport(address, ca, bounds);
 }

@@ -1,0 +1,263 @@
+import type { Socket } from 'node:net';
+import type { Deadlines, Timed } from '../../base/clock.js';
+import type { TransportFailure } from '../transport.js';
+import type { Http1Head } from './answer-head.js';
+import { AnswerParser, type AnswerParts } from './answer-parser.js';
+import { BodySender, type SendingWatch } from './body-sender.js';
+import type { Connector, SocketReader } from './connect.js';
+import type { Exchange, ExchangeCarrier } from './exchange.js';
+
+/** The one that connections belong to. */
+export interface ConnectionOwner {
+  readonly connector: Connector;
+  /** Memory for the reads of all connections: each read is over before the next begins. */
+  readonly buffer: Buffer;
+  readonly connectTimes: Deadlines;
+  readonly headTimes: Deadlines;
+  readonly bodyTimes: Deadlines;
+  /** The connection has served, and can serve again. */
+  onFree(connection: Connection): void;
+  /** The connection serves nobody any more. */
+  onGone(connection: Connection): void;
+}
+
+/** Requests below this size go out in one write, head and body; latin1 has a character for every byte. */
+const ONE_WRITE_BYTES = 16_384;
+
+/** Codes of a connection that the other side closed. */
+const CLOSED_CODES = new Set<unknown>([undefined, 'ECONNRESET', 'EPIPE']);
+
+/** One connection, which carries one exchange at a time. */
+export class Connection implements SocketReader, AnswerParts, SendingWatch, ExchangeCarrier, Timed {
+  readonly buffer: Buffer;
+  /** Time for which the server keeps it when idle, as far as it said. */
+  keepAliveMs: number | undefined = undefined;
+  openedAt = 0;
+  /** Time at which it is given up; `undefined` while it carries something. */
+  restsUntil: number | undefined = undefined;
+  dueAt = 0;
+  older: Timed | undefined = undefined;
+  newer: Timed | undefined = undefined;
+  private readonly owner: ConnectionOwner;
+  private readonly socket: Socket;
+  private readonly parser = new AnswerParser(this);
+  private exchange: Exchange | undefined;
+  private sender: BodySender | undefined = undefined;
+  private head: Http1Head | undefined = undefined;
+  private runningTimes: Deadlines | undefined = undefined;
+  private isOpen = false;
+  private isGone = false;
+  private isPaused = false;
+  /** Whether an answer had come before the present exchange, and whether a byte has come since it began. */
+  private hasServed = false;
+  private hasAnswer = false;
+
+  /** Opens a connection, for that exchange first. */
+  constructor(owner: ConnectionOwner, exchange: Exchange) {
+    this.owner = owner;
+    this.buffer = owner.buffer;
+    this.exchange = exchange;
+    exchange.carrier = this;
+    this.socket = owner.connector.open(this, () => this.onOpen(exchange));
+    this.socket.on('end', () => this.onEnd());
+    this.socket.on('error', (error) => this.onClosed(error));
+    this.socket.on('close', () => this.onClosed(new Error('The connection closed.')));
+    this.socket.on('drain', () => this.sender?.onDrain());
+    this.start(owner.connectTimes);
+  }
+
+  /** Whether it can carry a request. */
+  get isAlive(): boolean {
+    return !this.isGone && this.socket.writable && this.socket.readable;
+  }
+
+  /** Carries the exchange. To be called of a connection that is free. */
+  carry(exchange: Exchange): void {
+    exchange.carrier = this;
+    this.exchange = exchange;
+    this.restsUntil = undefined;
+    this.socket.ref();
+    this.send(exchange);
+  }
+
+  /** Carries nothing now, and does not keep the process alive. */
+  rest(until: number): void {
+    this.restsUntil = until;
+    this.socket.unref();
+  }
+
+  /** Ends a connection that carries nothing. */
+  close(): void {
+    if (this.isGone) return;
+    this.destroy();
+    this.owner.onGone(this);
+  }
+
+  abort(exchange: Exchange, error: Error): void {
+    if (this.exchange === exchange) this.fail('broken', error);
+  }
+
+  resume(exchange: Exchange): void {
+    if (this.exchange !== exchange || !this.isPaused) return;
+    this.isPaused = false;
+    this.start(this.owner.bodyTimes);
+    this.socket.resume();
+  }
+
+  onRead(size: number): boolean {
+    const { exchange, parser } = this;
+    if (exchange === undefined) {
+      // Nobody asked for these bytes, so nobody may take them for an answer.
+      this.close();
+      return false;
+    }
+    this.hasAnswer = true;
+    const read = this.read(size);
+    if (this.exchange !== exchange) return false;
+    if (typeof read === 'string') {
+      this.fail('malformed', new Error(`The server sent ${read}.`));
+      return false;
+    }
+    if (parser.isOver) {
+      this.finish(exchange, read === size);
+      return !this.isGone;
+    }
+    if (this.isPaused) this.stop();
+    else if (this.head !== undefined) this.start(this.owner.bodyTimes);
+    return !this.isPaused;
+  }
+
+  onHead(head: Http1Head): void {
+    this.head = head;
+    this.exchange?.handler.onHead(head);
+  }
+
+  onBody(piece: Buffer): void {
+    this.isPaused = this.exchange?.handler.onData(piece) === false;
+  }
+
+  onServerSlow(isSlow: boolean): void {
+    if (this.head !== undefined) return;
+    if (isSlow) this.start(this.owner.headTimes);
+    else this.stop();
+  }
+
+  onSent(): void {
+    this.sender = undefined;
+    if (this.head === undefined) this.start(this.owner.headTimes);
+  }
+
+  onBroken(error: Error): void {
+    this.fail('broken', error);
+  }
+
+  /** Its time is up. */
+  ring(): void {
+    this.runningTimes = undefined;
+    const failure = this.isOpen ? 'silent' : 'unreachable';
+    this.fail(failure, new Error(this.isOpen ? 'The server was silent too long.' : 'No connection in time.'));
+  }
+
+  private onOpen(exchange: Exchange): void {
+    this.isOpen = true;
+    if (this.exchange === exchange) this.send(exchange);
+  }
+
+  private send({ head: { text, piecesLength }, request: { method, body } }: Exchange): void {
+    const { socket } = this;
+    this.head = undefined;
+    this.hasAnswer = false;
+    this.isPaused = false;
+    this.parser.begin(method);
+    if (body === undefined) socket.write(`${text}\r\n`, 'latin1');
+    else if (!(body instanceof Uint8Array)) {
+      socket.write(`${text}\r\n`, 'latin1');
+      this.stop();
+      this.sender = new BodySender(socket, body, piecesLength, this);
+      this.sender.start();
+      return;
+    } else if (body.byteLength < ONE_WRITE_BYTES) {
+      socket.write(`${text}\r\n${bufferOf(body).toString('latin1')}`, 'latin1');
+    } else {
+      socket.cork();
+      socket.write(`${text}\r\n`, 'latin1');
+      socket.write(body);
+      socket.uncork();
+    }
+    this.start(this.owner.headTimes);
+  }
+
+  /** Reads the bytes that have come. A handler that throws is no reason to lose the connection, or the process. */
+  private read(size: number): number | string {
+    try {
+      return this.parser.read(this.buffer, size);
+    } catch (error) {
+      this.fail('broken', error instanceof Error ? error : new Error('The answer was not taken.', { cause: error }));
+      return size;
+    }
+  }
+
+  /** The server says no more: the end of an answer that has no other end. */
+  private onEnd(): void {
+    const { exchange } = this;
+    if (exchange !== undefined && this.hasAnswer && this.parser.end()) this.finish(exchange, false);
+    else this.onClosed(new Error('The server closed the connection.'));
+  }
+
+  private onClosed(error: Error): void {
+    const isStale = this.hasServed && !this.hasAnswer && CLOSED_CODES.has(Reflect.get(error, 'code'));
+    if (this.exchange === undefined) this.close();
+    else this.fail(isStale ? 'stale' : 'broken', error);
+  }
+
+  /** The answer has come to its end. What it leaves behind decides whether the connection can be used again. */
+  private finish(exchange: Exchange, isClean: boolean): void {
+    const { framing } = this.head ?? {};
+    const isFree =
+      isClean && framing?.closes === false && this.sender === undefined && this.socket.writableLength === 0;
+    this.keepAliveMs = framing?.keepAliveMs;
+    this.hasServed = true;
+    this.letGo(exchange);
+    if (isFree) this.owner.onFree(this);
+    else this.destroy();
+    exchange.handler.onEnd();
+    if (!isFree) this.owner.onGone(this);
+  }
+
+  private fail(failure: TransportFailure, error: Error): void {
+    const { exchange } = this;
+    if (exchange === undefined) return;
+    this.letGo(exchange);
+    this.destroy();
+    exchange.handler.onFailed(failure, error);
+    this.owner.onGone(this);
+  }
+
+  private letGo(exchange: Exchange): void {
+    this.stop();
+    exchange.carrier = undefined;
+    this.exchange = undefined;
+    this.sender?.leave();
+    this.sender = undefined;
+  }
+
+  private destroy(): void {
+    this.isGone = true;
+    this.socket.destroy();
+  }
+
+  private start(times: Deadlines): void {
+    this.stop();
+    this.runningTimes = times;
+    times.start(this);
+  }
+
+  private stop(): void {
+    this.runningTimes?.cancel(this);
+    this.runningTimes = undefined;
+  }
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

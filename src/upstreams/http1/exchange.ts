@@ -1,0 +1,31 @@
+import type { AnswerHandler, TransportExchange, TransportRequest } from '../transport.js';
+import type { RequestHead } from './request-head.js';
+
+/** The one that has an exchange now: the queue of those that wait for a connection, or a connection. */
+export interface ExchangeCarrier {
+  abort(exchange: Exchange, error: Error): void;
+  resume(exchange: Exchange): void;
+}
+
+/** One request and its answer, wherever they are on their way. */
+export class Exchange implements TransportExchange {
+  readonly request: TransportRequest;
+  readonly head: RequestHead;
+  readonly handler: AnswerHandler;
+  /** `undefined` once the exchange has ended. */
+  carrier: ExchangeCarrier | undefined = undefined;
+
+  constructor(request: TransportRequest, head: RequestHead, handler: AnswerHandler) {
+    this.request = request;
+    this.head = head;
+    this.handler = handler;
+  }
+
+  abort(error: Error): void {
+    this.carrier?.abort(this, error);
+  }
+
+  resume(): void {
+    this.carrier?.resume(this);
+  }
+}

@@ -1,0 +1,154 @@
+import { deadlines, systemClock } from '../../base/clock.js';
+import type { ServerAddress } from '../server-address.js';
+import type { AnswerHandler, Transport, TransportRequest } from '../transport.js';
+import { type Authorities, Connector } from './connect.js';
+import { Connection, type ConnectionOwner } from './connection.js';
+import { Exchange, type ExchangeCarrier } from './exchange.js';
+import { type RequestHead, RequestHeads } from './request-head.js';
+
+/** Bounds of the connections to one server. */
+export interface PoolBounds {
+  readonly connections: number;
+  readonly connectTimeoutMs: number;
+  readonly headersTimeoutMs: number;
+  readonly bodyTimeoutMs: number;
+}
+
+/** Largest read of a socket. */
+const READ_BYTES = 65_536;
+/** Longest rest of a connection whose server does not say how long it keeps it: many close after 5 s. */
+const IDLE_MS = 4_000;
+/** Longest rest of any connection. */
+const MAX_IDLE_MS = 600_000;
+/** Time by which a connection is given up before its server closes it: a request may be on its way then. */
+const IDLE_MARGIN_MS = 1_000;
+/** Age from which a connection serves no more: a name may have got another address. */
+const MAX_AGE_MS = 600_000;
+/** Time between two looks for connections that have rested too long. */
+const SWEEP_MS = 1_000;
+
+/** Connections over HTTP/1.1 to one server. Those that have served are kept for a while; the newest serves first, so that the others can go. */
+export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarrier {
+  readonly connector: Connector;
+  readonly buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  readonly connectTimes;
+  readonly headTimes;
+  readonly bodyTimes;
+  private readonly heads: RequestHeads;
+  private readonly connections: number;
+  private opened = 0;
+  private resting: Connection[] = [];
+  private readonly waiting = new Set<Exchange>();
+  private isSweeping = false;
+
+  /** @throws {TypeError} for authorities that are no certificates. */
+  constructor(address: ServerAddress, ca: Authorities | undefined, bounds: PoolBounds) {
+    this.connector = new Connector(address, ca);
+    this.heads = new RequestHeads(address.host);
+    this.connections = bounds.connections;
+    this.connectTimes = deadlines(systemClock, bounds.connectTimeoutMs);
+    this.headTimes = deadlines(systemClock, bounds.headersTimeoutMs);
+    this.bodyTimes = deadlines(systemClock, bounds.bodyTimeoutMs);
+  }
+
+  dispatch(request: TransportRequest, handler: AnswerHandler): void {
+    const exchange = this.begin(request, handler);
+    if (exchange === undefined) return;
+    const connection = this.takeResting();
+    if (connection !== undefined) connection.carry(exchange);
+    else if (this.opened < this.connections) this.open(exchange);
+    else this.waiting.add(exchange);
+  }
+
+  dispatchFresh(request: TransportRequest, handler: AnswerHandler): void {
+    const exchange = this.begin(request, handler);
+    if (exchange !== undefined) this.open(exchange);
+  }
+
+  abort(exchange: Exchange, error: Error): void {
+    if (!this.waiting.delete(exchange)) return;
+    exchange.carrier = undefined;
+    exchange.handler.onFailed('broken', error);
+  }
+
+  resume(): void {
+    // Nothing has come that could have been paused.
+  }
+
+  onFree(connection: Connection): void {
+    const now = systemClock.steadyMs();
+    const { keepAliveMs, openedAt } = connection;
+    const restMs = keepAliveMs === undefined ? IDLE_MS : Math.min(MAX_IDLE_MS, keepAliveMs - IDLE_MARGIN_MS);
+    if (restMs <= 0 || now - openedAt > MAX_AGE_MS) {
+      connection.close();
+      return;
+    }
+    const [next] = this.waiting;
+    if (next !== undefined) {
+      this.waiting.delete(next);
+      connection.carry(next);
+      return;
+    }
+    connection.rest(now + restMs);
+    this.resting.push(connection);
+    this.sweepLater();
+  }
+
+  onGone(connection: Connection): void {
+    this.opened -= 1;
+    if (connection.restsUntil !== undefined) this.resting = this.resting.filter((one) => one !== connection);
+    const [next] = this.waiting;
+    if (next === undefined || this.opened >= this.connections) return;
+    this.waiting.delete(next);
+    this.open(next);
+  }
+
+  /** @returns The exchange, unless it has ended already. */
+  private begin(request: TransportRequest, handler: AnswerHandler): Exchange | undefined {
+    let head: RequestHead;
+    try {
+      head = this.heads.headOf(request);
+    } catch (error) {
+      handler.onFailed('broken', error instanceof Error ? error : new Error('The request has no head.'));
+      return undefined;
+    }
+    const exchange = new Exchange(request, head, handler);
+    // An abort within finds it among those that wait.
+    this.waiting.add(exchange);
+    exchange.carrier = this;
+    handler.onStart(exchange);
+    return this.waiting.delete(exchange) ? exchange : undefined;
+  }
+
+  private open(exchange: Exchange): void {
+    try {
+      const connection = new Connection(this, exchange);
+      connection.openedAt = systemClock.steadyMs();
+      this.opened += 1;
+    } catch (error) {
+      exchange.carrier = undefined;
+      exchange.handler.onFailed('broken', error instanceof Error ? error : new Error('No socket was opened.'));
+    }
+  }
+
+  private takeResting(): Connection | undefined {
+    for (let newest = this.resting.pop(); newest !== undefined; newest = this.resting.pop()) {
+      if (newest.isAlive && (newest.restsUntil ?? 0) > systemClock.steadyMs()) return newest;
+      newest.close();
+    }
+    return undefined;
+  }
+
+  /** One timer for all connections, and none while nothing rests. */
+  private sweepLater(): void {
+    if (this.isSweeping) return;
+    this.isSweeping = true;
+    systemClock.setTimer(() => {
+      this.isSweeping = false;
+      const now = systemClock.steadyMs();
+      const isOver = ({ restsUntil = 0 }: Connection): boolean => restsUntil <= now;
+      for (const connection of this.resting.filter(isOver)) connection.close();
+      if (this.resting.length > 0) this.sweepLater();
+    }, SWEEP_MS);
+  }
+}
