@@ -48,8 +48,9 @@ export class StreamWriter {
    */
   private writePiece(piece: string | Uint8Array): boolean {
     const { res } = this;
-    if (typeof piece === 'string' || piece.byteLength > FRAMED_BYTES || !this.mayFrame(piece)) return res.write(piece);
-    const framed = `${piece.byteLength.toString(16)}\r\n${latin1Of(piece)}\r\n`;
+    if (!this.mayFrame(piece)) return res.write(piece);
+    const text = typeof piece === 'string' ? piece : latin1Of(piece);
+    const framed = `${text.length.toString(16)}\r\n${text}\r\n`;
     res.chunkedEncoding = false;
     try {
       return res.write(framed, 'latin1');
@@ -58,10 +59,10 @@ export class StreamWriter {
     }
   }
 
-  /** Whether Node would frame the piece itself, at once, and nobody stands between. A frame without bytes would be the last. */
-  private mayFrame({ byteLength }: Uint8Array): boolean {
+  /** Whether Node would frame the piece itself, at once, and nobody stands between. */
+  private mayFrame(piece: string | Uint8Array): boolean {
     const { res } = this;
-    return res.chunkedEncoding === true && res.write === NODES_WRITE && byteLength > 0 && res.writableCorked === 0;
+    return res.chunkedEncoding === true && res.write === NODES_WRITE && res.writableCorked === 0 && isSmall(piece);
   }
 
   /** Whether nothing more can be written: nobody is left, or the host has ended what we began. */
@@ -104,6 +105,12 @@ export class StreamWriter {
 /** Whether nobody is left to read. The compatible API of HTTP/2 knows no `destroyed`. */
 export function isGone(res: ServerResponse): boolean {
   return res.destroyed || requestOf(res)?.isClosed === true;
+}
+
+/** Whether the piece is worth copying, and a text has a byte for each character. A frame without bytes would be the last. */
+function isSmall(piece: string | Uint8Array): boolean {
+  const { length } = piece;
+  return length > 0 && length <= FRAMED_BYTES && (typeof piece !== 'string' || Buffer.byteLength(piece) === length);
 }
 
 function latin1Of(bytes: Uint8Array): string {

@@ -97,12 +97,10 @@ export class StreamAnswer<Stream extends RelayedStream = RelayedStream> {
       this.isEnded = true;
       return this.stream.watchEnd();
     }
-    if (step instanceof Uint8Array) {
-      this.isOfBytes = true;
-      this.sizeBytes += step.byteLength;
-    }
+    const isBytes = step instanceof Uint8Array;
+    this.isOfBytes ||= isBytes;
     const shown = this.stream.watchPiece(step);
-    this.grow(typeof shown === 'string' ? shown.length : 0);
+    this.grow(isBytes ? step.byteLength : typeof shown === 'string' ? shown.length : 0);
     this.countKept();
     return this.quiet === undefined ? shown : this.quiet.heard(shown, this.stream);
   }

@@ -8,8 +8,6 @@ const NO_BYTES = new Uint8Array(0);
 
 /** Holds the bytes of a stream back until the events that they belong to are whole. */
 export class EventBuffer {
-  /** The events that `addBytes` returned last, in latin1. */
-  text = '';
   private readonly held = new GatheredBytes();
   /** The last characters held: the blank line that ends an event may be cut in the middle. */
   private heldTail = '';
@@ -19,34 +17,25 @@ export class EventBuffer {
    * event, as most do, are returned as they are; other pieces are joined once, when their event is whole.
    */
   addBytes(given: Uint8Array): Buffer | undefined {
-    const piece = Buffer.from(given.buffer, given.byteOffset, given.byteLength);
+    const piece = Buffer.isBuffer(given) ? given : Buffer.from(given.buffer, given.byteOffset, given.byteLength);
+    if (endsWithBlankLine(piece)) return this.held.size === 0 ? piece : Buffer.concat([this.releaseHeld(), piece]);
     const text = this.heldTail + piece.toString('latin1');
     const end = endOfLastEvent(text) - this.heldTail.length;
     if (end <= 0) {
       this.hold(piece, text);
       return undefined;
     }
-    if (this.held.size === 0 && end === piece.length) {
-      this.text = text;
-      return piece;
-    }
     const left = text.slice(this.heldTail.length + end);
     // Not gathered: networks cut events in two all the time, and the rest of each would take a block of 16 KB.
-    const rest = piece.subarray(0, end);
+    const rest = end === piece.length ? piece : piece.subarray(0, end);
     const complete = this.held.size === 0 ? rest : Buffer.concat([this.releaseHeld(), rest]);
     if (end < piece.length) this.hold(piece.subarray(end), left);
-    this.text = complete.toString('latin1');
     return complete;
   }
 
   /** Size of the bytes that wait for the end of their event. */
   get heldBytes(): number {
     return this.held.size;
-  }
-
-  /** Bytes that the buffer takes, with the events that it returned last. */
-  get keptBytes(): number {
-    return this.held.size + this.text.length;
   }
 
   /** Gives up the bytes that wait. */
@@ -62,6 +51,13 @@ export class EventBuffer {
   }
 }
 
+const LINE_FEED = 0x0a;
+
+/** Whether the bytes end with an event, as most reads of an upstream do. */
+function endsWithBlankLine(bytes: Uint8Array): boolean {
+  return bytes[bytes.length - 1] === LINE_FEED && bytes[bytes.length - 2] === LINE_FEED;
+}
+
 /** Passes events on untouched, each only when it is whole: an event that breaks off in the middle is none. */
 export class WholeEvents {
   private readonly buffer = new EventBuffer();
@@ -69,7 +65,7 @@ export class WholeEvents {
   private isInside = false;
 
   get keptBytes(): number {
-    return this.buffer.keptBytes;
+    return this.buffer.heldBytes;
   }
 
   /** Takes the next bytes of the stream. Returns the events that are whole now. */

@@ -100,7 +100,7 @@ export class ChatStream implements WatchedStream {
   }
 
   get keptBytes(): number {
-    return this.buffer.keptBytes;
+    return this.buffer.heldBytes;
   }
 
   deliveredTokens(): number {
@@ -112,10 +112,9 @@ export class ChatStream implements WatchedStream {
     const complete = this.buffer.addBytes(piece);
     if (this.buffer.heldBytes > this.options.maxEventBytes) this.failure = { kind: 'malformed' };
     if (complete === undefined) return undefined;
-    const { text } = this.buffer;
-    // It would stay as long as the next piece does not come.
-    this.buffer.text = '';
-    return this.options.takes === 'objects' ? this.shownObjects(text) : this.shownBytes(complete, text);
+    return this.options.takes === 'objects'
+      ? this.shownObjects(complete.toString('latin1'))
+      : this.shownBytes(complete);
   }
 
   /** The chunks of the events, each parsed once. */
@@ -138,37 +137,48 @@ export class ChatStream implements WatchedStream {
   }
 
   /** The events as they are shown: the bytes themselves where nothing changes. */
-  private shownBytes(bytes: Buffer, text: string): Uint8Array | undefined {
-    const mayMatch = isUtf8(bytes);
+  private shownBytes(bytes: Buffer): string | Uint8Array | undefined {
+    /** All of the bytes in latin1, once an event must be read. */
+    let text: string | undefined;
+    let isAscii = this.options.takes === 'text';
     let shown = '';
     let shownUpTo = 0;
     let at = 0;
-    while (at < text.length && this.failure === undefined) {
+    while (at < bytes.length && this.failure === undefined) {
       const wasDone = this.done;
-      let end = mayMatch && !wasDone && this.repeated === undefined ? this.endOfMatch(text, at) : -1;
-      let visible = end === -1 ? '' : this.matched?.shownEvent();
-      if (end === -1) {
+      let end = wasDone || this.repeated !== undefined ? -1 : this.endOfMatch(bytes, at);
+      let visible: string | undefined;
+      const { matched } = this;
+      if (end !== -1 && matched !== undefined) {
+        visible = matched.isShownAsItIs ? undefined : matched.shownEvent(bytes);
+        isAscii &&= matched.isAsciiShown;
+      } else {
+        text ??= bytes.toString('latin1');
+        isAscii = false;
         end = endOfEvent(text, at);
         const event = text.slice(at, end);
-        const inspected = this.inspectEvent(event);
+        const inspected = this.inspectEvent(event, this.isLikeOthers(bytes, at));
         visible = wasDone ? '' : inspected === event ? undefined : inspected;
       }
       if (visible !== undefined) {
-        shown += text.slice(shownUpTo, at) + visible;
+        if (shownUpTo < at) shown += bytes.toString('latin1', shownUpTo, at);
+        shown += visible;
         shownUpTo = end;
       }
       at = end;
     }
     if (shownUpTo === 0) return bytes;
-    shown += text.slice(shownUpTo, at);
-    return shown === '' ? undefined : Buffer.from(shown, 'latin1');
+    if (shownUpTo < at) shown += bytes.toString('latin1', shownUpTo, at);
+    // In ASCII alone a text is its own bytes, and need not be made into them to be written.
+    return shown === '' ? undefined : isAscii ? shown : Buffer.from(shown, 'latin1');
   }
 
   /** End of the event that begins at `at`, if it is like an earlier one; -1 if it is not. */
-  private endOfMatch(text: string, at: number): number {
+  private endOfMatch(bytes: Buffer, at: number): number {
     for (const template of this.templates) {
-      const end = template.matchEvent(text, at);
-      if (end === -1) continue;
+      const end = template.matchEvent(bytes, at);
+      // What is no UTF-8 is for the parser to refuse.
+      if (end === -1 || (template.isBeyondAscii && !isUtf8(bytes.subarray(at, end)))) continue;
       this.matched = template;
       this.vain = 0;
       this.countEvent(template.textLength);
@@ -177,17 +187,24 @@ export class ChatStream implements WatchedStream {
     return -1;
   }
 
+  /** Whether an event that must be read all the same is like an earlier one. */
+  private isLikeOthers(bytes: Buffer, at: number): boolean {
+    return this.repeated !== undefined && this.templates.some((template) => template.matchEvent(bytes, at) !== -1);
+  }
+
   private learnTemplate(event: string, visible: string, size: number): void {
     if (this.vain >= MAX_VAIN || event.length > MAX_LEARNT_CHARS) return;
-    const template = ChunkTemplate.learn(event, visible);
-    // It must find the very words that parsing has found, or others of its form would be counted wrong.
-    if (template?.matchEvent(event, 0) !== event.length || template.textLength !== size) return;
+    const template = ChunkTemplate.learn(event, visible, size);
+    if (template === undefined) return;
     this.vain += 1;
     this.templates = [template, ...this.templates.slice(0, MAX_TEMPLATES - 1)];
   }
 
-  /** Reads an event. Returns it as it is shown, in latin1; an empty text when it is hidden. */
-  private inspectEvent(given: string): string {
+  /**
+   * Reads an event. Returns it as it is shown, in latin1; an empty text when it is hidden.
+   * @param isKnown whether nothing is to be learnt of it
+   */
+  private inspectEvent(given: string, isKnown: boolean): string {
     const event = given.startsWith(BYTE_ORDER_MARK) ? given.slice(BYTE_ORDER_MARK.length) : given;
     const data = this.dataOf(event);
     if (data === undefined) return '';
@@ -207,7 +224,7 @@ export class ChatStream implements WatchedStream {
     const visible = visibleEvent({ event, data, document }, this.options);
     // The text of such a chunk need not be all that changes in it.
     const isMade = this.options.isLegacy === true && hasChatChoice(outline.body.choices);
-    if (seen === 'text' && !said.hasTwice && !isMade) this.learnTemplate(event, visible, said.size);
+    if (seen === 'text' && !isKnown && !said.hasTwice && !isMade) this.learnTemplate(event, visible, said.size);
     return visible;
   }
 

@@ -1,7 +1,7 @@
 import { isJsonObject, type Json } from '../../base/json.js';
 import { type JsonDocument, memberValue, replaceMembers } from '../../base/json-document.js';
 import { isSimpleEscape } from '../../base/json-scan.js';
-import { changingStrings } from '../said-text.js';
+import { type ChangingString, changingStrings } from '../said-text.js';
 import { shownUsage } from '../shown-usage.js';
 import type { WatchOptions } from '../watched-stream.js';
 import { isFinished, readFinishReason } from './answer.js';
@@ -81,130 +81,152 @@ function sseText(json: string): string {
 
 /**
  * Recognises chunks that differ from an earlier one only in their text. That one was read, and found to say nothing but
- * text; comparing the next ones with it takes 0.15 µs, parsing them would take 4.
+ * text. The next ones are compared with it as the bytes that they came as: parsing them would take ten times as long.
  */
 export class ChunkTemplate {
   /** UTF-8 bytes of the model's text in the event that matched last. */
   textLength = 0;
-  private readonly parts: readonly string[];
+  /** Whether the strings of that event are more than ASCII: only then may they be no UTF-8. */
+  isBeyondAscii = false;
+  private readonly parts: readonly Buffer[];
   private readonly isPadding: readonly boolean[];
-  /** Places of the strings in the event that was read last, where several bear words: those that say the same count once. */
-  private readonly wordPlaces: number[] | undefined;
-  /** Fixed parts of the event as it is shown; `undefined` when it is shown as it came. */
+  /** Begin and end of each changing string in the event that was read last. */
+  private readonly places: number[];
+  /** Whether several strings bear words: those that say the same count once. */
+  private readonly hasSeveralWords: boolean;
+  /** Fixed parts of the event as it is shown, in latin1; `undefined` when it is shown as it came. */
   private readonly shownParts: readonly string[] | undefined;
-  /** Changing strings of the event that matched last, kept only where they are shown in another event. */
-  private readonly strings: string[];
+  private readonly isShownInAscii: boolean;
 
   /**
    * Makes a template of an event.
    * @param event one event in latin1, JSON that says nothing but text.
    * @param shownEvent the same event as it is shown.
-   * @returns `undefined` when no later event could match.
+   * @param size bytes of the text in it, as parsing has found them.
+   * @returns `undefined` when no later event could match, or when it would be counted otherwise than by parsing.
    */
-  static learn(event: string, shownEvent: string): ChunkTemplate | undefined {
+  static learn(event: string, shownEvent: string, size: number): ChunkTemplate | undefined {
     // An event of several lines need not be JSON.
     if (/[\r\n]/.test(event.trimEnd())) return undefined;
-    const fixed = fixedParts(copied(event));
-    const shown = fixedParts(copied(shownEvent));
-    if (fixed.parts.length < 2 || fixed.parts.length !== shown.parts.length) return undefined;
-    return new ChunkTemplate(fixed, event === shownEvent ? undefined : shown.parts);
+    const changing = changingStrings(event);
+    const shown = event === shownEvent ? undefined : shownPartsOf(shownEvent, changing.length);
+    if (changing.length === 0 || shown?.length === 0) return undefined;
+    // A copy of its own: a piece of the read that the event came in would keep all of it alive.
+    const bytes = Buffer.allocUnsafeSlow(event.length);
+    bytes.write(event, 'latin1');
+    const template = new ChunkTemplate(bytes, changing, shown);
+    // It must find the very words that parsing has found, or others of its form would be counted wrong.
+    const isRight = template.matchEvent(bytes, 0) === bytes.length && template.textLength === size;
+    return isRight ? template : undefined;
   }
 
-  private constructor({ parts, isPadding }: FixedParts, shownParts: readonly string[] | undefined) {
-    this.parts = parts;
-    this.isPadding = isPadding;
+  private constructor(bytes: Buffer, changing: readonly ChangingString[], shownParts: readonly string[] | undefined) {
+    const from = [0, ...changing.map(({ end }) => end)];
+    const to = [...changing.map(({ start }) => start), bytes.length];
+    this.parts = from.map((start, index) => bytes.subarray(start, to[index]));
+    this.isPadding = changing.map(({ isPadding }) => isPadding);
+    this.places = changing.flatMap(({ start, end }) => [start, end]);
+    this.hasSeveralWords = changing.filter(({ isPadding }) => !isPadding).length > 1;
     this.shownParts = shownParts;
-    this.strings = parts.map(() => '');
-    const words = isPadding.filter((pads) => !pads).length;
-    this.wordPlaces = words > 1 ? [] : undefined;
+    this.isShownInAscii = shownParts?.every((part) => IS_ASCII.test(part)) === true;
   }
 
   /** End of the event that begins at `at`; -1 when the event does not match. */
-  matchEvent(text: string, at: number): number {
-    const { parts } = this;
+  matchEvent(bytes: Buffer, at: number): number {
+    const { parts, places } = this;
     this.textLength = 0;
+    this.isBeyondAscii = false;
     let from = at;
     for (let index = 0; index < parts.length; index += 1) {
-      const part = parts[index] ?? '';
+      const part = parts[index] ?? EMPTY;
       const end = from + part.length;
-      // Not `startsWith`, which takes three times as long.
-      if (text.slice(from, end) !== part) return -1;
-      if (index === parts.length - 1)
-        return this.wordPlaces === undefined || this.differ(text, this.wordPlaces) ? end : -1;
-      from = this.stringEnd(text, end, this.isPadding[index] !== true);
+      if (end > bytes.length || bytes.compare(part, 0, part.length, from, end) !== 0) return -1;
+      if (index === parts.length - 1) return !this.hasSeveralWords || this.differ(bytes) ? end : -1;
+      from = this.stringEnd(bytes, end, this.isPadding[index] !== true);
       if (from === -1) return -1;
-      if (this.wordPlaces !== undefined) {
-        this.wordPlaces[2 * index] = end;
-        this.wordPlaces[2 * index + 1] = from;
-      }
-      // Only where they are needed: a piece of a text keeps all of it alive.
-      if (this.shownParts !== undefined) this.strings[index] = text.slice(end, from);
+      places[2 * index] = end;
+      places[2 * index + 1] = from;
     }
     return -1;
   }
 
   /** Whether the words of the event that matched last say something else each: several names may bear the same thoughts. */
-  private differ(text: string, places: readonly number[]): boolean {
+  private differ(bytes: Buffer): boolean {
     const said = this.isPadding
-      .map((pads, index) => (pads ? '' : text.slice(places[2 * index], places[2 * index + 1])))
+      .map((pads, index) => (pads ? '' : this.stringAt(bytes, index)))
       .filter((words) => words !== '');
     // With escapes the same may be written otherwise.
     return said.length < 2 || (new Set(said).size === said.length && !said.some((words) => words.includes('\\')));
   }
 
+  private stringAt(bytes: Buffer, index: number): string {
+    return bytes.toString('latin1', this.places[2 * index], this.places[2 * index + 1]);
+  }
+
   /** End of the well-formed JSON string that began before `from`; -1 when it is malformed. Counts the bytes that it means. */
-  private stringEnd(text: string, from: number, counts: boolean): number {
+  private stringEnd(bytes: Buffer, from: number, counts: boolean): number {
     let saved = 0;
-    for (let at = from; at < text.length; at += 1) {
-      const code = text.charCodeAt(at);
+    for (let at = from; at < bytes.length; at += 1) {
+      const code = bytes[at] ?? 0;
       if (code === 0x22) {
         if (counts) this.textLength += at - from - saved;
         return at;
       }
       if (code < 0x20) return -1;
+      if (code > 0x7f) this.isBeyondAscii = true;
       if (code !== 0x5c) continue;
       at += 1;
-      const hex = text[at] === 'u' ? text.slice(at + 1, at + 5) : '';
+      const character = bytes[at];
+      const hex = character === 0x75 ? bytes.toString('latin1', at + 1, at + 5) : '';
       if (hex !== '' && /^[0-9A-Fa-f]{4}$/.test(hex)) {
         at += 4;
-        const isPair = SURROGATE_BEFORE.test(hex) && SURROGATE_AFTER.test(text.slice(at + 1, at + 7));
+        const isPair = SURROGATE_BEFORE.test(hex) && SURROGATE_AFTER.test(bytes.toString('latin1', at + 1, at + 7));
         if (isPair) at += 6;
         saved += isPair ? 8 : 6 - escapedBytes(hex);
-      } else if (isSimpleEscape(text[at])) saved += 1;
+      } else if (character !== undefined && isSimpleEscape(String.fromCharCode(character))) saved += 1;
       else return -1;
     }
     return -1;
   }
 
-  /** The event that matched last as it is shown; `undefined` when it is shown as it came. */
-  shownEvent(): string | undefined {
-    return this.shownParts?.reduce((shown, part, index) => shown + (this.strings[index - 1] ?? '') + part);
+  /** Whether such events are shown as they came. */
+  get isShownAsItIs(): boolean {
+    return this.shownParts === undefined;
+  }
+
+  /** Whether the event that matched last is shown in ASCII alone. */
+  get isAsciiShown(): boolean {
+    return this.isShownInAscii && !this.isBeyondAscii;
+  }
+
+  /** The event that matched last as it is shown, in latin1. @param bytes those that it matched in. */
+  shownEvent(bytes: Buffer): string {
+    const { shownParts = [] } = this;
+    let shown = shownParts[0] ?? '';
+    for (let index = 1; index < shownParts.length; index += 1) {
+      shown += this.stringAt(bytes, index - 1) + (shownParts[index] ?? '');
+    }
+    return shown;
   }
 }
 
-interface FixedParts {
-  /** Texts between the strings that change, the quotes of those included. */
-  readonly parts: readonly string[];
-  /** For each string that changes: whether it is padding. */
-  readonly isPadding: readonly boolean[];
-}
+const EMPTY = Buffer.alloc(0);
+const IS_ASCII = /^[\0-\x7f]*$/;
 
-/** A copy of its own: a piece of a text would keep the whole read alive that the event came in. */
-function copied(latin1: string): string {
-  return Buffer.from(latin1, 'latin1').toString('latin1');
-}
-
-function fixedParts(event: string): FixedParts {
+/** Texts between the strings that change in an event as it is shown; none where it has not as many. */
+function shownPartsOf(shownEvent: string, count: number): readonly string[] {
+  // A copy, for the same reason.
+  const event = Buffer.from(shownEvent, 'latin1').toString('latin1');
+  const changing = changingStrings(event);
+  if (changing.length !== count) return [];
   const parts: string[] = [];
-  const isPadding: boolean[] = [];
   let from = 0;
-  for (const { start, end, isPadding: pads } of changingStrings(event)) {
+  for (const { start, end } of changing) {
     parts.push(event.slice(from, start));
-    isPadding.push(pads);
     from = end;
   }
   parts.push(event.slice(from));
-  return { parts, isPadding };
+  return parts;
 }
 
 /** The halves of a surrogate pair: together one character of four bytes, alone the three of U+FFFD. */

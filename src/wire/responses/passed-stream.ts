@@ -87,7 +87,7 @@ export class PassedStream implements WatchedStream {
   }
 
   get keptBytes(): number {
-    return this.buffer.keptBytes;
+    return this.buffer.heldBytes;
   }
 
   deliveredTokens(): number {
@@ -97,7 +97,7 @@ export class PassedStream implements WatchedStream {
   private watchBytes(piece: Uint8Array): Uint8Array | undefined {
     const complete = this.buffer.addBytes(piece);
     if (this.buffer.heldBytes > this.options.maxEventBytes) this.fail({ kind: 'malformed' });
-    return complete === undefined ? undefined : this.shownBytes(complete, this.buffer.text);
+    return complete === undefined ? undefined : this.shownBytes(complete, complete.toString('latin1'));
   }
 
   /** The events as they are shown: the bytes themselves where nothing changes. */
