@@ -53,7 +53,7 @@ export function checkRoom({
   running,
 }: {
   readonly config: Config;
-  readonly running: ReadonlySet<unknown>;
+  readonly running: { readonly size: number };
 }): void {
   if (running.size < config.maxConcurrentCalls) return;
   throw unavailable('overloaded', 'The server is handling too many calls. Please retry.');

@@ -22,6 +22,7 @@ import { notPriced } from '../wire/request-errors.js';
 import type { TokenUsage } from '../wire/usage.js';
 import { recordStart, reserveCall, reserveShadow, usualOutputTokens } from './admit.js';
 import { type AnswerView, AS_IT_IS } from './answer-view.js';
+import type { Running } from './running.js';
 import { type AskedTier, reservedTier, settlementNotice } from './service-tier.js';
 import {
   both,
@@ -33,7 +34,7 @@ import {
   settleShadow,
   usedAmounts,
 } from './settle.js';
-import type { Exchange, Running } from './state.js';
+import type { Exchange } from './state.js';
 import { type CalledModel, type ChosenTerms, NO_MODEL, NOTHING_READ, type ReadCall } from './terms.js';
 
 /** A call's place in its life. Settling may come at any time once the call is admitted; every other step comes in turn. */
@@ -88,15 +89,7 @@ const NOBODY: Cancellation = {
  */
 export class Call implements OutgoingCall, Demand, Running, Timed {
   readonly exchange: Exchange;
-  readonly requestId: string;
-  readonly keyId: string;
   readonly plan: KeyPlan;
-  readonly tier: string;
-  /** The owner's or the key's name, for messages. */
-  readonly subject: string;
-  /** Whether the upstream must be held to the ceiling: money depends on it. */
-  readonly requiresCeiling: boolean;
-  readonly maxResponseBytes: number;
   readonly operation: Operation;
   state: CallState = 'new';
   /** Ends the call when it aborts. */
@@ -152,6 +145,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   private onClientGone: (() => void) | undefined = undefined;
   private listeners: (() => void)[] | undefined = undefined;
   private startedSteadyMs = 0;
+  place = -1;
   // Its place among the calls whose time is running.
   dueAt = 0;
   older: Timed | undefined = undefined;
@@ -178,21 +172,40 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
 
   /** @param operation is metered; the endpoint's own, but for requests that are passed on. */
   constructor(exchange: Exchange, endpoint: ModelEndpoint, operation: Operation = endpoint.operation) {
-    const { caller, plan } = exchange;
-    const { config } = exchange.state;
+    const { plan } = exchange;
     this.exchange = exchange;
-    this.requestId = exchange.requestId;
-    this.keyId = caller.id;
     this.plan = plan;
-    this.tier = plan.tier;
-    this.subject = plan.subject;
-    this.requiresCeiling = plan.isBudgeted;
-    this.maxResponseBytes = config.maxResponseBytes;
     this.operation = operation;
     this.client = exchange.request.signal;
     this.endpoint = endpoint;
-    this.upstream = config.upstream;
+    this.upstream = exchange.state.config.upstream;
     this.slots = plan.slots;
+  }
+
+  get requestId(): string {
+    return this.exchange.requestId;
+  }
+
+  get keyId(): string {
+    return this.exchange.caller.id;
+  }
+
+  get tier(): string {
+    return this.plan.tier;
+  }
+
+  /** The owner's or the key's name, for messages. */
+  get subject(): string {
+    return this.plan.subject;
+  }
+
+  /** Whether the upstream must be held to the ceiling: money depends on it. */
+  get requiresCeiling(): boolean {
+    return this.plan.isBudgeted;
+  }
+
+  get maxResponseBytes(): number {
+    return this.exchange.state.config.maxResponseBytes;
   }
 
   get answerBounds(): JsonBounds {
@@ -664,7 +677,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   }
 
   private leaveRunning(record: UsageRecord | undefined): void {
-    this.exchange.state.running.delete(this);
+    this.exchange.state.running.remove(this);
     this.exchange.callOver();
     this.isSettled = true;
     this.record = record;

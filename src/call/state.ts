@@ -15,19 +15,11 @@ import { Places } from '../limits/places.js';
 import { refusalError } from '../limits/refusal.js';
 import { MissingResponses } from '../upstreams/missing-responses.js';
 import { type CallSender, callSender } from '../upstreams/send.js';
-import type { UsageRecord } from '../usage/usage-store.js';
 import type { TokenUsage } from '../wire/usage.js';
 import { checkRequest, limiterAccess } from './admit.js';
+import { type Running, RunningCalls } from './running.js';
 import { noticesOnce, type SettlementNotice } from './service-tier.js';
 import { type Unsettled, unsettledCalls } from './unsettled.js';
-
-/** An admitted call as the rest of the gateway sees it. */
-export interface Running {
-  /** Ends the call with an error, even if nobody reads its answer any more. */
-  giveUp(reason: Error): void;
-  /** Calls `run` when the call is settled, at once if it is: with its record, or without one when it was withdrawn. */
-  onSettled(run: (record: UsageRecord | undefined) => void): void;
-}
 
 /** Work on a response that goes on when its client has left. */
 export interface BackgroundWork {
@@ -78,7 +70,7 @@ export interface GatewayState {
   readonly send: CallSender;
   readonly missingResponses: MissingResponses;
   /** Calls that are not settled yet. */
-  readonly running: Set<Running>;
+  readonly running: RunningCalls;
   /** Calls whose clients are gone and whose upstreams are still read. */
   draining: number;
   readonly unsettled: Unsettled;
@@ -105,7 +97,7 @@ export function gatewayState(config: Config, batches: BatchMeter): GatewayState 
     planOf: keyPlans(config, config.findPeriod, () => config.clock.wallMs()),
     send: callSender(config.clock, missingResponses),
     missingResponses,
-    running: new Set(),
+    running: new RunningCalls(),
     draining: 0,
     unsettled: unsettledCalls(config),
     held: new HeldBytes(config),

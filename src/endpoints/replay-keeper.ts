@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { type Awaitable, guarded, isPending } from '../base/awaitable.js';
 import { GatheredBytes } from '../base/gathered-bytes.js';
 import { iterableOf } from '../base/steps.js';
-import type { Running } from '../call/state.js';
+import type { Running } from '../call/running.js';
 import type { Config } from '../config/config.js';
 import type { ErrorContext } from '../config/hooks.js';
 import type { AnswerStream, GatewayResponse } from '../http/exchange.js';

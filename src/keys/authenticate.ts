@@ -1,4 +1,4 @@
-import { type Awaitable, guarded, isPending } from '../base/awaitable.js';
+import { type Awaitable, isPending } from '../base/awaitable.js';
 import type { Clock } from '../base/clock.js';
 import { causeOf, GatewayError, unavailable } from '../base/errors.js';
 import type { GatewayRequest } from '../http/exchange.js';
@@ -40,12 +40,19 @@ function bySecret({ headers }: GatewayRequest, options: AuthenticateOptions): Aw
   const secret = presentedSecret(headers);
   if (secret === undefined) throw missingKey();
   if (!isWellFormedSecret(secret)) throw wrongKey(secret);
-  const finding = guarded(() => options.keys.find(hashSecret(secret)), storeFailure);
+  let finding: Awaitable<unknown>;
+  try {
+    finding = options.keys.find(hashSecret(secret));
+  } catch (error) {
+    storeFailure(error);
+  }
   return isPending(finding) ? later(finding, secret, options) : checked(finding, secret, options);
 }
 
 async function later(finding: PromiseLike<unknown>, secret: string, options: AuthenticateOptions): Promise<ApiKey> {
-  return checked(await finding, secret, options);
+  // A host's thenable may call what it is given without looking: a true promise stands between.
+  const found = await Promise.resolve(finding).then(undefined, storeFailure);
+  return checked(found, secret, options);
 }
 
 function checked(found: unknown, secret: string, { checkKey, clock }: AuthenticateOptions): ApiKey {

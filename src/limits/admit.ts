@@ -28,13 +28,23 @@ export function admit(access: LimiterAccess, demand: Demand): Awaitable<AdmitRes
 
 /** Reserves with an output ceiling, or a lower one. */
 function reserveWith(access: LimiterAccess, demand: Demand, outputTokens: number): Awaitable<AdmitResult> {
-  const { ceilings, inputTokens, asks } = demand;
+  const { inputTokens, asks } = demand;
   const answersTokens = asks.n * outputTokens;
   const nanoUsd = demand.worstNanoUsd(answersTokens) ?? 0;
   const amounts = { requests: 1, inputTokens, outputTokens: answersTokens, nanoUsd };
   const remaining = access.lane?.take(demand, amounts, access.clock.steadyMs());
   if (remaining !== undefined) return admitted(demand, { reservation: undefined, amounts, outputTokens }, remaining);
-  const { requestId, slots } = demand;
+  return reserveInStore(access, demand, amounts, outputTokens);
+}
+
+/** The same of the store: ordinary calls in this process's memory do not come here. */
+function reserveInStore(
+  access: LimiterAccess,
+  demand: Demand,
+  amounts: Amounts,
+  outputTokens: number,
+): Awaitable<AdmitResult> {
+  const { requestId, ceilings, slots } = demand;
   const reservation = { id: requestId, draws: drawsOf(ceilings, amounts), slots, ttlMs: access.ttlMs };
   const verdict = reserve(access, reservation, ceilings, demand);
   const tried = { reservation, amounts, outputTokens };
