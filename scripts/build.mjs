@@ -11,6 +11,7 @@ const ESM_ONLY = ['p-queue'];
 const ES_MODULES = 'dist/esm';
 const COMMONJS = 'dist/cjs';
 const COPIES = join(COMMONJS, 'vendor');
+const WORKER = 'src/stores/sqlite';
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 const { peerDependencies } = JSON.parse(readFileSync('package.json', 'utf8'));
@@ -19,6 +20,7 @@ const OPTIONAL = new Set(Object.keys(peerDependencies));
 
 rmSync('dist', { recursive: true, force: true });
 await Promise.all([compile('tsconfig.build.json'), compile('tsconfig.cjs.json'), ...ESM_ONLY.map(copyDependency)]);
+await placeWorkerCode();
 for (const name of readdirSync(ES_MODULES, { recursive: true })) {
   if (name.endsWith('.js')) excuseOptional(join(ES_MODULES, name));
 }
@@ -30,6 +32,32 @@ async function compile(project) {
   const compiler = spawn(process.execPath, ['node_modules/typescript/bin/tsc', '-p', project], { stdio: 'inherit' });
   const [code] = await once(compiler, 'exit');
   if (code !== 0) process.exit(1);
+}
+
+/** Puts the code of the SQLite store's thread, as one script, where both builds have none: see `worker-code.ts`. */
+async function placeWorkerCode() {
+  const { outputFiles } = await build({
+    stdin: {
+      contents: "import { serveStore } from './worker.js'; serveStore();",
+      resolveDir: join(ES_MODULES, WORKER),
+    },
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node20',
+    minifySyntax: true,
+    minifyWhitespace: true,
+    legalComments: 'none',
+    write: false,
+  });
+  const code = JSON.stringify(outputFiles[0].text);
+  for (const root of [ES_MODULES, COMMONJS]) {
+    const path = join(root, WORKER, 'worker-code.js');
+    const text = readFileSync(path, 'utf8');
+    const placed = text.replace(/(?<=WORKER_CODE = )undefined(?=;)/, () => code);
+    if (placed === text) throw new Error(`${path} has no place for the code of the thread`);
+    writeFileSync(path, placed);
+  }
 }
 
 /** Bundles a dependency, and those it has itself, into one file that names their licences. */

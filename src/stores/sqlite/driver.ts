@@ -1,4 +1,7 @@
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { memberOf } from '../../base/checks.js';
+import { ownFile } from './own-file.js';
 
 /** A value in a field of SQLite. */
 export type SqlValue = string | number | bigint | null | Uint8Array;
@@ -52,7 +55,28 @@ export type Connect = (file: string, options?: { readonly readOnly: boolean }) =
  * @throws {Error} naming the command that installs it when there is neither, or why it cannot be loaded.
  */
 export async function loadDriver(): Promise<Connect> {
-  const { DatabaseSync } = nodeDriver() ?? (await installedDriver());
+  return connectBy(nodeDriver() ?? (await installedDriver()));
+}
+
+/**
+ * Finds the driver for another thread, in which `driverAt` loads it: that thread's code stands nowhere, and finds no package.
+ * @returns the package's file; `undefined`: it is Node's own.
+ * @throws {Error} as `loadDriver` does.
+ */
+export async function findDriver(): Promise<string | undefined> {
+  if (nodeDriver() !== undefined) return undefined;
+  await installedDriver();
+  return createRequire(ownFile() ?? join(process.cwd(), 'any.js')).resolve('@photostructure/sqlite');
+}
+
+/** Loads the driver that `findDriver` found. */
+export function driverAt(file: string | undefined): Connect {
+  const driver: unknown = file === undefined ? nodeDriver() : createRequire(file)(file);
+  if (typeof driver === 'object' && driver !== null && isDriver(driver)) return connectBy(driver);
+  throw new Error(`Expected SQLite to be in ${file ?? 'Node'}`);
+}
+
+function connectBy({ DatabaseSync }: Driver): Connect {
   return (file, options = { readOnly: false }) => connection(new DatabaseSync(file, options));
 }
 

@@ -1,7 +1,7 @@
-import type { IdempotencyClaim, IdempotencyStore, IdempotentRequest, KeptAnswer } from '../answer-store.js';
 import { type ByteBounds, ROW_BYTES } from '../byte-bounds.js';
 import { type Database, textOf } from './driver.js';
 import type { Instance } from './instance.js';
+import type { ClaimRow, Engine } from './protocol.js';
 import type { Writer } from './writer.js';
 
 const TIDY_ROWS = 16;
@@ -13,7 +13,7 @@ const TIDY_ROWS = 16;
 export function sqliteIdempotency(
   db: Database,
   { writer, instance, behindMs, bounds }: { writer: Writer; instance: Instance; behindMs: number; bounds: ByteBounds },
-): IdempotencyStore {
+): Pick<Engine, 'claim' | 'finish'> {
   const find = db.prepare('SELECT fingerprint, answer, instance FROM idempotency WHERE id = ? AND expires_at > ?');
   const claim = db.prepare(
     'INSERT OR REPLACE INTO idempotency (id, fingerprint, expires_at, instance) VALUES (?, ?, ?, ?)',
@@ -43,15 +43,7 @@ export function sqliteIdempotency(
   const trimOwner = trim('AND owner = ?', bounds.owner);
   const trimAll = trim('', bounds.all);
 
-  function keepAnswer({ id, fingerprint, owner = '' }: IdempotentRequest, answer: KeptAnswer, expiresAt: number): void {
-    const text = JSON.stringify(answer);
-    keep.run(id, fingerprint, text, Math.ceil(expiresAt + behindMs), owner);
-    const { ofOwner, ofAll } = bounds.written(owner, Buffer.byteLength(text) + ROW_BYTES);
-    if (ofOwner) trimOwner.run(owner);
-    if (ofAll) trimAll.run();
-  }
-
-  function claimAt(id: string, fingerprint: string, now: number, claimMs: number): IdempotencyClaim {
+  function claimAt(id: string, fingerprint: string, now: number, claimMs: number): ClaimRow {
     tidy.run(now);
     const row = find.get(id, now);
     if (row === undefined || (row.answer === null && row.instance !== null && instance.isOver(textOf(row.instance)))) {
@@ -59,15 +51,21 @@ export function sqliteIdempotency(
       return { kind: 'claimed' };
     }
     if (row.fingerprint !== fingerprint) return { kind: 'other-request' };
-    return row.answer === null ? { kind: 'in-flight' } : { kind: 'answered', answer: answerOf(textOf(row.answer)) };
+    return row.answer === null ? { kind: 'in-flight' } : { kind: 'answered', answer: textOf(row.answer) };
   }
 
   return {
-    claim: ({ id, fingerprint }, now, claimMs) => writer.write(() => claimAt(id, fingerprint, now + behindMs, claimMs)),
-    finish: (request, answer, expiresAt) =>
+    claim: ({ id, fingerprint, now, claimMs }) => writer.write(() => claimAt(id, fingerprint, now + behindMs, claimMs)),
+    finish: ({ id, fingerprint, owner, answer, expiresAt }) =>
       writer.write(() => {
-        if (answer === undefined) giveBack.run(request.id, request.fingerprint, instance.id);
-        else keepAnswer(request, answer, expiresAt);
+        if (answer === undefined) {
+          giveBack.run(id, fingerprint, instance.id);
+          return;
+        }
+        keep.run(id, fingerprint, answer, Math.ceil(expiresAt + behindMs), owner);
+        const { ofOwner, ofAll } = bounds.written(owner, Buffer.byteLength(answer) + ROW_BYTES);
+        if (ofOwner) trimOwner.run(owner);
+        if (ofAll) trimAll.run();
       }),
   };
 }
@@ -76,9 +74,4 @@ export function sqliteIdempotency(
 export function claimRelease(db: Database): (instance: string) => void {
   const release = db.prepare('DELETE FROM idempotency WHERE instance = ? AND answer IS NULL');
   return (instance) => void release.run(instance);
-}
-
-/** Reads an answer that `finish` wrote. */
-function answerOf(json: string): KeptAnswer {
-  return JSON.parse(json);
 }

@@ -1,11 +1,8 @@
-import { randomUUID } from 'node:crypto';
 import { readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { performance } from 'node:perf_hooks';
 import { memberOf } from '../../base/checks.js';
-import { type Clock, systemClock } from '../../base/clock.js';
 import { type Database, maybeNumberOf, numberOf, type Row, textOf } from './driver.js';
-import { machineMs } from './shared-clock.js';
+import { machineMs, type StoreClock } from './shared-clock.js';
 
 /** Milliseconds for which a process that is not heard of may still be alive. */
 export const LEASE_MS = 15_000;
@@ -49,12 +46,16 @@ export interface DeadInstance {
   readonly hasLedger: boolean;
 }
 
-/** Makes the instance of this store; `renew` registers it. */
-export function thisInstance(db: Database, clock: Clock): Instance {
-  const id = randomUUID();
+/**
+ * Makes the instance of this store; `renew` registers it.
+ * @param startedAt `performance.timeOrigin` of the process, which is another in each thread.
+ */
+export function thisInstance(
+  db: Database,
+  { id, startedAt, clock }: { readonly id: string; readonly startedAt: number; readonly clock: StoreClock },
+): Instance {
   const host = hostOf();
-  const startedAt = performance.timeOrigin;
-  const isMachines = clock === systemClock;
+  const { isMachines } = clock;
   const upsert = db.prepare(`
     INSERT INTO instances (id, host, pid, process_started_at, renewed_at, renewed_machine_ms, has_ledger)
     VALUES (?, ?, ?, ?, ?, ?, ?)

@@ -1,12 +1,14 @@
-import { keyOfSecret, keyToJson, reviveInfinity } from '../../keys/key-records.js';
-import type { KeyAudit, KeyRecord, KeyRecords } from '../../keys/key-store.js';
 import { type Database, textOf } from './driver.js';
+import type { Engine } from './protocol.js';
 import type { Writer } from './writer.js';
 
 const DEFAULT_LIMIT = 100;
 
 /** Keeps keys, the hashes of their secrets, and the audit of changes. */
-export function sqliteKeys(db: Database, writer: Writer): KeyRecords {
+export function sqliteKeys(
+  db: Database,
+  writer: Writer,
+): Pick<Engine, 'findKey' | 'listKeys' | 'writeKey' | 'keyAudits'> {
   const find = db.prepare('SELECT record FROM keys WHERE id = (SELECT key_id FROM key_secrets WHERE hash = ?)');
   const conditions = `
     ($owner IS NULL OR owner = $owner)
@@ -29,38 +31,25 @@ export function sqliteKeys(db: Database, writer: Writer): KeyRecords {
   const audits = db.prepare('SELECT audit FROM key_audits WHERE key_id = ? ORDER BY id');
 
   return {
-    find(hash) {
+    findKey(hash) {
       const row = find.get(hash);
-      if (row === undefined) return undefined;
-      const record = recordOf(textOf(row.record));
-      const secret = record.secrets.find((one) => one.hash === hash);
-      return secret === undefined ? undefined : keyOfSecret(record, secret);
+      return row === undefined ? undefined : textOf(row.record);
     },
-    list({ id, owner, after, limit }) {
+    listKeys({ id, owner, after, limit }) {
       const values = { owner: owner ?? null, after: after ?? null, limit: limit ?? DEFAULT_LIMIT };
       const rows = id === undefined ? list.all(values) : one.all({ ...values, id });
-      return rows.map((row) => recordOf(textOf(row.record)));
+      return rows.map((row) => textOf(row.record));
     },
-    write: (record, audit) =>
+    writeKey: ({ id, owner, createdAt, version, hashes, record, audit }) =>
       writer.write(() => {
-        const { key, secrets, createdAt, version } = record;
-        const values = { id: key.id, owner: key.owner ?? null, created_at: createdAt, version };
         const statement = version === 1 ? insert : update;
-        if (Number(statement.run({ ...values, record: keyToJson(record) }).changes) === 0) return false;
-        dropSecrets.run(key.id);
-        for (const { hash } of secrets) addSecret.run(hash, key.id);
-        addAudit.run(key.id, keyToJson(audit));
+        const { changes } = statement.run({ id, owner, created_at: createdAt, version, record });
+        if (Number(changes) === 0) return false;
+        dropSecrets.run(id);
+        for (const hash of hashes) addSecret.run(hash, id);
+        addAudit.run(id, audit);
         return true;
       }),
-    audits: (keyId) => audits.all(keyId).map((row) => auditOf(textOf(row.audit))),
+    keyAudits: (keyId) => audits.all(keyId).map((row) => textOf(row.audit)),
   };
-}
-
-/** Reads a record that `write` wrote. */
-function recordOf(json: string): KeyRecord {
-  return JSON.parse(json, reviveInfinity);
-}
-
-function auditOf(json: string): KeyAudit {
-  return JSON.parse(json, reviveInfinity);
 }

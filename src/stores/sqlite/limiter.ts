@@ -1,8 +1,9 @@
-import type { HeldDraw, LimiterState, LimiterStore, Reservation, Verdict } from '../../limits/limiter-store.js';
+import type { HeldDraw, LimiterState, Reservation, Verdict } from '../../limits/limiter-store.js';
 import { giveBack, reserveIn, settleIn } from '../../limits/rules.js';
 import { type Database, maybeNumberOf, numberOf, type Row, textOf } from './driver.js';
 import type { DeadInstance, Instance } from './instance.js';
 import { heldOf, limiterTables } from './limiter-tables.js';
+import type { Engine } from './protocol.js';
 import type { Writer } from './writer.js';
 
 /** Number of reservations of which one looks for buckets that may go. */
@@ -15,7 +16,7 @@ const TIDY_EVERY = 64;
 export function sqliteLimiter(
   db: Database,
   { writer, instance, behindMs }: { writer: Writer; instance: Instance; behindMs: number },
-): LimiterStore {
+): Pick<Engine, 'reserve' | 'settleReservation'> {
   const tables = limiterTables(db, instance.id);
   let reserved = 0;
 
@@ -27,8 +28,8 @@ export function sqliteLimiter(
   }
 
   return {
-    reserve: (reservation, now) => writer.write(() => reserve(reservation, now + behindMs)),
-    settle: ({ id }, amounts, now) =>
+    reserve: ({ reservation, now }) => writer.write(() => reserve(reservation, now + behindMs)),
+    settleReservation: ({ id, amounts, now }) =>
       writer.write(() => tables.change((state) => settleIn(state, { id, amounts }, now + behindMs))),
   };
 }

@@ -1,8 +1,6 @@
-import { objectOf } from '../../base/json.js';
-import type { ObjectKind } from '../../wire/operations.js';
 import { type ByteBounds, ROW_BYTES } from '../byte-bounds.js';
-import type { ObjectStore, StoredObject } from '../object-store.js';
 import { type Database, numberOf, type Row, textOf } from './driver.js';
+import type { Engine, ObjectRow } from './protocol.js';
 import type { Writer } from './writer.js';
 
 interface ObjectOptions {
@@ -15,7 +13,12 @@ interface ObjectOptions {
 }
 
 /** Keeps objects in the file; `place` is the order in which they were first put, `used` the order of their last use. */
-export function sqliteObjects({ quick, durable, maxObjectsPerOwner, bounds }: ObjectOptions): ObjectStore {
+export function sqliteObjects({
+  quick,
+  durable,
+  maxObjectsPerOwner,
+  bounds,
+}: ObjectOptions): Pick<Engine, 'findObject' | 'listObjects' | 'listObjectIds' | 'putObject' | 'removeObject'> {
   const { db, writer } = durable;
   const nextUse = '(SELECT coalesce(max(used), 0) + 1 FROM objects WHERE owner = $owner)';
   const touch = quick.db.prepare(`
@@ -51,32 +54,26 @@ export function sqliteObjects({ quick, durable, maxObjectsPerOwner, bounds }: Ob
   const remove = db.prepare('DELETE FROM objects WHERE owner = ? AND kind = ? AND id = ?');
 
   return {
-    find: (owner, kind, id) =>
+    findObject: ({ owner, kind, id }) =>
       quick.writer.write(() => {
         const row = touch.get({ owner, kind, id });
-        return row === undefined ? undefined : storedObject({ owner, kind, id }, row);
+        return row === undefined ? undefined : objectRow(id, row);
       }),
-    list: (owner, kind) => list.all(owner, kind).map((row) => storedObject({ owner, kind, id: textOf(row.id) }, row)),
-    listIds: (owner, kind) => listIds.all(owner, kind).map((row) => textOf(row.id)),
-    put: ({ owner, kind, id, createdAt, body }) =>
+    listObjects: ({ owner, kind }) => list.all(owner, kind).map((row) => objectRow(textOf(row.id), row)),
+    listObjectIds: ({ owner, kind }) => listIds.all(owner, kind).map((row) => textOf(row.id)),
+    putObject: ({ owner, kind, id, createdAt, body }) =>
       writer.write(() => {
-        const text = JSON.stringify(body);
-        put.run({ owner, kind, id, created_at: createdAt, body: text });
+        put.run({ owner, kind, id, created_at: createdAt, body });
         trim.run(owner);
-        const { ofOwner, ofAll } = bounds.written(
-          owner,
-          Buffer.byteLength(text) + 2 * Buffer.byteLength(id) + ROW_BYTES,
-        );
+        const bytes = Buffer.byteLength(body) + 2 * Buffer.byteLength(id) + ROW_BYTES;
+        const { ofOwner, ofAll } = bounds.written(owner, bytes);
         if (ofOwner) trimOwner.run(owner);
         if (ofAll) trimAll.run();
       }),
-    remove: (owner, kind, id) => writer.write(() => void remove.run(owner, kind, id)),
+    removeObject: ({ owner, kind, id }) => writer.write(() => void remove.run(owner, kind, id)),
   };
 }
 
-function storedObject(
-  name: { readonly owner: string; readonly kind: ObjectKind; readonly id: string },
-  row: Row,
-): StoredObject {
-  return { ...name, createdAt: numberOf(row.created_at), body: objectOf(textOf(row.body)) };
+function objectRow(id: string, row: Row): ObjectRow {
+  return { id, createdAt: numberOf(row.created_at), body: textOf(row.body) };
 }

@@ -1,4 +1,3 @@
-import type { Clock } from '../../base/clock.js';
 import type { InterruptedEnd } from '../../limits/limiter-store.js';
 import { chargeOfInterrupted, type InterruptedCalls, type InterruptedCharge } from '../interrupted.js';
 import { type Database, maybeNumberOf, numberOf, type Row, textOf } from './driver.js';
@@ -6,26 +5,28 @@ import { claimRelease } from './idempotency.js';
 import { type DeadInstance, type Instance, LEASE_MS } from './instance.js';
 import { heldRecovery } from './limiter.js';
 import { hourSums } from './reports.js';
+import type { StoreClock } from './shared-clock.js';
 import { transact } from './writer.js';
-
-const RENEW_MS = 5_000;
 
 /** Work within a transaction; what it returns is called once that is committed. */
 export type Recover = () => () => void;
 
 /**
- * Settles the calls that dead processes left open every 5 s, keeps this process's lease, and looks after the log.
+ * Keeps this process's lease, looks after the log, and settles the calls that dead processes left open.
  * @param recover see `recovery`.
- * @returns a function that stops it.
+ * @returns a function to be called every 5 s.
  */
-export function keepRecovering(
+export function tending(
   db: Database,
-  { instance, clock, recover, checkLog }: { instance: Instance; clock: Clock; recover: Recover; checkLog: () => void },
+  {
+    instance,
+    clock,
+    recover,
+    checkLog,
+  }: { instance: Instance; clock: StoreClock; recover: Recover; checkLog: () => void },
 ): () => void {
-  let cancel = (): void => {};
   let renewedAt = clock.wallMs();
-
-  function tick(): void {
+  return () => {
     try {
       checkLog();
       const silentMs = clock.wallMs() - renewedAt;
@@ -37,18 +38,17 @@ export function keepRecovering(
     } catch {
       // The disk is full or locked, or the log is gone: callers are told when they open a call, and recovery tries again in 5 s.
     }
-    cancel = clock.setTimer(tick, RENEW_MS);
-  }
-
-  cancel = clock.setTimer(tick, RENEW_MS);
-  return () => cancel();
+  };
 }
 
 /**
  * Settles all calls that dead instances left open, each once, even if others try at the same time. Gives back the reservations
  * and the claims of instances that do not only sleep. Runs within the caller's transaction.
  */
-export function recovery(db: Database, { instance, calls }: { instance: Instance; calls: InterruptedCalls }): Recover {
+export function recovery(
+  db: Database,
+  { instance, tell }: { instance: Instance; tell: InterruptedCalls['tell'] },
+): Recover {
   const hours = hourSums(db);
   const settleHeld = heldRecovery(db);
   const releaseClaims = claimRelease(db);
@@ -94,7 +94,7 @@ export function recovery(db: Database, { instance, calls }: { instance: Instance
       releaseClaims(one.id);
       if (settleHeld(one)) instance.strikeOff(one.id);
     }
-    return () => calls.tell(ends);
+    return () => tell(ends);
   };
 }
 

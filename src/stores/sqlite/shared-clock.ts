@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from '../../base/clock.js';
+import type { Clock } from '../../base/clock.js';
 import { type Database, maybeNumberOf, numberOf } from './driver.js';
 
 /** More than the clocks of one machine differ. */
@@ -6,6 +6,12 @@ const TOO_FAR_MS = 60_000;
 /** Difference by which somebody has set the machine's clock since this process began. */
 const SET_MS = 1_000;
 const NANO_PER_MS = 1e6;
+
+/** The store's clock, as its thread reads it. */
+export interface StoreClock extends Pick<Clock, 'wallMs' | 'steadyMs'> {
+  /** Whether it is the machine's own, so that other processes have the same. */
+  readonly isMachines: boolean;
+}
 
 /** Milliseconds of the machine's monotonic clock, the same for all its processes: nobody sets it, and it begins anew with the machine. */
 export function machineMs(): number {
@@ -19,8 +25,8 @@ export function machineMs(): number {
  * the caller's transaction.
  * @returns whole milliseconds to add; 0 for a clock that is not the machine's.
  */
-export function behindShared(db: Database, clock: Clock, isAlone: boolean): number {
-  const isMachines = clock === systemClock;
+export function behindShared(db: Database, clock: StoreClock, isAlone: boolean): number {
+  const { isMachines } = clock;
   const steady = clock.steadyMs();
   const isSet = Math.abs(clock.wallMs() - steady) > SET_MS;
   const now = isMachines && isSet ? clock.wallMs() : steady;

@@ -1,25 +1,17 @@
+import { randomUUID } from 'node:crypto';
+import { performance } from 'node:perf_hooks';
 import { checkOptionNames, positiveInteger, unexpected } from '../../base/checks.js';
 import { type Clock, systemClock } from '../../base/clock.js';
 import type { KeyRecords } from '../../keys/key-store.js';
 import type { LimiterStore } from '../../limits/limiter-store.js';
 import type { UsageReader, UsageStore } from '../../usage/usage-store.js';
 import type { IdempotencyStore } from '../answer-store.js';
-import { type ByteBounds, byteBounds } from '../byte-bounds.js';
 import { interruptedCalls } from '../interrupted.js';
 import type { ObjectStore } from '../object-store.js';
-import { loadDriver } from './driver.js';
-import { claimRelease, sqliteIdempotency } from './idempotency.js';
-import { thisInstance } from './instance.js';
-import { sqliteKeys } from './key-records.js';
-import { sqliteLedger } from './ledger.js';
-import { sqliteLimiter } from './limiter.js';
-import { logWatch } from './log-watch.js';
-import { sqliteObjects } from './objects.js';
-import { type Connections, closeFile, openFile } from './open.js';
-import { keepRecovering, recovery } from './recovery.js';
-import { sqliteReports } from './reports.js';
-import { behindShared } from './shared-clock.js';
-import { groupWriter, transact } from './writer.js';
+import { findDriver } from './driver.js';
+import { type Link, openLink } from './link.js';
+import { partsOver } from './parts.js';
+import { machineMs } from './shared-clock.js';
 
 export type { SumDifference } from '../usage-columns.js';
 export { verifySums } from './reports.js';
@@ -57,6 +49,8 @@ const OPTIONS: Readonly<Record<keyof SqliteStoreOptions, true>> = {
   clock: true,
 };
 
+const TEND_MS = 5_000;
+
 /** All stores of a gateway, in one file. */
 export interface SqliteStore {
   readonly usage: Required<UsageStore & UsageReader>;
@@ -71,7 +65,7 @@ export interface SqliteStore {
 /**
  * Opens a file with all stores of a gateway, for one machine and any number of its processes. Calls that a dead process
  * left open are settled as `interrupted` now, and later every 5 s. The whole file is read once, to check that it is not
- * damaged.
+ * damaged. All work on it is done by a thread of its own: the event loop never waits for the disk or for another process.
  * @throws {TypeError} for a bad option.
  * @throws {Error} when Node has no SQLite and `@photostructure/sqlite` is not installed, or when the file is damaged,
  * another program's, a newer version's, or locked for 5 s.
@@ -84,91 +78,39 @@ export async function sqliteStore(options: SqliteStoreOptions): Promise<SqliteSt
     throw unexpected('synchronous', "to be 'full' or 'normal'", synchronous);
   }
   const maxObjectsPerOwner = positiveInteger('maxObjectsPerOwner', options.maxObjectsPerOwner ?? 10_000);
-  const bounds = byteBounds(positiveInteger('maxObjectBytes', options.maxObjectBytes ?? 1_073_741_824));
-  const answerBounds = byteBounds(positiveInteger('maxAnswerBytes', options.maxAnswerBytes ?? 268_435_456));
-  const connections = openFile(await loadDriver(), file, synchronous);
-  try {
-    return storeOn(connections, { file, maxObjectsPerOwner, bounds, answerBounds, clock });
-  } catch (error) {
-    connections.quick.close();
-    connections.durable.close();
-    throw error;
-  }
-}
-
-/** @throws {Error} when recovery fails: nothing was written then. */
-function storeOn(
-  connections: Connections,
-  {
-    file,
-    maxObjectsPerOwner,
-    bounds,
-    answerBounds,
-    clock,
-  }: { file: string; maxObjectsPerOwner: number; bounds: ByteBounds; answerBounds: ByteBounds; clock: Clock },
-): SqliteStore {
-  const { durable: db, quick: quickDb } = connections;
-  const instance = thisInstance(db, clock);
-  const calls = interruptedCalls();
-  const recover = recovery(db, { instance, calls });
-  const releaseClaims = claimRelease(db);
-  const { behindMs, tell } = transact(db, () => {
-    const isAlone = instance.isAlone();
-    // Whoever opens the file next finds this one there, and goes by the clock that it set.
-    instance.renew();
-    return { behindMs: behindShared(db, clock, isAlone), tell: recover() };
-  });
-  tell();
-  const durable = groupWriter(db);
-  const quick = groupWriter(quickDb);
-  let isClosed = false;
-  const log = logWatch(file);
-
-  /** Takes no more records that would be lost, once somebody has deleted the log; those before it are saved. */
-  function checkLog(): void {
-    const found = log.look();
-    if (found === undefined) return;
-    const lost = new Error(
-      `${file}-wal was deleted while it was in use: nothing more is recorded. Start this process anew`,
-    );
-    durable.close(lost);
-    quick.close(lost);
-    // Copied into the file, unless another process writes to it by another log.
-    if (found === 'gone') db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
-    throw lost;
-  }
-
-  const parts = {
-    usage: { ...sqliteLedger(db, { writer: durable, instance, calls }), ...sqliteReports(db) },
-    limiter: sqliteLimiter(quickDb, { writer: quick, instance, behindMs }),
-    keys: sqliteKeys(db, durable),
-    objects: sqliteObjects({
-      durable: { db, writer: durable },
-      quick: { db: quickDb, writer: quick },
-      maxObjectsPerOwner,
-      bounds,
-    }),
-    idempotency: sqliteIdempotency(db, { writer: durable, instance, behindMs, bounds: answerBounds }),
+  const maxObjectBytes = positiveInteger('maxObjectBytes', options.maxObjectBytes ?? 1_073_741_824);
+  const maxAnswerBytes = positiveInteger('maxAnswerBytes', options.maxAnswerBytes ?? 268_435_456);
+  const facts = {
+    ...{ file, synchronous, maxObjectsPerOwner, maxObjectBytes, maxAnswerBytes },
+    driver: await findDriver(),
+    instance: randomUUID(),
+    processStartedAt: performance.timeOrigin,
+    isMachines: clock === systemClock,
   };
-  const stopRecovering = keepRecovering(db, { instance, clock, recover, checkLog });
+  const calls = interruptedCalls();
+  const link = await openLink({
+    data: () => ({ ...facts, now: { wallMs: clock.wallMs(), steadyMs: clock.steadyMs(), machineMs: machineMs() } }),
+    clock,
+    interrupted: calls.tell,
+  });
+  const stopTending = keepTending(link, clock);
   return {
-    ...parts,
-    async close() {
-      if (isClosed) return;
-      isClosed = true;
-      stopRecovering();
-      quick.close();
-      durable.close();
-      try {
-        transact(db, () => {
-          releaseClaims(instance.id);
-          instance.leave();
-        });
-      } finally {
-        const isOurs = log.look() !== 'other';
-        log.close();
-        closeFile(connections, isOurs);
-      }
+    ...partsOver(link, calls),
+    close() {
+      stopTending();
+      return link.close();
     },
   };
+}
+
+/** Has the thread tend the file every 5 s. @returns a function that ends it. */
+function keepTending(link: Link, clock: Clock): () => void {
+  let cancel = (): void => {};
+  function tick(): void {
+    // A failure is told to whoever asks for something.
+    link.ask('tend', undefined).catch(() => {});
+    cancel = clock.setTimer(tick, TEND_MS);
+  }
+  cancel = clock.setTimer(tick, TEND_MS);
+  return () => cancel();
 }

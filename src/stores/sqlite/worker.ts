@@ -1,0 +1,99 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { isPending } from '../../base/awaitable.js';
+import { driverAt } from './driver.js';
+import { openEngine } from './engine.js';
+import { type Batch, type Engine, type SentError, sentError, type ThreadData, type Told } from './protocol.js';
+import { machineMs, type StoreClock } from './shared-clock.js';
+
+type Handler = { of(given: unknown): unknown }['of'];
+
+/** Runs the thread of a store: opens its file, and answers questions until it is told to close. */
+export function serveStore(): void {
+  if (parentPort === null) throw new Error('Expected to run in a thread of its own');
+  const port = parentPort;
+  const data: ThreadData = workerData;
+  const clock = toldClock(data);
+  const tell = (told: Told): void => port.postMessage(told);
+  let engine: Engine;
+  try {
+    const connect = driverAt(data.driver);
+    engine = openEngine({ connect, data, clock, tell: (calls) => tell({ kind: 'interrupted', calls }) });
+  } catch (error) {
+    tell({ kind: 'unable', error: sentError(error) });
+    return;
+  }
+  const answers = answerer(tell);
+  port.on('message', ({ wallMs, first, names, given }: Batch) => {
+    clock.set(wallMs);
+    for (const [index, name] of names.entries()) {
+      answer(engine[name], given[index], answers.to(first + index));
+      // After its answer.
+      if (name === 'close') queueMicrotask(() => port.close());
+    }
+  });
+  tell({ kind: 'ready' });
+}
+
+interface Answerer {
+  done(value: unknown): void;
+  failed(error: unknown): void;
+}
+
+function answer(handler: Handler, given: unknown, { done, failed }: Answerer): void {
+  try {
+    const value = handler(given);
+    if (isPending(value)) value.then(done, failed);
+    else done(value);
+  } catch (error) {
+    failed(error);
+  }
+}
+
+/** Sends the answers of one turn together: those of a group of writes come all at once. */
+function answerer(tell: (told: Told) => void): { to(id: number): Answerer } {
+  let told:
+    | { kind: 'answers'; ids: number[]; values: unknown[]; failures: { id: number; error: SentError }[] }
+    | undefined;
+
+  function now() {
+    if (told === undefined) {
+      told = { kind: 'answers', ids: [], values: [], failures: [] };
+      // After the others of the group, whose promises are settled already.
+      queueMicrotask(send);
+    }
+    return told;
+  }
+
+  function send(): void {
+    const sent = told;
+    told = undefined;
+    if (sent !== undefined) tell(sent);
+  }
+
+  return {
+    to: (id) => ({
+      done(value) {
+        const { ids, values } = now();
+        ids.push(id);
+        values.push(value);
+      },
+      failed: (error) => void now().failures.push({ id, error: sentError(error) }),
+    }),
+  };
+}
+
+/**
+ * The store's clock in this thread: as it was told with the latest questions, and where it is the machine's own, what has passed
+ * since then.
+ */
+function toldClock({ isMachines, now }: ThreadData): StoreClock & { set(wallMs: number): void } {
+  let told = { wallMs: now.wallMs, machineMs: now.machineMs };
+  return {
+    isMachines,
+    wallMs: () => (isMachines ? told.wallMs + machineMs() - told.machineMs : told.wallMs),
+    steadyMs: () => (isMachines ? now.steadyMs + machineMs() - now.machineMs : now.steadyMs),
+    set(wallMs) {
+      told = { wallMs, machineMs: machineMs() };
+    },
+  };
+}
