@@ -33,10 +33,10 @@ export const TOKENS_PER_IMAGE = 1_536;
  */
 export const MOST_PER_IMAGE = 48_169;
 
-type Medium = 'image' | 'sound' | 'file' | 'film';
+export type Medium = 'image' | 'sound' | 'file' | 'film';
 
 /** Parts of a message that are no text, by type: OpenAI's, and those of vLLM and Anthropic. */
-const MEDIA: ReadonlyMap<Json | undefined, Medium> = new Map<Json, Medium>([
+export const MEDIA: ReadonlyMap<Json | undefined, Medium> = new Map<Json, Medium>([
   ['image_url', 'image'],
   ['input_image', 'image'],
   ['computer_screenshot', 'image'],
@@ -79,7 +79,7 @@ const FILM: Density = { usual: 400, least: 40 };
 const TEXT: Density = { usual: 3, least: 1 };
 
 /** Members that are read value by value; all others count by the bytes in which they are written. */
-const READ = new Set(['messages', 'input', 'prompt', 'instructions']);
+export const READ: ReadonlySet<string> = new Set(['messages', 'input', 'prompt', 'instructions']);
 const MAX_SETTING_BYTES = 64;
 /** Members that no model reads, as long as they are short. */
 const SETTINGS = new Set(
@@ -90,12 +90,12 @@ const SETTINGS = new Set(
    prompt_cache_retention text speed`.split(/\s+/),
 );
 /** Members whose names are no news to a model. */
-const KNOWN_NAMES = new Set(
+export const KNOWN_NAMES: ReadonlySet<string> = new Set(
   `${[...READ].join(' ')} tools functions response_format role content type input_audio file source output summary text image_url url detail name refusal tool_calls
    function_call`.split(/\s+/),
 );
 /** Roles and types that the tokens of each message pay for. */
-const KNOWN_WORDS = new Set(
+export const KNOWN_WORDS: ReadonlySet<string> = new Set(
   `system developer user assistant tool function message text input_text output_text refusal ${[...MEDIA.keys()].join(' ')}`.split(
     /\s+/,
   ),
@@ -116,13 +116,14 @@ const BACKSLASH = 0x5c;
  * @param unparsedValues numbers that the outline does not have.
  */
 export function estimateInput(outline: JsonOutline, document: JsonDocument, unparsedValues = 0): InputEstimate {
-  const pass = new InputPass(outline, BYTES_PER_VALUE * unparsedValues);
+  const sum = new InputSum(BYTES_PER_VALUE * unparsedValues);
+  const pass = new TreePass(sum, outline);
   for (let member = document.members.first; member !== undefined; member = member.next) {
     const { name } = member;
     if (READ.has(name)) pass.addTree(readMember(outline.body, name), document, member);
-    else pass.addWritten(name, member.end - member.start);
+    else sum.addWritten(name, member.end - member.start);
   }
-  return pass;
+  return sum;
 }
 
 /** One of the members that are read; by its own name, as to look it up by a name that varies leaves garbage. */
@@ -132,21 +133,19 @@ function readMember({ messages, input, prompt, instructions }: JsonObject, name:
   return name === 'prompt' ? prompt : instructions;
 }
 
-/** The sums of one pass. Texts are counted in bytes, and become tokens at the end. */
-class InputPass implements InputEstimate {
-  private bytes: number;
+/** The sums of one pass, over a tree or over its bytes. Texts are counted in bytes, and become tokens at the end. */
+export class InputSum implements InputEstimate {
+  bytes: number;
+  mediaTokens = 0;
+  mostMediaTokens = 0;
+  /** Members, lists and objects of the tree at hand, and the bytes of its texts and names, whatever they cost. */
+  members = 0;
+  containers = 0;
+  seenBytes = 0;
   /** Tokens around messages. */
   private framing = 0;
-  private mediaTokens = 0;
-  private mostMediaTokens = 0;
-  /** Members, lists and objects of the tree at hand, and the bytes of its texts and names, whatever they cost. */
-  private members = 0;
-  private containers = 0;
-  private seenBytes = 0;
-  private readonly outline: JsonOutline;
 
-  constructor(outline: JsonOutline, unparsedBytes: number) {
-    this.outline = outline;
+  constructor(unparsedBytes = 0) {
     this.bytes = unparsedBytes;
   }
 
@@ -158,19 +157,17 @@ class InputPass implements InputEstimate {
     return MOST_PER_ESTIMATED_TOKEN * (this.framing + estimateTokens(this.bytes)) + this.mostMediaTokens;
   }
 
-  addTree(value: Json | undefined, { bytes, members }: JsonDocument, span: Span): void {
+  beginTree(): void {
     this.members = 0;
     this.containers = 0;
     this.seenBytes = 0;
-    const items = Array.isArray(value) ? value.length : 0;
-    if (value === this.outline.body.messages) this.framing += TOKENS_PER_REPLY + TOKENS_PER_MESSAGE * items;
-    this.addValue(value, undefined);
+  }
+
+  /** @param items of the tree, where it is a list. */
+  endTree(items: number, areMessages: boolean): void {
+    if (areMessages) this.framing += TOKENS_PER_REPLY + TOKENS_PER_MESSAGE * items;
     // Brackets are text, too, where a model is shown the JSON of something.
     this.bytes += BYTES_PER_VALUE * Math.max(0, this.containers - CONTAINERS_PER_ITEM * (items + FEW_ITEMS));
-    const unexplained = span.end - span.start - this.seenBytes;
-    // Of a name that stands twice in an object the parser keeps the last, and others may read the first.
-    if (unexplained <= MAX_UNEXPLAINED_BYTES || members.keysWithin - members.size <= this.members) return;
-    if (membersIn(bytes, span) > this.members) this.bytes += unexplained;
   }
 
   /** Adds a member by the bytes that it takes. */
@@ -179,75 +176,117 @@ class InputPass implements InputEstimate {
     this.bytes += size + (KNOWN_NAMES.has(name) || SETTINGS.has(name) ? 0 : name.length);
   }
 
+  /** Adds a name in the tree at hand. */
+  addName(size: number, isKnown: boolean): void {
+    this.members += 1;
+    this.seenBytes += size;
+    if (!isKnown) this.bytes += size;
+  }
+
+  /** Adds a value that is no text. */
+  addValue(): void {
+    this.bytes += BYTES_PER_VALUE;
+  }
+
+  addText(size: number): void {
+    this.bytes += size;
+    this.seenBytes += size;
+  }
+}
+
+/** A pass over the parsed tree. */
+class TreePass {
+  private readonly sum: InputSum;
+  private readonly outline: JsonOutline;
+
+  constructor(sum: InputSum, outline: JsonOutline) {
+    this.sum = sum;
+    this.outline = outline;
+  }
+
+  addTree(value: Json | undefined, { bytes, members }: JsonDocument, span: Span): void {
+    const { sum } = this;
+    sum.beginTree();
+    this.addValue(value, undefined);
+    sum.endTree(Array.isArray(value) ? value.length : 0, value === this.outline.body.messages);
+    const unexplained = span.end - span.start - sum.seenBytes;
+    // Of a name that stands twice in an object the parser keeps the last, and others may read the first.
+    if (unexplained <= MAX_UNEXPLAINED_BYTES || members.keysWithin - members.size <= sum.members) return;
+    if (membersIn(bytes, span) > sum.members) sum.bytes += unexplained;
+  }
+
   private addValue(value: Json | undefined, medium: Medium | undefined): void {
     if (typeof value === 'string') this.addText(value);
     else if (Array.isArray(value)) this.addItems(value);
     else if (isJsonObject(value)) this.addObject(value, medium);
-    else if (typeof value === 'number' || typeof value === 'boolean') this.bytes += BYTES_PER_VALUE;
+    else if (typeof value === 'number' || typeof value === 'boolean') this.sum.addValue();
   }
 
   private addItems(items: readonly Json[]): void {
-    this.containers += 1;
+    this.sum.containers += 1;
     for (let at = 0; at < items.length; at += 1) {
       const item = items[at];
-      if (item === null) this.bytes += BYTES_PER_VALUE;
+      if (item === null) this.sum.addValue();
       else this.addValue(item, undefined);
     }
   }
 
   /** @param within the medium of the part that the object stands in. */
   private addObject(object: JsonObject, within: Medium | undefined): void {
+    const { sum } = this;
     const own = object.type === undefined ? mediumOf(object) : MEDIA.get(object.type);
     const medium = own ?? within;
     let hasData = false;
-    this.containers += 1;
+    sum.containers += 1;
     for (const name in object) {
       const member = object[name];
-      this.members += 1;
-      this.seenBytes += name.length;
-      if (!KNOWN_NAMES.has(name)) this.bytes += outlinedByteLength(this.outline, name);
+      sum.members += 1;
+      sum.seenBytes += name.length;
+      if (!KNOWN_NAMES.has(name)) sum.bytes += outlinedByteLength(this.outline, name);
       if (typeof member !== 'string') {
         this.addValue(member, own);
         continue;
       }
       if (medium !== undefined && DATA.has(name) && isData(member)) {
-        this.seenBytes += member.length;
+        sum.seenBytes += member.length;
         this.addMedium(medium, object, member);
         hasData = true;
-      } else if ((name === 'type' || name === 'role') && KNOWN_WORDS.has(member)) this.seenBytes += member.length;
+      } else if ((name === 'type' || name === 'role') && KNOWN_WORDS.has(member)) sum.seenBytes += member.length;
       else this.addText(member);
     }
     if (own === 'image' && !hasData && !isJsonObject(object.image_url) && !isJsonObject(object.source)) this.addImage();
   }
 
   private addText(text: string): void {
-    const size = outlinedByteLength(this.outline, text);
-    this.bytes += size;
-    this.seenBytes += size;
+    this.sum.addText(outlinedByteLength(this.outline, text));
   }
 
   private addMedium(part: Medium, object: JsonObject, data: string): void {
+    const { sum } = this;
     const medium = mediumIn(part, data);
     if (medium === 'image') {
       this.addImage();
       return;
     }
     if (isAddress(data)) {
-      this.mediaTokens += TOKENS_PER_IMAGE;
-      this.mostMediaTokens += MOST_BEHIND_ADDRESS;
+      sum.mediaTokens += TOKENS_PER_IMAGE;
+      sum.mostMediaTokens += MOST_BEHIND_ADDRESS;
       return;
     }
     const { usual, least } = densityOf(medium, object, data);
     const size = BYTES_PER_BASE64_CHARACTER * data.length;
-    this.mediaTokens += Math.ceil(size / usual);
-    this.mostMediaTokens += Math.ceil(size / least);
+    sum.mediaTokens += Math.ceil(size / usual);
+    sum.mostMediaTokens += Math.ceil(size / least);
   }
 
   private addImage(): void {
-    this.mediaTokens += TOKENS_PER_IMAGE;
-    this.mostMediaTokens += MOST_PER_IMAGE;
+    this.sum.mediaTokens += TOKENS_PER_IMAGE;
+    this.sum.mostMediaTokens += MOST_PER_IMAGE;
   }
 }
+
+/** Names of the members that make an object without a type the part of a medium. */
+export const MEDIUM_NAMES: readonly string[] = ['image_url', 'audio_url', 'video_url'];
 
 /** The medium of a part without a type, as vLLM takes it: `{ image_url: 'https://…' }`. */
 function mediumOf({ image_url, audio_url, video_url }: JsonObject): Medium | undefined {

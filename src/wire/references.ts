@@ -20,11 +20,14 @@ const KINDS: ReadonlyMap<string, ObjectKind> = new Map(
   } satisfies Record<string, ObjectKind>),
 );
 
+/** Names that may bear an id, in their one plain spelling. */
+export const REFERRING: readonly string[] = [...KINDS.keys(), 'container'];
+
 /** Names in lower-case ASCII. A reader that ignores case takes them for no other names. */
 export const PLAIN_NAME = /^[a-z0-9_]*$/;
 
 /** Members whose contents are the client's own: an id in there is text. */
-const OPAQUE = new Set(['metadata', 'parameters', 'schema', 'json_schema', 'attributes']);
+export const OPAQUE: ReadonlySet<string> = new Set(['metadata', 'parameters', 'schema', 'json_schema', 'attributes']);
 
 /** Every object that a body names, once, at any depth. Ids in unknown members are the upstream's to judge. */
 export function referencesIn(body: Json): Reference[] {

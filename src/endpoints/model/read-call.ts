@@ -1,6 +1,12 @@
 import type { Awaitable } from '../../base/awaitable.js';
 import type { JsonObject } from '../../base/json.js';
-import { type JsonDocument, type JsonOutline, type JsonResult, parseDocument } from '../../base/json-document.js';
+import {
+  type JsonDocument,
+  type JsonOutline,
+  type JsonResult,
+  parseDocument,
+  withoutByteOrderMark,
+} from '../../base/json-document.js';
 import type { JsonBounds, JsonRefusal } from '../../base/json-scan.js';
 import { parseInTurns, scanInTurns } from '../../base/json-turns.js';
 import { LARGE_BYTES, turn } from '../../base/turns.js';
@@ -12,10 +18,11 @@ import { estimateInput, type InputEstimate } from '../../wire/input-estimate.js'
 import type { ModelEndpoint } from '../../wire/model-endpoint.js';
 import { hasReferences, PLAIN_NAME } from '../../wire/references.js';
 import { duplicateMember } from '../../wire/request-errors.js';
+import { scanRequest } from '../../wire/request-scan.js';
 import { countTokenNumbers } from '../../wire/token-numbers.js';
 
 /** Members whose values something depends on here. */
-const ACTED_ON = new Set(
+export const ACTED_ON: ReadonlySet<string> = new Set(
   `model stream stream_options n best_of max_tokens max_completion_tokens max_output_tokens store background
    previous_response_id conversation service_tier speed tools tool_choice max_tool_calls prompt
    web_search_options plugins search_parameters enable_search compound_custom`.split(/\s+/),
@@ -28,6 +35,27 @@ const ACTED_ON = new Set(
  */
 export function readCall(endpoint: ModelEndpoint, bytes: Uint8Array, bounds: JsonBounds): Awaitable<ReadCall> {
   if (bytes.byteLength > LARGE_BYTES) return readLarge(endpoint, bytes, bounds);
+  return readScanned(endpoint, bytes, bounds) ?? readParsed(endpoint, bytes, bounds);
+}
+
+/** Reads a request of ordinary make; `undefined` for any other, and for one that is needed as an object. */
+function readScanned(endpoint: ModelEndpoint, bytes: Uint8Array, bounds: JsonBounds): ReadCall | undefined {
+  if (endpoint.operation === 'responses') return undefined;
+  const scanned = scanRequest(withoutByteOrderMark(bytes), bounds, ACTED_ON);
+  if (scanned === undefined || scanned.document.members.has('store')) return undefined;
+  const { document, body, estimate } = scanned;
+  return {
+    document,
+    asks: endpoint.read({ body, isDecoded: true }),
+    inputTokens: estimate.tokens,
+    mostInputTokens: estimate.mostTokens,
+    hasReferences: false,
+    body: undefined,
+  };
+}
+
+/** The same of any request, by parsing all of it. */
+export function readParsed(endpoint: ModelEndpoint, bytes: Uint8Array, bounds: JsonBounds): Awaitable<ReadCall> {
   const isResponse = endpoint.operation === 'responses';
   const result = parseDocument(bytes, bounds, isResponse ? 'decoded' : 'as-bytes');
   if (isTooMuch(result) && isOfTexts(endpoint)) return readNumbers(endpoint, bytes, { bounds, refusal: result });

@@ -1,0 +1,353 @@
+import { isAscii, isUtf8 } from 'node:buffer';
+import type { Json, JsonObject } from '../base/json.js';
+import { JsonBytes, ODD } from '../base/json-bytes.js';
+import type { JsonDocument } from '../base/json-document.js';
+import { type JsonBounds, Members } from '../base/json-scan.js';
+import { type InputEstimate, InputSum, KNOWN_NAMES, KNOWN_WORDS, MEDIA, MEDIUM_NAMES, READ } from './input-estimate.js';
+import { hashed, type KnownText, KnownTexts } from './known-texts.js';
+import { OPAQUE, REFERRING } from './references.js';
+
+/** A request as far as anything depends on it, found in its bytes without parsing them. */
+export interface ScannedRequest {
+  readonly document: JsonDocument;
+  /** All members. Shapes and lengths are true; contents of texts, lists and objects only where something depends on them. */
+  readonly body: JsonObject;
+  readonly estimate: InputEstimate;
+}
+
+// Bits of known texts; those below mark the names of one object that have been there.
+const IS_KNOWN_NAME = 0x0080_0000;
+const IS_KNOWN_WORD = 0x0100_0000;
+/** The types of media, whose parts are estimated by what is in them. */
+const IS_MEDIUM = 0x0200_0000;
+/** Names under which a medium may stand without a type. */
+const NAMES_MEDIUM = 0x0400_0000;
+/** Names whose values are types and roles. */
+const HAS_WORD = 0x0800_0000;
+const IS_OPAQUE = 0x1000_0000;
+const REFERS = 0x2000_0000;
+/** Parts of names that lead to a prototype. */
+const IS_POISON = 0x4000_0000;
+const PLACES = 0x007f_ffff;
+/** The mark of a name that is not among the frequent ones: one of them an object may have. */
+const UNKNOWN_PLACE = 0x4000_0000;
+
+/** Names that stand often in messages, in one object: of these it is noticed when one stands twice. */
+const FREQUENT =
+  `role content type text name tool_calls tool_call_id id function arguments index refusal reasoning_content annotations
+  cache_control audio detail summary source status call_id output input`.split(/\s+/);
+
+const KNOWN = new KnownTexts(knownTexts());
+
+function knownTexts(): Map<string, number> {
+  const flags = new Map<string, number>();
+  const mark = (texts: Iterable<Json | undefined>, flag: number): void => {
+    for (const text of texts) if (typeof text === 'string') flags.set(text, (flags.get(text) ?? 0) | flag);
+  };
+  FREQUENT.forEach((name, place) => {
+    mark([name], 1 << place);
+  });
+  mark(KNOWN_NAMES, IS_KNOWN_NAME);
+  mark(KNOWN_WORDS, IS_KNOWN_WORD);
+  mark(MEDIA.keys(), IS_MEDIUM);
+  mark(MEDIUM_NAMES, NAMES_MEDIUM);
+  mark(['type', 'role'], HAS_WORD);
+  mark(OPAQUE, IS_OPAQUE);
+  mark(REFERRING, REFERS);
+  mark(['__proto__', 'constructor'], IS_POISON);
+  return flags;
+}
+
+/** A text that is none of the known ones. */
+const UNKNOWN: KnownText = { text: '', hash: 0, flags: 0 };
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const OPENING_BRACKET = 0x5b;
+const CLOSING_BRACKET = 0x5d;
+const OPENING_BRACE = 0x7b;
+const CLOSING_BRACE = 0x7d;
+const BACKSLASH = 0x5c;
+const LETTER_F = 0x66;
+const LETTER_N = 0x6e;
+const LETTER_T = 0x74;
+
+/** Most top-level members of a plain body. */
+const MAX_MEMBERS = 64;
+/** Most items of a list of prompts or inputs that stands in for another. */
+const MAX_ITEMS = 2_048;
+
+/**
+ * Scans a request to a model that is of ordinary make: valid, within bounds, without names that stand twice or are not plain,
+ * without media and references. Of any other, of which it may be that it is refused, nobody learns more than that: the whole
+ * is to be parsed.
+ * @param actedOn names of the members whose contents something depends on.
+ */
+export function scanRequest(
+  bytes: Buffer,
+  bounds: JsonBounds,
+  actedOn: ReadonlySet<string>,
+): ScannedRequest | undefined {
+  if (bytes.length > bounds.maxBytes) return undefined;
+  const scan = new RequestScan(bytes, bounds, actedOn);
+  if (!scan.takeBody() || !isUtf8(bytes)) return undefined;
+  const { members, body, input: estimate } = scan;
+  return { document: { bytes, members }, body, estimate };
+}
+
+/** A scan of one body. Its methods that take something return whether it was plain. */
+class RequestScan {
+  readonly members = new Members();
+  readonly body: { [name: string]: Json } = {};
+  readonly input = new InputSum();
+  private readonly json: JsonBytes;
+  private readonly bounds: JsonBounds;
+  private readonly actedOn: ReadonlySet<string>;
+  private depth = 1;
+  private keys = 0;
+  private values = 1;
+  /** Items of the list that was taken last. */
+  private items = 0;
+  /** Bytes of the name that was taken last. */
+  private nameSize = 0;
+
+  constructor(bytes: Buffer, bounds: JsonBounds, actedOn: ReadonlySet<string>) {
+    this.json = new JsonBytes(bytes);
+    this.bounds = bounds;
+    this.actedOn = actedOn;
+  }
+
+  takeBody(): boolean {
+    const { json, members, bounds } = this;
+    if (json.peek() !== OPENING_BRACE) return false;
+    do {
+      json.at += 1;
+      if (json.peek() !== QUOTE || members.size === MAX_MEMBERS) return false;
+      const known = this.takeName(false);
+      if (known === undefined || (known.flags & (REFERS | IS_POISON)) !== 0) return false;
+      const name = known === UNKNOWN ? this.latestName() : known.text;
+      if (!this.takeColon()) return false;
+      const start = json.at;
+      const isPlain = READ.has(name) ? this.takeRead(name) : this.takeWritten(name, (known.flags & IS_OPAQUE) !== 0);
+      if (!isPlain || !members.add(name, start, json.at)) return false;
+    } while (json.peek() === COMMA);
+    if (json.peek() !== CLOSING_BRACE) return false;
+    json.at += 1;
+    if (json.peek() !== ODD) return false;
+    members.keysWithin = this.keys;
+    members.valuesWithin = this.values;
+    return this.values <= bounds.maxValues && this.keys <= bounds.maxKeys;
+  }
+
+  private latestName(): string {
+    const { bytes, at } = this.json;
+    return bytes.toString('latin1', at - 1 - this.nameSize, at - 1);
+  }
+
+  /** Takes a colon, and the space after it. */
+  private takeColon(): boolean {
+    const { json } = this;
+    if (json.peek() !== COLON) return false;
+    this.keys += 1;
+    json.at += 1;
+    json.peek();
+    return true;
+  }
+
+  /** Takes one of the members whose texts are counted. */
+  private takeRead(name: string): boolean {
+    const { json, input } = this;
+    const areMessages = name === 'messages';
+    const first = json.peek();
+    input.beginTree();
+    if (first === OPENING_BRACKET) {
+      json.at += 1;
+      const firstItem = json.peek();
+      if (!this.takeItems(true, false, areMessages)) return false;
+      const { items } = this;
+      if (areMessages ? items === 0 : items > MAX_ITEMS) return false;
+      input.endTree(items, areMessages);
+      this.body[name] = areMessages ? SOME_OBJECTS : listLike(firstItem, items);
+      return true;
+    }
+    if (areMessages || (first !== QUOTE && first !== LETTER_N) || !this.takeValue(true, false)) return false;
+    input.endTree(0, false);
+    this.body[name] = first === QUOTE ? '' : null;
+    return true;
+  }
+
+  /** Takes one of the members that count by the bytes in which they are written. */
+  private takeWritten(name: string, isOpaque: boolean): boolean {
+    const { json } = this;
+    const first = json.peek();
+    const start = json.at;
+    if (!this.takeValue(false, isOpaque)) return false;
+    this.input.addWritten(name, json.at - start);
+    const value = this.actedOn.has(name) || isScalar(first) ? this.contents(first, start) : shapeOf(first);
+    if (value === undefined) return false;
+    this.body[name] = value;
+    return true;
+  }
+
+  /** The value that ends here; `undefined` for one whose texts are not plain. */
+  private contents(first: number, start: number): Json | undefined {
+    const { bytes, at: end } = this.json;
+    if (first === LETTER_N) return null;
+    if (first === LETTER_T || first === LETTER_F) return first === LETTER_T;
+    if (first === QUOTE) return plainText(bytes, start + 1, end - 1);
+    if (first !== OPENING_BRACE && first !== OPENING_BRACKET) return Number(bytes.toString('latin1', start, end));
+    if (!isAscii(bytes.subarray(start, end))) return undefined;
+    const value: Json = JSON.parse(bytes.toString('latin1', start, end));
+    return value;
+  }
+
+  /** Takes a name or word without escapes. @param isAny whether it need not be spelt in small letters. */
+  private takeName(isAny: boolean): KnownText | undefined {
+    const { json } = this;
+    const { bytes } = json;
+    const start = json.at + 1;
+    let hash = 0;
+    let isSmall = true;
+    for (let at = start; at < bytes.length; at += 1) {
+      const byte = bytes[at] ?? 0;
+      if (byte === QUOTE) {
+        json.at = at + 1;
+        this.nameSize = at - start;
+        if (!isSmall && !isAny) return undefined;
+        return KNOWN.find(hash, bytes, start, at) ?? UNKNOWN;
+      }
+      if (byte < 0x20 || byte > 0x7e || byte === BACKSLASH) return undefined;
+      if (!isSmallLetter(byte)) isSmall = false;
+      hash = hashed(hash, byte);
+    }
+    return undefined;
+  }
+
+  /** @param isRead whether texts are counted. @param isOpaque whether all names in there are the client's own. */
+  private takeValue(isRead: boolean, isOpaque: boolean): boolean {
+    const { json } = this;
+    const first = json.peek();
+    if (first === OPENING_BRACE) return this.takeObject(isRead, isOpaque);
+    if (first === OPENING_BRACKET) {
+      json.at += 1;
+      return this.takeItems(isRead, isOpaque, false);
+    }
+    this.values += 1;
+    if (first === QUOTE) {
+      if (!json.takeText()) return false;
+      if (isRead) this.input.addText(json.textSize);
+      return true;
+    }
+    if (isRead && first !== LETTER_N) this.input.addValue();
+    return json.takeScalar(first);
+  }
+
+  /** Takes a list from its first item on. */
+  private takeItems(isRead: boolean, isOpaque: boolean, areObjects: boolean): boolean {
+    const { json, input } = this;
+    let items = 0;
+    if (!this.enter(isRead)) return false;
+    if (json.peek() !== CLOSING_BRACKET) {
+      for (;;) {
+        items += 1;
+        const first = json.peek();
+        if (areObjects && first !== OPENING_BRACE) return false;
+        if (isRead && first === LETTER_N) input.addValue();
+        if (!this.takeValue(isRead, isOpaque)) return false;
+        if (json.peek() !== COMMA) break;
+        json.at += 1;
+      }
+      if (json.peek() !== CLOSING_BRACKET) return false;
+    }
+    json.at += 1;
+    this.depth -= 1;
+    this.items = items;
+    return true;
+  }
+
+  private enter(isRead: boolean): boolean {
+    this.values += 1;
+    this.depth += 1;
+    if (isRead) this.input.containers += 1;
+    return this.depth <= this.bounds.maxDepth;
+  }
+
+  private takeObject(isRead: boolean, isOpaque: boolean): boolean {
+    const { json } = this;
+    /** Names that have been there; of the unknown ones one is plain. */
+    let seen = 0;
+    if (!this.enter(isRead)) return false;
+    json.at += 1;
+    if (json.peek() !== CLOSING_BRACE) {
+      for (;;) {
+        if (json.peek() !== QUOTE) return false;
+        const known = this.takeName(isOpaque);
+        if (known === undefined) return false;
+        const { flags } = known;
+        if ((flags & (isOpaque ? IS_POISON : IS_POISON | REFERS)) !== 0) return false;
+        if (!this.takeColon()) return false;
+        if (isRead) {
+          const place = flags & PLACES;
+          const bit = place === 0 ? UNKNOWN_PLACE : place;
+          if ((seen & bit) !== 0 || (flags & NAMES_MEDIUM) !== 0) return false;
+          seen |= bit;
+          this.input.addName(this.nameSize, (flags & IS_KNOWN_NAME) !== 0);
+        }
+        const hasWord = isRead && (flags & HAS_WORD) !== 0 && json.peek() === QUOTE;
+        if (!(hasWord ? this.takeWord() : this.takeValue(isRead, isOpaque || (flags & IS_OPAQUE) !== 0))) return false;
+        if (json.peek() !== COMMA) break;
+        json.at += 1;
+      }
+      if (json.peek() !== CLOSING_BRACE) return false;
+    }
+    json.at += 1;
+    this.depth -= 1;
+    return true;
+  }
+
+  /** Takes a type or role. */
+  private takeWord(): boolean {
+    this.values += 1;
+    const known = this.takeName(true);
+    if (known === undefined || (known.flags & IS_MEDIUM) !== 0) return false;
+    if ((known.flags & IS_KNOWN_WORD) === 0) this.input.addText(this.nameSize);
+    return true;
+  }
+}
+
+function isSmallLetter(code: number): boolean {
+  return (code >= 0x61 && code <= 0x7a) || code === 0x5f || (code >= 0x30 && code <= 0x39);
+}
+
+/** Whether a value that begins so is a number, a truth value or null. */
+function isScalar(first: number): boolean {
+  return first !== QUOTE && first !== OPENING_BRACE && first !== OPENING_BRACKET;
+}
+
+/** Something of the same type. */
+function shapeOf(first: number): Json {
+  if (first === QUOTE) return '';
+  return first === OPENING_BRACE ? SOME_OBJECT : SOME_OBJECTS;
+}
+
+const SOME_OBJECT: JsonObject = Object.freeze({});
+const SOME_OBJECTS: readonly Json[] = Object.freeze([SOME_OBJECT]);
+
+/** A list of as many items, of texts unless the first of them is a number. */
+function listLike(firstItem: number, items: number): readonly Json[] {
+  if (items === 0) return NO_ITEMS;
+  return firstItem === 0x2d || (firstItem >= 0x30 && firstItem <= 0x39) ? SOME_NUMBERS : Array<string>(items).fill('');
+}
+
+const NO_ITEMS: readonly Json[] = Object.freeze([]);
+const SOME_NUMBERS: readonly Json[] = Object.freeze([0]);
+
+/** A text of ASCII without escapes; `undefined` for any other. */
+function plainText(bytes: Buffer, start: number, end: number): string | undefined {
+  for (let at = start; at < end; at += 1) {
+    const byte = bytes[at] ?? 0;
+    if (byte > 0x7e || byte === BACKSLASH) return undefined;
+  }
+  return bytes.toString('latin1', start, end);
+}
