@@ -1,4 +1,5 @@
 import { isRecord, positiveInteger, unexpected } from '../base/checks.js';
+import { systemClock } from '../base/clock.js';
 import { MODEL_OPERATIONS, type ModelOperation } from '../wire/operations.js';
 import { dispatcherTransport, type HttpDispatcher } from './dispatcher.js';
 import { callOverHttp, singleFields } from './http-call.js';
@@ -217,5 +218,5 @@ function transportTo(address: ServerAddress, options: HttpOptions): Transport {
   }
   if (ca !== undefined && !address.isSecure) throw new TypeError('Expected `ca` beside an https address alone');
   const bounds = { connections, connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs };
-  return new Http1Transport(address, ca, bounds);
+  return new Http1Transport(address, ca, bounds, systemClock);
 }

@@ -1,4 +1,4 @@
-import { deadlines, systemClock } from '../../base/clock.js';
+import { type Clock, deadlines } from '../../base/clock.js';
 import type { ServerAddress } from '../server-address.js';
 import type { AnswerHandler, Transport, TransportRequest } from '../transport.js';
 import { type Authorities, Connector } from './connect.js';
@@ -34,6 +34,7 @@ export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarri
   readonly connectTimes;
   readonly headTimes;
   readonly bodyTimes;
+  private readonly clock: Clock;
   private readonly heads: RequestHeads;
   private readonly connections: number;
   private opened = 0;
@@ -42,13 +43,14 @@ export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarri
   private isSweeping = false;
 
   /** @throws {TypeError} for authorities that are no certificates. */
-  constructor(address: ServerAddress, ca: Authorities | undefined, bounds: PoolBounds) {
+  constructor(address: ServerAddress, ca: Authorities | undefined, bounds: PoolBounds, clock: Clock) {
+    this.clock = clock;
     this.connector = new Connector(address, ca);
     this.heads = new RequestHeads(address.host);
     this.connections = bounds.connections;
-    this.connectTimes = deadlines(systemClock, bounds.connectTimeoutMs);
-    this.headTimes = deadlines(systemClock, bounds.headersTimeoutMs);
-    this.bodyTimes = deadlines(systemClock, bounds.bodyTimeoutMs);
+    this.connectTimes = deadlines(clock, bounds.connectTimeoutMs);
+    this.headTimes = deadlines(clock, bounds.headersTimeoutMs);
+    this.bodyTimes = deadlines(clock, bounds.bodyTimeoutMs);
   }
 
   dispatch(request: TransportRequest, handler: AnswerHandler): void {
@@ -76,7 +78,7 @@ export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarri
   }
 
   onFree(connection: Connection): void {
-    const now = systemClock.steadyMs();
+    const now = this.clock.steadyMs();
     const { keepAliveMs, openedAt } = connection;
     const restMs = keepAliveMs === undefined ? IDLE_MS : Math.min(MAX_IDLE_MS, keepAliveMs - IDLE_MARGIN_MS);
     if (restMs <= 0 || now - openedAt > MAX_AGE_MS) {
@@ -123,7 +125,7 @@ export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarri
   private open(exchange: Exchange): void {
     try {
       const connection = new Connection(this, exchange);
-      connection.openedAt = systemClock.steadyMs();
+      connection.openedAt = this.clock.steadyMs();
       this.opened += 1;
     } catch (error) {
       exchange.carrier = undefined;
@@ -133,7 +135,7 @@ export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarri
 
   private takeResting(): Connection | undefined {
     for (let newest = this.resting.pop(); newest !== undefined; newest = this.resting.pop()) {
-      if (newest.isAlive && (newest.restsUntil ?? 0) > systemClock.steadyMs()) return newest;
+      if (newest.isAlive && (newest.restsUntil ?? 0) > this.clock.steadyMs()) return newest;
       newest.close();
     }
     return undefined;
@@ -143,9 +145,9 @@ export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarri
   private sweepLater(): void {
     if (this.isSweeping) return;
     this.isSweeping = true;
-    systemClock.setTimer(() => {
+    this.clock.setTimer(() => {
       this.isSweeping = false;
-      const now = systemClock.steadyMs();
+      const now = this.clock.steadyMs();
       const isOver = ({ restsUntil = 0 }: Connection): boolean => restsUntil <= now;
       for (const connection of this.resting.filter(isOver)) connection.close();
       if (this.resting.length > 0) this.sweepLater();
