@@ -1,13 +1,13 @@
 import { AsyncResource } from 'node:async_hooks';
 import { randomBytes } from 'node:crypto';
-import type { Awaitable } from '../base/awaitable.js';
+import { type Awaitable, isPending } from '../base/awaitable.js';
 import type { Cancellation } from '../base/cancellation.js';
 import type { Clock } from '../base/clock.js';
 import type { JsonObject } from '../base/json.js';
 import type { Config } from '../config/config.js';
 import type { GatewayRequest } from '../http/exchange.js';
 import { HeldBytes } from '../http/held-bytes.js';
-import { type BodyHolder, readBody } from '../http/read-body.js';
+import { type BodyHolder, type BodyReader, collectBody, readBody } from '../http/read-body.js';
 import type { ApiKey } from '../keys/key-store.js';
 import { type FindPlan, type KeyPlan, keyPlans } from '../limits/key-plan.js';
 import type { LimiterAccess, Slot } from '../limits/limiter-store.js';
@@ -172,7 +172,7 @@ function mayBeLarge({ headers }: GatewayRequest): boolean {
 }
 
 /** One request and its answer to be. */
-export class Exchange implements BodyHolder {
+export class Exchange implements BodyHolder, BodyReader {
   readonly request: GatewayRequest;
   readonly state: GatewayState;
   readonly requestId: string;
@@ -198,6 +198,8 @@ export class Exchange implements BodyHolder {
   private stage: 'open' | 'answered' | 'let-go' = 'open';
   private bytes: Awaitable<Uint8Array> | undefined = undefined;
   private heldBytes = 0;
+  /** The reader of the body that is on its way. */
+  private reader: BodyReader | undefined = undefined;
   /** Places that the request has. */
   private slots: readonly Slot[] | undefined = undefined;
 
@@ -231,6 +233,33 @@ export class Exchange implements BodyHolder {
   body(): Awaitable<Uint8Array> {
     this.bytes ??= this.readBody();
     return this.bytes;
+  }
+
+  /**
+   * Hands over the bytes of a body that nobody else reads, by a call in the request's context: without a promise where they come
+   * from the wire. @throws {GatewayError} as `readBody` does.
+   */
+  takeBody(reader: BodyReader): void {
+    const { request, state } = this;
+    if (this.bytes === undefined && !('parsed' in request.body) && this.key !== undefined && !mayBeLarge(request)) {
+      this.takePlaces(this.plan);
+      this.reader = reader;
+      collectBody(request, { bounds: state.config, holder: this, reader: this });
+      return;
+    }
+    const body = this.body();
+    if (isPending(body)) body.then(reader.onBody.bind(reader), reader.onFailure.bind(reader));
+    else reader.onBody(body);
+  }
+
+  onBody(bytes: Uint8Array): void {
+    const { reader } = this;
+    if (reader !== undefined) this.context.runInAsyncScope(reader.onBody, reader, bytes);
+  }
+
+  onFailure(reason: unknown): void {
+    const { reader } = this;
+    if (reader !== undefined) this.context.runInAsyncScope(reader.onFailure, reader, reason);
   }
 
   private readBody(): Awaitable<Uint8Array> {

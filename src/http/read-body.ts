@@ -48,15 +48,39 @@ export function readBody(
   bounds: BodyBounds,
   holder: BodyHolder = UNCOUNTED,
 ): Awaitable<Uint8Array> {
-  // What the host's parser read, it inflated too.
-  if (!('parsed' in request.body)) {
-    checkHeaders(request.headers, bounds.maxBodyBytes);
-    const announced = Number(request.headers['content-length']);
-    if (announced > 0) holder.checkRoom(announced);
-    return new BodyCollector(request, stepsOf(request.body), bounds, holder).collect();
-  }
-  checkType(request.headers);
-  const bytes = parsedBytes(request.body.parsed);
+  if ('parsed' in request.body) return readParsedBody(request, bounds, holder);
+  return new Promise((onBody, onFailure) => collectBody(request, { bounds, holder, reader: { onBody, onFailure } }));
+}
+
+/** Reader of a body: one of its methods is called, once. */
+export interface BodyReader {
+  onBody(bytes: Uint8Array): void;
+  onFailure(reason: unknown): void;
+}
+
+/** The bounds of a body, and who is told of it. */
+interface BodyCollecting {
+  readonly bounds: BodyBounds;
+  readonly holder: BodyHolder;
+  readonly reader: BodyReader;
+}
+
+/**
+ * Reads a request's bytes from the wire, without a promise.
+ * @throws {GatewayError} 413, 415 or 429 for what its headers tell
+ */
+export function collectBody(request: GatewayRequest, { bounds, holder, reader }: BodyCollecting): void {
+  if ('parsed' in request.body) throw new Error('Expected a body that nobody has read');
+  checkHeaders(request.headers, bounds.maxBodyBytes);
+  const announced = Number(request.headers['content-length']);
+  if (announced > 0) holder.checkRoom(announced);
+  new BodyCollector(request, stepsOf(request.body), { bounds, holder, reader }).collect();
+}
+
+/** Reads what the host's parser left. What it read, it inflated too. */
+function readParsedBody({ headers, body }: GatewayRequest, bounds: BodyBounds, holder: BodyHolder): Uint8Array {
+  checkType(headers);
+  const bytes = parsedBytes('parsed' in body ? body.parsed : undefined);
   if (bytes.byteLength > bounds.maxBodyBytes) throw bodyTooLarge(bounds.maxBodyBytes);
   holder.hold(bytes.byteLength);
   return bytes;
@@ -132,33 +156,33 @@ class BodyCollector implements Timed {
   private readonly source: StepSource<Uint8Array>;
   private readonly bounds: BodyBounds;
   private readonly holder: BodyHolder;
+  private readonly reader: BodyReader;
   private readonly announcedBytes: number;
-  private readonly gathered = new GatheredBytes();
+  private size = 0;
+  /** As a rule there is one piece, which stays as it is. */
+  private first: Uint8Array | undefined = undefined;
+  private gathered: GatheredBytes | undefined = undefined;
   private isOver = false;
-  private resolve: (bytes: Uint8Array) => void = ignore;
-  private reject: (reason: unknown) => void = ignore;
 
-  constructor(request: GatewayRequest, source: StepSource<Uint8Array>, bounds: BodyBounds, holder: BodyHolder) {
+  constructor(request: GatewayRequest, source: StepSource<Uint8Array>, { bounds, holder, reader }: BodyCollecting) {
     this.request = request;
     this.source = source;
     this.bounds = bounds;
     this.holder = holder;
+    this.reader = reader;
     this.announcedBytes = Number(request.headers['content-length']);
   }
 
-  collect(): Promise<Uint8Array> {
-    return new Promise((resolve, reject) => {
-      const { signal } = this.request;
-      if (signal.aborted) {
-        reject(signal.reason);
-        return;
-      }
-      this.resolve = resolve;
-      this.reject = reject;
-      this.bounds.bodyDeadlines.start(this);
-      signal.addEventListener('abort', this.onGone);
-      this.source.read(this.onStep, this.onFailure);
-    });
+  collect(): void {
+    const { signal } = this.request;
+    if (signal.aborted) {
+      this.isOver = true;
+      this.reader.onFailure(signal.reason);
+      return;
+    }
+    this.bounds.bodyDeadlines.start(this);
+    signal.addEventListener('abort', this.onGone);
+    this.source.read(this.onStep, this.onFailure);
   }
 
   ring(): void {
@@ -168,34 +192,48 @@ class BodyCollector implements Timed {
   private readonly onStep = (piece: Uint8Array | undefined): void => {
     if (this.isOver) return;
     if (piece !== undefined) {
-      this.gathered.add(piece);
-      const { maxBodyBytes } = this.bounds;
-      if (this.gathered.size > maxBodyBytes) {
-        this.onFailure(bodyTooLarge(maxBodyBytes));
+      this.add(piece);
+      const { bounds, holder } = this;
+      if (this.size > bounds.maxBodyBytes) {
+        this.onFailure(bodyTooLarge(bounds.maxBodyBytes));
         return;
       }
       try {
-        this.holder.hold(piece.byteLength);
+        holder.hold(piece.byteLength);
       } catch (error) {
         this.onFailure(error);
         return;
       }
       // HTTP knows no more than was announced: the end need not be asked for.
-      if (this.gathered.size !== this.announcedBytes) {
+      if (this.size !== this.announcedBytes) {
         this.source.read(this.onStep, this.onFailure);
         return;
       }
     }
     this.stop();
-    this.resolve(this.gathered.take());
+    const bytes = this.gathered?.take() ?? this.first ?? NO_BYTES;
+    this.first = undefined;
+    this.reader.onBody(bytes);
   };
+
+  private add(piece: Uint8Array): void {
+    this.size += piece.byteLength;
+    if (this.gathered !== undefined) this.gathered.add(piece);
+    else if (this.first === undefined) this.first = piece;
+    else {
+      this.gathered = new GatheredBytes();
+      this.gathered.add(this.first);
+      this.gathered.add(piece);
+    }
+  }
 
   private readonly onFailure = (reason: unknown): void => {
     if (this.isOver) return;
     this.stop();
-    this.gathered.clear();
+    this.first = undefined;
+    this.gathered = undefined;
     this.source.leave();
-    this.reject(reason);
+    this.reader.onFailure(reason);
   };
 
   private readonly onGone = (): void => this.onFailure(this.request.signal.reason);
@@ -206,6 +244,8 @@ class BodyCollector implements Timed {
     this.request.signal.removeEventListener('abort', this.onGone);
   }
 }
+
+const NO_BYTES = new Uint8Array(0);
 
 function ignore(): void {}
 
