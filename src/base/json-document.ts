@@ -196,39 +196,43 @@ interface Edit extends Span {
 
 /** The document with `changes` set and the members `leftOut` removed. All else keeps its bytes; new members come first. */
 export function replaceMembers(
-  { bytes, members }: JsonDocument,
+  document: JsonDocument,
   changes: JsonObject,
-  ...[leftOut, ...others]: readonly string[]
+  leftOut?: string,
+  ...others: readonly string[]
 ): Buffer {
-  const edits: Edit[] = [];
+  const { bytes, members } = document;
   let added = '';
-  for (const name of Object.keys(changes)) {
-    const span = members.get(name);
+  let edits: Edit[] | undefined;
+  for (const name in changes) {
     const text = JSON.stringify(changes[name]);
-    if (span === undefined) added += `${JSON.stringify(name)}:${text},`;
-    else edits.push({ start: span.start, end: span.end, text });
-  }
-  if (added !== '') {
-    const start = bytes.indexOf(OPENING_BRACE) + 1;
-    edits.push({ start, end: start, text: members.size === 0 ? added.slice(0, -1) : added });
+    const span = members.get(name);
+    if (span !== undefined) {
+      edits ??= [];
+      edits.push({ start: span.start, end: span.end, text });
+    } else added += `${JSON.stringify(name)}:${text},`;
   }
   const gone = leftOut === undefined ? undefined : members.get(leftOut);
-  if (gone !== undefined) edits.push({ ...wholeMember(bytes, gone), text: '' });
-  const edited = editedBytes(bytes, edits);
+  if (gone !== undefined) {
+    edits ??= [];
+    edits.push({ ...wholeMember(bytes, gone), text: '' });
+  }
+  const edited = editedBytes(bytes, members.size === 0 ? added.slice(0, -1) : added, edits);
   if (others.length === 0) return edited;
   // Rare, and neighbours share a comma: each of the others is found anew.
   const left = scanDocument(edited, ANSWER_BOUNDS);
   return 'members' in left ? replaceMembers(left, {}, ...others) : edited;
 }
 
-/** One copy, of the right size from the beginning. */
-function editedBytes(bytes: Buffer, edits: Edit[]): Buffer {
+/** One copy, of the right size from the beginning. @param added written behind the brace that opens the object */
+function editedBytes(bytes: Buffer, added: string, edits: Edit[] = NO_EDITS): Buffer {
   if (edits.length > 1) edits.sort((one, other) => one.start - other.start);
-  let size = bytes.length;
+  let size = bytes.length + Buffer.byteLength(added);
   for (const { start, end, text } of edits) size += Buffer.byteLength(text) - (end - start);
   const edited = Buffer.allocUnsafe(size);
-  let from = 0;
-  let at = 0;
+  let from = added === '' ? 0 : bytes.indexOf(OPENING_BRACE) + 1;
+  let at = bytes.copy(edited, 0, 0, from);
+  at += edited.write(added, at);
   for (const { start, end, text } of edits) {
     at += bytes.copy(edited, at, from, start);
     at += edited.write(text, at);
@@ -237,6 +241,8 @@ function editedBytes(bytes: Buffer, edits: Edit[]): Buffer {
   bytes.copy(edited, at, from);
   return edited;
 }
+
+const NO_EDITS: Edit[] = [];
 
 /** The span of a whole member with one comma: from the comma before its name, or else to the comma after its value. */
 function wholeMember(bytes: Buffer, value: Span): Span {
