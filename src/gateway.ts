@@ -1,6 +1,7 @@
 import { isPending } from './base/awaitable.js';
 import { holdProcess, inTime } from './base/clock.js';
 import { GatewayError, shuttingDown, unavailable, unknownUrl } from './base/errors.js';
+import { done, there, type Work } from './base/work.js';
 import { respondFailure } from './call/failure.js';
 import { followInterrupted } from './call/settle.js';
 import { Exchange, type GatewayState, gatewayState } from './call/state.js';
@@ -73,7 +74,11 @@ export function createGateway<Native = unknown>(options?: GatewayOptions<Native>
     return crossOrigin(preflight(request) ?? (await answerAny(request, path)), request, cors);
   }
 
-  async function answer(request: GatewayRequest, path: string): Promise<GatewayResponse> {
+  function answer(request: GatewayRequest, path: string): Promise<GatewayResponse> {
+    return done(answering(request, path));
+  }
+
+  function* answering(request: GatewayRequest, path: string): Work<GatewayResponse> {
     const exchange = new Exchange(request, path, state);
     try {
       if (state.closed !== undefined) throw shuttingDown();
@@ -82,15 +87,16 @@ export function createGateway<Native = unknown>(options?: GatewayOptions<Native>
       else {
         const authenticating = authenticate(request, config);
         exchange.key = isPending(authenticating)
-          ? await inTime(authenticating, config.callDeadlines, keysTooLate)
+          ? yield* there(inTime(authenticating, config.callDeadlines, keysTooLate))
           : authenticating;
       }
       if (exchange.key !== undefined) exchange.phases?.mark('auth');
-      return held(await replayed(exchange, route), exchange);
+      return held(yield* replayed(exchange, route), exchange);
     } catch (error) {
       // Only wrong secrets are guesses: a missing one has no `code`.
       const isGuess = exchange.key === undefined && error instanceof GatewayError && error.code === 'invalid_api_key';
-      if (isGuess && state.closed === undefined) await guesses.failed(request.address);
+      const waiting = isGuess && state.closed === undefined ? guesses.failed(request.address) : undefined;
+      if (waiting !== undefined) yield* there(waiting);
       return held(respondFailure(error, exchange), exchange);
     }
   }

@@ -254,11 +254,14 @@ export class Exchange implements BodyHolder, BodyReader {
 
   onBody(bytes: Uint8Array): void {
     const { reader } = this;
+    // Through a reader the body would live as long as its exchange.
+    this.reader = undefined;
     if (reader !== undefined) this.context.runInAsyncScope(reader.onBody, reader, bytes);
   }
 
   onFailure(reason: unknown): void {
     const { reader } = this;
+    this.reader = undefined;
     if (reader !== undefined) this.context.runInAsyncScope(reader.onFailure, reader, reason);
   }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { guarded } from '../base/awaitable.js';
 import { causeOf, idempotencyConflict, idempotencyKeyReused, unavailable } from '../base/errors.js';
+import { done, there, type Work } from '../base/work.js';
 import { checkRoom } from '../call/admit.js';
 import type { Exchange } from '../call/state.js';
 import type { GatewayResponse } from '../http/exchange.js';
@@ -13,13 +14,13 @@ import type { Route } from './route.js';
 const CLAIM_MARGIN_MS = 30_000;
 
 /** Runs the route, or repeats its answer to a POST with a known `Idempotency-Key`. */
-export function replayed(exchange: Exchange, route: Route): Promise<GatewayResponse> {
+export function replayed(exchange: Exchange, route: Route): Work<GatewayResponse> {
   const { method, headers } = exchange.request;
   const name = headers['idempotency-key'];
   if (name === undefined || name === '' || route.counts !== 'call') return route.answer(exchange);
   // A form passes as it comes: nobody knows whether it is the same.
   const isForm = /^multipart\//i.test(headers['content-type']?.toString() ?? '');
-  return method === 'POST' && !isForm ? answerOnce(exchange, route) : route.answer(exchange);
+  return method === 'POST' && !isForm ? there(answerOnce(exchange, route)) : route.answer(exchange);
 }
 
 /**
@@ -49,7 +50,7 @@ async function answerOnce(exchange: Exchange, route: Route): Promise<GatewayResp
   const keeper = answerKeeper(config, asked, context, (bytes) => exchange.holdMore(bytes));
   exchange.onCall = keeper.watch;
   try {
-    return await keeper.keep(await route.answer(exchange));
+    return await keeper.keep(await done(route.answer(exchange)));
   } catch (error) {
     await keeper.giveBack();
     throw error;

@@ -1,9 +1,10 @@
+import type { Work } from '../base/work.js';
 import type { Exchange } from '../call/state.js';
 import type { GatewayResponse } from '../http/exchange.js';
 import type { ForwardOperation, ObjectKind } from '../wire/operations.js';
 
 /** Answers a request whose route is found and whose caller is known. */
-export type RouteHandler = (exchange: Exchange) => Promise<GatewayResponse>;
+export type RouteHandler = (exchange: Exchange) => Work<GatewayResponse>;
 
 /** The rule for a route: its credential, its counting, its answer. */
 export interface Route {

@@ -1,6 +1,7 @@
 import { type GatewayError, methodNotAllowed, unknownUrl } from '../base/errors.js';
 import type { JsonObject } from '../base/json.js';
 import { listInTurns } from '../base/json-turns.js';
+import { there } from '../base/work.js';
 import { debugHeaders } from '../call/debug.js';
 import type { Exchange } from '../call/state.js';
 import type { GatewayRequest } from '../http/exchange.js';
@@ -34,7 +35,7 @@ function model(operation: ModelOperation): Route {
 
 /** A request that is passed on, and its answer likewise. */
 function passed(rule: ForwardRule): Route {
-  return { opens: 'key', counts: 'call', answer: (exchange) => forward(exchange, rule) };
+  return { opens: 'key', counts: 'call', answer: (exchange) => there(forward(exchange, rule)) };
 }
 
 /** A request whose answer passes unread. */
@@ -54,7 +55,7 @@ function aboutAll(operation: ForwardOperation, kind: ObjectKind, answer: Forward
 
 /** A question about a response that was made before. */
 function response(action: ResponseAction): Route {
-  return { opens: 'key', counts: 'question', answer: (exchange) => answerAboutResponse(exchange, action) };
+  return { opens: 'key', counts: 'question', answer: (exchange) => there(answerAboutResponse(exchange, action)) };
 }
 
 /** An answer of the gateway's own. */
@@ -62,9 +63,10 @@ function own(make: MakesJson): Route {
   return {
     opens: 'key',
     counts: 'nothing',
-    async answer(exchange) {
+    *answer(exchange) {
       const { requestId, caller, phases, showsDebug } = exchange;
-      const body = await listInTurns(await make(exchange));
+      const made = yield* there(make(exchange));
+      const body = yield* there(listInTurns(made));
       const debug = showsDebug ? debugHeaders({ requestId, keyId: caller.id }, phases) : [];
       return respondJson(body, ['x-request-id', requestId, ...debug]);
     },
@@ -76,9 +78,9 @@ function admin(endpoint: OrganizationEndpoint): Route {
   return {
     opens: 'admin',
     counts: 'nothing',
-    async answer(exchange) {
-      const report = await reportOrganization(exchange, endpoint);
-      return respondJson(await listInTurns(report), ['x-request-id', exchange.requestId]);
+    *answer(exchange) {
+      const report = yield* there(reportOrganization(exchange, endpoint));
+      return respondJson(yield* there(listInTurns(report)), ['x-request-id', exchange.requestId]);
     },
   };
 }
@@ -96,7 +98,11 @@ export const ROUTES: readonly RouteRow[] = Object.entries({
   'POST /moderations': model('moderations'),
 
   'POST /responses': model('responses'),
-  'POST /responses/input_tokens': { opens: 'key', counts: 'question', answer: countResponseInput },
+  'POST /responses/input_tokens': {
+    opens: 'key',
+    counts: 'question',
+    answer: (exchange) => there(countResponseInput(exchange)),
+  },
   'GET /responses/{id}': response('retrieve'),
   'DELETE /responses/{id}': response('delete'),
   'POST /responses/{id}/cancel': response('cancel'),
@@ -277,7 +283,13 @@ function allowed(rows: readonly FoundRow[]): readonly string[] {
 }
 
 function refusing(opens: Route['opens'], error: GatewayError): Route {
-  return { opens, counts: 'nothing', answer: () => Promise.reject(error) };
+  return {
+    opens,
+    counts: 'nothing',
+    answer() {
+      throw error;
+    },
+  };
 }
 
 function isVariable(segment: string): boolean {

@@ -1,9 +1,10 @@
-import { isPending } from '../base/awaitable.js';
+import { type Awaitable, isPending } from '../base/awaitable.js';
 import { abortSignalOf, orAborted } from '../base/cancellation.js';
 import { type Clock, systemClock } from '../base/clock.js';
 import { causeOf, GatewayError, upstreamError } from '../base/errors.js';
 import { isJsonObject, type JsonObject } from '../base/json.js';
 import { type JsonDocument, memberValue, replaceMembers } from '../base/json-document.js';
+import { there, type Work } from '../base/work.js';
 import { ceilingNotTaken, noRoomForAnswer, toolCallsNotBounded, unsupportedOperation } from '../wire/request-errors.js';
 import type { WatchedStream } from '../wire/watched-stream.js';
 import { type OutgoingCall, renamedError } from './answer.js';
@@ -20,7 +21,7 @@ import { saidIn } from './upstream-failure.js';
 export type BegunAnswer = WholeAnswer | StreamAnswer<WatchedStream>;
 
 /** Sends calls to models. The only place that asks an upstream twice: without the field that it refused, under another name, or with a lower ceiling. */
-export type CallSender = (call: OutgoingCall) => Promise<BegunAnswer>;
+export type CallSender = (call: OutgoingCall) => Work<BegunAnswer>;
 
 /** Most tries of one call: with fewer additions, or a lower ceiling. */
 const MAX_TRIES = 8;
@@ -32,7 +33,7 @@ export function callSender(
 ): CallSender {
   const facts = new FieldFacts(clock);
 
-  return async function send(call) {
+  return function* send(call) {
     let tries: Tries | undefined;
     for (;;) {
       let added = additions(call, facts, tries);
@@ -46,11 +47,12 @@ export function callSender(
       let hasReplied = false;
       try {
         const request = requestOf(call, changesOf(call, added), added.leftOut);
-        const reply = checkedReply(await orAborted(call.upstream.send(request), call));
+        const sent = call.upstream.send(request);
+        const reply = checkedReply(isPending(sent) ? yield* there(sent, call) : sent);
         hasReplied = true;
-        const begun = call.asks.stream ? beginStream(call, reply) : readWhole(call, reply);
+        const begun: Awaitable<BegunAnswer> = call.asks.stream ? beginStream(call, reply) : readWhole(call, reply);
         // A whole answer is there already: a promise would cost a turn.
-        const answer: BegunAnswer = isPending<BegunAnswer>(begun) ? await begun : begun;
+        const answer = isPending(begun) ? yield* there(begun) : begun;
         if (tries !== undefined) facts.rememberRefused(call, tries.lasting);
         if (tries?.guessed !== undefined) facts.rememberGuess(call, tries.guessed);
         facts.watchCeiling(call, added.ceiling, answer);

@@ -4,8 +4,9 @@ import { createCancellation } from '../../src/base/cancellation.js';
 import { GatewayError } from '../../src/base/errors.js';
 import type { JsonObject } from '../../src/base/json.js';
 import { ANSWER_BOUNDS, parseDocument, REQUEST_BOUNDS } from '../../src/base/json-document.js';
+import { done } from '../../src/base/work.js';
 import type { OutgoingCall } from '../../src/upstreams/answer.js';
-import { type CallSender, callSender } from '../../src/upstreams/send.js';
+import { type BegunAnswer, callSender } from '../../src/upstreams/send.js';
 import type { Upstream } from '../../src/upstreams/upstream.js';
 import { MODEL_ENDPOINTS } from '../../src/wire/model-endpoint.js';
 import { readChatRequest } from '../../src/wire/model-request.js';
@@ -65,14 +66,21 @@ function ask(
   return Object.assign(call, more);
 }
 
+type Sender = (call: OutgoingCall) => Promise<BegunAnswer>;
+
+function sender(...given: Parameters<typeof callSender>): Sender {
+  const send = callSender(...given);
+  return (call) => done(send(call));
+}
+
 /** How often an upstream is asked for one call. */
-async function attemptsOf(send: CallSender, call: OutgoingCall): Promise<number> {
+async function attemptsOf(send: Sender, call: OutgoingCall): Promise<number> {
   await send(call);
   return call.attempts;
 }
 
 /** The error that a call fails with. */
-async function failureOf(send: CallSender, call: OutgoingCall): Promise<GatewayError> {
+async function failureOf(send: Sender, call: OutgoingCall): Promise<GatewayError> {
   const error: unknown = await send(call).then(
     () => undefined,
     (thrown: unknown) => thrown,
@@ -88,7 +96,7 @@ describe('callSender', () => {
     const upstream = picky((body) =>
       body.stream_options ? invalidRequest('Unknown field stream_options') : undefined,
     );
-    const send = callSender();
+    const send = sender();
     assert.equal(await attemptsOf(send, ask(upstream, { ...BODY, stream: true })), 2);
     assert.equal(await attemptsOf(send, ask(upstream, { ...BODY, stream: true })), 1);
     assert.deepEqual(
@@ -101,7 +109,7 @@ describe('callSender', () => {
     const upstream = picky((body) =>
       body.max_completion_tokens ? invalidRequest('Unknown parameter', 'max_completion_tokens') : undefined,
     );
-    const send = callSender();
+    const send = sender();
     await send(ask(upstream, BODY, 100));
     await send(ask(upstream, BODY, 100));
     assert.deepEqual(
@@ -124,7 +132,7 @@ describe('callSender', () => {
     const upstream = picky((body) =>
       body.max_completion_tokens ? contextLengthExceeded(8_192, 7_000, 4_096) : undefined,
     );
-    const send = callSender();
+    const send = sender();
     for (let round = 0; round < 2; round += 1) {
       assert.equal(await attemptsOf(send, ask(upstream, BODY, 4_096)), 3);
       const sent = upstream.bodies.slice(-3).map((body) => body.max_completion_tokens);
@@ -139,7 +147,7 @@ describe('callSender', () => {
       const isOdd = JSON.stringify(stream_options ?? null).includes('include_obfuscation');
       return isOdd ? invalidRequest('Invalid type', 'stream_options.include_obfuscation') : undefined;
     });
-    const send = callSender();
+    const send = sender();
     const names = 'role? max_completion_tokens max_tokens stream_options';
     const odd = { ...BODY, messages: [{ role: names, content: 'x' }], stream: true };
     await failureOf(send, ask(upstream, odd, 100));
@@ -156,7 +164,7 @@ describe('callSender', () => {
       refuses && body.max_completion_tokens ? invalidRequest('Unknown parameter', 'max_completion_tokens') : undefined,
     );
     let now = 0;
-    const send = callSender({ steadyMs: () => now });
+    const send = sender({ steadyMs: () => now });
     const names = async (): Promise<string[]> => {
       await send(ask(upstream, BODY, 100));
       return Object.keys(upstream.bodies.at(-1) ?? {}).filter((name) => name.startsWith('max_'));
@@ -173,7 +181,7 @@ describe('callSender', () => {
     const upstream = picky((body) =>
       body.max_completion_tokens ? invalidRequest('Unknown parameter', 'max_completion_tokens') : undefined,
     );
-    const send = callSender();
+    const send = sender();
     const attempts: number[] = [];
     for (let round = 0; round < 4; round += 1) {
       attempts.push(await attemptsOf(send, ask(upstream, BODY, 100, { inputTokens: 5_000 })));
@@ -184,7 +192,7 @@ describe('callSender', () => {
   it("passes the client's own mistakes on at once", async () => {
     const upstream = picky(() => contextLengthExceeded(8_192, 9_000, 100));
     const call = ask(upstream, { ...BODY, max_tokens: 100 }, 100);
-    assert.equal((await failureOf(callSender(), call)).code, 'context_length_exceeded');
+    assert.equal((await failureOf(sender(), call)).code, 'context_length_exceeded');
     assert.deepEqual([call.attempts, upstream.bodies.length], [1, 1]);
   });
 
@@ -194,7 +202,7 @@ describe('callSender', () => {
         ? invalidRequest('max_tokens and max_completion_tokens are unknown')
         : undefined,
     );
-    const send = callSender();
+    const send = sender();
     for (let round = 0; round < 2; round += 1) {
       const { status, code } = await failureOf(send, ask(upstream, BODY, 500, { requiresCeiling: true }));
       assert.deepEqual([status, code], [403, 'model_not_allowed']);
@@ -210,7 +218,7 @@ describe('callSender', () => {
     const upstream = picky(({ max_completion_tokens: ceiling }) =>
       typeof ceiling === 'number' && ceiling < 100 ? undefined : contextLengthExceeded(100, 5, 1_000),
     );
-    await callSender()(ask(upstream, BODY, 1_000, { requiresCeiling: true }));
+    await sender()(ask(upstream, BODY, 1_000, { requiresCeiling: true }));
     assert.deepEqual(
       upstream.bodies.map((body) => body.max_completion_tokens),
       [1_000, 95],

@@ -1,4 +1,5 @@
 import { type Awaitable, isPending } from '../../base/awaitable.js';
+import type { Work } from '../../base/work.js';
 import type { Call } from '../../call/call.js';
 import { answerHeaders } from '../../call/headers.js';
 import type { GatewayResponse } from '../../http/exchange.js';
@@ -10,7 +11,7 @@ import { followedResponse } from '../responses/poll.js';
 import { relay } from './relay.js';
 
 /** Asks the upstream of an admitted call; resolves as soon as its answer has begun, or is there in full. */
-export function askUpstream(call: Call): Promise<BegunAnswer> {
+export function askUpstream(call: Call): Work<BegunAnswer> {
   call.ask();
   call.onDrain(waitOn);
   return call.exchange.state.send(call);

@@ -1,13 +1,11 @@
-import { type Awaitable, isPending } from '../../base/awaitable.js';
+import { isPending } from '../../base/awaitable.js';
 import { shuttingDown } from '../../base/errors.js';
+import { there, Waiting, type Work } from '../../base/work.js';
 import { checkRoom } from '../../call/admit.js';
 import { Call } from '../../call/call.js';
 import { failCall } from '../../call/failure.js';
 import type { Exchange } from '../../call/state.js';
-import type { ReadCall } from '../../call/terms.js';
 import type { GatewayResponse } from '../../http/exchange.js';
-import type { BodyReader } from '../../http/read-body.js';
-import type { BegunAnswer } from '../../upstreams/send.js';
 import type { ModelEndpoint } from '../../wire/model-endpoint.js';
 import { checkNoOtherModels } from '../../wire/model-request.js';
 import { answerInBackground } from '../responses/background.js';
@@ -21,97 +19,43 @@ import { memberNames, needsPreparing, readCall } from './read-call.js';
 const copiesOf = ({ operation }: ModelEndpoint): number => (operation === 'responses' ? 4 : 2);
 
 /** One call to a model, from its bytes to the end of its answer. */
-export function callModel(exchange: Exchange, endpoint: ModelEndpoint): Promise<GatewayResponse> {
-  return new Promise((resolve) => new ModelCall(new Call(exchange, endpoint), resolve).begin());
-}
-
-/**
- * The steps of such a call, each of which calls the next one: an ordinary call waits for its body and its answer alone, and a
- * step that awaited them would cost two promises and half a kilobyte.
- */
-class ModelCall implements BodyReader {
-  private readonly call: Call;
-  private readonly resolve: (response: Awaitable<GatewayResponse>) => void;
-
-  constructor(call: Call, resolve: (response: Awaitable<GatewayResponse>) => void) {
-    this.call = call;
-    this.resolve = resolve;
-  }
-
-  begin(): void {
-    const { exchange } = this.call;
-    try {
-      checkRoom(exchange.state);
-      exchange.takeBody(this);
-    } catch (error) {
-      this.onFailure(error);
-    }
-  }
-
-  onBody(bytes: Uint8Array): void {
-    try {
-      const { exchange, endpoint } = this.call;
-      const held = exchange.holdCopies(bytes, copiesOf(endpoint));
-      const going = isPending(held) ? held.then(() => this.onHeld(bytes)) : this.onHeld(bytes);
-      if (isPending(going)) going.then(undefined, (error) => this.onFailure(error));
-    } catch (error) {
-      this.onFailure(error);
-    }
-  }
-
-  private onHeld(bytes: Uint8Array): Awaitable<void> {
-    const { exchange, endpoint } = this.call;
+export function* callModel(exchange: Exchange, endpoint: ModelEndpoint): Work<GatewayResponse> {
+  const call = new Call(exchange, endpoint);
+  try {
+    checkRoom(exchange.state);
+    let bytes: Uint8Array | undefined = yield* bodyOf(exchange);
+    const held = exchange.holdCopies(bytes, copiesOf(endpoint));
+    if (isPending(held)) yield* there(held);
     const read = readCall(endpoint, bytes, exchange.state.config.json.request);
-    return isPending(read) ? read.then((call) => this.onRead(call)) : this.onRead(read);
-  }
-
-  private onRead(read: ReadCall): Awaitable<void> {
-    const { call } = this;
-    const { exchange } = call;
-    call.take(read);
+    call.take(isPending(read) ? yield* there(read) : read);
     // What is sent may be another body: this one must not live as long as the call.
+    bytes = undefined;
     exchange.forgetBody();
     if (exchange.caller.models !== undefined) checkNoOtherModels(memberNames(call.document));
     call.choose();
-    return needsPreparing(call) ? this.prepare() : this.admit();
-  }
-
-  private async prepare(): Promise<void> {
-    const { call } = this;
-    await prepare(call);
-    await call.exchange.holdCopies(call.document.bytes, copiesOf(call.endpoint));
-    await this.admit();
-  }
-
-  private admit(): Awaitable<void> {
-    const { call } = this;
-    const { exchange } = call;
+    if (needsPreparing(call)) {
+      yield* there(prepare(call));
+      const heldToo = exchange.holdCopies(call.document.bytes, copiesOf(endpoint));
+      if (isPending(heldToo)) yield* there(heldToo);
+    }
     // The body may have taken its time: once `close()` has resolved, nothing may begin.
     if (exchange.state.closed !== undefined) throw shuttingDown();
     exchange.phases?.mark('parse');
     if (call.isBackground) call.detach();
     const admitting = call.admit();
-    return isPending(admitting) ? admitting.then(() => this.ask()) : this.ask();
+    if (isPending(admitting)) yield* there(admitting);
+    if (call.isBackground) return yield* there(answerInBackground(call));
+    const response = answerModel(call, yield* askUpstream(call));
+    return isPending(response) ? yield* there(response) : response;
+  } catch (error) {
+    return yield* there(failCall(call, error));
   }
+}
 
-  private ask(): void {
-    const { call } = this;
-    const onFailure = (error: unknown): void => this.onFailure(error);
-    if (call.isBackground) answerInBackground(call).then(this.resolve, onFailure);
-    else askUpstream(call).then((answer) => this.onAnswer(answer), onFailure);
-  }
-
-  private onAnswer(answer: BegunAnswer): void {
-    try {
-      const response = answerModel(this.call, answer);
-      if (isPending(response)) response.then(this.resolve, (error) => this.onFailure(error));
-      else this.resolve(response);
-    } catch (error) {
-      this.onFailure(error);
-    }
-  }
-
-  onFailure(error: unknown): void {
-    this.resolve(failCall(this.call, error));
-  }
+/** The bytes of the request, by its events. */
+function* bodyOf(exchange: Exchange): Work<Uint8Array> {
+  const wait = new Waiting<Uint8Array>();
+  exchange.takeBody({ onBody: wait.onValue, onFailure: wait.onFailure });
+  yield wait;
+  return wait.result();
 }

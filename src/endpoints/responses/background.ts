@@ -1,5 +1,6 @@
 import { toGatewayError } from '../../base/errors.js';
 import { readToEnd } from '../../base/steps.js';
+import { done } from '../../base/work.js';
 import type { Call } from '../../call/call.js';
 import { reportCause } from '../../call/failure.js';
 import { answerHeaders } from '../../call/headers.js';
@@ -12,7 +13,7 @@ export async function answerInBackground(call: Call): Promise<GatewayResponse> {
   const { queued, isWatched } = call.view;
   if (isWatched ?? call.asks.stream) return streamed(call);
   // An upstream's own background work is answered at once.
-  if (queued === undefined) return answerModel(call, await askUpstream(call));
+  if (queued === undefined) return answerModel(call, await done(askUpstream(call)));
   await call.view.keepQueued?.();
   note(call, work(call));
   return respondJson(JSON.stringify(queued), answerHeaders(call));
@@ -21,7 +22,7 @@ export async function answerInBackground(call: Call): Promise<GatewayResponse> {
 /** Answers a client that watches the work as it is done, and may leave. */
 async function streamed(call: Call): Promise<GatewayResponse> {
   const { view } = call;
-  const response = await answerModel(call, await askUpstream(call));
+  const response = await answerModel(call, await done(askUpstream(call)));
   if (typeof response.body === 'string' || response.body instanceof Uint8Array) return response;
   await view.keepQueued?.();
   const { stream, over } = readToEnd(response.body);
@@ -49,7 +50,7 @@ async function work(call: Call): Promise<void> {
   const { exchange, requestId, keyId } = call;
   const { hooks } = exchange.state.config;
   try {
-    const { body } = await answerModel(call, await askUpstream(call));
+    const { body } = await answerModel(call, await done(askUpstream(call)));
     if (typeof body !== 'string' && !(body instanceof Uint8Array)) for await (const _ of body);
   } catch (thrown) {
     // There is no answer, and nobody to tell of it but a client that asks later.
