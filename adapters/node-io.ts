@@ -1,4 +1,5 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
+import { setImmediate } from 'node:timers/promises';
 import {
   type AnswerStream,
   countLingering,
@@ -38,13 +39,31 @@ export async function writeResponse(
   response: GatewayResponse,
   lingering: Lingering = countLingering(),
 ): Promise<void> {
+  await writeAnswer(req, res, response, lingering);
+}
+
+/** The same without a promise, where the answer is written at once. */
+export function writeAnswer(
+  req: IncomingMessage,
+  res: ServerResponse,
+  response: GatewayResponse,
+  lingering: Lingering,
+): Promise<void> | undefined {
+  if (isComplete(req) || isAnswered(res)) return writeComplete(req, res, response, lingering);
   // The end of a small body may stand in the very packet that is being read: a turn later the request is complete.
-  if (!isComplete(req) && !isAnswered(res)) await new Promise((resolve) => setImmediate(resolve));
-  const { status, headers, body } = response;
+  return setImmediate().then(() => writeComplete(req, res, response, lingering));
+}
+
+function writeComplete(
+  req: IncomingMessage,
+  res: ServerResponse,
+  { status, headers, body }: GatewayResponse,
+  lingering: Lingering,
+): Promise<void> | undefined {
   const isWhole = typeof body === 'string' || body instanceof Uint8Array;
   if (isAnswered(res)) {
     if (!isWhole) body.leave();
-    return;
+    return undefined;
   }
   for (const name of DESCRIBING) if (res.hasHeader(name)) res.removeHeader(name);
   const isEarly = !isComplete(req);
@@ -56,8 +75,9 @@ export async function writeResponse(
     else res.end();
     cutIfStalled(res);
   };
-  if (isWhole) end(body);
-  else await writeStream(res, body, () => end(''));
+  if (!isWhole) return writeStream(res, body, () => end(''));
+  end(body);
+  return undefined;
 }
 
 /** Writes an answer in pieces. @param end writes its end, in the turn of the last piece, so that both leave in one packet. */

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Gateway, type GatewayOptions, gatewayOf, respondNotFound } from '../src/adapter.js';
-import { readRequest, releaseRequest, writeResponse } from './node-io.js';
+import { readRequest, releaseRequest, writeAnswer } from './node-io.js';
 
 export { type RequestContext, readRequest, releaseRequest, writeResponse } from './node-io.js';
 
@@ -13,14 +13,16 @@ export interface NodeHandler {
 /** Makes a listener for `http.createServer` of options or of an existing gateway. */
 export function megallm(options?: GatewayOptions<IncomingMessage> | Gateway): NodeHandler {
   const gateway = gatewayOf(options);
-  const handle = async (req: IncomingMessage, res: ServerResponse, next?: () => void): Promise<void> => {
+  // By `then`: an async function would make two promises more for each request.
+  const handle = (req: IncomingMessage, res: ServerResponse, next?: () => void): Promise<void> => {
     const request = readRequest(req, res, { url: req.url ?? '/', parsedBody: undefined, native: req });
-    const response = await gateway.handle(request);
-    if (response === undefined && next !== undefined) {
-      releaseRequest(res);
-      return next();
-    }
-    await writeResponse(req, res, response ?? respondNotFound(request), gateway.lingering);
+    return gateway.handle(request).then((response) => {
+      if (response === undefined && next !== undefined) {
+        releaseRequest(res);
+        return next();
+      }
+      return writeAnswer(req, res, response ?? respondNotFound(request), gateway.lingering);
+    });
   };
   return Object.assign(handle, { gateway });
 }
