@@ -1,3 +1,4 @@
+import type { Awaitable } from '../base/awaitable.js';
 import { type Clock, systemClock } from '../base/clock.js';
 import {
   type GatewayError,
@@ -8,7 +9,7 @@ import {
 } from '../base/errors.js';
 import type { JsonObject } from '../base/json.js';
 import { objectInTurns } from '../base/json-turns.js';
-import { nextOf, type StepSource } from '../base/steps.js';
+import type { StepSource } from '../base/steps.js';
 import { usageBody } from '../wire/chat/answer.js';
 import type { StreamChunk, WatchedStream } from '../wire/watched-stream.js';
 import {
@@ -19,6 +20,7 @@ import {
   namesModelPath,
   type OutgoingCall,
   reportedError,
+  type StreamReply,
   shownError,
   shownModelOf,
   sourceOf,
@@ -180,80 +182,184 @@ export class Quiet {
 }
 
 /** Waits for the first event: until then an error is an ordinary one, with a status. A whole answer becomes a stream. */
-export async function beginStream(call: OutgoingCall, reply: UpstreamReply): Promise<StreamAnswer<WatchedStream>> {
-  if (reply.kind === 'whole') return streamOfWhole(call, reply.body);
-  const source = sourceOf(call, reply);
-  const head = reply.kind === 'chunks' ? undefined : await readHead(source, reply.contentType);
-  if (head?.form === 'json') return streamOfWhole(call, await bytesFrom(call, source, head.step));
-  if (head?.form === 'other') {
-    source.leave();
-    throw upstreamBadResponse('The upstream answered with something other than an event stream.');
-  }
-  const stream = call.endpoint.watch({
-    hideUsage: !call.asks.includeUsage,
-    showModel: shownModelOf(call, head?.step !== undefined && namesModelPath(head.step)),
-    showError: call.endpoint.operation === 'responses' ? (error) => shownError(call, error) : undefined,
-    awaitsUsage: call.asks.includeUsage && reply.kind !== 'chunks',
-    n: call.asks.n,
-    takes: call.view.takes,
-    maxEventBytes: Math.min(call.maxResponseBytes, call.answerBounds.maxBytes),
-    bounds: call.answerBounds,
-  });
-  const answer = new StreamAnswer(source, stream, call.maxResponseBytes, call);
-  const { patience = NO_PATIENCE } = call.upstream;
-  if (reply.kind === 'bytes') answer.quiet = new Quiet(patience);
-  const first = firstChunk(answer, head);
-  const { firstTokenTimeoutMs } = patience;
-  answer.first = await (firstTokenTimeoutMs === undefined ? first : inTime(first, firstTokenTimeoutMs, answer));
-  if (answer.first !== undefined) return answer;
-  if (stream.failure?.kind === 'reported') {
-    throw withUsage(reportedError(call, stream.failure.error), stream.usage);
-  }
-  throw upstreamBadResponse('The upstream ended the stream before it began.');
+export function beginStream(call: OutgoingCall, reply: UpstreamReply): Awaitable<StreamAnswer<WatchedStream>> {
+  return reply.kind === 'whole' ? streamOfWhole(call, reply.body) : new Beginning(call, reply).wait();
 }
 
 const NO_PATIENCE: StreamPatience = {};
-
-/** The first chunk, if it comes in that time; else the stream is left. */
-async function inTime<T>(first: Promise<T>, timeoutMs: number, answer: StreamAnswer): Promise<T> {
-  let cancel = (): void => {};
-  const late = new Promise<never>((_, reject) => {
-    cancel = systemClock.setTimer(() => {
-      answer.leave();
-      reject(upstreamTimeout());
-    }, timeoutMs);
-  });
-  try {
-    return await Promise.race([first, late]);
-  } finally {
-    cancel();
-  }
-}
-
-/** The first bytes of an answer, as far as its form takes them; no step at the end of it. */
-interface AnswerHead {
-  readonly step: Uint8Array | undefined;
-  readonly form: AnswerForm;
-}
 
 /** Blanks before an answer that are kept, and more than the name of a field among them. */
 const MAX_BLANKS = 4_096;
 const LONGEST_FIELD = 16;
 
-async function readHead(source: StepSource<Uint8Array | JsonObject>, contentType: string): Promise<AnswerHead> {
-  const isCalledEvents = /^text\/event-stream/i.test(contentType);
-  let bytes: Uint8Array | undefined;
-  for (;;) {
-    const step = await nextOf(source);
-    if (!(step instanceof Uint8Array)) return { step: bytes, form: isCalledEvents ? 'events' : 'other' };
-    bytes = bytes === undefined ? step : Buffer.concat([bytes, step]);
-    const form = formOf(bytes);
-    if (form === 'json' || form === 'events') return { step: bytes, form };
-    // What is called an event stream may begin with a field that nobody knows.
-    if (isCalledEvents) return { step: bytes, form: 'events' };
-    if (form === 'other') return { step: bytes, form };
-    // Blanks, which say nothing, may go on for ever.
-    if (bytes.byteLength > MAX_BLANKS) bytes = Buffer.from(bytes.subarray(-LONGEST_FIELD));
+/**
+ * The beginning of a stream. Most come in the read that brought the head of the answer, and are there at once: what a promise
+ * for each step would cost is saved.
+ */
+class Beginning {
+  private readonly call: OutgoingCall;
+  private readonly reply: StreamReply;
+  private readonly source: StepSource<Uint8Array | JsonObject>;
+  private readonly isCalledEvents: boolean;
+  /** Bytes whose form is not known yet. */
+  private head: Uint8Array | undefined = undefined;
+  /** The answer, once it is known for a stream. */
+  private answer: StreamAnswer<WatchedStream> | undefined = undefined;
+  private outcome: 'waiting' | 'begun' | 'whole' | 'failed' = 'waiting';
+  private whole: Promise<StreamAnswer<WatchedStream>> | undefined = undefined;
+  private error: unknown = undefined;
+  private onOver: (() => void) | undefined = undefined;
+  private cancelTimer: (() => void) | undefined = undefined;
+  /** Whether a step is being asked for, and whether it came while it was. */
+  private isAsking = false;
+  private hasCome = false;
+  private come: Uint8Array | JsonObject | undefined = undefined;
+
+  constructor(call: OutgoingCall, reply: StreamReply) {
+    this.call = call;
+    this.reply = reply;
+    this.source = sourceOf(call, reply);
+    this.isCalledEvents = reply.kind === 'bytes' && /^text\/event-stream/i.test(reply.contentType);
+  }
+
+  /** The answer as soon as it has begun. @throws {GatewayError} where it does not begin well. */
+  wait(): Awaitable<StreamAnswer<WatchedStream>> {
+    if (this.reply.kind === 'chunks') this.watch(undefined);
+    this.readOn();
+    if (this.outcome !== 'waiting') return this.result();
+    return new Promise((resolve, reject) => {
+      this.onOver = () => {
+        try {
+          resolve(this.result());
+        } catch (error) {
+          reject(error);
+        }
+      };
+    });
+  }
+
+  private result(): Awaitable<StreamAnswer<WatchedStream>> {
+    const result = this.whole ?? this.answer;
+    if (this.outcome === 'failed' || result === undefined) throw this.error;
+    return result;
+  }
+
+  private over(outcome: 'begun' | 'whole' | 'failed', error?: unknown): void {
+    if (this.outcome !== 'waiting') return;
+    this.outcome = outcome;
+    this.error = error;
+    this.cancelTimer?.();
+    this.onOver?.();
+  }
+
+  /** Asks for steps, one after the other, for as long as they are there at once. */
+  private readOn(): void {
+    while (this.outcome === 'waiting') {
+      this.hasCome = false;
+      this.isAsking = true;
+      this.source.read(this.onStep, this.onBreak);
+      this.isAsking = false;
+      if (!this.hasCome) return;
+      const step = this.come;
+      this.come = undefined;
+      this.take(step);
+    }
+  }
+
+  private readonly onStep = (step: Uint8Array | JsonObject | undefined): void => {
+    if (this.isAsking) {
+      this.hasCome = true;
+      this.come = step;
+      return;
+    }
+    if (this.outcome !== 'waiting') return;
+    this.take(step);
+    this.readOn();
+  };
+
+  private readonly onBreak = (reason: unknown): void => {
+    this.answer?.leave();
+    this.over('failed', reason);
+  };
+
+  private take(step: Uint8Array | JsonObject | undefined): void {
+    try {
+      if (this.answer === undefined) this.takeHead(step);
+      else this.takeStep(this.answer, step);
+    } catch (error) {
+      this.answer?.leave();
+      this.over('failed', error);
+    }
+  }
+
+  private takeHead(step: Uint8Array | JsonObject | undefined): void {
+    if (!(step instanceof Uint8Array)) this.takeForm(this.isCalledEvents ? 'events' : 'other');
+    else {
+      this.head = this.head === undefined ? step : Buffer.concat([this.head, step]);
+      const form = formOf(this.head);
+      if (form !== 'unknown') this.takeForm(form === 'other' && this.isCalledEvents ? 'events' : form);
+      // What is called an event stream may begin with a field that nobody knows.
+      else if (this.isCalledEvents) this.takeForm('events');
+      // Blanks, which say nothing, may go on for ever.
+      else if (this.head.byteLength > MAX_BLANKS) this.head = Buffer.from(this.head.subarray(-LONGEST_FIELD));
+    }
+  }
+
+  private takeForm(form: AnswerForm): void {
+    const { call, source, head } = this;
+    this.head = undefined;
+    if (form === 'json') {
+      this.whole = bytesFrom(call, source, head).then((bytes) => streamOfWhole(call, bytes));
+      this.over('whole');
+    } else if (form === 'other') {
+      source.leave();
+      throw upstreamBadResponse('The upstream answered with something other than an event stream.');
+    } else {
+      const answer = this.watch(head);
+      this.takeStep(answer, head);
+    }
+  }
+
+  private watch(head: Uint8Array | undefined): StreamAnswer<WatchedStream> {
+    const { call, reply, source } = this;
+    const stream = call.endpoint.watch({
+      hideUsage: !call.asks.includeUsage,
+      showModel: shownModelOf(call, head !== undefined && namesModelPath(head)),
+      showError: call.endpoint.operation === 'responses' ? (error) => shownError(call, error) : undefined,
+      awaitsUsage: call.asks.includeUsage && reply.kind !== 'chunks',
+      n: call.asks.n,
+      takes: call.view.takes,
+      maxEventBytes: Math.min(call.maxResponseBytes, call.answerBounds.maxBytes),
+      bounds: call.answerBounds,
+    });
+    const answer = new StreamAnswer(source, stream, call.maxResponseBytes, call);
+    const { patience = NO_PATIENCE } = call.upstream;
+    if (reply.kind === 'bytes') answer.quiet = new Quiet(patience);
+    const { firstTokenTimeoutMs } = patience;
+    if (firstTokenTimeoutMs !== undefined) {
+      this.cancelTimer = systemClock.setTimer(() => {
+        answer.leave();
+        this.over('failed', upstreamTimeout());
+      }, firstTokenTimeoutMs);
+    }
+    this.answer = answer;
+    return answer;
+  }
+
+  /** Comments keep a connection alive and say nothing: with them the answer has not begun. */
+  private takeStep(answer: StreamAnswer<WatchedStream>, step: Uint8Array | JsonObject | undefined): void {
+    const chunk = answer.takeStep(step);
+    const { stream } = answer;
+    if (chunk !== undefined && (stream.begun || chunk === HEARTBEAT)) {
+      answer.first = chunk;
+      this.over('begun');
+      return;
+    }
+    if (!answer.isOver) return;
+    if (stream.failure?.kind === 'reported') {
+      throw withUsage(reportedError(this.call, stream.failure.error), stream.usage);
+    }
+    throw upstreamBadResponse('The upstream ended the stream before it began.');
   }
 }
 
@@ -279,28 +385,6 @@ async function streamOfWhole(call: OutgoingCall, body: JsonObject | Uint8Array):
 
 async function* each(chunks: readonly JsonObject[]): AsyncGenerator<JsonObject> {
   yield* chunks;
-}
-
-/** Comments keep a connection alive and say nothing: with them the answer has not begun. */
-async function firstChunk(
-  answer: StreamAnswer<WatchedStream>,
-  head: AnswerHead | undefined,
-): Promise<StreamChunk | undefined> {
-  try {
-    let step = head === undefined ? await nextOf(answer.source) : head.step;
-    for (;;) {
-      const chunk = answer.takeStep(step);
-      if (chunk !== undefined && (answer.stream.begun || chunk === HEARTBEAT)) return chunk;
-      if (answer.isOver) {
-        answer.leave();
-        return undefined;
-      }
-      step = await nextOf(answer.source);
-    }
-  } catch (error) {
-    answer.leave();
-    throw error;
-  }
 }
 
 /** A chunk with usage for a client that asked and was shown none: what the upstream told in a place of its own, else estimated. */

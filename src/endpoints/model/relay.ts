@@ -225,17 +225,24 @@ class Relay implements AnswerStream {
 
   /** Ends the stream; where its end cannot be shown, it breaks off. */
   private finish(last: StreamChunk | undefined, error: GatewayError | undefined): void {
-    this.giveEnd(last, error).catch((reason: unknown) => {
-      const { call } = this;
-      const failure = toGatewayError(reason);
-      call.abort(failure);
-      reportCause(failure, call.exchange.state.config.hooks, call);
-      this.onFailure(reason);
-    });
+    try {
+      const giving = this.giveEnd(last, error);
+      if (isPending(giving)) giving.then(undefined, this.onEndless);
+    } catch (reason) {
+      this.onEndless(reason);
+    }
   }
 
+  private readonly onEndless = (reason: unknown): void => {
+    const { call } = this;
+    const failure = toGatewayError(reason);
+    call.abort(failure);
+    reportCause(failure, call.exchange.state.config.hooks, call);
+    this.onFailure(reason);
+  };
+
   /** Gives the last events. Usage is settled before the client has the end of its answer. */
-  private async giveEnd(last: StreamChunk | undefined, error: GatewayError | undefined): Promise<void> {
+  private giveEnd(last: StreamChunk | undefined, error: GatewayError | undefined): Awaitable<void> {
     const { call } = this;
     const isGone = call.client.aborted;
     if (!isGone && (error === undefined || !this.isForwarded)) call.firstByte();
@@ -244,20 +251,35 @@ class Relay implements AnswerStream {
       this.onStep(undefined);
       return;
     }
-    const record = isPending(settling) ? await settling : settling;
-    if (error === undefined) this.hand(await this.goodEnd(last, record));
-    else await this.badEnd(last, record, error);
+    const show = (record: UsageRecord): Awaitable<void> =>
+      error === undefined ? this.goodEnd(last, record) : this.badEnd(last, record, error);
+    return isPending(settling) ? settling.then(show) : show(settling);
   }
 
-  private async goodEnd(last: StreamChunk | undefined, record: UsageRecord): Promise<AnswerPiece | undefined> {
+  private goodEnd(last: StreamChunk | undefined, record: UsageRecord): Awaitable<void> {
     const { call } = this;
-    const { exchange, view } = call;
-    exchange.phases?.mark('stream');
+    call.exchange.phases?.mark('stream');
     const usage = missingUsage(call, this.answer.stream);
-    const shown = await this.shownOf(last);
+    const shown = this.shownOf(last);
+    if (usage !== undefined || isPending(shown)) return this.goodEndLater(shown, usage, record);
+    const end = this.viewEnd(record);
+    if (isPending(end)) return end.then((piece) => this.hand(joined(shown, piece)));
+    this.hand(joined(shown, end));
+  }
+
+  private async goodEndLater(
+    shown: Awaitable<AnswerPiece | undefined>,
+    usage: StreamChunk | undefined,
+    record: UsageRecord,
+  ): Promise<void> {
+    const first = await shown;
     const counted = usage === undefined ? undefined : await this.shownOf(usage);
-    const comment = exchange.showsDebug ? debugComment(debugFacts(call, record), exchange.phases) : '';
-    return joined(shown, counted, await view.end(record, comment));
+    this.hand(joined(joined(first, counted), await this.viewEnd(record)));
+  }
+
+  private viewEnd(record: UsageRecord): Awaitable<AnswerPiece> {
+    const { exchange, view } = this.call;
+    return view.end(record, exchange.showsDebug ? debugComment(debugFacts(this.call, record), exchange.phases) : '');
   }
 
   private async badEnd(last: StreamChunk | undefined, record: UsageRecord, error: GatewayError): Promise<void> {
@@ -280,11 +302,13 @@ class Relay implements AnswerStream {
 
 function ignore(): void {}
 
-function joined(...pieces: readonly (AnswerPiece | undefined)[]): AnswerPiece | undefined {
-  const some = pieces.filter((piece) => piece !== undefined && piece.length > 0);
-  if (some.length < 2) return some[0];
-  if (some.every((piece) => typeof piece === 'string')) return some.join('');
-  return Buffer.concat(
-    some.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : (piece ?? Buffer.alloc(0)))),
-  );
+function joined(first: AnswerPiece | undefined, second: AnswerPiece | undefined): AnswerPiece | undefined {
+  if (first === undefined || first.length === 0) return second?.length === 0 ? undefined : second;
+  if (second === undefined || second.length === 0) return first;
+  if (typeof first === 'string' && typeof second === 'string') return first + second;
+  return Buffer.concat([bytesOf(first), bytesOf(second)]);
+}
+
+function bytesOf(piece: AnswerPiece): Uint8Array {
+  return typeof piece === 'string' ? Buffer.from(piece) : piece;
 }
