@@ -22,7 +22,7 @@ const NEEDED = [
 ];
 
 /** What stands beside the unpacked package: its dependencies, and types; none of its optional packages. */
-const BESIDE = ['lru-cache', 'p-queue', 'undici', '@types/express', '@types/koa', '@types/node'];
+const BESIDE = ['lru-cache', 'p-queue', '@types/express', '@types/koa', '@types/node'];
 const RUN_MS = 120_000;
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'megallm-package-')));

@@ -528,6 +528,17 @@ describe('a request', () => {
     }
   });
 
+  it('may name another host, once', async () => {
+    const { server, call } = await start();
+    const asked = call({ headers: ['Host', 'models.internal'] });
+    const peer = await (await server.peer(0)).asked();
+    assert.match(peer.received, /^POST \/v1\/x HTTP\/1\.1\r\nhost: models\.internal\r\nconnection/);
+    peer.answer();
+    await asked.end();
+  });
+});
+
+describe('a request that could be read otherwise than it is meant is not sent', () => {
   for (const [what, bad] of Object.entries<Partial<TransportRequest>>({
     'a path with a line’s end': { path: '/x\r\nhost: other' },
     'a path with a bare LF': { path: '/x\nhost: other' },
@@ -558,21 +569,12 @@ describe('a request', () => {
     'an upgrade': { headers: ['upgrade', 'h2c'] },
     'an expectation': { headers: ['expect', '100-continue'] },
   })) {
-    it(`with ${what} is not sent`, async () => {
+    it(`with ${what}`, async () => {
       const { server, call } = await start();
       assert.equal(await call(bad).end(), 'broken');
       assert.equal(server.peers.length, 0);
     });
   }
-
-  it('may name another host, once', async () => {
-    const { server, call } = await start();
-    const asked = call({ headers: ['Host', 'models.internal'] });
-    const peer = await (await server.peer(0)).asked();
-    assert.match(peer.received, /^POST \/v1\/x HTTP\/1\.1\r\nhost: models\.internal\r\nconnection/);
-    peer.answer();
-    await asked.end();
-  });
 });
 
 async function* pieces(...texts: readonly string[]): AsyncGenerator<Uint8Array> {
