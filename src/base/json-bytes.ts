@@ -46,51 +46,42 @@ export class JsonBytes {
     return ODD;
   }
 
-  /** Takes the text that begins here. Returns whether it is valid and whole surrogate pairs only; `textSize` tells its size. */
+  /** Takes the text that begins here. Returns whether it is valid and of whole surrogate pairs; `textSize` tells its size. */
   takeText(): boolean {
     const { bytes } = this;
-    const { length } = bytes;
+    const { length, byteOffset } = bytes;
     const start = this.at + 1;
+    let at = start;
     /** Bytes that escapes take beyond those that they mean. */
     let saved = 0;
-    let near = start + SHORT_TEXT;
-    for (let at = start; at < length; at += 1) {
-      if (at >= near && ((bytes.byteOffset + at) & 3) === 0) {
-        at = this.plainEnd(at);
-        near = at + 4;
-        if (at >= length) return false;
+    /** Where a word begins, from which on words are looked at. */
+    let near = start + SHORT_TEXT + (-(byteOffset + start + SHORT_TEXT) & 3);
+    for (;;) {
+      const stop = Math.min(near, length);
+      for (; at < stop; at += 1) {
+        const byte = bytes[at] ?? 0;
+        // First, as most letters are.
+        if (byte > BACKSLASH) continue;
+        if (byte === QUOTE) {
+          this.at = at + 1;
+          this.textSize = at - start - saved;
+          return true;
+        }
+        if (byte < 0x20) return false;
+        if (byte !== BACKSLASH) continue;
+        const found = escapeAt(bytes, at);
+        if (found === ODD) return false;
+        saved += found & 0xf;
+        at += found >> 4;
+        // The next one is near, as a rule.
+        near = at + SHORT_TEXT + (-(byteOffset + at + SHORT_TEXT) & 3);
+        break;
       }
-      const byte = bytes[at] ?? 0;
-      if (byte === QUOTE) {
-        this.at = at + 1;
-        this.textSize = at - start - saved;
-        return true;
-      }
-      if (byte < 0x20) return false;
-      if (byte !== BACKSLASH) continue;
-      // The next one is near, as a rule.
-      near = at + SHORT_TEXT;
-      at += 1;
-      const letter = bytes[at] ?? 0;
-      if (letter !== LETTER_U) {
-        if (!isSimpleEscape(letter)) return false;
-        saved += 1;
-        continue;
-      }
-      const unit = unitAt(bytes, at + 1);
-      if (unit < 0 || (unit >= 0xdc00 && unit < 0xe000)) return false;
-      if (unit >= 0xd800 && unit < 0xdc00) {
-        if (bytes[at + 5] !== BACKSLASH || bytes[at + 6] !== LETTER_U) return false;
-        const low = unitAt(bytes, at + 7);
-        if (low < 0xdc00 || low >= 0xe000) return false;
-        saved += 8;
-        at += 10;
-        continue;
-      }
-      saved += unit < 0x80 ? 5 : unit < 0x800 ? 4 : 3;
-      at += 4;
+      if (at >= length) return false;
+      if (at < near) continue;
+      at = this.plainEnd(at);
+      near = at + 4;
     }
-    return false;
   }
 
   /**
@@ -198,6 +189,20 @@ function placeOf(bytes: Buffer, byte: number, from: number): number {
 
 function isDigit(code: number): boolean {
   return code >= 0x30 && code <= 0x39;
+}
+
+/**
+ * The escape that begins there: 16 times the bytes that it takes, and those that it takes beyond the UTF-8 which it means. `ODD`
+ * for half a surrogate pair, and for what is no escape.
+ */
+function escapeAt(bytes: Buffer, at: number): number {
+  const letter = bytes[at + 1] ?? 0;
+  if (letter !== LETTER_U) return isSimpleEscape(letter) ? 0x21 : ODD;
+  const unit = unitAt(bytes, at + 2);
+  if (unit < 0xd800 || unit >= 0xe000) return unit < 0 ? ODD : unit < 0x80 ? 0x65 : unit < 0x800 ? 0x64 : 0x63;
+  if (unit >= 0xdc00 || bytes[at + 6] !== BACKSLASH || bytes[at + 7] !== LETTER_U) return ODD;
+  const low = unitAt(bytes, at + 8);
+  return low >= 0xdc00 && low < 0xe000 ? 0xc8 : ODD;
 }
 
 /** One of `"\/bfnrt`. */
