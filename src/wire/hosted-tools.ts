@@ -17,7 +17,7 @@ const NONE: HostedTools = { hasHostedTools: false, hostedTools: [] };
 const WEB_SEARCH = 'web_search';
 
 /** Tools whose calls are the client's to answer. */
-const CLIENT_TOOLS: ReadonlySet<string> = new Set(['function', 'custom']);
+export const CLIENT_TOOLS: ReadonlySet<string> = new Set(['function', 'custom']);
 
 /** Types that are no tool's: what holds tools, and how to choose among them, in OpenAI's words and in Anthropic's. */
 const NO_TOOLS: ReadonlySet<string> = new Set('namespace allowed_tools auto any none required tool'.split(' '));

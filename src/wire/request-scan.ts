@@ -3,6 +3,7 @@ import type { Json, JsonObject } from '../base/json.js';
 import { JsonBytes, ODD } from '../base/json-bytes.js';
 import type { JsonDocument } from '../base/json-document.js';
 import { type JsonBounds, Members } from '../base/json-scan.js';
+import { CLIENT_TOOLS } from './hosted-tools.js';
 import { type InputEstimate, InputSum, KNOWN_NAMES, KNOWN_WORDS, MEDIA, MEDIUM_NAMES, READ } from './input-estimate.js';
 import { hashed, type KnownText, KnownTexts } from './known-texts.js';
 import { OPAQUE, REFERRING } from './references.js';
@@ -15,7 +16,11 @@ export interface ScannedRequest {
   readonly estimate: InputEstimate;
 }
 
+/** Depth of an item of a top-level list. */
+const TOOL_DEPTH = 3;
+
 // Bits of known texts; those below mark the names of one object that have been there.
+const IS_CLIENT_TOOL = 0x0040_0000;
 const IS_KNOWN_NAME = 0x0080_0000;
 const IS_KNOWN_WORD = 0x0100_0000;
 /** The types of media, whose parts are estimated by what is in them. */
@@ -28,14 +33,14 @@ const IS_OPAQUE = 0x1000_0000;
 const REFERS = 0x2000_0000;
 /** Parts of names that lead to a prototype. */
 const IS_POISON = 0x4000_0000;
-const PLACES = 0x007f_ffff;
+const PLACES = 0x003f_ffff;
 /** The mark of a name that is not among the frequent ones: one of them an object may have. */
 const UNKNOWN_PLACE = 0x4000_0000;
 
 /** Names that stand often in messages, in one object: of these it is noticed when one stands twice. */
 const FREQUENT =
   `role content type text name tool_calls tool_call_id id function arguments index refusal reasoning_content annotations
-  cache_control audio detail summary source status call_id output input`.split(/\s+/);
+  cache_control audio detail summary source call_id output input`.split(/\s+/);
 
 const KNOWN = new KnownTexts(knownTexts());
 
@@ -52,6 +57,7 @@ function knownTexts(): Map<string, number> {
   mark(MEDIA.keys(), IS_MEDIUM);
   mark(MEDIUM_NAMES, NAMES_MEDIUM);
   mark(['type', 'role'], HAS_WORD);
+  mark(CLIENT_TOOLS, IS_CLIENT_TOOL);
   mark(OPAQUE, IS_OPAQUE);
   mark(REFERRING, REFERS);
   mark(['__proto__', 'constructor'], IS_POISON);
@@ -104,6 +110,9 @@ class RequestScan {
   private readonly json: JsonBytes;
   private readonly bounds: JsonBounds;
   private readonly actedOn: ReadonlySet<string>;
+  /** Whether the tools that are offered are being taken, and whether all so far are the client's own to call. */
+  private isInTools = false;
+  private areClientTools = true;
   private depth = 1;
   private keys = 0;
   private values = 1;
@@ -182,12 +191,25 @@ class RequestScan {
     const { json } = this;
     const first = json.peek();
     const start = json.at;
-    if (!this.takeValue(false, isOpaque)) return false;
+    const areTools = name === 'tools' && first === OPENING_BRACKET;
+    if (!(areTools ? this.takeTools() : this.takeValue(false, isOpaque))) return false;
     this.input.addWritten(name, json.at - start);
+    if (areTools && this.areClientTools) {
+      this.body[name] = SOME_OBJECTS;
+      return true;
+    }
     const value = this.actedOn.has(name) || isScalar(first) ? this.contents(first, start) : shapeOf(first);
     if (value === undefined) return false;
     this.body[name] = value;
     return true;
+  }
+
+  private takeTools(): boolean {
+    this.json.at += 1;
+    this.isInTools = true;
+    const isPlain = this.takeItems(false, false, true);
+    this.isInTools = false;
+    return isPlain;
   }
 
   /** The value that ends here; `undefined` for one whose texts are not plain. */
@@ -278,6 +300,8 @@ class RequestScan {
     /** Names that have been there; of the unknown ones one is plain. */
     let seen = 0;
     if (!this.enter(isRead)) return false;
+    const isTool = this.isInTools && this.depth === TOOL_DEPTH;
+    let types = 0;
     json.at += 1;
     if (json.peek() !== CLOSING_BRACE) {
       for (;;) {
@@ -294,6 +318,14 @@ class RequestScan {
           seen |= bit;
           this.input.addName(this.nameSize, (flags & IS_KNOWN_NAME) !== 0);
         }
+        if (isTool && known.text === 'tools') this.areClientTools = false;
+        if (isTool && known.text === 'type' && json.peek() === QUOTE) {
+          types += 1;
+          if (!this.takeToolType()) return false;
+          if (json.peek() !== COMMA) break;
+          json.at += 1;
+          continue;
+        }
         const hasWord = isRead && (flags & HAS_WORD) !== 0 && json.peek() === QUOTE;
         if (!(hasWord ? this.takeWord() : this.takeValue(isRead, isOpaque || (flags & IS_OPAQUE) !== 0))) return false;
         if (json.peek() !== COMMA) break;
@@ -303,7 +335,15 @@ class RequestScan {
     }
     json.at += 1;
     this.depth -= 1;
+    if (isTool && types !== 1) this.areClientTools = false;
     return true;
+  }
+
+  private takeToolType(): boolean {
+    this.values += 1;
+    const known = this.takeName(true);
+    if (known !== undefined && (known.flags & IS_CLIENT_TOOL) === 0) this.areClientTools = false;
+    return known !== undefined;
   }
 
   /** Takes a type or role. */

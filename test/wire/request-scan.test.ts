@@ -154,6 +154,7 @@ function bodiesOf({ names, words, insides, scalars, gaps }: Parts): fc.Arbitrary
     member('stream_options', oneOf('{} null {"include_usage":true} {"include_usage":1} []')),
     member('max_tokens', oneOf('0 1 100 1e3 1.5 null "1" -1 99999999999')),
     member('tools', listsOf(tools, gaps)),
+    member('tools', fc.oneof(listsOf(objects, gaps), values)),
   );
   const models = fc.constantFrom('"m"', '"m"', '"gpt-4o"', '"ä"', '"a\\u0062"', '""', 'null', `"${'m'.repeat(300)}"`);
   const inputs = fc.oneof(
