@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { parseHeaderLines } from '../helpers/incoming-requests.js';
 
 /** What becomes of an answer. */
@@ -17,29 +18,69 @@ export function tapAnswer(res: ServerResponse, listener: AnswerListener): void {
   else tapCalls(res, listener);
 }
 
+/** Takes the bytes of the answers that are tapped. */
+const taps = new WeakMap<object, (args: readonly unknown[]) => void>();
+/** Connections whose own `write` is tapped. */
+const tapped = new WeakSet<object>();
+/** Whether Node itself is writing what was taken already. */
+let isNodes = false;
+
 /** Listens to the bytes themselves: our adapters write streams in a faster way where `write` is Node's own. */
 function tapBytes(res: ServerResponse, write: (args: readonly unknown[]) => unknown, listener: AnswerListener): void {
   const { end } = res;
+  const flush: unknown = Reflect.get(res, '_flushOutput');
   const frames = new Frames();
   let headers: Readonly<Record<string, string>> | undefined;
+  taps.set(res, (args) => {
+    const bytes = bytesOf(args);
+    if (bytes === undefined) return;
+    const isFirst = headers === undefined;
+    headers ??= headOf(res);
+    const body = isFirst ? withoutHead(bytes, res) : bytes;
+    const piece = headers['transfer-encoding'] === 'chunked' ? frames.take(body) : body;
+    if (piece.length > 0) listener.piece(piece, headers);
+  });
   Object.assign(res, {
     _writeRaw(...args: readonly unknown[]): unknown {
-      const result = write(args);
-      const bytes = bytesOf(args);
-      if (bytes === undefined) return result;
-      const isFirst = headers === undefined;
-      headers ??= headOf(res);
-      const body = isFirst ? withoutHead(bytes, res) : bytes;
-      const piece = headers['transfer-encoding'] === 'chunked' ? frames.take(body) : body;
-      if (piece.length > 0) listener.piece(piece, headers);
+      if (res.socket !== null) tapConnection(res.socket);
+      const result = byNode(() => write(args));
+      taps.get(res)?.(args);
       return result;
     },
+    // What had to wait for its turn was taken when it was given.
+    _flushOutput: (...args: readonly unknown[]) =>
+      typeof flush === 'function' ? byNode(() => Reflect.apply(flush, res, args)) : undefined,
     end(...args: readonly unknown[]): unknown {
       const result: unknown = Reflect.apply(end, res, args);
       listener.ended();
       return result;
     },
   });
+}
+
+/** Listens to what goes to a connection past Node's own way of writing an answer. */
+function tapConnection(socket: Socket): void {
+  if (tapped.has(socket)) return;
+  tapped.add(socket);
+  const { write } = socket;
+  Object.assign(socket, {
+    write(...args: readonly unknown[]): unknown {
+      const result: unknown = Reflect.apply(write, socket, args);
+      const res: unknown = Reflect.get(socket, '_httpMessage');
+      if (!isNodes && typeof res === 'object' && res !== null) taps.get(res)?.(args);
+      return result;
+    },
+  });
+}
+
+function byNode<T>(run: () => T): T {
+  const before = isNodes;
+  isNodes = true;
+  try {
+    return run();
+  } finally {
+    isNodes = before;
+  }
 }
 
 function tapCalls(res: ServerResponse, listener: AnswerListener): void {
