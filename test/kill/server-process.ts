@@ -46,8 +46,10 @@ export async function serverFolder(): Promise<ServerFolder> {
   const path = mkdtempSync(join(tmpdir(), 'megallm-kill-'));
   const program = join(path, 'server.mjs');
   await build({
-    entryPoints: ['test/kill/server.ts'],
-    outfile: program,
+    // The store's thread loads its own file, which sources have beside them.
+    entryPoints: { server: 'test/kill/server.ts', worker: 'src/stores/sqlite/worker.ts' },
+    outdir: path,
+    outExtension: { '.js': '.mjs' },
     bundle: true,
     platform: 'node',
     format: 'esm',

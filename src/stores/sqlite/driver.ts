@@ -1,4 +1,5 @@
-import { createRequire } from 'node:module';
+// By another name: bundles of ES modules often begin with an import of `createRequire` of their own.
+import { createRequire as requireOf } from 'node:module';
 import { join } from 'node:path';
 import { memberOf } from '../../base/checks.js';
 import { ownFile } from './own-file.js';
@@ -66,12 +67,12 @@ export async function loadDriver(): Promise<Connect> {
 export async function findDriver(): Promise<string | undefined> {
   if (nodeDriver() !== undefined) return undefined;
   await installedDriver();
-  return createRequire(ownFile() ?? join(process.cwd(), 'any.js')).resolve('@photostructure/sqlite');
+  return requireOf(ownFile() ?? join(process.cwd(), 'any.js')).resolve('@photostructure/sqlite');
 }
 
 /** Loads the driver that `findDriver` found. */
 export function driverAt(file: string | undefined): Connect {
-  const driver: unknown = file === undefined ? nodeDriver() : createRequire(file)(file);
+  const driver: unknown = file === undefined ? nodeDriver() : requireOf(file)(file);
   if (typeof driver === 'object' && driver !== null && isDriver(driver)) return connectBy(driver);
   throw new Error(`Expected SQLite to be in ${file ?? 'Node'}`);
 }

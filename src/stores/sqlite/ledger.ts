@@ -35,6 +35,16 @@ export function sqliteLedger(
   const isRecovered = db.prepare('SELECT 1 FROM calls WHERE request_id = ? AND recovered = 1');
   const reopen = db.prepare(`UPDATE calls SET state = 'open', recovered = 0, instance = ? WHERE request_id = ?`);
 
+  let isRenewed = false;
+  let settled: string[] = [];
+  writer.watch({
+    begin() {
+      isRenewed = false;
+      settled = [];
+    },
+    finish: () => hours.addAll(settled),
+  });
+
   /** Changes an open call, even if another process has already declared ours dead. */
   function changeOpen(requestId: string, change: () => { readonly changes: number | bigint }): boolean {
     if (Number(change().changes) > 0) return true;
@@ -48,17 +58,19 @@ export function sqliteLedger(
   return {
     open: (values) =>
       writer.write(() => {
-        // Another process may have struck this one off, and an open row without a live instance would be settled.
-        instance.renew('open calls');
+        // Another process may have struck this one off, and an open row without a live instance would be settled. Nobody does
+        // so while this transaction lasts.
+        if (!isRenewed) instance.renew('open calls');
+        isRenewed = true;
         insert.run(instance.id, ...values);
       }),
     settle(values) {
       const requestId = textOf(values[0]);
-      const settled = [...values.slice(FIRST_CHANGING), requestId];
+      const changed = [...values.slice(FIRST_CHANGING), requestId];
       return writer.write(() => {
-        const isSettled = changeOpen(requestId, () => update.run(...settled));
+        const isSettled = changeOpen(requestId, () => update.run(...changed));
         // The row is missing where the file was put back to an older copy.
-        if (isSettled || Number(record.run('', ...values).changes) > 0) hours.add(requestId);
+        if (isSettled || Number(record.run('', ...values).changes) > 0) settled.push(requestId);
       });
     },
     checkpoint: ({ requestId, outputTokens }) =>

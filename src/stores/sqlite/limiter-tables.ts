@@ -1,11 +1,12 @@
 import { BUDGET_KEPT_MS, isSameBucket, usedOf } from '../../limits/bucket.js';
 import type { Bucket, Held, KeptBucket, LimiterState } from '../../limits/limiter-store.js';
 import { type Database, maybeNumberOf, numberOf, type Row, textOf } from './driver.js';
+import type { TransactionEnds } from './writer.js';
 
 /** Reads and writes the limiter's tables, within the caller's transactions. */
-export interface LimiterTables {
-  /** Runs work on the state in the tables, and writes its changes. */
-  change<T>(work: (state: LimiterState) => T): T;
+export interface LimiterTables extends TransactionEnds {
+  /** State of the transaction: each row that it needs is read once, and written at the transaction's end if it changed. */
+  readonly state: LimiterState;
   /** Looks at a few buckets, and deletes those that mean no more than an absent one. */
   tidy(at: number): void;
 }
@@ -14,7 +15,7 @@ const TIDY_ROWS = 16;
 
 /** @param instance id of the instance that reserves. */
 export function limiterTables(db: Database, instance: string): LimiterTables {
-  const readLatest = db.prepare('SELECT latest FROM limiter_clock');
+  const read = db.prepare('SELECT latest, (SELECT min(expires_at) FROM held) AS first_expiry FROM limiter_clock');
   const writeLatest = db.prepare('UPDATE limiter_clock SET latest = ?');
   const find = db.prepare('SELECT drawn, since, refill_per_ms, ends_at FROM buckets WHERE name = ?');
   const save = db.prepare(`
@@ -34,14 +35,22 @@ export function limiterTables(db: Database, instance: string): LimiterTables {
   const findHeld = db.prepare('SELECT 1 FROM held WHERE id = ?');
   const hold = db.prepare('INSERT INTO held (id, instance, wish, expires_at) VALUES (?, ?, ?, ?)');
   const take = db.prepare('DELETE FROM held WHERE id = ? RETURNING wish');
-  const expired = db.prepare('SELECT id FROM held WHERE expires_at <= ? ORDER BY expires_at LIMIT 1');
+  const expired = db.prepare('SELECT id, expires_at FROM held ORDER BY expires_at LIMIT 1');
   let tidied = '';
 
-  function advance(now: number): number {
-    const latest = numberOf(readLatest.get()?.latest);
-    if (now <= latest) return latest;
-    writeLatest.run(now);
-    return now;
+  const buckets = new Map<string, KeptBucket>();
+  const saved = new Map<string, Bucket>();
+  const slots = new Map<string, { readonly before: number; taken: number }>();
+  let clock: { latest: number; readonly before: number; firstExpiry: number } | undefined;
+
+  function clockRow() {
+    if (clock === undefined) {
+      const row = read.get();
+      const latest = numberOf(row?.latest);
+      const firstExpiry = maybeNumberOf(row?.first_expiry ?? null) ?? Number.POSITIVE_INFINITY;
+      clock = { latest, before: latest, firstExpiry };
+    }
+    return clock;
   }
 
   function takeHeld(id: string): Held | undefined {
@@ -49,57 +58,81 @@ export function limiterTables(db: Database, instance: string): LimiterTables {
     return row === undefined ? undefined : heldOf(textOf(row.wish));
   }
 
-  function slotsTaken(name: string): number {
-    return numberOf(readTaken.get(name)?.taken ?? 0);
+  function slot(name: string) {
+    const known = slots.get(name);
+    if (known !== undefined) return known;
+    const taken = numberOf(readTaken.get(name)?.taken ?? 0);
+    const read = { before: taken, taken };
+    slots.set(name, read);
+    return read;
   }
 
-  function takeSlot(name: string, more: number): void {
-    const taken = slotsTaken(name) + more;
-    if (taken > 0) writeTaken.run(name, taken);
-    else freeAll.run(name);
-  }
-
-  /** Makes the state of one transaction. Each bucket is read once, and written once if it changed. */
-  function stateWith(buckets: Map<string, KeptBucket>, saved: Map<string, Bucket>): LimiterState {
-    return {
-      advance,
-      bucket(name) {
-        const known = buckets.get(name);
-        if (known !== undefined) return known;
-        const row = find.get(name);
-        if (row === undefined) return undefined;
-        const bucket = bucketOf(row);
-        buckets.set(name, bucket);
-        saved.set(name, { ...bucket });
-        return bucket;
-      },
-      addBucket: (name, bucket) => void buckets.set(name, bucket),
-      slotsTaken,
-      takeSlot,
-      isHeld: (id) => findHeld.get(id) !== undefined,
-      hold: (id, held, expiresAt) => void hold.run(id, instance, JSON.stringify(held), expiresAt),
-      takeHeld,
-      takeExpired(at) {
-        const row = expired.get(at);
-        return row === undefined ? undefined : takeHeld(textOf(row.id));
-      },
-    };
-  }
+  const state: LimiterState = {
+    advance(now) {
+      const row = clockRow();
+      row.latest = Math.max(row.latest, now);
+      return row.latest;
+    },
+    bucket(name) {
+      const known = buckets.get(name);
+      if (known !== undefined) return known;
+      const row = find.get(name);
+      if (row === undefined) return undefined;
+      const bucket = bucketOf(row);
+      buckets.set(name, bucket);
+      saved.set(name, { ...bucket });
+      return bucket;
+    },
+    addBucket: (name, bucket) => void buckets.set(name, bucket),
+    slotsTaken: (name) => slot(name).taken,
+    takeSlot(name, more) {
+      const one = slot(name);
+      one.taken = Math.max(0, one.taken + more);
+    },
+    isHeld: (id) => findHeld.get(id) !== undefined,
+    hold(id, held, expiresAt) {
+      hold.run(id, instance, JSON.stringify(held), expiresAt);
+      const row = clockRow();
+      row.firstExpiry = Math.min(row.firstExpiry, expiresAt);
+    },
+    takeHeld,
+    takeExpired(at) {
+      const known = clockRow();
+      if (at < known.firstExpiry) return undefined;
+      // It may be settled by now.
+      const row = expired.get();
+      known.firstExpiry = row === undefined ? Number.POSITIVE_INFINITY : numberOf(row.expires_at);
+      return row === undefined || at < known.firstExpiry ? undefined : takeHeld(textOf(row.id));
+    },
+  };
 
   return {
-    change(work) {
-      const buckets = new Map<string, KeptBucket>();
-      const saved = new Map<string, Bucket>();
-      const result = work(stateWith(buckets, saved));
+    state,
+    begin() {
+      buckets.clear();
+      saved.clear();
+      slots.clear();
+      clock = undefined;
+    },
+    finish() {
       for (const [name, bucket] of buckets) {
         const { drawn, since, refillPerMs, endsAt } = bucket;
         if (!isSameBucket(bucket, saved.get(name))) save.run(name, drawn, since, refillPerMs, endsAt ?? null);
       }
-      return result;
+      for (const [name, { before, taken }] of slots) {
+        if (taken === before) continue;
+        if (taken > 0) writeTaken.run(name, taken);
+        else freeAll.run(name);
+      }
+      if (clock !== undefined && clock.latest > clock.before) writeLatest.run(clock.latest);
     },
     tidy(at) {
       const rows = next.all(tidied);
-      for (const row of rows) if (isSpare(bucketOf(row), at)) forget.run(textOf(row.name));
+      for (const row of rows) {
+        const name = textOf(row.name);
+        // One that this transaction knows is in use.
+        if (!buckets.has(name) && isSpare(bucketOf(row), at)) forget.run(name);
+      }
       tidied = rows.length < TIDY_ROWS ? '' : textOf(rows.at(-1)?.name);
     },
   };

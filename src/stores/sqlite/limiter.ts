@@ -19,9 +19,10 @@ export function sqliteLimiter(
 ): Pick<Engine, 'reserve' | 'settleReservation'> {
   const tables = limiterTables(db, instance.id);
   let reserved = 0;
+  writer.watch(tables);
 
   function reserve(reservation: Reservation, now: number): Verdict {
-    const verdict = tables.change((state) => reserveIn(state, reservation, now));
+    const verdict = reserveIn(tables.state, reservation, now);
     reserved += 1;
     if (reserved % TIDY_EVERY === 0) tables.tidy(Math.floor(now));
     return verdict;
@@ -30,7 +31,7 @@ export function sqliteLimiter(
   return {
     reserve: ({ reservation, now }) => writer.write(() => reserve(reservation, now + behindMs)),
     settleReservation: ({ id, amounts, now }) =>
-      writer.write(() => tables.change((state) => settleIn(state, { id, amounts }, now + behindMs))),
+      writer.write(() => settleIn(tables.state, { id, amounts }, now + behindMs)),
   };
 }
 
@@ -92,5 +93,10 @@ export function heldRecovery(db: Database): (dead: DeadInstance) => boolean {
     return isAll;
   }
 
-  return (dead) => tables.change((state) => settleAll(state, dead));
+  return (dead) => {
+    tables.begin();
+    const isAll = settleAll(tables.state, dead);
+    tables.finish();
+    return isAll;
+  };
 }

@@ -76,12 +76,11 @@ export async function openLink({ data, clock, interrupted }: LinkOptions): Promi
     isStarting = true;
     try {
       await start();
-      post();
     } catch (error) {
       fail(error instanceof Error ? error : new Error(String(error)));
-    } finally {
-      isStarting = false;
     }
+    isStarting = false;
+    post();
   }
 
   function take({ ids, values, failures }: Answers): void {

@@ -79,9 +79,9 @@ export function recovery(
         upstream_cost: upstreamCostNanoUsd ?? null,
         duration,
       });
-      hours.add(requestId);
       ends.push({ requestId, keyId: textOf(row.key_id), costNanoUsd });
     }
+    hours.addAll(ends.map(({ requestId }) => requestId));
     return ends;
   }
 

@@ -24,8 +24,8 @@ const SCOPE_FILTERS = { key: 'key_id = $id', owner: 'owner = $id', tier: 'tier =
  * through the view that reports and `verifySums` read too: the sums cannot come apart.
  */
 export interface HourSums {
-  /** Adds a call that was settled just now. */
-  add(requestId: string): void;
+  /** Adds calls that were settled just now, each once. */
+  addAll(requestIds: readonly string[]): void;
   /** Takes a settled call away again. */
   subtract(requestId: string): void;
 }
@@ -35,9 +35,11 @@ const CALL_AS_HOUR = [`at / ${HOUR_MS} * ${HOUR_MS} AS at`, ...HOUR_COLUMNS.slic
 
 /** Prepares the statements of the hours' sums. */
 export function hourSums(db: Database): HourSums {
-  const add = db.prepare(`
+  const addAll = db.prepare(`
     INSERT INTO hours (${[...HOUR_COLUMNS, ...SUM_COLUMNS].join(', ')})
-    SELECT ${CALL_AS_HOUR} FROM settled WHERE request_id = ?
+    SELECT ${HOUR_COLUMNS.join(', ')}, ${SUM_COLUMNS.map((name) => `sum(${name})`).join(', ')}
+    FROM (SELECT ${CALL_AS_HOUR} FROM settled WHERE request_id IN (SELECT value FROM json_each(?)))
+    GROUP BY ${HOUR_COLUMNS.join(', ')}
     ON CONFLICT (${HOUR_COLUMNS.join(', ')}) DO UPDATE
     SET ${SUM_COLUMNS.map((name) => `${name} = ${name} + excluded.${name}`).join(', ')}
   `);
@@ -47,7 +49,9 @@ export function hourSums(db: Database): HourSums {
     WHERE ${HOUR_COLUMNS.map((name) => `hours.${name} = call.${name}`).join(' AND ')}
   `);
   return {
-    add: (requestId) => void add.run(requestId),
+    addAll(requestIds) {
+      if (requestIds.length > 0) addAll.run(JSON.stringify(requestIds));
+    },
     subtract: (requestId) => void subtract.run(requestId),
   };
 }

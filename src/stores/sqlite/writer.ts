@@ -7,8 +7,18 @@ export interface Writer {
    * must change nothing but the database.
    */
   write<T>(work: () => T): Promise<T>;
+  /** Has both ends of each transaction told. */
+  watch(ends: TransactionEnds): void;
   /** Commits waiting writes now, and refuses later ones. @param reason of the refusals. @default that the store is closed */
   close(reason?: Error): void;
+}
+
+/** Work that all writes of one transaction share. */
+export interface TransactionEnds {
+  /** Called before the first write, also of a transaction that is run again. */
+  begin(): void;
+  /** Called after the last write, before the commit. */
+  finish(): void;
 }
 
 interface Job {
@@ -23,6 +33,7 @@ interface Job {
  */
 export function groupWriter(db: Database): Writer {
   let jobs: Job[] = [];
+  const watching: TransactionEnds[] = [];
   let closed: Error | undefined;
 
   function flush(): void {
@@ -39,11 +50,13 @@ export function groupWriter(db: Database): Writer {
     let current: Job | undefined;
     try {
       const answers = transact(db, () => {
+        for (const { begin } of watching) begin();
         const made = group.map((job) => {
           current = job;
           return job.run();
         });
         current = undefined;
+        for (const { finish } of watching) finish();
         return made;
       });
       for (const answer of answers) answer();
@@ -65,6 +78,7 @@ export function groupWriter(db: Database): Writer {
         };
         jobs.push({ run, fail: reject });
       }),
+    watch: (ends) => void watching.push(ends),
     close(reason = new Error('The SQLite store is closed')) {
       closed ??= reason;
       flush();
