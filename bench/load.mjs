@@ -30,6 +30,8 @@ import { messageReader } from './http-reader.mjs';
 /** The run under way. */
 let run;
 
+/** How long whole answers that are on their way are waited for. */
+const STOP_MS = 15_000;
 /** A prime: its multiples visit all keys in an order that no cache foresees. */
 const KEY_STEP = 611_953;
 
@@ -215,10 +217,10 @@ async function stop() {
   const ended = run;
   ended.stopping = true;
   clearInterval(ended.timer);
-  const deadline = performance.now() + 5_000;
+  const deadline = performance.now() + STOP_MS;
   while (!ended.spec.stream && [...ended.connections].some((c) => c.isBusy())) {
     if (performance.now() > deadline) {
-      fail('an answer did not come within 5 s');
+      fail(`an answer did not come within ${STOP_MS / 1_000} s`);
       break;
     }
     await new Promise((resolve) => setTimeout(resolve, 5));

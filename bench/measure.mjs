@@ -171,9 +171,9 @@ async function makeCalls({ subject, load, spec }, scenario, calls) {
   return { failures: calls - now.answers, firstFailure: `only ${now.answers} of ${calls} calls were answered` };
 }
 
-/** The load's state as soon as it is as wanted, something failed, or 20 s have passed. */
+/** The load's state as soon as it is as wanted, something failed, or 60 s have passed. */
 async function until(load, isReached) {
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + 60_000;
   for (;;) {
     const now = await load.ask('snapshot');
     if (isReached(now) || now.failures > 0 || performance.now() > deadline) return now;

@@ -22,6 +22,8 @@ export interface OursOptions {
   readonly file: string;
   /** Where Redis is. */
   readonly redisUrl: string;
+  /** Nothing is printed of upstreams that fail on purpose. */
+  readonly isQuiet?: boolean;
 }
 
 export interface Ours {
@@ -33,12 +35,13 @@ export interface Ours {
 
 /** Makes a server that does not listen yet. */
 export async function ours(options: OursOptions): Promise<Ours> {
-  const { upstream, model, host } = options;
+  const { upstream, model, host, isQuiet } = options;
   const { parts, secret, close } = await storeOf(options);
   const { listener, gateway } = await listenerOf(host, {
     upstream: http({ baseUrl: upstream, apiKey: 'bench' }),
     models: { [model]: { contextLength: 2_000_000 } },
     environment: {},
+    hooks: isQuiet ? { onError() {}, onNotice() {} } : {},
     ...parts,
   });
   return {

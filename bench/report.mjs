@@ -119,12 +119,16 @@ export function targetTable(checks) {
   return [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
 }
 
-/** Where and how the figures were taken. */
-export function machineLine(options, cpusUsed) {
+/** Where the figures were taken, and when. @param cpusUsed as `splitCpus` tells; `undefined`: nothing is pinned. */
+export function machineLine(cpusUsed) {
   const pinned = cpusUsed ? `subject on CPU ${cpusUsed.subject}, helpers on ${cpusUsed.helpers}` : 'not pinned';
   return [
     `${new Date().toISOString().slice(0, 10)}; Node ${process.version} on ${process.platform} ${process.arch}`,
     `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GB, ${pinned}`,
-    `${options.rounds} rounds of ${options.seconds} s after ${options.warm} s of warm-up for all and ${options.settle} s for each, medians (least–most)`,
   ].join('; ');
+}
+
+/** How long was measured. */
+export function durationLine({ rounds, seconds, warm, settle }) {
+  return `${rounds} rounds of ${seconds} s after ${warm} s of warm-up for all and ${settle} s for each, medians (least–most)`;
 }

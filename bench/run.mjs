@@ -7,7 +7,7 @@ import { splitCpus, startChild } from './child.mjs';
 import { compile } from './compile.mjs';
 import { measure, measureGarbage, measureMemory } from './measure.mjs';
 import { CACHE, startProgram } from './programs.mjs';
-import { machineLine, scenarioTable, targetTable } from './report.mjs';
+import { durationLine, machineLine, scenarioTable, targetTable } from './report.mjs';
 import { writePart } from './results.mjs';
 import { scenarios } from './scenarios.mjs';
 import { subjects } from './subjects.mjs';
@@ -110,7 +110,7 @@ function makeFloor(cpus) {
     const url = needs === 'redis' ? await redisUrl() : '';
     if (url === undefined) return { missing: redis.missing };
     const file = join(folder, `${databases++}.db`);
-    const given = { server, origin, compiled, file, redisUrl: url, ...standard, ...entry.options };
+    const given = { server, origin, compiled, file, redisUrl: url, isQuiet: true, ...standard, ...entry.options };
     const subject = await startChild('./subject.mjs', { args: [JSON.stringify(given)], cpus: cpus?.subject, execArgv });
     return { subject, spec: subject.secret === undefined ? {} : { secret: subject.secret } };
   }
@@ -179,6 +179,8 @@ async function takeRounds(bench, floor, scenario, options) {
   }
   try {
     const groups = scenario.isRace ? [running] : running.map((entry) => [entry]);
+    // Processes of this scenario's own have not been warmed up with the others.
+    if (entries.some(([, { options: own }]) => own)) await measure(bench, running, scenario, options.warm / 2);
     for (const group of groups) await measure(bench, group, scenario, options.settle);
     for (let i = 0; i < options.rounds; i += 1) {
       const direct = scenario.figure === 'latency' ? await measureDirect(bench, scenario, options) : undefined;
@@ -246,6 +248,14 @@ function otherNodes(options) {
   return texts.join('\n');
 }
 
+/** What others cannot do is in the tables; what the bare proxy and ours cannot do is a fault. */
+function hasFailed(rounds) {
+  const own = Object.entries(rounds).filter(([key]) => subjects[key]?.program === undefined);
+  return own.some(([, list]) => list.some((round) => round.failures > 0));
+}
+
+const whereOf = (options, cpus) => `${machineLine(cpus)}; ${durationLine(options)}`;
+
 async function main() {
   const options = readOptions();
   if (options.node !== undefined) {
@@ -262,7 +272,7 @@ async function main() {
   try {
     const bench = await floor.open();
     await warmUp(bench, floor, options);
-    console.log(`${machineLine(options, cpus)}\n`);
+    console.log(`${whereOf(options, cpus)}\n`);
     for (const name of options.scenarios) {
       say(`${name} …`);
       const scenario = scenarios[name];
@@ -272,7 +282,7 @@ async function main() {
       console.log(table.text);
       tables.push(table.text);
       checks.push(...table.checks);
-      if (Object.values(rounds).some((list) => list.some((round) => round.failures > 0))) process.exitCode = 1;
+      if (hasFailed(rounds)) process.exitCode = 1;
     }
   } finally {
     await floor.close();
@@ -283,9 +293,7 @@ async function main() {
   if (!options.isWhole || options.json !== undefined) return;
   const leftOut = [...floor.missing].map(([name, reason]) => `${subjects[name].label}: not measured, ${reason}.`);
   const versions = floor.versions();
-  const where = [machineLine(options, cpus), versions.join(', '), ...leftOut]
-    .filter((text) => text !== '')
-    .join('\n\n');
+  const where = [whereOf(options, cpus), versions.join(', '), ...leftOut].filter((text) => text !== '').join('\n\n');
   const brief = options.short
     ? 'From a short run, on a machine that did other things too: for a first look only.\n\n'
     : '';

@@ -10,6 +10,8 @@ import { after, describe, it } from 'node:test';
 import OpenAI from 'openai';
 import { programArgs } from '../helpers/compiled.js';
 import { within } from '../helpers/deadline.js';
+import { rawChat, rawExchange } from '../helpers/raw-client.js';
+import { CALL } from '../helpers/scene.js';
 
 const started: ChildProcess[] = [];
 const folder = mkdtempSync(join(tmpdir(), 'megallm-examples-'));
@@ -91,7 +93,27 @@ describe('each example runs and answers the official client', () => {
     await assert.rejects(say(`${origin}/v1`, { apiKey: 'sk-example-of-nobody' }), OpenAI.AuthenticationError);
   });
 
-  for (const file of ['express', 'koa', 'node', 'start']) {
+  it('cluster.ts, whose workers know the same limits, and which ends with them', async () => {
+    const environment = { WORKERS: '2', MEGALLM_KEYS: 'sk-example-0123456789:basic:ann' };
+    const printed = await run('cluster', /port: \d+[\s\S]*2 workers/, environment);
+    const primary = started.at(-1);
+    const origin = `http://localhost:${/port: (\d+)/.exec(printed)?.[1]}`;
+    // A connection each, in turns that `basic`'s ten calls at once allow: each worker gets half, less than its 60 a minute.
+    const statuses: number[] = [];
+    for (let i = 0; i < 20; i += 1) {
+      const call = () => rawExchange(origin, rawChat('sk-example-0123456789', CALL));
+      const answers = await Promise.all([call(), call(), call(), call(), call()]);
+      statuses.push(...answers.map(({ status }) => status));
+    }
+    const admitted = statuses.filter((status) => status === 200).length;
+    assert.ok(admitted >= 60 && admitted < 100, `${admitted} of 100: ${[...new Set(statuses)]}`);
+    assert.ok(primary !== undefined);
+    primary.removeAllListeners('exit');
+    primary.kill('SIGTERM');
+    assert.deepEqual(await within(once(primary, 'exit'), 'the end of the cluster'), [0, null]);
+  });
+
+  for (const file of ['cluster', 'express', 'koa', 'node', 'start']) {
     it(`${file}.ts, which fails where its port is taken`, async () => {
       const taken = createServer().listen(0);
       await once(taken, 'listening');
