@@ -144,6 +144,9 @@ export async function watch({ command, args, env, port, cpus, log }) {
   };
   const onExit = () => kill('SIGKILL');
   process.on('exit', onExit);
+  // Without a listener a signal ends this process before anybody hears of it.
+  for (const signal of ['SIGINT', 'SIGTERM'])
+    if (process.listenerCount(signal) === 0) process.on(signal, () => process.exit(1));
   const gone = new Promise((done) => child.once('exit', done));
   const stop = async () => {
     kill('SIGTERM');

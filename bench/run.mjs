@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { splitCpus, startChild } from './child.mjs';
 import { compile } from './compile.mjs';
@@ -26,7 +27,7 @@ const flags = {
 };
 /** What is measured on other versions of Node too. */
 const OTHER_NODES = ['22', '24'];
-const ON_OTHER_NODES = ['--only', 'line,node,koa,express', '--scenario', 'whole-1k,stream-paced'];
+const ON_OTHER_NODES = ['--only', 'line,node', '--scenario', 'whole-1k,stream-paced', '--warm', '20'];
 
 function readOptions() {
   const { values } = parseArgs({ options: flags });
@@ -36,13 +37,15 @@ function readOptions() {
     throw new TypeError(`Expected --${name} to be a positive number, got "${values[name]}"`);
   };
   return {
-    rounds: Math.ceil(number('rounds', 5, 3)),
-    seconds: number('seconds', 1.5, 0.5),
+    rounds: Math.ceil(number('rounds', 5, 2)),
+    seconds: number('seconds', 1.2, 0.4),
     /** Seconds for which all subjects together are warmed up, and then each before each scenario. */
     warm: number('warm', 60, 8),
-    settle: number('settle', 2, 0.5),
+    settle: number('settle', 1.5, 0.5),
     only: namesOf(values.only, subjects, '--only'),
-    scenarios: namesOf(values.scenario, scenarios, '--scenario'),
+    scenarios: namesOf(values.scenario, scenarios, '--scenario').filter(
+      (name) => values.scenario !== undefined || !values.short || !scenarios[name].isLong,
+    ),
     isWhole: values.only === undefined && values.scenario === undefined,
     pin: !values['no-pin'],
     short: values.short,
@@ -159,7 +162,7 @@ async function takeRounds(bench, floor, scenario, options) {
     const isMemory = scenario.figure === 'memory';
     const execArgv = isMemory ? ['--expose-gc'] : ['--expose-gc', ...YOUNG];
     for (const [key, given] of entries) {
-      const count = isMemory ? Math.min(options.rounds, 3) : 1;
+      const count = isMemory && !options.short ? 3 : 1;
       for (let i = 0; i < count; i += 1) {
         const entry = await floor.entry(key, given, { fresh: true, execArgv });
         if (entry === undefined) break;
@@ -228,7 +231,7 @@ async function warmUp(bench, floor, options) {
 function inOtherNode(version, args) {
   const { status } = spawnSync(
     'npx',
-    ['--yes', '-p', `node@${version}`, 'node', new URL(import.meta.url).pathname, ...args],
+    ['--yes', '-p', `node@${version}`, 'node', fileURLToPath(import.meta.url), ...args],
     {
       stdio: ['ignore', 'inherit', 'inherit'],
     },
@@ -237,11 +240,10 @@ function inOtherNode(version, args) {
 }
 
 /** The two main figures under other versions of Node, each with a line of its own. */
-function otherNodes(options) {
+function otherNodes() {
   const texts = OTHER_NODES.map((version) => {
     const file = join(CACHE, `node-${version}.json`);
-    const brief = options.short ? ['--short'] : ['--warm', '20'];
-    inOtherNode(version, [...ON_OTHER_NODES, ...brief, '--json', file]);
+    inOtherNode(version, [...ON_OTHER_NODES, '--json', file]);
     const { node, tables } = JSON.parse(readFileSync(file, 'utf8'));
     return `## Node ${node}\n\n${tables.join('\n')}`;
   });
@@ -252,6 +254,18 @@ function otherNodes(options) {
 function hasFailed(rounds) {
   const own = Object.entries(rounds).filter(([key]) => subjects[key]?.program === undefined);
   return own.some(([, list]) => list.some((round) => round.failures > 0));
+}
+
+/** The commit that is measured, and the packages that take part in it. */
+function packages() {
+  const commit = spawnSync('git', ['rev-parse', '--short', 'HEAD']).stdout?.toString().trim();
+  const used = ['undici', 'express', 'koa', 'openai', 'ioredis'].map((name) => {
+    const { version } = JSON.parse(
+      readFileSync(new URL(`../node_modules/${name}/package.json`, import.meta.url), 'utf8'),
+    );
+    return `${name} ${version}`;
+  });
+  return [...(commit ? [`commit ${commit}`] : []), ...used];
 }
 
 const whereOf = (options, cpus) => `${machineLine(cpus)}; ${durationLine(options)}`;
@@ -293,12 +307,14 @@ async function main() {
   if (!options.isWhole || options.json !== undefined) return;
   const leftOut = [...floor.missing].map(([name, reason]) => `${subjects[name].label}: not measured, ${reason}.`);
   const versions = floor.versions();
-  const where = [whereOf(options, cpus), versions.join(', '), ...leftOut].filter((text) => text !== '').join('\n\n');
+  const where = [whereOf(options, cpus), [...packages(), ...versions].join(', '), ...leftOut]
+    .filter((text) => text !== '')
+    .join('\n\n');
   const brief = options.short
     ? 'From a short run, on a machine that did other things too: for a first look only.\n\n'
     : '';
   writePart('targets', `## Targets\n\n${brief}${where}\n\n${targetTable(checks)}`);
-  writePart('tables', `## Figures\n\n${tables.join('\n')}\n${otherNodes(options)}`);
+  writePart('tables', `## Figures\n\n${tables.join('\n')}\n${options.short ? '' : otherNodes()}`);
 }
 
 await main();

@@ -1,7 +1,7 @@
 /**
  * What is measured. `load` and `upstream` are the same for every subject; `figure` names one of report.mjs's. `entries` are the
  * subjects, by name, or variants of one; `targets` are by entry, compared with the line of the same round unless `base` names
- * another entry. Ratios of `cpu` and `rate` are better the higher they are, those of the others the lower.
+ * another entry; what `isLong` a short run leaves out. Ratios of `cpu` and `rate` are better the higher they are, those of the others the lower.
  */
 const OUR_HOSTS = ['node', 'koa', 'express', 'express-fast'];
 const OUR_STORES = ['node-ledger', 'node-sqlite', 'node-redis'];
@@ -46,6 +46,7 @@ export const scenarios = {
     },
   },
   'whole-1k-8': {
+    isLong: true,
     title: 'Whole answers, alone: 1 KB in, 1.1 KB out, 8 connections',
     figure: 'cpu',
     unit: 'answer',
@@ -79,6 +80,7 @@ export const scenarios = {
     targets: { node: [{ least: 1.2, stretch: 1.7 }], koa: [{ least: 1.1 }] },
   },
   'whole-1m': {
+    isLong: true,
     title: 'Whole answers, alone: 1 MB in, 1.1 KB out, 8 connections',
     figure: 'cpu',
     unit: 'answer',
@@ -123,12 +125,13 @@ export const scenarios = {
     targets: { node: [{ most: 1.1 }], koa: [{ most: 1.15 }], express: [{ most: 1.8 }] },
   },
   'first-token': {
+    isLong: true,
     title: 'Time to the first token: 100 streams of 5 chunks a second, what is added to asking the upstream directly',
     figure: 'latency',
     unit: 'stream',
     load: { bytes: 1_000, stream: true, tokens: 5, rate: 100 },
     upstream: { ...PACED, tokens: 5 },
-    entries: ALL,
+    entries: HOSTS,
   },
   memory: {
     title: 'Memory: 2,000 streams held open',
@@ -149,6 +152,7 @@ export const scenarios = {
     targets: { 'keys-1000000': [{ least: 0.9 }] },
   },
   'keys-known': {
+    isLong: true,
     title: 'Cost against the number of keys known, of which ten call: 1 KB in, 1.1 KB out, 32 connections',
     figure: 'cpu',
     unit: 'answer',

@@ -13,6 +13,7 @@ async function koaProxy(origin) {
   const { undiciProxy } = await import('./undici-proxy.mjs');
   const proxy = undiciProxy(origin);
   const app = new Koa();
+  app.silent = true;
   app.use((ctx) => {
     ctx.respond = false;
     proxy(ctx.req, ctx.res);

@@ -18,7 +18,7 @@ export const subjects = {
   'koa-proxy': { label: 'bare proxy on Koa', server: 'koa-proxy' },
   'express-proxy': { label: 'bare proxy on Express', server: 'express-proxy' },
   naive: { label: 'by hand: Express + `openai` client', server: 'naive' },
-  portkey: { label: 'Portkey 1.15.2', program: 'portkey' },
+  portkey: { label: 'Portkey', program: 'portkey' },
   litellm: { label: 'LiteLLM', program: 'litellm' },
   bifrost: { label: 'Bifrost', program: 'bifrost' },
 };
