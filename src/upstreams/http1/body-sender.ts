@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { type Pieces, type StepSource, stepsOf } from '../../base/steps.js';
+import type { RequestHead } from './request-head.js';
 
 /** The one who waits for a body to be sent. */
 export interface SendingWatch {
@@ -9,11 +10,16 @@ export interface SendingWatch {
   onBroken(error: Error): void;
 }
 
-/** Sends a body that comes in pieces, as slowly as the server takes them: as chunks, or as the length that was told. */
+/**
+ * Sends a request whose body comes in pieces, as slowly as the server takes them: as chunks, or as the length that was told. The head goes
+ * out with the first piece, so that of a body which breaks off at once nothing arrives.
+ */
 export class BodySender {
   private readonly socket: Socket;
   private readonly source: StepSource<Uint8Array>;
   private readonly watch: SendingWatch;
+  /** The head with its empty line, until it has gone out. */
+  private head: string;
   /** Bytes of the told length that are to come; `undefined` for chunks. */
   private remaining: number | undefined;
   private isOver = false;
@@ -21,10 +27,11 @@ export class BodySender {
   private wantsMore = false;
   private waitsForDrain = false;
 
-  constructor(socket: Socket, body: Pieces<Uint8Array>, length: number | undefined, watch: SendingWatch) {
+  constructor(socket: Socket, { text, piecesLength }: RequestHead, body: Pieces<Uint8Array>, watch: SendingWatch) {
     this.socket = socket;
+    this.head = `${text}\r\n`;
     this.source = stepsOf(body);
-    this.remaining = length;
+    this.remaining = piecesLength;
     this.watch = watch;
   }
 
@@ -86,12 +93,14 @@ export class BodySender {
   }
 
   private write(piece: Uint8Array): boolean {
-    const { socket } = this;
-    if (this.remaining !== undefined) return socket.write(piece);
+    const { socket, head } = this;
+    const isChunk = this.remaining === undefined;
+    const before = isChunk ? `${head}${piece.byteLength.toString(16)}\r\n` : head;
+    this.head = '';
     socket.cork();
-    socket.write(`${piece.byteLength.toString(16)}\r\n`, 'latin1');
-    socket.write(piece);
-    const takesMore = socket.write('\r\n', 'latin1');
+    if (before !== '') socket.write(before, 'latin1');
+    let takesMore = socket.write(piece);
+    if (isChunk) takesMore = socket.write('\r\n', 'latin1');
     socket.uncork();
     return takesMore;
   }
@@ -102,7 +111,8 @@ export class BodySender {
       return;
     }
     this.isOver = true;
-    if (this.remaining === undefined) this.socket.write('0\r\n\r\n', 'latin1');
+    const rest = this.remaining === undefined ? `${this.head}0\r\n\r\n` : this.head;
+    if (rest !== '') this.socket.write(rest, 'latin1');
     this.watch.onSent();
   }
 

@@ -45,6 +45,7 @@ export class Connection implements SocketReader, AnswerParts, SendingWatch, Exch
   private sender: BodySender | undefined = undefined;
   private head: Http1Head | undefined = undefined;
   private runningTimes: Deadlines | undefined = undefined;
+  private isLate = false;
   private isOpen = false;
   private isGone = false;
   private isPaused = false;
@@ -151,11 +152,15 @@ export class Connection implements SocketReader, AnswerParts, SendingWatch, Exch
     this.fail('broken', error);
   }
 
-  /** Its time is up. */
+  /** Its time is up, unless it was this process that was late: bytes that have come meanwhile are read first. */
   ring(): void {
     this.runningTimes = undefined;
-    const failure = this.isOpen ? 'silent' : 'unreachable';
-    this.fail(failure, new Error(this.isOpen ? 'The server was silent too long.' : 'No connection in time.'));
+    this.isLate = true;
+    setImmediate(() => {
+      if (!this.isLate) return;
+      const failure = this.isOpen ? 'silent' : 'unreachable';
+      this.fail(failure, new Error(this.isOpen ? 'The server was silent too long.' : 'No connection in time.'));
+    });
   }
 
   private onOpen(exchange: Exchange): void {
@@ -163,17 +168,17 @@ export class Connection implements SocketReader, AnswerParts, SendingWatch, Exch
     if (this.exchange === exchange) this.send(exchange);
   }
 
-  private send({ head: { text, piecesLength }, request: { method, body } }: Exchange): void {
+  private send({ head, request: { method, body } }: Exchange): void {
     const { socket } = this;
+    const { text } = head;
     this.head = undefined;
     this.hasAnswer = false;
     this.isPaused = false;
     this.parser.begin(method);
     if (body === undefined) socket.write(`${text}\r\n`, 'latin1');
     else if (!(body instanceof Uint8Array)) {
-      socket.write(`${text}\r\n`, 'latin1');
       this.stop();
-      this.sender = new BodySender(socket, body, piecesLength, this);
+      this.sender = new BodySender(socket, head, body, this);
       this.sender.start();
       return;
     } else if (body.byteLength < ONE_WRITE_BYTES) {
@@ -255,6 +260,7 @@ export class Connection implements SocketReader, AnswerParts, SendingWatch, Exch
   private stop(): void {
     this.runningTimes?.cancel(this);
     this.runningTimes = undefined;
+    this.isLate = false;
   }
 }
 

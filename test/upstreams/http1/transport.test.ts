@@ -618,6 +618,33 @@ describe('a body that comes in pieces', () => {
     });
   }
 
+  it('and breaks off before its first piece is not sent at all', async () => {
+    for (const headers of [[], ['content-length', '5'], ['content-length', '0']]) {
+      const { server, call } = await start();
+      // biome-ignore lint/correctness/useYield: it breaks off before.
+      async function* broken(): AsyncGenerator<Uint8Array> {
+        throw new Error('refused');
+      }
+      assert.equal(await call({ body: broken(), headers }).end(), 'broken');
+      await eventually(() => server.open === 0 && server.peers.length === 1, 'the connection to be gone');
+      assert.equal(server.peers[0]?.received, '');
+    }
+  });
+
+  it('and has none, ends with its head', async () => {
+    for (const [headers, end] of [
+      [[], 'transfer-encoding: chunked\r\n\r\n0\r\n\r\n'],
+      [['content-length', '0'], 'content-length: 0\r\n\r\n'],
+    ] as const) {
+      const { server, call } = await start();
+      const asked = call({ body: pieces(), headers });
+      const peer = await server.peer(0);
+      await eventually(() => peer.received.endsWith(`\r\n${end}`), 'the request');
+      peer.answer();
+      assert.equal(await asked.end(), 'end');
+    }
+  });
+
   it('and breaks off ends the call and the connection', async () => {
     const { server, call } = await start();
     async function* broken(): AsyncGenerator<Uint8Array> {
@@ -770,7 +797,7 @@ describe('a server that is silent', () => {
     clock.advance(TIMES.headersTimeoutMs - 1);
     assert.equal(asked.ended, undefined);
     clock.advance(1);
-    assert.equal(asked.ended, 'silent');
+    assert.equal(await asked.end(), 'silent');
     await eventually(() => server.open === 0, 'the connection to be gone');
   });
 
@@ -786,7 +813,21 @@ describe('a server that is silent', () => {
     clock.advance(TIMES.bodyTimeoutMs - 1);
     assert.equal(asked.ended, undefined);
     clock.advance(1);
-    assert.equal(asked.ended, 'silent');
+    assert.equal(await asked.end(), 'silent');
+  });
+
+  it('is not silent if it was this process that looked too late', async () => {
+    const { server, call, clock } = await start();
+    const asked = call();
+    const peer = await (await server.peer(0)).asked();
+    peer.send('HTTP/1.1 200 OK\r\n\r\na');
+    await eventually(() => asked.body === 'a', 'the first byte');
+    peer.send('b');
+    // The bytes are there, and the time for them is over before anybody has looked.
+    clock.advance(TIMES.bodyTimeoutMs);
+    await eventually(() => asked.body === 'ab', 'the second byte');
+    assert.equal(asked.ended, undefined);
+    asked.exchange?.abort(new Error('enough'));
   });
 
   it('when it should shake hands is not reached in time', async () => {
@@ -794,7 +835,7 @@ describe('a server that is silent', () => {
     const asked = call();
     await server.peer(0);
     clock.advance(TIMES.connectTimeoutMs);
-    assert.equal(asked.ended, 'unreachable');
+    assert.equal(await asked.end(), 'unreachable');
     await eventually(() => server.open === 0, 'the connection to be gone');
   });
 });
