@@ -113,12 +113,16 @@ interface PlanTime {
 /** Finds the plan of a key. A key that was planned before is found without work, in whatever object it comes. */
 export type FindPlan = (key: ApiKey) => KeyPlan;
 
-/** Plans of a generation, a kilobyte each. */
+/** Keys of a generation, whose plans are a kilobyte each. */
 const MAX_PLANS = 20_000;
 
+/** A key that was seen once: its plan is kept when it comes again. */
+const SEEN = 'seen';
+
 /**
- * Keeps the plans of the keys that were used latest, by their ids: at least those of the last `maxPlans`, and at most twice as many. The
- * plan of a key that is not among them is made again, in a few microseconds.
+ * Keeps the plans of the keys that were used latest, by their ids: at least those of the last `maxPlans` keys, and of twice as many at most. The
+ * plan of any other key is made again, in a few microseconds. Where millions of keys come in turn, each of them is seen once, and no plan lives
+ * longer than its call: to keep them for nothing costs the garbage collector more than to make them.
  * @param nowMs Unix time in milliseconds.
  */
 export function keyPlans(
@@ -129,16 +133,15 @@ export function keyPlans(
 ): FindPlan {
   const termsOf = new Map<string, TierTerms>();
   // Two generations, not an order of use: a plan that is found costs no move.
-  let young = new Map<string, KeyPlan>();
-  let old = new Map<string, KeyPlan>();
+  let young = new Map<string, KeyPlan | typeof SEEN>();
+  let old = new Map<string, KeyPlan | typeof SEEN>();
 
-  function keep(id: string, plan: KeyPlan): KeyPlan {
-    if (young.size >= maxPlans) {
+  function keep(id: string, plan: KeyPlan | typeof SEEN): void {
+    if (young.size >= maxPlans && !young.has(id)) {
       old = young;
       young = new Map();
     }
     young.set(id, plan);
-    return plan;
   }
 
   function make(key: ApiKey): KeyPlan {
@@ -152,10 +155,13 @@ export function keyPlans(
   }
 
   return (key) => {
-    const known = young.get(key.id);
-    if (known?.isOf(key) === true) return known;
-    const older = known === undefined ? old.get(key.id) : undefined;
-    return keep(key.id, older?.isOf(key) === true ? older : make(key));
+    const { id } = key;
+    const known = young.get(id);
+    if (known instanceof KeyPlan && known.isOf(key)) return known;
+    const before = known ?? old.get(id);
+    const plan = before instanceof KeyPlan && before.isOf(key) ? before : make(key);
+    keep(id, before === undefined ? SEEN : plan);
+    return plan;
   };
 }
 

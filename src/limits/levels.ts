@@ -53,9 +53,12 @@ export const NO_LIMITS: Limits = {};
 
 /** Levels made of the shadow limits of others; empty where no level has any. */
 export function shadowsOf(levels: readonly LimitLevel[]): LimitLevel[] {
-  return levels.flatMap(({ kind, id, limits }) =>
-    limits.shadow === undefined || limits.shadow === null ? [] : [{ kind, id, limits: limits.shadow, isShadow: true }],
-  );
+  const shadows: LimitLevel[] = [];
+  for (const { kind, id, limits } of levels) {
+    const { shadow } = limits;
+    if (shadow !== undefined && shadow !== null) shadows.push({ kind, id, limits: shadow, isShadow: true });
+  }
+  return shadows;
 }
 
 /** Every ceiling of the levels but those on concurrency, in the order in which they are drawn from. */
