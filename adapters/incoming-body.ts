@@ -17,7 +17,9 @@ export class IncomingBody implements StepSource<Uint8Array>, AsyncIterable<Uint8
   private readonly req: IncomingMessage;
   /** Tells a sender that waits for it to go on. */
   private readonly onBegin: (() => void) | undefined;
-  private waiting: Uint8Array[] = [];
+  /** The bytes that wait: as a rule one piece. */
+  private first: Uint8Array | undefined = undefined;
+  private others: Uint8Array[] | undefined = undefined;
   private waitingBytes = 0;
   private state: 'unread' | 'open' | 'ended' | 'failed' | 'left' = 'unread';
   private isRead = false;
@@ -66,7 +68,8 @@ export class IncomingBody implements StepSource<Uint8Array>, AsyncIterable<Uint8
     const wasOpen = this.state === 'open';
     this.state = 'left';
     this.onStep = undefined;
-    this.waiting = [];
+    this.first = undefined;
+    this.others = undefined;
     if (wasOpen) this.req.off('data', this.onData).off('end', this.onEnd).off('close', this.onClose);
     return wasOpen;
   }
@@ -80,7 +83,7 @@ export class IncomingBody implements StepSource<Uint8Array>, AsyncIterable<Uint8
   private tell(): void {
     const onStep = this.onStep;
     if (onStep === undefined) return;
-    const [first] = this.waiting;
+    const { first, others } = this;
     if (first === undefined) {
       if (this.state === 'open') return;
       this.onStep = undefined;
@@ -90,8 +93,9 @@ export class IncomingBody implements StepSource<Uint8Array>, AsyncIterable<Uint8
     }
     // A body that is there in full goes in one piece: its end is an event of this very turn.
     if (this.req.complete && this.state === 'open' && !this.isHeldBack) return;
-    const piece = this.waiting.length === 1 ? first : Buffer.concat(this.waiting);
-    this.waiting = [];
+    const piece = others === undefined ? first : Buffer.concat([first, ...others]);
+    this.first = undefined;
+    this.others = undefined;
     this.waitingBytes = 0;
     this.onStep = undefined;
     onStep(piece);
@@ -100,7 +104,11 @@ export class IncomingBody implements StepSource<Uint8Array>, AsyncIterable<Uint8
   private readonly onData = (given: Uint8Array | string): void => {
     // Strings, where the host has set an encoding.
     const piece = typeof given === 'string' ? Buffer.from(given, this.req.readableEncoding ?? 'utf8') : given;
-    this.waiting.push(piece);
+    if (this.first === undefined) this.first = piece;
+    else {
+      this.others ??= [];
+      this.others.push(piece);
+    }
     this.waitingBytes += piece.byteLength;
     if (this.waitingBytes > MAX_WAITING_BYTES && this.onStep === undefined) {
       this.isHeldBack = true;
