@@ -5,7 +5,9 @@ import type { Cancellation } from './cancellation.js';
  * there already costs nothing. `async` makes a promise for each function and another one for each `await`: fifteen of them for
  * a call whose work has two waits, its request's and its answer's.
  */
-export type Work<T> = Generator<Wait, T, undefined>;
+export interface Work<T> extends Iterator<Wait, T, undefined> {
+  [Symbol.iterator](): Work<T>;
+}
 
 /** A wait of work. */
 export interface Wait {
@@ -17,60 +19,78 @@ export interface Wait {
  * The value of a promise, as soon as it is there.
  * @param cancellation ends the wait with its reason; it must call in the asynchronous context of whoever waits.
  */
-export function* there<T>(value: PromiseLike<T>, cancellation?: Cancellation): Work<T> {
-  const wait = new Waiting<T>();
-  value.then(wait.onValue, wait.onFailure);
-  if (cancellation === undefined) yield wait;
-  else {
-    const onAbort = (): void => {
-      // A turn of promises later, as any other failure: whoever aborts is not to find the work done before it goes on itself.
-      ABORTED.then(() => wait.onFailure(cancellation.reason));
-    };
-    if (cancellation.aborted) onAbort();
-    else cancellation.addEventListener('abort', onAbort);
-    yield wait;
-    cancellation.removeEventListener('abort', onAbort);
-  }
-  return wait.result();
+export function there<T>(promise: PromiseLike<T>, cancellation?: Cancellation): Waiting<T> {
+  const wait = new Waiting<T>(cancellation);
+  promise.then(
+    (value) => wait.onValue(value),
+    (reason) => wait.onFailure(reason),
+  );
+  return wait;
 }
 
 const ABORTED = Promise.resolve();
 
-/** A wait for one of two calls. Later ones change nothing: a host's thenable may call more than once. */
-export class Waiting<T> implements Wait {
-  private state: 'open' | 'there' | 'failed' = 'open';
-  private goOn: (() => void) | undefined = undefined;
+/**
+ * Work that is a wait for one of two calls; an iterator of its own, it needs no generator around it. Later calls change nothing: a
+ * host's thenable may call more than once.
+ */
+export class Waiting<T> implements Work<T>, Wait {
+  private isOver = false;
+  private came: IteratorReturnResult<T> | undefined = undefined;
   private reason: unknown = undefined;
-  declare private value: T;
+  private goOn: (() => void) | undefined = undefined;
+  private readonly cancellation: Cancellation | undefined;
+  private readonly onAbort: () => void;
+
+  constructor(cancellation?: Cancellation) {
+    this.cancellation = cancellation;
+    this.onAbort = cancellation === undefined ? ignore : () => this.abort(cancellation);
+    if (cancellation?.aborted === true) this.onAbort();
+    else cancellation?.addEventListener('abort', this.onAbort);
+  }
+
+  onValue(value: T): void {
+    if (this.isOver) return;
+    this.came = { done: true, value };
+    this.end();
+  }
+
+  onFailure(reason: unknown): void {
+    if (this.isOver) return;
+    this.reason = reason;
+    this.end();
+  }
 
   begin(goOn: () => void): void {
-    if (this.state === 'open') this.goOn = goOn;
-    else goOn();
+    this.goOn = goOn;
   }
 
-  /** The value that came. @throws the reason for which none did */
-  result(): T {
-    if (this.state === 'there') return this.value;
-    throw this.reason;
+  [Symbol.iterator](): this {
+    return this;
   }
 
-  readonly onValue = (value: T): void => {
-    if (this.state !== 'open') return;
-    this.value = value;
-    this.end('there');
-  };
+  /** The value once, so that a large one does not live on here. */
+  next(): IteratorResult<Wait, T> {
+    if (!this.isOver) return { done: false, value: this };
+    const { came } = this;
+    if (came === undefined) throw this.reason;
+    this.came = undefined;
+    return came;
+  }
 
-  readonly onFailure = (reason: unknown): void => {
-    if (this.state !== 'open') return;
-    this.reason = reason;
-    this.end('failed');
-  };
+  /** A turn of promises later, as any other failure: whoever aborts is not to find the work done before it goes on itself. */
+  private abort({ reason }: Cancellation): void {
+    ABORTED.then(() => this.onFailure(reason));
+  }
 
-  private end(state: 'there' | 'failed'): void {
-    this.state = state;
+  private end(): void {
+    this.isOver = true;
+    this.cancellation?.removeEventListener('abort', this.onAbort);
     this.goOn?.();
   }
 }
+
+function ignore(): void {}
 
 /** Does work to its end; it begins at once. */
 export function done<T>(work: Work<T>): Promise<T> {

@@ -4,6 +4,7 @@ import { type Awaitable, isPending } from '../base/awaitable.js';
 import type { Cancellation } from '../base/cancellation.js';
 import type { Clock } from '../base/clock.js';
 import type { JsonObject } from '../base/json.js';
+import { there, Waiting, type Work } from '../base/work.js';
 import type { Config } from '../config/config.js';
 import type { GatewayRequest } from '../http/exchange.js';
 import { HeldBytes } from '../http/held-bytes.js';
@@ -199,7 +200,7 @@ export class Exchange implements BodyHolder, BodyReader {
   private bytes: Awaitable<Uint8Array> | undefined = undefined;
   private heldBytes = 0;
   /** The reader of the body that is on its way. */
-  private reader: BodyReader | undefined = undefined;
+  private reader: Waiting<Uint8Array> | undefined = undefined;
   /** Places that the request has. */
   private slots: readonly Slot[] | undefined = undefined;
 
@@ -236,27 +237,28 @@ export class Exchange implements BodyHolder, BodyReader {
   }
 
   /**
-   * Hands over the bytes of a body that nobody else reads, by a call in the request's context: without a promise where they come
-   * from the wire. @throws {GatewayError} as `readBody` does.
+   * The bytes of a body that nobody else reads, in the request's context: without a promise where they come from the wire.
+   * @throws {GatewayError} as `readBody` does.
    */
-  takeBody(reader: BodyReader): void {
+  takeBody(): Work<Uint8Array> {
     const { request, state } = this;
+    const reader = new Waiting<Uint8Array>();
     if (this.bytes === undefined && !('parsed' in request.body) && this.key !== undefined && !mayBeLarge(request)) {
       this.takePlaces(this.plan);
       this.reader = reader;
       collectBody(request, { bounds: state.config, holder: this, reader: this });
-      return;
+      return reader;
     }
     const body = this.body();
-    if (isPending(body)) body.then(reader.onBody.bind(reader), reader.onFailure.bind(reader));
-    else reader.onBody(body);
+    if (isPending(body)) return there(body);
+    reader.onValue(body);
+    return reader;
   }
 
   onBody(bytes: Uint8Array): void {
     const { reader } = this;
-    // Through a reader the body would live as long as its exchange.
     this.reader = undefined;
-    if (reader !== undefined) this.context.runInAsyncScope(reader.onBody, reader, bytes);
+    if (reader !== undefined) this.context.runInAsyncScope(reader.onValue, reader, bytes);
   }
 
   onFailure(reason: unknown): void {

@@ -1,12 +1,11 @@
 import { isPending } from '../../base/awaitable.js';
 import { shuttingDown } from '../../base/errors.js';
-import { there, type Wait, type Work } from '../../base/work.js';
+import { there, type Work } from '../../base/work.js';
 import { checkRoom } from '../../call/admit.js';
 import { Call } from '../../call/call.js';
 import { failCall } from '../../call/failure.js';
 import type { Exchange } from '../../call/state.js';
 import type { GatewayResponse } from '../../http/exchange.js';
-import type { BodyReader } from '../../http/read-body.js';
 import type { ModelEndpoint } from '../../wire/model-endpoint.js';
 import { checkNoOtherModels } from '../../wire/model-request.js';
 import { answerInBackground } from '../responses/background.js';
@@ -24,10 +23,7 @@ export function* callModel(exchange: Exchange, endpoint: ModelEndpoint): Work<Ga
   const call = new Call(exchange, endpoint);
   try {
     checkRoom(exchange.state);
-    const arriving = new ArrivingBody();
-    exchange.takeBody(arriving);
-    if (!arriving.isOver) yield arriving;
-    let bytes: Uint8Array | undefined = arriving.take();
+    let bytes: Uint8Array | undefined = yield* exchange.takeBody();
     const held = exchange.holdCopies(bytes, copiesOf(endpoint));
     if (isPending(held)) yield* there(held);
     const read = readCall(endpoint, bytes, exchange.state.config.json.request);
@@ -53,41 +49,5 @@ export function* callModel(exchange: Exchange, endpoint: ModelEndpoint): Work<Ga
     return isPending(response) ? yield* there(response) : response;
   } catch (error) {
     return yield* there(failCall(call, error));
-  }
-}
-
-/** The wait for the bytes of a request: of 100 bytes, where one for any value takes 450. */
-class ArrivingBody implements BodyReader, Wait {
-  isOver = false;
-  private bytes: Uint8Array | undefined = undefined;
-  private reason: unknown = undefined;
-  private goOn: (() => void) | undefined = undefined;
-
-  begin(goOn: () => void): void {
-    if (this.isOver) goOn();
-    else this.goOn = goOn;
-  }
-
-  onBody(bytes: Uint8Array): void {
-    this.bytes = bytes;
-    this.end();
-  }
-
-  onFailure(reason: unknown): void {
-    this.reason = reason;
-    this.end();
-  }
-
-  private end(): void {
-    this.isOver = true;
-    this.goOn?.();
-  }
-
-  /** The bytes, which are kept here no longer. @throws the reason for which there are none */
-  take(): Uint8Array {
-    const { bytes } = this;
-    this.bytes = undefined;
-    if (bytes === undefined) throw this.reason;
-    return bytes;
   }
 }
