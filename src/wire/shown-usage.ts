@@ -38,6 +38,18 @@ export interface ShownMembers {
   readonly leftOut: readonly string[];
 }
 
+/** A chunk without any usage. */
+export const NOTHING_TOLD: ShownMembers = { changed: {}, leftOut: [] };
+
+/** Whether one of these members may hold a usage: seldom, and to find out which is what costs. */
+export function mayTellUsage(members: Pick<ReadonlyMap<string, unknown>, 'has'>): boolean {
+  return (
+    members.has('usage') ||
+    OTHER_USAGE.some((name) => members.has(name)) ||
+    AROUND_USAGE.some((name) => members.has(name))
+  );
+}
+
 /**
  * Finds what a client does not see of the usage in a chunk: all of it where it did not ask, wherever it stands, else what the call
  * cost the host. @param valueIn the value of a top-level member; `undefined` where it holds no usage for sure.

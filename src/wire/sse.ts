@@ -105,6 +105,12 @@ export function endOfEvent(text: string, from: number): number {
   return blankLine.test(text) ? blankLine.lastIndex : text.length;
 }
 
+/** The same in bytes whose lines end in line feeds alone. */
+export function endOfPlainEvent(bytes: Buffer, from: number): number {
+  const blankLine = bytes.indexOf(BLANK_LINE, from);
+  return blankLine === -1 ? bytes.length : blankLine + BLANK_LINE.length;
+}
+
 function endOfLast(text: string, ending: string): number {
   const at = text.lastIndexOf(ending);
   return at === -1 ? 0 : at + ending.length;

@@ -17,6 +17,7 @@ import {
   BLANK_LINE,
   BYTE_ORDER_MARK,
   endOfEvent,
+  endOfPlainEvent,
   errorField,
   eventData,
   eventKind,
@@ -30,6 +31,8 @@ import type { StreamChunk, StreamFailure, WatchedStream, WatchOptions } from '..
 import { failureIn, isFinished, toldByGroq } from './answer.js';
 import { hasChatChoice, LEGACY_OBJECT, legacyChoices } from './legacy-choices.js';
 import { CHAT_CHUNK, ChunkTemplate, visibleEvent, withKnownReasons } from './visible-event.js';
+
+const RETURN = 0x0d;
 
 /** Templates kept at once: chunks of several choices and of tool calls take turns. */
 const MAX_TEMPLATES = 4;
@@ -138,8 +141,9 @@ export class ChatStream implements WatchedStream {
 
   /** The events as they are shown: the bytes themselves where nothing changes. */
   private shownBytes(bytes: Buffer): string | Uint8Array | undefined {
-    /** All of the bytes in latin1, once an event must be read. */
+    /** All of the bytes in latin1, once an event must be read whose lines may end otherwise than in a line feed. */
     let text: string | undefined;
+    let hasReturns: boolean | undefined;
     let isAscii = this.options.takes === 'text';
     let shown = '';
     let shownUpTo = 0;
@@ -153,10 +157,11 @@ export class ChatStream implements WatchedStream {
         visible = matched.isShownAsItIs ? undefined : matched.shownEvent(bytes);
         isAscii &&= matched.isAsciiShown;
       } else {
-        text ??= bytes.toString('latin1');
         isAscii = false;
-        end = endOfEvent(text, at);
-        const event = text.slice(at, end);
+        hasReturns ??= bytes.includes(RETURN);
+        if (hasReturns) text ??= bytes.toString('latin1');
+        end = text === undefined ? endOfPlainEvent(bytes, at) : endOfEvent(text, at);
+        const event = text === undefined ? bytes.toString('latin1', at, end) : text.slice(at, end);
         const inspected = this.inspectEvent(event, this.isLikeOthers(bytes, at));
         visible = wasDone ? '' : inspected === event ? undefined : inspected;
       }

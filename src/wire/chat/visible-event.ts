@@ -2,7 +2,7 @@ import { isJsonObject, type Json } from '../../base/json.js';
 import { type JsonDocument, memberValue, replaceMembers } from '../../base/json-document.js';
 import { isSimpleEscape } from '../../base/json-scan.js';
 import { type ChangingString, changingStrings } from '../said-text.js';
-import { shownUsage } from '../shown-usage.js';
+import { mayTellUsage, NOTHING_TOLD, shownUsage } from '../shown-usage.js';
 import type { WatchOptions } from '../watched-stream.js';
 import { isFinished, readFinishReason } from './answer.js';
 import { LEGACY_OBJECT, legacyChoices } from './legacy-choices.js';
@@ -25,14 +25,18 @@ export function visibleEvent(
   { event, data, document }: ReadEvent,
   { hideUsage, showModel, isLegacy = false }: Pick<WatchOptions, 'hideUsage' | 'showModel' | 'isLegacy'>,
 ): string {
-  const { changed, leftOut } = shownUsage(
-    (name) => document.members.has(name),
-    (name) => (name === 'choices' && !data.includes('"usage"') ? undefined : memberValue(document, name)),
-    hideUsage,
-  );
+  const namesUsage = data.includes('"usage"');
+  const { changed, leftOut } =
+    namesUsage || mayTellUsage(document.members)
+      ? shownUsage(
+          (name) => document.members.has(name),
+          (name) => (name === 'choices' && !namesUsage ? undefined : memberValue(document, name)),
+          hideUsage,
+        )
+      : NOTHING_TOLD;
   const changes: { [name: string]: Json } = { ...changed };
   if (showModel !== undefined && document.members.has('model')) changes.model = showModel;
-  const choices = withKnownReasons(changes.choices ?? choicesOfReasons(document));
+  const choices = withKnownReasons(changes.choices ?? choicesOfReasons(document, data));
   if (choices !== undefined) changes.choices = choices;
   if (isLegacy) {
     const texts = legacyChoices(changes.choices ?? memberValue(document, 'choices'));
@@ -53,12 +57,17 @@ function hasNullError(document: JsonDocument): boolean {
 }
 
 /** The choices, where one of them may have a finish reason of another vendor. */
-function choicesOfReasons(document: JsonDocument): Json | undefined {
+function choicesOfReasons(document: JsonDocument, data: string): Json | undefined {
   const span = document.members.get('choices');
-  if (span === undefined) return undefined;
+  // As a rule there is none in all of the event.
+  if (span === undefined || !mayHaveReason(data)) return undefined;
   const text = document.bytes.toString('latin1', span.start, span.end);
-  // A name may be written with escapes.
-  return /"finish_reason"\s*:\s*"/.test(text) || text.includes('\\u00') ? memberValue(document, 'choices') : undefined;
+  return mayHaveReason(text) ? memberValue(document, 'choices') : undefined;
+}
+
+/** Whether a finish reason is told. A name may be written with escapes. */
+function mayHaveReason(text: string): boolean {
+  return /"finish_reason"\s*:\s*"/.test(text) || text.includes('\\u00');
 }
 
 /** The choices with each finish reason as OpenAI calls it; `undefined` where they have no other. */
