@@ -29,6 +29,12 @@ const MOST_LATE = 0.25;
  * @param {readonly Entry[]} entries
  */
 export async function measure(bench, entries, scenario, seconds) {
+  const [window] = await measureWindows(bench, entries, scenario, { seconds, windows: 1 });
+  return window;
+}
+
+/** The same for several windows in a row under one load. @returns for each window a round for each entry. */
+export async function measureWindows(bench, entries, scenario, { seconds, windows }) {
   const { mock } = bench;
   if (scenario.upstream) await mock.ask('configure', scenario.upstream);
   const held = entries[0].open ? await holdStreams(bench, entries[0], scenario) : undefined;
@@ -37,30 +43,40 @@ export async function measure(bench, entries, scenario, seconds) {
   }
   await sleep(SETTLE_MS + (scenario.load.rampMs ?? 0));
   const all = () => Promise.all([mock, ...entries.flatMap(({ subject, load }) => [subject, load])].map(snapshot));
-  const before = await all();
-  await sleep(seconds * 1_000);
-  const after = await all();
+  const moments = [await all()];
+  for (let i = 0; i < windows; i += 1) {
+    await sleep(seconds * 1_000);
+    moments.push(await all());
+  }
   const lasts = [];
   for (const { load } of entries) lasts.push(await load.ask('stop'));
   const heldFault = await held?.release();
   const leftOpen = await streamsLeftOpen(mock);
+  const faults = lasts.map(({ failures, firstFailure }) => ({
+    failures: failures + leftOpen + (heldFault === undefined ? 0 : 1),
+    firstFailure: firstFailure ?? heldFault ?? (leftOpen > 0 ? LEFT_OPEN : undefined),
+  }));
+  const helpersShare = bench.cpus?.helpersShare ?? true;
+  return moments.slice(1).map((after, i) => roundsOf(moments[i], after, { unit: scenario.unit, faults, helpersShare }));
+}
 
+/** What happened between two moments: a round for each entry. */
+function roundsOf(before, after, { unit, faults, helpersShare }) {
   const usage = after.map((now, i) => (now.cpuUs - before[i].cpuUs) / 1e3 / (now.atMs - before[i].atMs));
-  const generator = entries.reduce((sum, _entry, i) => sum + usage[2 + 2 * i], 0);
+  const generator = faults.reduce((sum, _fault, i) => sum + usage[2 + 2 * i], 0);
   const written = after[0].written - before[0].written;
   const lateShare = written > 0 ? (after[0].late - before[0].late) / written : 0;
-  const helpers = { generator, upstream: usage[0], late: scenario.unit === 'chunk' ? lateShare : 0 };
-  const refusal = refusalOf(helpers, bench.cpus?.helpersShare ?? true);
-  const count = scenario.unit === 'chunk' ? 'events' : 'answers';
-  return entries.map((_entry, i) => {
+  const helpers = { generator, upstream: usage[0], late: unit === 'chunk' ? lateShare : 0 };
+  const refusal = refusalOf(helpers, helpersShare);
+  const count = unit === 'chunk' ? 'events' : 'answers';
+  return faults.map(({ failures, firstFailure }, i) => {
     const [from, to] = [before[2 + 2 * i], after[2 + 2 * i]];
     const perSecond = ((to[count] - from[count]) / (to.atMs - from.atMs)) * 1e3;
-    const { failures, firstFailure } = lasts[i];
     return {
       cpuUs: (usage[1 + 2 * i] / perSecond) * 1e6,
       ...{ perSecond, share: usage[1 + 2 * i], helpers, refusal, p50Ms: to.p50Ms, p99Ms: to.p99Ms },
-      failures: failures + leftOpen + (heldFault === undefined ? 0 : 1) + (perSecond > 0 ? 0 : 1),
-      firstFailure: firstFailure ?? heldFault ?? (leftOpen > 0 ? LEFT_OPEN : perSecond > 0 ? undefined : 'no answers'),
+      failures: failures + (perSecond > 0 ? 0 : 1),
+      firstFailure: firstFailure ?? (perSecond > 0 ? undefined : 'no answers'),
     };
   });
 }
