@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { compile, compiled } from './run/compile.mjs';
-import { groupsOf } from './run/groups.mjs';
+import { groupsOf, groupsOverUndici } from './run/groups.mjs';
 
 /** So many distinct answers and events the whole suite receives at least; fewer, and the watching is broken. */
 const LEAST_DISTINCT = 1_000;
@@ -36,7 +36,7 @@ process.once('SIGTERM', () => end(143));
 process.once('SIGINT', () => end(130));
 
 const events = [];
-const waiting = groupsOf(files);
+const waiting = [...groupsOf(files), ...groupsOverUndici(files, DEPTH)];
 // One more than there are processors: tests wait for sockets, servers and disks half of their time.
 await Promise.all(Array.from({ length: availableParallelism() + 1 }, work));
 assertTogether();
@@ -64,7 +64,7 @@ async function work() {
 }
 
 /** What its tests had to tell, and a failure more if the process did not end well. */
-async function runGroup({ name, files }) {
+async function runGroup({ name, files, environment }) {
   const results = join(folder, `${name.replaceAll('/', '-')}.jsonl`);
   const printed = join(folder, `${name.replaceAll('/', '-')}.out`);
   const args = [
@@ -76,7 +76,7 @@ async function runGroup({ name, files }) {
     ...files,
   ];
   const out = openSync(printed, 'w');
-  const env = { ...process.env, MEGALLM_CONFORMANCE_LEDGER: ledger };
+  const env = { ...process.env, MEGALLM_CONFORMANCE_LEDGER: ledger, ...environment };
   const child = spawn(process.execPath, args, { stdio: ['ignore', out, out], env });
   children.add(child);
   const timer = setTimeout(() => child.kill('SIGTERM'), GROUP_TIMEOUT_MS * DEPTH);

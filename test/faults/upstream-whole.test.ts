@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { describe } from 'node:test';
-import { http } from 'megallm-middleware';
 import { errorReply, head, reply, replyBytes, streamEvents, streamReply, wholeChat } from '../helpers/chat-answers.js';
 import { within } from '../helpers/deadline.js';
 import { CALL, onBareHost, UPSTREAM_KEY } from '../helpers/scene.js';
 import { type Step, scriptedUpstream } from '../helpers/scripted-upstream.js';
+import { httpOver } from '../helpers/transports.js';
 import { callWith } from '../helpers/upstream-call.js';
 
 const GOOD = wholeChat('Hello');
@@ -187,7 +187,7 @@ onBareHost(
   async ({ client }) => {
     assert.ok(client);
     const port = await closedPort();
-    const dead = http({ baseUrl: `http://127.0.0.1:${port}/v1` });
+    const dead = httpOver({ baseUrl: `http://127.0.0.1:${port}/v1` });
     await assert.rejects(dead.send(callWith(CALL)), (error: Error) => {
       assert.ok(!error.message.includes(String(port)), error.message);
       assert.equal(Reflect.get(error, 'status'), 502);

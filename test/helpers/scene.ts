@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { http } from 'megallm-middleware';
+import type { HttpOptions } from 'megallm-middleware';
 import OpenAI, { type ClientOptions } from 'openai';
 import { reply, wholeChat } from './chat-answers.js';
 import { SECRET, type Setup, type SetupOptions, testSetup } from './gateway-options.js';
 import { BARE_HOST, HOSTS, type HostKind, type RunningHost } from './hosts.js';
 import { type Script, type ScriptedUpstream, scriptedUpstream } from './scripted-upstream.js';
+import { httpOver } from './transports.js';
 
 /** The upstream's key; nobody but the upstream may ever see it. */
 export const UPSTREAM_KEY = 'sk-upstream-canary-4711';
@@ -19,7 +20,7 @@ interface StartedUpstream {
 export interface HostedOptions<U extends StartedUpstream> extends SetupOptions {
   readonly start: () => Promise<U>;
   /** Further settings of `http`. */
-  readonly http?: Partial<Parameters<typeof http>[0]>;
+  readonly http?: Partial<HttpOptions>;
 }
 
 /** A host with a gateway in it, and an upstream behind that. */
@@ -37,7 +38,7 @@ export async function withHost<U extends StartedUpstream>(
 ): Promise<void> {
   const upstream = await start();
   const setup = testSetup({
-    upstream: http({ baseUrl: upstream.baseUrl, apiKey: UPSTREAM_KEY, ...httpOptions }),
+    upstream: httpOver({ baseUrl: upstream.baseUrl, apiKey: UPSTREAM_KEY, ...httpOptions }),
     ...setupOptions,
   });
   const host = await kind.start(setup.options);

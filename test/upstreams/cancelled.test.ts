@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { http, type Upstream } from 'megallm-middleware';
+import type { Upstream } from 'megallm-middleware';
 import { chunkOf, reply, sse, streamEvents, streamHead, wholeChat } from '../helpers/chat-answers.js';
 import { eventually, gate, within } from '../helpers/deadline.js';
 import { onBareHost } from '../helpers/scene.js';
 import { scriptedUpstream } from '../helpers/scripted-upstream.js';
 import { errorCodeOf, eventsOf, streamText } from '../helpers/stream-client.js';
+import { httpOver } from '../helpers/transports.js';
 import { callWith } from '../helpers/upstream-call.js';
 
 const BODY = { model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'Hi' }] };
@@ -20,7 +21,7 @@ describe('a call over HTTP that is cancelled', () => {
         yield* reply(GOOD);
       });
       try {
-        const upstream = http({ baseUrl: server.baseUrl, connections: 1 });
+        const upstream = httpOver({ baseUrl: server.baseUrl, connections: 1 });
         const first = upstream.send(callWith(BODY));
         await server.request(0);
         const leaving = new AbortController();
@@ -43,7 +44,7 @@ describe('a call over HTTP that is cancelled', () => {
     it(`before it begins does not begin, ${stream ? 'streamed' : 'whole'}`, async () => {
       const server = await scriptedUpstream(() => reply(GOOD));
       try {
-        const upstream = http({ baseUrl: server.baseUrl });
+        const upstream = httpOver({ baseUrl: server.baseUrl });
         const gone = new Error('gone');
         const late = upstream.send(callWith({ ...BODY, stream }, { signal: AbortSignal.abort(gone) }));
         await assert.rejects(within(late, 'the end of the cancelled call'), gone);
@@ -60,7 +61,7 @@ describe('a call over HTTP that is cancelled', () => {
       index === 0 ? [{ kind: 'stall' }] : [streamHead(), chunkOf(streamEvents(['Hello'])[0] ?? ''), { kind: 'stall' }],
     );
     try {
-      const upstream = http({ baseUrl: server.baseUrl });
+      const upstream = httpOver({ baseUrl: server.baseUrl });
       const gone = new Error('gone');
       const leaving = new AbortController();
       const waiting = upstream.send(callWith(BODY, { signal: leaving.signal }));

@@ -19,8 +19,13 @@ import {
 } from '../helpers/chat-answers.js';
 import { gate } from '../helpers/deadline.js';
 import { type Step, scriptedUpstream } from '../helpers/scripted-upstream.js';
+import { httpOver, TRANSPORTS } from '../helpers/transports.js';
 
-upstreamContract('http', (source) => overHttp(source, (baseUrl) => http({ baseUrl, apiKey: UPSTREAM_SECRET })));
+for (const transport of TRANSPORTS) {
+  upstreamContract(`http over ${transport}`, (source) =>
+    overHttp(source, (baseUrl) => httpOver({ baseUrl, apiKey: UPSTREAM_SECRET }, transport)),
+  );
+}
 upstreamContract('openaiClient', (source) =>
   overHttp(source, (baseURL) => openaiClient(new OpenAI({ apiKey: UPSTREAM_SECRET, baseURL, logLevel: 'off' }))),
 );
