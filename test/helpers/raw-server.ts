@@ -61,16 +61,3 @@ export async function rawServer(
     },
   };
 }
-
-/** Requests with a body of a given length, so many of them as came whole; undefined if what came is anything else. */
-export function requestsIn(heard: string): number | undefined {
-  let count = 0;
-  for (let rest = heard; rest !== ''; count += 1) {
-    const end = rest.indexOf('\r\n\r\n');
-    const length = /\r\ncontent-length: (\d+)\r\n/i.exec(rest.slice(0, end + 2))?.[1] ?? '0';
-    if (end < 0 || !/^[A-Z]+ \/\S* HTTP\/1\.1\r\n/.test(rest) || rest.length < end + 4 + Number(length))
-      return undefined;
-    rest = rest.slice(end + 4 + Number(length));
-  }
-  return count;
-}

@@ -5,7 +5,8 @@ import { type HttpOptions, http, type Upstream } from 'megallm-middleware';
 /** Clients that `http()` can speak through: its own, and undici's of both versions. */
 export type TransportName = 'own' | 'undici7' | 'undici8';
 
-const PACKAGES = { undici7: 'undici', undici8: 'undici8' } as const;
+const require = createRequire(import.meta.url);
+const LOADED = { undici7: (): Undici => require('undici'), undici8: (): Undici => require('undici8') };
 
 /** Whether this Node runs undici 8, whose modules ask for zstd when they are loaded: Node 22.15 and later have it. */
 const RUNS_UNDICI_8 = 'createZstdDecompress' in zlib;
@@ -14,7 +15,7 @@ const RUNS_UNDICI_8 = 'createZstdDecompress' in zlib;
 export const TRANSPORTS: readonly TransportName[] = RUNS_UNDICI_8 ? ['own', 'undici7', 'undici8'] : ['own', 'undici7'];
 
 /** The transport of this process's tests, as test/run.mjs says: `own` where it says nothing. */
-export const CHOSEN_TRANSPORT = chosen(process.env.MEGALLM_TRANSPORT);
+const CHOSEN_TRANSPORT = chosen(process.env.MEGALLM_TRANSPORT);
 
 function chosen(name = 'own'): TransportName {
   const found = TRANSPORTS.find((transport) => transport === name);
@@ -34,7 +35,7 @@ interface Undici {
 /** `http()` over the transport of this process's tests, or that one. */
 export function httpOver(options: HttpOptions, transport = CHOSEN_TRANSPORT): Upstream {
   if (transport === 'own') return http(options);
-  const { Agent }: Undici = createRequire(import.meta.url)(PACKAGES[transport]);
+  const { Agent } = LOADED[transport]();
   const { connections = null, connectTimeoutMs, ...rest } = options;
   return http({
     ...rest,
