@@ -135,7 +135,8 @@ async function bundleAll(programs: readonly Program[]): Promise<void> {
   const [, cli = ''] = /"megallm": "\.\/dist\/.*?(src\/.*)\.js"/.exec(readFileSync('package.json', 'utf8')) ?? [];
   const files = programs.flatMap((program) => (program.code === '' ? [] : [`${join(FOLDER, nameOf(program))}.ts`]));
   await build({
-    entryPoints: [...files, 'test/helpers/pages-child.ts', `${cli}.ts`].map((input) => ({
+    // The store's thread has its code beside whatever file starts it, as sources are not built with it inside.
+    entryPoints: [...files, 'test/helpers/pages-child.ts', 'src/stores/sqlite/worker.ts', `${cli}.ts`].map((input) => ({
       in: input,
       out: basename(input, '.ts'),
     })),
