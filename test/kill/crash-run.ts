@@ -29,7 +29,7 @@ export interface CrashRun {
   readonly errors: readonly string[];
 }
 
-const ON_PURPOSE = /The upstream answered 500: No luck|other side closed/;
+const ON_PURPOSE = /The upstream answered 500: No luck|The server closed the connection/;
 
 /** `max_tokens` of the first call: more than any answer has. */
 const FIRST_ID = 10_000;
