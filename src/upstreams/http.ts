@@ -4,6 +4,7 @@ import { MODEL_OPERATIONS, type ModelOperation } from '../wire/operations.js';
 import { dispatcherTransport, type HttpDispatcher } from './dispatcher.js';
 import { callOverHttp, singleFields } from './http-call.js';
 import { Http1Transport } from './http1/pool.js';
+import { RequestHeads } from './http1/request-head.js';
 import { type ServerAddress, serverAddressOf } from './server-address.js';
 import type { Transport } from './transport.js';
 import {
@@ -83,6 +84,7 @@ export function http(options: HttpOptions): Upstream {
   const address = serverAddressOf(options.baseUrl);
   const { path } = address;
   const headers = requestHeaders(options);
+  checkHead(address, headers);
   const transport = transportTo(address, options);
 
   function send(call: UpstreamCall): Promise<UpstreamReply> {
@@ -181,6 +183,11 @@ function checkOptions(options: HttpOptions): void {
     const isHeader = /^[\w!#$%&'*+.^`|~-]+$/.test(name) && typeof value === 'string' && /^[\t\x20-\x7e]*$/.test(value);
     if (!isHeader) throw new TypeError('Expected `apiKey` and `headers` to be what an HTTP header can hold');
   }
+}
+
+/** @throws {TypeError} for headers that only a connection itself may say, rather than at each call. */
+function checkHead({ host, path }: ServerAddress, headers: readonly string[]): void {
+  new RequestHeads(host).headOf({ method: 'GET', path: `${path}/`, headers, body: undefined });
 }
 
 /** Puts the client's headers first, so that none of them replaces one of the host's. */

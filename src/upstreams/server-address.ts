@@ -41,7 +41,8 @@ export function serverAddressOf(baseUrl: string): ServerAddress {
 function socketAddressOf(pathname: string): ServerAddress {
   const colon = pathname.indexOf(':');
   const [socketPath, path] = colon < 0 ? [pathname, '/'] : [pathname.slice(0, colon), pathname.slice(colon + 1)];
-  if (!socketPath.startsWith('/') || !path.startsWith('/')) {
+  const file = decoded(socketPath);
+  if (file?.startsWith('/') !== true || !path.startsWith('/')) {
     throw new TypeError('Expected the `baseUrl` of a Unix socket to be like `unix:/run/llm.sock:/v1`');
   }
   return {
@@ -50,9 +51,19 @@ function socketAddressOf(pathname: string): ServerAddress {
     host: 'localhost',
     hostname: 'localhost',
     port: 80,
-    socketPath: decodeURIComponent(socketPath),
+    socketPath: file,
     path: withoutSlashes(path),
   };
+}
+
+/** The text that a part of an address stands for; `undefined` if its escapes make none, or none that can be a file's path. */
+function decoded(part: string): string | undefined {
+  try {
+    const text = decodeURIComponent(part);
+    return text.includes('\0') ? undefined : text;
+  } catch {
+    return undefined;
+  }
 }
 
 function withoutSlashes(path: string): string {

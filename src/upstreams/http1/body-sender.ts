@@ -39,6 +39,11 @@ export class BodySender {
     this.readOn();
   }
 
+  /** Whether nothing of the request has gone out, so that nothing can be an answer to it. */
+  get isUnsent(): boolean {
+    return this.head !== '';
+  }
+
   /** The socket can be written to again. */
   onDrain(): void {
     if (!this.waitsForDrain || this.isOver) return;
@@ -112,6 +117,7 @@ export class BodySender {
     }
     this.isOver = true;
     const rest = this.remaining === undefined ? `${this.head}0\r\n\r\n` : this.head;
+    this.head = '';
     if (rest !== '') this.socket.write(rest, 'latin1');
     this.watch.onSent();
   }

@@ -113,7 +113,7 @@ export class Connection implements SocketReader, AnswerParts, SendingWatch, Exch
       return false;
     }
     this.hasAnswer = true;
-    const read = this.read(size);
+    const read = this.sender?.isUnsent === true ? 'an answer before the request' : this.read(size);
     if (this.exchange !== exchange) return false;
     if (typeof read === 'string') {
       this.fail('malformed', new Error(`The server sent ${read}.`));

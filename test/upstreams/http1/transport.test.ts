@@ -631,6 +631,24 @@ describe('a body that comes in pieces', () => {
     }
   });
 
+  it('is not answered before it has begun', async () => {
+    const started = await start();
+    await served(started, 0, 1);
+    let goOn: () => void = () => {};
+    const going = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    async function* late(): AsyncGenerator<Uint8Array> {
+      await going;
+      yield Buffer.from('late');
+    }
+    const asked = started.call({ body: late() });
+    (await started.server.peer(0)).answer('to nothing');
+    assert.deepEqual([await asked.end(), asked.status], ['malformed', undefined]);
+    goOn();
+    await served(started, 1, 1);
+  });
+
   it('and has none, ends with its head', async () => {
     for (const [headers, end] of [
       [[], 'transfer-encoding: chunked\r\n\r\n0\r\n\r\n'],
