@@ -213,6 +213,29 @@ for (const transport of TRANSPORTS) {
       });
     }
 
+    it('that is left while it is sent is no longer sent, and leaves its body', async () => {
+      const server = await rawServer({});
+      try {
+        const upstream = httpOver({ baseUrl: `http://127.0.0.1:${server.port}/v1` }, transport);
+        const { body, left } = endless();
+        const leaving = new AbortController();
+        const gone = new Error('gone');
+        const call = Promise.resolve(upstream.forward?.(forwardOf({ method: 'POST', body, signal: leaving.signal })));
+        const ended = assert.rejects(within(call, 'its end'), (error) => error === gone);
+        await eventually(() => (server.heard[0]?.length ?? 0) > 100_000, 'the body to be on its way');
+        leaving.abort(gone);
+        await ended;
+        await within(left, 'the body to be left');
+        const [socket] = server.sockets;
+        await eventually(
+          () => socket?.readableEnded === true || socket?.destroyed === true,
+          'the end of the connection',
+        );
+      } finally {
+        await server.close();
+      }
+    });
+
     it('whose body fails has no end that its server could take for one', async () => {
       const server = await rawServer({});
       try {
