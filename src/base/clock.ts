@@ -50,8 +50,11 @@ export interface Timed {
 
 /** Timers that all take the same time. */
 export interface Deadlines {
-  /** Starts the time of one that is not running. It rings when the time is up, unless it is cancelled before. */
-  start(one: Timed): void;
+  /**
+   * Starts the time of one that is not running. It rings when the time is up, unless it is cancelled before.
+   * @param now by the steady clock. @default as the clock tells
+   */
+  start(one: Timed, now?: number): void;
   /** Does nothing for one that is not running. */
   cancel(one: Timed): void;
 }
@@ -94,8 +97,7 @@ export function deadlines(clock: Clock, afterMs: number): Deadlines {
   }
 
   return {
-    start(one) {
-      const now = clock.steadyMs();
+    start(one, now = clock.steadyMs()) {
       one.dueAt = now + afterMs;
       one.older = newest;
       if (newest === undefined) oldest = one;

@@ -144,6 +144,8 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   private opened: PromiseLike<void> | undefined = undefined;
   private onClientGone: (() => void) | undefined = undefined;
   private listeners: (() => void)[] | undefined = undefined;
+  /** The moment at which it was weighed: its budgets' period and the ledger's are the same. */
+  private startedAt = 0;
   private startedSteadyMs = 0;
   place = -1;
   // Its place among the calls whose time is running.
@@ -268,7 +270,8 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   weigh(): void {
     const { config } = this.exchange.state;
     // Anew, as the body may have been on its way while a budget's day ended.
-    this.ceilings = this.plan.ceilingsAt(config.clock.wallMs());
+    this.startedAt = config.clock.wallMs();
+    this.ceilings = this.plan.ceilingsAt(this.startedAt);
     if (this.asks.maxOutputTokens === undefined) {
       this.defaultOutputTokens = this.usualOutputTokens ?? usualOutputTokens(config, this.plan.owner, this.model);
     }
@@ -567,7 +570,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
       operation: this.operation,
       model: model.id,
       upstream: this.upstream.name,
-      startedAt: config.clock.wallMs(),
+      startedAt: this.startedAt,
       reservedInputTokens: this.inputTokens,
       reservedOutputTokens: outputCeiling === undefined ? undefined : this.asks.n * outputCeiling,
       reservedNanoUsd: outputCeiling === undefined || model.price === undefined ? undefined : amounts.nanoUsd,
@@ -578,7 +581,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     };
     this.advance('admitted');
     this.startedSteadyMs = config.clock.steadyMs();
-    config.callDeadlines.start(this);
+    config.callDeadlines.start(this, this.startedSteadyMs);
     state.running.add(this);
     // Not by a generator's `finally`, which runs late or never: this hangs on the client's signal.
     this.onClientGone = () => this.exchange.context.runInAsyncScope(this.clientGone, this);

@@ -86,7 +86,9 @@ export function guardedHooks(hooks: Hooks): AllHooks {
   }
   /** Calls a hook; what it throws now or later is reported. */
   function guard<T>(hook: ((told: T) => unknown) | undefined, told: T, context?: Partial<ErrorContext>): void {
-    if (hook === undefined) return;
+    if (hook !== undefined) run(hook, told, context);
+  }
+  function run<T>(hook: (told: T) => unknown, told: T, context: Partial<ErrorContext> | undefined): void {
     const failed = (error: unknown): void =>
       reportFailure(causeOf(error), { requestId: context?.requestId, keyId: context?.keyId });
     try {

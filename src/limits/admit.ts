@@ -113,9 +113,13 @@ export function remainingBefore({ ceilings, amounts, remaining }: Admission): nu
 
 /** The same once its call is settled, less what others did meanwhile. */
 export function remainingAfter({ ceilings, amounts, remaining }: Admission, used: Amounts): number[] {
-  return remaining.map(
-    (left, index) => left + reservedOf(ceilings[index], amounts) - reservedOf(ceilings[index], used),
-  );
+  const after = new Array<number>(remaining.length);
+  // Not by `map`, as every answer's headers need it.
+  for (let index = 0; index < after.length; index += 1) {
+    const ceiling = ceilings[index];
+    after[index] = (remaining[index] ?? 0) + reservedOf(ceiling, amounts) - reservedOf(ceiling, used);
+  }
+  return after;
 }
 
 function reservedOf(ceiling: Ceiling | undefined, amounts: Amounts): number {
