@@ -43,16 +43,20 @@ interface Cell {
   readonly next: Cell | undefined;
 }
 
-/** Cells of one hour by the model. */
+/** Cells of one hour. Most have one. */
 interface Hour {
-  readonly cells: Map<string, Cell>;
+  first: Cell | undefined;
+  /** By the model; `undefined` where there is no further one. */
+  further: Map<string, Cell> | undefined;
   rows: number;
 }
 
 interface KeyUsage extends InUseOrder<KeyUsage> {
   readonly keyId: string;
   readonly owner: string;
-  readonly models: Set<string>;
+  /** The model that came first. */
+  readonly model: string;
+  furtherModels: Set<string> | undefined;
   /** By the hour's beginning. */
   readonly hours: Map<number, Hour>;
   newestHour: number;
@@ -77,47 +81,51 @@ class LatestIds {
   }
 }
 
-/** Usage of keys, those that were used latest. Names that are made of several would be new texts for each call. */
+/** Usage of keys, those that were used latest. What is seldom more than one has no table: of a million keys in turn, each makes its row anew. */
 class KeyTable {
   private readonly max: number;
-  /** By the id of the key and the owner. */
-  private readonly byKey = new Map<string, Map<string, KeyUsage>>();
+  /** By the id of the key. */
+  private readonly first = new Map<string, KeyUsage>();
+  /** Usage of keys for further owners, by both names in one, which is a new text for each call. */
+  private readonly further = new Map<string, KeyUsage>();
   private readonly order = new UseOrder<KeyUsage>();
-  private size = 0;
 
   constructor(max: number) {
     this.max = max;
   }
 
-  /** The usage of that key and owner, now the latest used. */
-  use(keyId: string, owner: string): KeyUsage {
-    const usage = this.byKey.get(keyId)?.get(owner);
-    if (usage === undefined) return this.open(keyId, owner);
-    this.order.use(usage);
-    return usage;
+  /** The usage of the record's key and owner, now the latest used. */
+  use({ keyId, owner, model }: UsageRecord): KeyUsage {
+    const first = this.first.get(keyId);
+    const usage = first?.owner === owner ? first : this.findFurther(keyId, owner);
+    if (usage !== undefined) this.order.use(usage);
+    return usage ?? this.open(keyId, owner, model);
+  }
+
+  private findFurther(keyId: string, owner: string): KeyUsage | undefined {
+    return this.further.size === 0 ? undefined : this.further.get(bothNames(keyId, owner));
   }
 
   *all(): Generator<KeyUsage> {
     for (let usage = this.order.oldest; usage !== undefined; usage = usage.newer) yield usage;
   }
 
-  private open(keyId: string, owner: string): KeyUsage {
-    if (this.size >= this.max) this.forgetOldest();
+  private open(keyId: string, owner: string, model: string): KeyUsage {
+    if (this.first.size + this.further.size >= this.max) this.forgetOldest();
     const usage: KeyUsage = {
       keyId,
       owner,
-      models: new Set(),
+      model,
+      furtherModels: undefined,
       hours: new Map(),
       newestHour: Number.NEGATIVE_INFINITY,
       rows: 0,
       older: undefined,
       newer: undefined,
     };
-    const owners = this.byKey.get(keyId) ?? new Map<string, KeyUsage>();
-    this.byKey.set(keyId, owners);
-    owners.set(owner, usage);
+    if (this.first.has(keyId)) this.further.set(bothNames(keyId, owner), usage);
+    else this.first.set(keyId, usage);
     this.order.add(usage);
-    this.size += 1;
     return usage;
   }
 
@@ -125,11 +133,14 @@ class KeyTable {
     const { oldest } = this.order;
     if (oldest === undefined) return;
     this.order.remove(oldest);
-    this.size -= 1;
-    const owners = this.byKey.get(oldest.keyId);
-    owners?.delete(oldest.owner);
-    if (owners?.size === 0) this.byKey.delete(oldest.keyId);
+    const { keyId, owner } = oldest;
+    if (this.first.get(keyId) === oldest) this.first.delete(keyId);
+    else this.further.delete(bothNames(keyId, owner));
   }
+}
+
+function bothNames(keyId: string, owner: string): string {
+  return `${keyId.length} ${keyId} ${owner}`;
 }
 
 /**
@@ -148,23 +159,30 @@ export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & Usag
   const settled = new LatestIds();
 
   function count(record: UsageRecord): void {
-    const usage = keys.use(record.keyId, record.owner);
-    const { models, hours } = usage;
+    const usage = keys.use(record);
+    const { hours } = usage;
     const startsAt = record.startedAt - (record.startedAt % HOUR_MS);
     if (startsAt > usage.newestHour) {
       usage.newestHour = startsAt;
       for (const old of hours.keys()) if (old <= startsAt - maxAgeMs) forget(usage, old);
     } else if (startsAt <= usage.newestHour - maxAgeMs) return;
-    if (models.size < maxModels) models.add(record.model);
     let hour = hours.get(startsAt);
     if (hour === undefined) {
-      hour = { cells: new Map(), rows: 0 };
+      hour = { first: undefined, further: undefined, rows: 0 };
       hours.set(startsAt, hour);
     }
-    const model = models.has(record.model) ? record.model : FURTHER_MODELS;
-    let cell = hour.cells.get(model);
+    const model = toldModel(usage, record.model);
+    let cell = hour.first?.traits.model === model ? hour.first : hour.further?.get(model);
     while (cell !== undefined && cell.traits.operation !== record.operation) cell = cell.next;
     addCall((cell ?? openCell(usage, hour, { startsAt, model, record })).sums, record);
+  }
+
+  /** The model under which a call counts. */
+  function toldModel(usage: KeyUsage, model: string): string {
+    if (usage.model === model) return model;
+    usage.furtherModels ??= new Set();
+    if (usage.furtherModels.size + 1 < maxModels) usage.furtherModels.add(model);
+    return usage.furtherModels.has(model) ? model : FURTHER_MODELS;
   }
 
   function openCell(
@@ -173,8 +191,14 @@ export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & Usag
     { startsAt, model, record }: { readonly startsAt: number; readonly model: string; readonly record: UsageRecord },
   ): Cell {
     const { keyId, owner, operation } = record;
-    const cell = { traits: { keyId, owner, model, operation }, sums: { ...NO_USAGE }, next: hour.cells.get(model) };
-    hour.cells.set(model, cell);
+    const isFirst = hour.first === undefined || hour.first.traits.model === model;
+    const next = isFirst ? hour.first : hour.further?.get(model);
+    const cell = { traits: { keyId, owner, model, operation }, sums: { ...NO_USAGE }, next };
+    if (isFirst) hour.first = cell;
+    else {
+      hour.further ??= new Map();
+      hour.further.set(model, cell);
+    }
     hour.rows += 1;
     usage.rows += 1;
     for (const old of usage.hours.keys()) {
@@ -197,8 +221,8 @@ export function memoryUsage(options: MemoryUsageOptions = {}): UsageStore & Usag
     );
     let read = 0;
     for (const { hours } of wanted) {
-      for (const [hour, { cells, rows }] of hours) {
-        read += 1 + rows;
+      for (const [hour, cells] of hours) {
+        read += 1 + cells.rows;
         if (read > CELLS_PER_TURN) {
           read = 0;
           await turn();
@@ -230,6 +254,9 @@ function isAmong({ model, operation }: Traits, only: NonNullable<UsageQuery['onl
   return only.model?.includes(model) !== false && only.operation?.includes(operation) !== false;
 }
 
-function* cellsOf(cells: ReadonlyMap<string, Cell>): Generator<Cell> {
-  for (const first of cells.values()) for (let cell: Cell | undefined = first; cell; cell = cell.next) yield cell;
+function* cellsOf({ first, further }: Hour): Generator<Cell> {
+  for (let cell = first; cell !== undefined; cell = cell.next) yield cell;
+  for (const one of further?.values() ?? []) {
+    for (let cell: Cell | undefined = one; cell !== undefined; cell = cell.next) yield cell;
+  }
 }

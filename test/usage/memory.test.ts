@@ -134,6 +134,20 @@ describe('memoryUsage', () => {
     assert.deepEqual(await requestsBy(store, { by: ['keyId'] }), { a: 2, c: 1 });
   });
 
+  it('counts a key once for each of its owners, and forgets the pair that was unused for longest', async () => {
+    const store = memoryUsage({ maxKeys: 3 });
+    const use = (...pairs: string[]) =>
+      Promise.all(
+        pairs.map((pair) => recordUsage(store, usageRecordOf({ keyId: pair.charAt(0), owner: pair.charAt(1) }))),
+      );
+    await use('ka', 'kb', 'kc', 'ka', 'kb');
+    assert.deepEqual(await requestsBy(store, { by: ['keyId', 'owner'] }), { 'k a': 2, 'k b': 2, 'k c': 1 });
+    await use('la', 'lb');
+    assert.deepEqual(await requestsBy(store, { by: ['keyId', 'owner'] }), { 'k b': 2, 'l a': 1, 'l b': 1 });
+    await use('kb', 'ka', 'kb');
+    assert.deepEqual(await requestsBy(store, { by: ['keyId', 'owner'] }), { 'k a': 1, 'k b': 4, 'l b': 1 });
+  });
+
   it('remembers maxRowsPerKey rows of a key, those of its latest hours, and its present hour whole', async () => {
     const store = memoryUsage({ maxRowsPerKey: 4 });
     const record = (hour: number, model: string) =>
