@@ -1,4 +1,4 @@
-import { isAscii, isUtf8 } from 'node:buffer';
+import { isUtf8 } from 'node:buffer';
 import type { Json, JsonObject } from '../base/json.js';
 import { JsonBytes, ODD } from '../base/json-bytes.js';
 import type { JsonDocument } from '../base/json-document.js';
@@ -16,8 +16,13 @@ export interface ScannedRequest {
   readonly estimate: InputEstimate;
 }
 
-/** Depth of an item of a top-level list. */
-const TOOL_DEPTH = 3;
+// Bits of a mode: what is done with what is taken.
+/** Texts are counted. */
+const COUNTED = 1;
+/** All names are the client's own. */
+const OPAQUE_NAMES = 2;
+/** It is a tool: its type is looked at. */
+const TOOL = 4;
 
 // Bits of known texts; those below mark the names of one object that have been there.
 const IS_CLIENT_TOOL = 0x0040_0000;
@@ -63,6 +68,9 @@ function knownTexts(): Map<string, number> {
   mark(['__proto__', 'constructor'], IS_POISON);
   return flags;
 }
+
+/** The mark of the name `type`. */
+const TYPE_PLACE = 1 << FREQUENT.indexOf('type');
 
 /** A text that is none of the known ones. */
 const UNKNOWN: KnownText = { text: '', hash: 0, flags: 0 };
@@ -110,8 +118,7 @@ class RequestScan {
   private readonly json: JsonBytes;
   private readonly bounds: JsonBounds;
   private readonly actedOn: ReadonlySet<string>;
-  /** Whether the tools that are offered are being taken, and whether all so far are the client's own to call. */
-  private isInTools = false;
+  /** Whether all tools so far are the client's own to call. */
   private areClientTools = true;
   private depth = 1;
   private keys = 0;
@@ -138,7 +145,7 @@ class RequestScan {
       const name = known === UNKNOWN ? this.latestName() : known.text;
       if (!this.takeColon()) return false;
       const start = json.at;
-      const isPlain = READ.has(name) ? this.takeRead(name) : this.takeWritten(name, (known.flags & IS_OPAQUE) !== 0);
+      const isPlain = READ.has(name) ? this.takeRead(name) : this.takeWritten(name, known.flags & IS_OPAQUE);
       if (!isPlain || !members.add(name, start, json.at)) return false;
     } while (json.peek() === COMMA);
     if (json.peek() !== CLOSING_BRACE) return false;
@@ -173,54 +180,48 @@ class RequestScan {
     if (first === OPENING_BRACKET) {
       json.at += 1;
       const firstItem = json.peek();
-      if (!this.takeItems(true, false, areMessages)) return false;
+      if (!this.takeItems(COUNTED, areMessages)) return false;
       const { items } = this;
       if (areMessages ? items === 0 : items > MAX_ITEMS) return false;
       input.endTree(items, areMessages);
       this.body[name] = areMessages ? SOME_OBJECTS : listLike(firstItem, items);
       return true;
     }
-    if (areMessages || (first !== QUOTE && first !== LETTER_N) || !this.takeValue(true, false)) return false;
+    if (areMessages || (first !== QUOTE && first !== LETTER_N) || !this.takeValue(COUNTED)) return false;
     input.endTree(0, false);
     this.body[name] = first === QUOTE ? '' : null;
     return true;
   }
 
   /** Takes one of the members that count by the bytes in which they are written. */
-  private takeWritten(name: string, isOpaque: boolean): boolean {
+  private takeWritten(name: string, isOpaque: number): boolean {
     const { json } = this;
     const first = json.peek();
     const start = json.at;
     const areTools = name === 'tools' && first === OPENING_BRACKET;
-    if (!(areTools ? this.takeTools() : this.takeValue(false, isOpaque))) return false;
+    if (areTools) json.at += 1;
+    if (!(areTools ? this.takeItems(TOOL, true) : this.takeValue(isOpaque === 0 ? 0 : OPAQUE_NAMES))) return false;
     this.input.addWritten(name, json.at - start);
-    if (areTools && this.areClientTools) {
-      this.body[name] = SOME_OBJECTS;
-      return true;
-    }
-    const value = this.actedOn.has(name) || isScalar(first) ? this.contents(first, start) : shapeOf(first);
+    const value = areTools && this.areClientTools ? SOME_OBJECTS : this.valueOf(name, first, start);
     if (value === undefined) return false;
     this.body[name] = value;
     return true;
   }
 
-  private takeTools(): boolean {
-    this.json.at += 1;
-    this.isInTools = true;
-    const isPlain = this.takeItems(false, false, true);
-    this.isInTools = false;
-    return isPlain;
+  /** The value that ends here, or one like it; `undefined` for one that is acted on and whose texts are not plain. */
+  private valueOf(name: string, first: number, start: number): Json | undefined {
+    return this.actedOn.has(name) || isScalar(first) ? this.contents(first, start) : shapeOf(first);
   }
 
-  /** The value that ends here; `undefined` for one whose texts are not plain. */
   private contents(first: number, start: number): Json | undefined {
     const { bytes, at: end } = this.json;
     if (first === LETTER_N) return null;
     if (first === LETTER_T || first === LETTER_F) return first === LETTER_T;
     if (first === QUOTE) return plainText(bytes, start + 1, end - 1);
     if (first !== OPENING_BRACE && first !== OPENING_BRACKET) return Number(bytes.toString('latin1', start, end));
-    if (!isAscii(bytes.subarray(start, end))) return undefined;
-    const value: Json = JSON.parse(bytes.toString('latin1', start, end));
+    const text = bytes.toString('latin1', start, end);
+    if (!IS_ASCII.test(text)) return undefined;
+    const value: Json = JSON.parse(text);
     return value;
   }
 
@@ -233,54 +234,56 @@ class RequestScan {
     let isSmall = true;
     for (let at = start; at < bytes.length; at += 1) {
       const byte = bytes[at] ?? 0;
-      if (byte === QUOTE) {
-        json.at = at + 1;
-        this.nameSize = at - start;
-        if (!isSmall && !isAny) return undefined;
-        return KNOWN.find(hash, bytes, start, at) ?? UNKNOWN;
+      if (!isSmallLetter(byte)) {
+        if (byte === QUOTE) {
+          json.at = at + 1;
+          this.nameSize = at - start;
+          return KNOWN.find(hash, bytes, start, at) ?? (isSmall || isAny ? UNKNOWN : undefined);
+        }
+        if (byte < 0x20 || byte > 0x7e || byte === BACKSLASH) return undefined;
+        isSmall = false;
       }
-      if (byte < 0x20 || byte > 0x7e || byte === BACKSLASH) return undefined;
-      if (!isSmallLetter(byte)) isSmall = false;
       hash = hashed(hash, byte);
     }
     return undefined;
   }
 
-  /** @param isRead whether texts are counted. @param isOpaque whether all names in there are the client's own. */
-  private takeValue(isRead: boolean, isOpaque: boolean): boolean {
+  private takeValue(mode: number): boolean {
     const { json } = this;
     const first = json.peek();
-    if (first === OPENING_BRACE) return this.takeObject(isRead, isOpaque);
-    if (first === OPENING_BRACKET) {
-      json.at += 1;
-      return this.takeItems(isRead, isOpaque, false);
-    }
-    this.values += 1;
     if (first === QUOTE) {
+      this.values += 1;
       if (!json.takeText()) return false;
-      if (isRead) this.input.addText(json.textSize);
+      if ((mode & COUNTED) !== 0) this.input.addText(json.textSize);
       return true;
     }
-    if (isRead && first !== LETTER_N) this.input.addValue();
+    if (first === OPENING_BRACE) return this.takeObject(mode);
+    if (first === OPENING_BRACKET) {
+      json.at += 1;
+      return this.takeItems(mode, false);
+    }
+    this.values += 1;
+    if ((mode & COUNTED) !== 0 && first !== LETTER_N) this.input.addValue();
     return json.takeScalar(first);
   }
 
   /** Takes a list from its first item on. */
-  private takeItems(isRead: boolean, isOpaque: boolean, areObjects: boolean): boolean {
+  private takeItems(mode: number, areObjects: boolean): boolean {
     const { json, input } = this;
     let items = 0;
-    if (!this.enter(isRead)) return false;
-    if (json.peek() !== CLOSING_BRACKET) {
-      for (;;) {
-        items += 1;
-        const first = json.peek();
-        if (areObjects && first !== OPENING_BRACE) return false;
-        if (isRead && first === LETTER_N) input.addValue();
-        if (!this.takeValue(isRead, isOpaque)) return false;
-        if (json.peek() !== COMMA) break;
-        json.at += 1;
-      }
-      if (json.peek() !== CLOSING_BRACKET) return false;
+    if (!this.enter(mode)) return false;
+    let next = json.peek();
+    while (next !== CLOSING_BRACKET) {
+      items += 1;
+      if (areObjects && next !== OPENING_BRACE) return false;
+      if (next === LETTER_N && (mode & COUNTED) !== 0) input.addValue();
+      if (!this.takeValue(mode)) return false;
+      next = json.peek();
+      if (next === CLOSING_BRACKET) break;
+      if (next !== COMMA) return false;
+      json.at += 1;
+      next = json.peek();
+      if (next === CLOSING_BRACKET) return false;
     }
     json.at += 1;
     this.depth -= 1;
@@ -288,73 +291,78 @@ class RequestScan {
     return true;
   }
 
-  private enter(isRead: boolean): boolean {
-    this.values += 1;
-    this.depth += 1;
-    if (isRead) this.input.containers += 1;
-    return this.depth <= this.bounds.maxDepth;
-  }
-
-  private takeObject(isRead: boolean, isOpaque: boolean): boolean {
+  private takeObject(mode: number): boolean {
     const { json } = this;
-    /** Names that have been there; of the unknown ones one is plain. */
+    if (!this.enter(mode)) return false;
+    /** Marks of the names that have been there. */
     let seen = 0;
-    if (!this.enter(isRead)) return false;
-    const isTool = this.isInTools && this.depth === TOOL_DEPTH;
-    let types = 0;
     json.at += 1;
-    if (json.peek() !== CLOSING_BRACE) {
+    let next = json.peek();
+    if (next !== CLOSING_BRACE) {
       for (;;) {
-        if (json.peek() !== QUOTE) return false;
-        const known = this.takeName(isOpaque);
-        if (known === undefined) return false;
-        const { flags } = known;
-        if ((flags & (isOpaque ? IS_POISON : IS_POISON | REFERS)) !== 0) return false;
-        if (!this.takeColon()) return false;
-        if (isRead) {
-          const place = flags & PLACES;
-          const bit = place === 0 ? UNKNOWN_PLACE : place;
-          if ((seen & bit) !== 0 || (flags & NAMES_MEDIUM) !== 0) return false;
-          seen |= bit;
-          this.input.addName(this.nameSize, (flags & IS_KNOWN_NAME) !== 0);
-        }
-        if (isTool && known.text === 'tools') this.areClientTools = false;
-        if (isTool && known.text === 'type' && json.peek() === QUOTE) {
-          types += 1;
-          if (!this.takeToolType()) return false;
-          if (json.peek() !== COMMA) break;
-          json.at += 1;
-          continue;
-        }
-        const hasWord = isRead && (flags & HAS_WORD) !== 0 && json.peek() === QUOTE;
-        if (!(hasWord ? this.takeWord() : this.takeValue(isRead, isOpaque || (flags & IS_OPAQUE) !== 0))) return false;
-        if (json.peek() !== COMMA) break;
+        if (next !== QUOTE) return false;
+        seen = this.takeMember(mode, seen);
+        if (seen === ODD) return false;
+        next = json.peek();
+        if (next === CLOSING_BRACE) break;
+        if (next !== COMMA) return false;
         json.at += 1;
+        next = json.peek();
       }
-      if (json.peek() !== CLOSING_BRACE) return false;
     }
     json.at += 1;
     this.depth -= 1;
-    if (isTool && types !== 1) this.areClientTools = false;
+    if ((mode & TOOL) !== 0 && (seen & TYPE_PLACE) === 0) this.areClientTools = false;
     return true;
   }
 
-  private takeToolType(): boolean {
+  private enter(mode: number): boolean {
     this.values += 1;
-    const known = this.takeName(true);
-    if (known !== undefined && (known.flags & IS_CLIENT_TOOL) === 0) this.areClientTools = false;
-    return known !== undefined;
+    this.depth += 1;
+    if ((mode & COUNTED) !== 0) this.input.containers += 1;
+    return this.depth <= this.bounds.maxDepth;
+  }
+
+  /** Takes a member. Returns `seen` with the mark of its name; `ODD` where it is not plain. */
+  private takeMember(mode: number, seen: number): number {
+    const known = this.takeName((mode & OPAQUE_NAMES) !== 0);
+    if (known === undefined || !this.takeColon()) return ODD;
+    const { flags } = known;
+    if ((flags & ((mode & OPAQUE_NAMES) === 0 ? IS_POISON | REFERS : IS_POISON)) !== 0) return ODD;
+    const inner = (flags & IS_OPAQUE) === 0 ? mode & ~TOOL : (mode & COUNTED) | OPAQUE_NAMES;
+    if ((mode & (COUNTED | TOOL)) === 0) return this.takeValue(inner) ? seen : ODD;
+    const place = flags & PLACES;
+    const mark = place === 0 ? UNKNOWN_PLACE : place;
+    if ((seen & mark) !== 0) return ODD;
+    if ((mode & COUNTED) !== 0) {
+      if ((flags & NAMES_MEDIUM) !== 0) return ODD;
+      this.input.addName(this.nameSize, (flags & IS_KNOWN_NAME) !== 0);
+    } else if (known.text === 'tools') this.areClientTools = false;
+    return ((flags & HAS_WORD) === 0 ? this.takeValue(inner) : this.takeWord(mode, inner)) ? seen | mark : ODD;
   }
 
   /** Takes a type or role. */
-  private takeWord(): boolean {
+  private takeWord(mode: number, inner: number): boolean {
+    const isTool = (mode & TOOL) !== 0;
+    if (this.json.peek() !== QUOTE) {
+      if (isTool) this.areClientTools = false;
+      return this.takeValue(inner);
+    }
     this.values += 1;
     const known = this.takeName(true);
-    if (known === undefined || (known.flags & IS_MEDIUM) !== 0) return false;
+    if (known === undefined) return false;
+    if (isTool) {
+      if ((known.flags & IS_CLIENT_TOOL) === 0) this.areClientTools = false;
+      return true;
+    }
+    if ((known.flags & IS_MEDIUM) !== 0) return false;
     if ((known.flags & IS_KNOWN_WORD) === 0) this.input.addText(this.nameSize);
     return true;
   }
 }
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are ASCII, too.
+const IS_ASCII = /^[\x00-\x7f]*$/;
 
 function isSmallLetter(code: number): boolean {
   return (code >= 0x61 && code <= 0x7a) || code === 0x5f || (code >= 0x30 && code <= 0x39);

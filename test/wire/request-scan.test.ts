@@ -210,7 +210,7 @@ describe('a scanned request', () => {
         all += 1;
         if (scanRequest(bytes, REQUEST_BOUNDS, ACTED_ON) !== undefined) scanned += 1;
       }),
-      runs(400),
+      runs(250),
     );
     assert.ok(scanned > all / 50, `${scanned} of ${all} were scanned`);
   });
@@ -234,8 +234,8 @@ describe('a scanned request', () => {
   it('knows a text of any length from one that is broken anywhere, wherever it begins in memory', async () => {
     const around = (text: string): string => `{"model":"m","messages":[{"role":"user","content":"${text}"}]}`;
     for (const odd of ['\\n', '\\"', '\\\\', 'é', '\n', '\u001f', '"', '\\x', '\\u00e9', '\\ud83d\\ude00', '\\ud83d']) {
-      for (const length of [0, 23, 24, 25, 40, 300, 600, 1_500]) {
-        for (const before of [0, 1, 2, 3, length - 3, length - 1, length]) {
+      for (const length of [0, 24, 25, 40, 600, 1_500]) {
+        for (const before of [0, 1, 2, 3, length - 1, length]) {
           if (before < 0) continue;
           const text = around(`${'x'.repeat(before)}${odd}${'y'.repeat(length)}`);
           const offset = before % 4;
