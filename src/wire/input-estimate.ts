@@ -82,7 +82,7 @@ const TEXT: Density = { usual: 3, least: 1 };
 export const READ: ReadonlySet<string> = new Set(['messages', 'input', 'prompt', 'instructions']);
 const MAX_SETTING_BYTES = 64;
 /** Members that no model reads, as long as they are short. */
-const SETTINGS = new Set(
+export const SETTINGS: ReadonlySet<string> = new Set(
   `model stream stream_options n best_of max_tokens max_completion_tokens max_output_tokens temperature top_p top_k min_p seed
    stop user store background metadata service_tier parallel_tool_calls tool_choice function_call logprobs top_logprobs
    logit_bias presence_penalty frequency_penalty reasoning_effort reasoning verbosity modalities audio encoding_format

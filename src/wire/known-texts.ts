@@ -17,7 +17,7 @@ export class KnownTexts {
   private readonly slots: (KnownText | undefined)[];
   private readonly mask: number;
 
-  /** @param flags of each text; no two texts may have one hash. */
+  /** @param flags of each text */
   constructor(flags: ReadonlyMap<string, number>) {
     this.mask = 2 ** Math.ceil(Math.log2(4 * flags.size)) - 1;
     this.slots = Array(this.mask + 1).fill(undefined);

@@ -4,7 +4,16 @@ import { JsonBytes, ODD } from '../base/json-bytes.js';
 import type { JsonDocument } from '../base/json-document.js';
 import { type JsonBounds, Members } from '../base/json-scan.js';
 import { CLIENT_TOOLS } from './hosted-tools.js';
-import { type InputEstimate, InputSum, KNOWN_NAMES, KNOWN_WORDS, MEDIA, MEDIUM_NAMES, READ } from './input-estimate.js';
+import {
+  type InputEstimate,
+  InputSum,
+  KNOWN_NAMES,
+  KNOWN_WORDS,
+  MEDIA,
+  MEDIUM_NAMES,
+  READ,
+  SETTINGS,
+} from './input-estimate.js';
 import { hashed, type KnownText, KnownTexts } from './known-texts.js';
 import { OPAQUE, REFERRING } from './references.js';
 
@@ -57,6 +66,8 @@ function knownTexts(): Map<string, number> {
   FREQUENT.forEach((name, place) => {
     mark([name], 1 << place);
   });
+  // Names that nothing depends on in here are found, too: a string for each would have to be made.
+  mark(SETTINGS, 0);
   mark(KNOWN_NAMES, IS_KNOWN_NAME);
   mark(KNOWN_WORDS, IS_KNOWN_WORD);
   mark(MEDIA.keys(), IS_MEDIUM);
@@ -218,7 +229,7 @@ class RequestScan {
     if (first === LETTER_N) return null;
     if (first === LETTER_T || first === LETTER_F) return first === LETTER_T;
     if (first === QUOTE) return plainText(bytes, start + 1, end - 1);
-    if (first !== OPENING_BRACE && first !== OPENING_BRACKET) return Number(bytes.toString('latin1', start, end));
+    if (first !== OPENING_BRACE && first !== OPENING_BRACKET) return numberIn(bytes, start, end);
     const text = bytes.toString('latin1', start, end);
     if (!IS_ASCII.test(text)) return undefined;
     const value: Json = JSON.parse(text);
@@ -371,6 +382,16 @@ function isSmallLetter(code: number): boolean {
 /** Whether a value that begins so is a number, a truth value or null. */
 function isScalar(first: number): boolean {
   return first !== QUOTE && first !== OPENING_BRACE && first !== OPENING_BRACKET;
+}
+
+function numberIn(bytes: Buffer, start: number, end: number): number {
+  let number = 0;
+  for (let at = start; at < end; at += 1) {
+    const digit = (bytes[at] ?? 0) - 0x30;
+    if (digit < 0 || digit > 9 || at - start > 8) return Number(bytes.toString('latin1', start, end));
+    number = 10 * number + digit;
+  }
+  return number;
 }
 
 /** Something of the same type. */
