@@ -18,6 +18,8 @@ export interface JsonDocument {
   readonly members: Members;
   /** The object that the bytes were written from; `undefined` for bytes that came from elsewhere. */
   readonly object?: JsonObject;
+  /** Whether no object in it has a name twice; absent: nobody knows. */
+  readonly hasDistinctNames?: boolean;
 }
 
 /**

@@ -78,6 +78,7 @@ const TOOL_MEMBERS: readonly string[] = ['tools', 'tool_choice', 'search_paramet
 
 /** Whether names stand twice where tools are asked for: of two, parsers do not agree which one counts. */
 export function namesToolsTwice(document: JsonDocument): boolean {
+  if (document.hasDistinctNames === true) return false;
   return TOOL_MEMBERS.some((name) => {
     const span = document.members.get(name);
     return span !== undefined && membersIn(document.bytes, span) !== memberCount(memberValue(document, name) ?? null);

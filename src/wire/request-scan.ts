@@ -48,10 +48,8 @@ const REFERS = 0x2000_0000;
 /** Parts of names that lead to a prototype. */
 const IS_POISON = 0x4000_0000;
 const PLACES = 0x003f_ffff;
-/** The mark of a name that is not among the frequent ones: one of them an object may have. */
-const UNKNOWN_PLACE = 0x4000_0000;
 
-/** Names that stand often in messages, in one object: of these it is noticed when one stands twice. */
+/** Names that stand often in messages: when one of them stands twice in an object is told by a bit. */
 const FREQUENT =
   `role content type text name tool_calls tool_call_id id function arguments index refusal reasoning_content annotations
   cache_control audio detail summary source call_id output input`.split(/\s+/);
@@ -98,6 +96,8 @@ const LETTER_F = 0x66;
 const LETTER_N = 0x6e;
 const LETTER_T = 0x74;
 
+/** Most names of a plain object: each is compared to all others. */
+const MAX_NAMES = 64;
 /** Most top-level members of a plain body. */
 const MAX_MEMBERS = 64;
 /** Most items of a list of prompts or inputs that stands in for another. */
@@ -118,7 +118,7 @@ export function scanRequest(
   const scan = new RequestScan(bytes, bounds, actedOn);
   if (!scan.takeBody() || !isUtf8(bytes)) return undefined;
   const { members, body, input: estimate } = scan;
-  return { document: { bytes, members }, body, estimate };
+  return { document: { bytes, members, hasDistinctNames: true }, body, estimate };
 }
 
 /** A scan of one body. Its methods that take something return whether it was plain. */
@@ -136,8 +136,12 @@ class RequestScan {
   private values = 1;
   /** Items of the list that was taken last. */
   private items = 0;
-  /** Bytes of the name that was taken last. */
+  /** Bytes and hash of the name that was taken last. */
   private nameSize = 0;
+  private nameHash = 0;
+  /** Hashes of the other names in the objects that are open. */
+  private hashes: number[] | undefined = undefined;
+  private hashCount = 0;
 
   constructor(bytes: Buffer, bounds: JsonBounds, actedOn: ReadonlySet<string>) {
     this.json = new JsonBytes(bytes);
@@ -249,6 +253,7 @@ class RequestScan {
         if (byte === QUOTE) {
           json.at = at + 1;
           this.nameSize = at - start;
+          this.nameHash = hash;
           return KNOWN.find(hash, bytes, start, at) ?? (isSmall || isAny ? UNKNOWN : undefined);
         }
         if (byte < 0x20 || byte > 0x7e || byte === BACKSLASH) return undefined;
@@ -305,14 +310,15 @@ class RequestScan {
   private takeObject(mode: number): boolean {
     const { json } = this;
     if (!this.enter(mode)) return false;
-    /** Marks of the names that have been there. */
+    /** Places of the frequent names that have been there. */
     let seen = 0;
+    const from = this.hashCount;
     json.at += 1;
     let next = json.peek();
     if (next !== CLOSING_BRACE) {
       for (;;) {
         if (next !== QUOTE) return false;
-        seen = this.takeMember(mode, seen);
+        seen = this.takeMember(mode, seen, from);
         if (seen === ODD) return false;
         next = json.peek();
         if (next === CLOSING_BRACE) break;
@@ -323,6 +329,7 @@ class RequestScan {
     }
     json.at += 1;
     this.depth -= 1;
+    this.hashCount = from;
     if ((mode & TOOL) !== 0 && (seen & TYPE_PLACE) === 0) this.areClientTools = false;
     return true;
   }
@@ -334,22 +341,34 @@ class RequestScan {
     return this.depth <= this.bounds.maxDepth;
   }
 
-  /** Takes a member. Returns `seen` with the mark of its name; `ODD` where it is not plain. */
-  private takeMember(mode: number, seen: number): number {
+  /**
+   * Takes a member. Returns `seen` with the place of its name; `ODD` where it is not plain, or its name stands there twice.
+   * @param from the place of the object's first hash
+   */
+  private takeMember(mode: number, seen: number, from: number): number {
     const known = this.takeName((mode & OPAQUE_NAMES) !== 0);
     if (known === undefined || !this.takeColon()) return ODD;
     const { flags } = known;
     if ((flags & ((mode & OPAQUE_NAMES) === 0 ? IS_POISON | REFERS : IS_POISON)) !== 0) return ODD;
-    const inner = (flags & IS_OPAQUE) === 0 ? mode & ~TOOL : (mode & COUNTED) | OPAQUE_NAMES;
-    if ((mode & (COUNTED | TOOL)) === 0) return this.takeValue(inner) ? seen : ODD;
     const place = flags & PLACES;
-    const mark = place === 0 ? UNKNOWN_PLACE : place;
-    if ((seen & mark) !== 0) return ODD;
+    if (place === 0 ? !this.isNew(from) : (seen & place) !== 0) return ODD;
+    const inner = (flags & IS_OPAQUE) === 0 ? mode & ~TOOL : (mode & COUNTED) | OPAQUE_NAMES;
     if ((mode & COUNTED) !== 0) {
       if ((flags & NAMES_MEDIUM) !== 0) return ODD;
       this.input.addName(this.nameSize, (flags & IS_KNOWN_NAME) !== 0);
     } else if (known.text === 'tools') this.areClientTools = false;
-    return ((flags & HAS_WORD) === 0 ? this.takeValue(inner) : this.takeWord(mode, inner)) ? seen | mark : ODD;
+    const hasWord = (flags & HAS_WORD) !== 0 && (mode & (COUNTED | TOOL)) !== 0;
+    return (hasWord ? this.takeWord(mode, inner) : this.takeValue(inner)) ? seen | place : ODD;
+  }
+
+  /** Whether the name that was taken last is the first of its hash in an object of not too many names. */
+  private isNew(from: number): boolean {
+    const { nameHash, hashCount } = this;
+    this.hashes ??= [];
+    for (let at = from; at < hashCount; at += 1) if (this.hashes[at] === nameHash) return false;
+    this.hashes[hashCount] = nameHash;
+    this.hashCount += 1;
+    return hashCount - from < MAX_NAMES;
   }
 
   /** Takes a type or role. */

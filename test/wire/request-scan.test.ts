@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { GatewayError } from '../../src/base/errors.js';
+import { memberCount, objectOf as parsedObject } from '../../src/base/json.js';
 import { jsonBounds, REQUEST_BOUNDS } from '../../src/base/json-document.js';
 import type { JsonBounds } from '../../src/base/json-scan.js';
 import type { ReadCall } from '../../src/call/terms.js';
@@ -22,6 +23,9 @@ async function outcome(read: () => ReadCall | PromiseLike<ReadCall>): Promise<un
       spans.push([member.name, member.start, member.end]);
     }
     const { size, keysWithin, valuesWithin } = document.members;
+    // By the parser, who keeps one of two.
+    const keys = memberCount(parsedObject(document.bytes));
+    if (document.hasDistinctNames === true) assert.equal(keysWithin, keys, 'each name stands once');
     return { ...facts, bytes: document.bytes.toString('latin1'), spans, size, keysWithin, valuesWithin };
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
@@ -304,6 +308,7 @@ describe('a scanned request', () => {
       { ...base, größe: 1 },
       { ...base, x: { constructor: { prototype: 1 } } },
       '{"model":"m","messages":[{"role":"user","content":"a","content":"b"}]}',
+      '{"model":"m","messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"x":1,"y":2,"x":3}}]}',
       '{"model":"m","model":"n","messages":[{"role":"user","content":"a"}]}',
     ];
     for (const body of odd) assert.ok(!isScanned(body), JSON.stringify(body));
