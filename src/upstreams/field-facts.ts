@@ -80,6 +80,11 @@ export class FieldFacts {
     return this.byUpstream.has(upstream);
   }
 
+  /** Whether nothing is known or guessed of the upstream, as of almost all. */
+  hasNone({ upstream }: OutgoingCall): boolean {
+    return !this.byUpstream.has(upstream) && !this.guesses.has(upstream);
+  }
+
   /**
    * Remembers names that were refused as such, once leaving them out has helped: the words of clients must not decide. With a long prompt
    * the reason may be the prompt, whatever the words: then the same has to happen several times in a row, and holds for prompts as long.

@@ -273,9 +273,11 @@ function renamedCeiling(call: OutgoingCall, facts: FieldFacts, tries: Tries | un
 function ceilingName(call: OutgoingCall, facts: FieldFacts, tries: Tries | undefined): string | undefined {
   const { ceilings } = call.endpoint;
   const { ceiling } = call.upstream;
+  const isKnown = ceiling !== undefined && ceilings.includes(ceiling);
+  if (tries === undefined && facts.hasNone(call)) return isKnown ? ceiling : ceilings[0];
   const isUsable = (name: string): boolean => tries?.leftOut.has(name) !== true && !facts.isBad(call, name);
   const isLikely = (name: string): boolean => isUsable(name) && !facts.isGuessed(call, name);
-  if (ceiling !== undefined && ceilings.includes(ceiling) && isLikely(ceiling)) return ceiling;
+  if (isKnown && isLikely(ceiling)) return ceiling;
   // Where money depends on it, a guess is no reason to refuse a call.
   return ceilings.find(isLikely) ?? (call.requiresCeiling ? ceilings.find(isUsable) : undefined);
 }
