@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
-import { type Cancellation, createCancellation, type GatewayRequest } from '../src/adapter.js';
+import { type Cancellation, type CancellationSource, createCancellation, type GatewayRequest } from '../src/adapter.js';
 import { clientGone, IncomingBody } from './incoming-body.js';
 
 /** Facts that only the adapter knows about a request. */
@@ -54,15 +54,14 @@ export class IncomingRequest implements GatewayRequest {
   private readonly req: IncomingMessage;
   private readonly given: RequestContext;
   private queue: Queue | undefined = undefined;
-  private readonly cancel: (reason: Error) => void;
+  private readonly source: CancellationSource = createCancellation();
 
   constructor(req: IncomingMessage, res: ServerResponse, given: RequestContext) {
-    const source = createCancellation();
     this.method = req.method ?? 'GET';
     this.url = given.url;
     this.mountPath = mountOf(given);
     this.headers = headersOf(req);
-    this.signal = source;
+    this.signal = this.source;
     // Express 4 leaves `req.body = {}` for bodies that it did not read: the stream itself tells who did.
     // `readableEnded`: an empty body was read to its end without a byte, and `end` will not come a second time.
     const isRead = req.readableDidRead || req.readableEnded;
@@ -70,7 +69,6 @@ export class IncomingRequest implements GatewayRequest {
     this.native = given.native;
     this.req = req;
     this.given = given;
-    this.cancel = (reason) => source.abort(reason);
     Reflect.set(res, REQUEST, this);
     // `close` of the response, not of the request: that one also fires after a body was read.
     if (res.closed || res.destroyed) this.onClose();
@@ -84,9 +82,9 @@ export class IncomingRequest implements GatewayRequest {
   }
 
   /** Tells that the end is written, or somebody else's to write. */
-  readonly end = (): void => {
+  end(): void {
     this.isOver = true;
-  };
+  }
 
   /** Lets the host have the request. */
   handBack(): void {
@@ -98,7 +96,7 @@ export class IncomingRequest implements GatewayRequest {
     this.isClosed = true;
     this.queue?.requests.delete(this);
     // Whoever wrote the end, if we did not: nobody waits for ours any more.
-    if (!this.isOver) this.cancel(clientGone());
+    if (!this.isOver) this.source.abort(clientGone());
   };
 
   private wait({ socket }: IncomingMessage): void {

@@ -1,4 +1,4 @@
-import { type IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, OutgoingMessage, ServerResponse } from 'node:http';
 import { setImmediate } from 'node:timers/promises';
 import {
   type AnswerStream,
@@ -130,11 +130,33 @@ function byName(headers: readonly string[]): Record<string, string | string[]> {
   return named;
 }
 
+/** As a text, a small body leaves in one write together with the head; latin1 keeps its bytes. */
 function endWhole(res: ServerResponse, body: string | Uint8Array): void {
-  // As a text, a small body leaves in one write together with the head; latin1 keeps its bytes.
-  if (typeof body !== 'string' && body.byteLength <= SMALL_BYTES) {
-    res.end(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('latin1'), 'latin1');
-  } else res.end(body);
+  if (typeof body === 'string') endText(res, body, 'utf8');
+  else if (body.byteLength > SMALL_BYTES) res.end(body);
+  else endText(res, Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('latin1'), 'latin1');
+}
+
+/**
+ * Node's `end` writes an empty text behind the last one, and hands the two to the system in a list, which costs three kilobytes.
+ * Where the system has taken all there was when `end` is called, there is nothing left to write.
+ */
+function endText(res: ServerResponse, text: string, encoding: 'latin1' | 'utf8'): void {
+  const { socket } = res;
+  if (text === '' || socket === null || socket.writableLength > 0 || socket.writableCorked > 0 || !writesAsNode(res)) {
+    res.end(text, encoding);
+    return;
+  }
+  socket.cork();
+  res.write(text, encoding);
+  socket.uncork();
+  res.end();
+}
+
+/** Whether the methods are Node's own: hosts put theirs in place of them, and HTTP/2 has others. */
+function writesAsNode({ write, end }: ServerResponse): boolean {
+  const { prototype } = OutgoingMessage;
+  return write === prototype.write && end === prototype.end;
 }
 
 /** Ends an answer to a client that still sends. All of the answer leaves at once; the connection stays for what still comes. */

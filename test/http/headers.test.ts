@@ -76,6 +76,34 @@ describe('headers of an answer', () => {
     }
   });
 
+  it('leave with a small body in one text, and no list of them, whoever listens to the end', async () => {
+    for (const body of ['ok', Buffer.from('ok'), '']) {
+      const written: string[] = [];
+      let isFinished = false;
+      const headers = ['content-length', String(body.length)];
+      await answerOf((req, response) => {
+        const { socket } = response;
+        assert.ok(socket !== null && socket._writev !== undefined);
+        const { _write, _writev } = socket;
+        socket._write = (...given) => {
+          written.push(String(given[0]));
+          Reflect.apply(_write, socket, given);
+        };
+        socket._writev = (...given) => {
+          written.push('a list');
+          Reflect.apply(_writev, socket, given);
+        };
+        response.on('finish', () => {
+          isFinished = true;
+        });
+        void writeResponse(req, response, { status: 200, headers, body });
+      });
+      assert.equal(written.length, 1);
+      assert.match(written[0] ?? '', new RegExp(`^HTTP/1.1 200 OK\\r\\n.*\\r\\n\\r\\n${String(body)}$`, 's'));
+      assert.ok(isFinished);
+    }
+  });
+
   it('take those of an error that it may have, and none twice', () => {
     const error = new GatewayError({
       status: 429,
