@@ -220,7 +220,9 @@ function additions(call: OutgoingCall, facts: FieldFacts, tries: Tries | undefin
     !facts.isRefused(call, STREAM_OPTIONS) &&
     !facts.isGuessed(call, STREAM_OPTIONS);
   const ceiling = addedCeiling(call, facts, tries);
-  const leftOut = leftOutMembers(call, facts, { tries, ceiling });
+  // As for almost all calls: nothing was refused, and nothing goes under another name.
+  const isPlain = tries === undefined && ceiling?.replaced === undefined && facts.hasNone(call);
+  const leftOut = isPlain ? NONE : leftOutMembers(call, facts, { tries, ceiling });
   return asksUsage || ceiling !== undefined || leftOut.length > 0 ? { asksUsage, ceiling, leftOut } : NOTHING;
 }
 
