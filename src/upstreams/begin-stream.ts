@@ -11,6 +11,7 @@ import type { JsonObject } from '../base/json.js';
 import { objectInTurns } from '../base/json-turns.js';
 import type { StepSource } from '../base/steps.js';
 import { usageBody } from '../wire/chat/answer.js';
+import type { ChunkForms } from '../wire/chat/chunk-template.js';
 import type { StreamChunk, WatchedStream } from '../wire/watched-stream.js';
 import {
   checkNoError,
@@ -182,8 +183,12 @@ export class Quiet {
 }
 
 /** Waits for the first event: until then an error is an ordinary one, with a status. A whole answer becomes a stream. */
-export function beginStream(call: OutgoingCall, reply: UpstreamReply): Awaitable<StreamAnswer<WatchedStream>> {
-  return reply.kind === 'whole' ? streamOfWhole(call, reply.body) : new Beginning(call, reply).wait();
+export function beginStream(
+  call: OutgoingCall,
+  reply: UpstreamReply,
+  forms?: ChunkForms,
+): Awaitable<StreamAnswer<WatchedStream>> {
+  return reply.kind === 'whole' ? streamOfWhole(call, reply.body) : new Beginning(call, reply, forms).wait();
 }
 
 const NO_PATIENCE: StreamPatience = {};
@@ -199,6 +204,7 @@ const LONGEST_FIELD = 16;
 class Beginning {
   private readonly call: OutgoingCall;
   private readonly reply: StreamReply;
+  private readonly forms: ChunkForms | undefined;
   private readonly source: StepSource<Uint8Array | JsonObject>;
   private readonly isCalledEvents: boolean;
   /** Bytes whose form is not known yet. */
@@ -215,9 +221,10 @@ class Beginning {
   private hasCome = false;
   private come: Uint8Array | JsonObject | undefined = undefined;
 
-  constructor(call: OutgoingCall, reply: StreamReply) {
+  constructor(call: OutgoingCall, reply: StreamReply, forms: ChunkForms | undefined) {
     this.call = call;
     this.reply = reply;
+    this.forms = forms;
     this.source = sourceOf(call, reply);
     this.isCalledEvents = reply.kind === 'bytes' && /^text\/event-stream/i.test(reply.contentType);
   }
@@ -322,9 +329,11 @@ class Beginning {
 
   private watch(head: Uint8Array | undefined): StreamAnswer<WatchedStream> {
     const { call, reply, source } = this;
+    const showModel = shownModelOf(call, head !== undefined && namesModelPath(head));
     const stream = call.endpoint.watch({
       hideUsage: !call.asks.includeUsage,
-      showModel: shownModelOf(call, head !== undefined && namesModelPath(head)),
+      showModel,
+      form: this.forms?.of(formName(call, showModel)),
       showError: call.endpoint.operation === 'responses' ? (error) => shownError(call, error) : undefined,
       awaitsUsage: call.asks.includeUsage && reply.kind !== 'chunks',
       n: call.asks.n,
@@ -361,6 +370,11 @@ class Beginning {
     }
     throw upstreamBadResponse('The upstream ended the stream before it began.');
   }
+}
+
+/** Name of the form that chunks of such a call have, and are shown in. */
+function formName({ endpoint, asks, model, upstream }: OutgoingCall, showModel: string | undefined): string {
+  return `${endpoint.operation} ${asks.includeUsage} ${upstream.name}\n${model.upstreamModel}\n${showModel ?? ''}`;
 }
 
 /** The bytes of an answer of which the first were read. */

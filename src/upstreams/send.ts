@@ -5,6 +5,7 @@ import { causeOf, GatewayError, upstreamError } from '../base/errors.js';
 import { isJsonObject, type JsonObject } from '../base/json.js';
 import { type JsonDocument, memberValue, replaceMembers } from '../base/json-document.js';
 import { there, type Work } from '../base/work.js';
+import { ChunkForms } from '../wire/chat/chunk-template.js';
 import { ceilingNotTaken, noRoomForAnswer, toolCallsNotBounded, unsupportedOperation } from '../wire/request-errors.js';
 import type { WatchedStream } from '../wire/watched-stream.js';
 import { type OutgoingCall, renamedError } from './answer.js';
@@ -32,6 +33,7 @@ export function callSender(
   missingResponses = new MissingResponses(clock),
 ): CallSender {
   const facts = new FieldFacts(clock);
+  const forms = new ChunkForms();
 
   return function* send(call) {
     let tries: Tries | undefined;
@@ -50,7 +52,9 @@ export function callSender(
         const sent = call.upstream.send(request);
         const reply = checkedReply(isPending(sent) ? yield* there(sent, call) : sent);
         hasReplied = true;
-        const begun: Awaitable<BegunAnswer> = call.asks.stream ? beginStream(call, reply) : readWhole(call, reply);
+        const begun: Awaitable<BegunAnswer> = call.asks.stream
+          ? beginStream(call, reply, forms)
+          : readWhole(call, reply);
         // A whole answer is there already: a promise would cost a turn.
         const answer = isPending(begun) ? yield* there(begun) : begun;
         if (tries !== undefined) facts.rememberRefused(call, tries.lasting);

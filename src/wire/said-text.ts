@@ -101,12 +101,16 @@ class Sums implements SaidText {
   }
 }
 
-/** A string in the text of an event that changes from one chunk to the next, without its quotes. */
+/** A string in the text of an event that changes from one chunk or stream to the next, without its quotes; or a number. */
 export interface ChangingString {
   readonly start: number;
   readonly end: number;
-  readonly isPadding: boolean;
+  /** Meaning of it: words of the model, a string that says nothing, or a number of digits that says nothing. */
+  readonly kind: 'words' | 'padding' | 'number';
 }
+
+/** Most digits of a number that may change. */
+export const MAX_DIGITS = 15;
 
 /** An object or a list in the text of an event that is not closed yet. */
 interface OpenValue {
@@ -122,7 +126,7 @@ type Place = 'chunk' | 'choices' | 'choice' | 'words' | 'other';
 const WORD_MEMBERS = new Set(['delta', 'message', 'text']);
 
 /**
- * Finds the words of the choices, and the padding, in the text of one event. None are found where names are written twice or with
+ * Finds the words of the choices, the padding, and the id and the time of the chunk, in the text of one event. None are found where names are written twice or with
  * escapes: there the text does not say by itself what it means.
  */
 export function changingStrings(event: string): ChangingString[] {
@@ -150,14 +154,35 @@ export function changingStrings(event: string): ChangingString[] {
         name = event.slice(at + 1, quote);
         if (name.includes('\\') || around?.names?.has(name) === true) return [];
         around?.names?.add(name);
+        if (name === 'created' && open.length === 1) {
+          const number = numberAfter(event, quote + 1);
+          if (number !== undefined) found.push(number);
+        }
       } else if (around !== undefined) {
-        const isPadding = around.names !== undefined && name === 'obfuscation';
-        if (isPadding || bearsWords(around, name)) found.push({ start: at + 1, end: quote, isPadding });
+        const isPadding =
+          around.names !== undefined && (name === 'obfuscation' || (name === 'id' && open.length === 1));
+        if (isPadding || bearsWords(around, name)) {
+          found.push({ start: at + 1, end: quote, kind: isPadding ? 'padding' : 'words' });
+        }
       }
       at = quote;
     }
   }
   return found;
+}
+
+/** The number after a name, where it is nothing but digits. */
+function numberAfter(event: string, from: number): ChangingString | undefined {
+  let start = from;
+  while (' :'.includes(event[start] ?? '!')) start += 1;
+  let end = start;
+  while (end - start <= MAX_DIGITS && isDigit(event.charCodeAt(end))) end += 1;
+  const isNumber = end > start && end - start <= MAX_DIGITS && !/[.eE]/.test(event[end] ?? '.');
+  return isNumber ? { start, end, kind: 'number' } : undefined;
+}
+
+function isDigit(code: number): boolean {
+  return code >= 0x30 && code <= 0x39;
 }
 
 function bearsWords({ names, place }: OpenValue, name: string): boolean {

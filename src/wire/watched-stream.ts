@@ -1,5 +1,6 @@
 import type { Json, JsonObject } from '../base/json.js';
 import type { JsonBounds } from '../base/json-scan.js';
+import type { ChunkForm } from './chat/chunk-template.js';
 import type { TokenUsage } from './usage.js';
 
 /** A part of a stream: text or bytes of whole events, or chunks as objects. */
@@ -24,6 +25,8 @@ export interface WatchOptions {
   readonly takes: 'text' | 'chunks' | 'objects';
   /** Shows the chunks of a legacy completion, also where the server writes those of a chat. @default false */
   readonly isLegacy?: boolean;
+  /** Form of chunks that earlier streams of the kind had; learnt from, too. @default one of this stream alone */
+  readonly form?: ChunkForm | undefined;
   /** Longest single event. */
   readonly maxEventBytes: number;
   /** Bounds of an event that is parsed. @default those of a gateway without options */

@@ -29,13 +29,12 @@ import { isToldError } from '../told-error.js';
 import { joinedUsage, readAnswerUsage, readServiceTier, type ToldUsage } from '../usage.js';
 import type { StreamChunk, StreamFailure, WatchedStream, WatchOptions } from '../watched-stream.js';
 import { failureIn, isFinished, toldByGroq } from './answer.js';
+import { ChunkForm, ChunkTemplate, type LearntText } from './chunk-template.js';
 import { hasChatChoice, LEGACY_OBJECT, legacyChoices } from './legacy-choices.js';
-import { CHAT_CHUNK, ChunkTemplate, visibleEvent, withKnownReasons } from './visible-event.js';
+import { CHAT_CHUNK, visibleEvent, withKnownReasons } from './visible-event.js';
 
 const RETURN = 0x0d;
 
-/** Templates kept at once: chunks of several choices and of tool calls take turns. */
-const MAX_TEMPLATES = 4;
 /** Templates learnt in vain before learning stops: some streams never repeat a chunk, as with log probabilities. */
 const MAX_VAIN = 16;
 
@@ -73,14 +72,15 @@ export class ChatStream implements WatchedStream {
   /** Chunks that went on from the one before, and those that only said the same again. */
   private growths = 0;
   private copies = 0;
-  /** Templates of the text chunks in this stream, the latest first. */
-  private templates: readonly ChunkTemplate[] = [];
+  private readonly form: ChunkForm;
+  /** The template that matched last. */
   private matched: ChunkTemplate | undefined = undefined;
   /** Templates learnt since one last matched. */
   private vain = 0;
 
   constructor(options: WatchOptions) {
     this.options = options;
+    this.form = options.form ?? new ChunkForm();
   }
 
   watchPiece(piece: Uint8Array | JsonObject): StreamChunk | undefined {
@@ -150,7 +150,7 @@ export class ChatStream implements WatchedStream {
     let at = 0;
     while (at < bytes.length && this.failure === undefined) {
       const wasDone = this.done;
-      let end = wasDone || this.repeated !== undefined ? -1 : this.endOfMatch(bytes, at);
+      let end = wasDone || this.awaitsChunk ? -1 : this.endOfMatch(bytes, at);
       let visible: string | undefined;
       const { matched } = this;
       if (end !== -1 && matched !== undefined) {
@@ -178,31 +178,53 @@ export class ChatStream implements WatchedStream {
     return shown === '' ? undefined : isAscii ? shown : Buffer.from(shown, 'latin1');
   }
 
+  /** Whether one chunk must be read as an object: for a usage chunk of our own, should the upstream send none. */
+  private get awaitsChunk(): boolean {
+    return this.options.awaitsUsage && this.lastChunk === undefined;
+  }
+
   /** End of the event that begins at `at`, if it is like an earlier one; -1 if it is not. */
   private endOfMatch(bytes: Buffer, at: number): number {
-    for (const template of this.templates) {
-      const end = template.matchEvent(bytes, at);
-      // What is no UTF-8 is for the parser to refuse.
-      if (end === -1 || (template.isBeyondAscii && !isUtf8(bytes.subarray(at, end)))) continue;
-      this.matched = template;
-      this.vain = 0;
-      this.countEvent(template.textLength);
-      return end;
+    const { matched } = this;
+    const end = matched === undefined ? -1 : this.endLike(matched, bytes, at);
+    if (end !== -1) return end;
+    for (const template of this.form.templates) {
+      const found = template === matched ? -1 : this.endLike(template, bytes, at);
+      if (found !== -1) return found;
     }
     return -1;
   }
 
-  /** Whether an event that must be read all the same is like an earlier one. */
-  private isLikeOthers(bytes: Buffer, at: number): boolean {
-    return this.repeated !== undefined && this.templates.some((template) => template.matchEvent(bytes, at) !== -1);
+  private endLike(template: ChunkTemplate, bytes: Buffer, at: number): number {
+    const end = template.matchEvent(bytes, at);
+    // What is no UTF-8 is for the parser to refuse.
+    if (end === -1 || (template.isBeyondAscii && !isUtf8(bytes.subarray(at, end)))) return -1;
+    if (this.repeated === undefined) this.countEvent(template.textLength);
+    else {
+      const first = template.wordsIn(bytes);
+      // Whether it goes on from the text before only its meaning tells.
+      if (first === undefined) return -1;
+      this.countText({ size: template.textLength, first });
+    }
+    if (this.matched !== template) this.form.used(template);
+    this.matched = template;
+    this.vain = 0;
+    this.begun = true;
+    this.serviceTier = template.serviceTier ?? this.serviceTier;
+    return end;
   }
 
-  private learnTemplate(event: string, visible: string, size: number): void {
+  /** Whether an event that must be read all the same is like an earlier one. */
+  private isLikeOthers(bytes: Buffer, at: number): boolean {
+    return this.repeated !== undefined && this.form.templates.some((one) => one.matchEvent(bytes, at) !== -1);
+  }
+
+  private learnTemplate(event: string, visible: string, said: LearntText): void {
     if (this.vain >= MAX_VAIN || event.length > MAX_LEARNT_CHARS) return;
-    const template = ChunkTemplate.learn(event, visible, size);
+    const template = ChunkTemplate.learn(event, visible, said);
     if (template === undefined) return;
     this.vain += 1;
-    this.templates = [template, ...this.templates.slice(0, MAX_TEMPLATES - 1)];
+    this.form.add(template);
   }
 
   /**
@@ -222,14 +244,13 @@ export class ChatStream implements WatchedStream {
     const said = this.saidIn(outline);
     const seen = this.noteChunk(outline.body, said, document);
     if (seen === 'hidden') return '';
-    // For a usage chunk of our own, should the upstream send none.
-    if (this.options.awaitsUsage && this.lastChunk === undefined) {
-      this.lastChunk = this.renamed(objectOf(document.bytes));
-    }
+    if (this.awaitsChunk) this.lastChunk = this.renamed(objectOf(document.bytes));
     const visible = visibleEvent({ event, data, document }, this.options);
     // The text of such a chunk need not be all that changes in it.
     const isMade = this.options.isLegacy === true && hasChatChoice(outline.body.choices);
-    if (seen === 'text' && !isKnown && !said.hasTwice && !isMade) this.learnTemplate(event, visible, said.size);
+    if (seen === 'text' && !isKnown && !said.hasTwice && !isMade && readAnswerUsage(outline.body) === undefined) {
+      this.learnTemplate(event, visible, { size: said.size, serviceTier: readServiceTier(outline.body) });
+    }
     return visible;
   }
 
@@ -367,7 +388,7 @@ export class ChatStream implements WatchedStream {
     this.isToldOnTheWay = choices.length > 0;
   }
 
-  private countText({ size, first }: SaidText): void {
+  private countText({ size, first }: Pick<SaidText, 'size' | 'first'>): void {
     this.countEvent(size);
     const { repeated } = this;
     if (repeated === undefined || first === '') return;
