@@ -69,7 +69,11 @@ export class ChunkTemplate {
   private readonly wordsAt: number;
   /** Fixed parts of the event as it is shown, in latin1; `undefined` when it is shown as it came. */
   private readonly shownParts: readonly string[] | undefined;
+  /** Fixed parts at the beginning that are shown as they came; never all of them. */
+  private readonly sameParts: number;
   private readonly isShownInAscii: boolean;
+  /** Beginning of the event that was read last. */
+  private matchedAt = 0;
 
   /**
    * Makes a template of an event.
@@ -108,6 +112,7 @@ export class ChunkTemplate {
     const words = changing.filter(({ kind }) => kind === 'words');
     this.wordsAt = words.length === 1 && words[0] !== undefined ? changing.indexOf(words[0]) : -1;
     this.shownParts = shownParts;
+    this.sameParts = sameAtBeginning(this.parts, shownParts);
     this.isShownInAscii = shownParts?.every((part) => IS_ASCII.test(part)) === true;
     this.serviceTier = serviceTier;
   }
@@ -118,6 +123,7 @@ export class ChunkTemplate {
     this.textLength = 0;
     this.isBeyondAscii = false;
     this.hasEscapes = false;
+    this.matchedAt = at;
     let from = at;
     for (let index = 0; index < parts.length; index += 1) {
       const part = parts[index] ?? EMPTY;
@@ -192,13 +198,24 @@ export class ChunkTemplate {
 
   /** The event that matched last as it is shown, in latin1. @param bytes those that it matched in. */
   shownEvent(bytes: Buffer): string {
-    const { shownParts = [] } = this;
-    let shown = shownParts[0] ?? '';
-    for (let index = 1; index < shownParts.length; index += 1) {
+    const { shownParts = [], sameParts } = this;
+    // What is the same before the first change is one text.
+    let shown =
+      sameParts === 0
+        ? (shownParts[0] ?? '')
+        : bytes.toString('latin1', this.matchedAt, this.places[2 * sameParts - 1]);
+    if (sameParts > 0) shown += shownParts[sameParts] ?? '';
+    for (let index = sameParts + 1; index < shownParts.length; index += 1) {
       shown += this.stringAt(bytes, index - 1) + (shownParts[index] ?? '');
     }
     return shown;
   }
+}
+
+function sameAtBeginning(parts: readonly Buffer[], shownParts: readonly string[] = []): number {
+  let same = 0;
+  while (same < shownParts.length - 1 && parts[same]?.toString('latin1') === shownParts[same]) same += 1;
+  return same;
 }
 
 function copyOf(bytes: Buffer): Buffer {
@@ -212,19 +229,13 @@ const IS_ASCII = /^[\0-\x7f]*$/;
 
 /** Texts between the strings that change in an event as it is shown; none where it has not the same. */
 function shownPartsOf(shownEvent: string, expected: readonly ChangingString[]): readonly string[] {
-  // A copy, for the same reason.
-  const event = Buffer.from(shownEvent, 'latin1').toString('latin1');
-  const changing = changingStrings(event);
+  const changing = changingStrings(shownEvent);
   const isSame = changing.length === expected.length && changing.every(({ kind }, at) => kind === expected[at]?.kind);
   if (!isSame) return [];
-  const parts: string[] = [];
-  let from = 0;
-  for (const { start, end } of changing) {
-    parts.push(event.slice(from, start));
-    from = end;
-  }
-  parts.push(event.slice(from));
-  return parts;
+  const from = [0, ...changing.map(({ end }) => end)];
+  const to = [...changing.map(({ start }) => start), shownEvent.length];
+  // Copies, for the same reason.
+  return from.map((start, index) => Buffer.from(shownEvent.slice(start, to[index]), 'latin1').toString('latin1'));
 }
 
 /** End of the number that begins at `from`, of digits alone and not too many; -1 for any other. */
