@@ -4,7 +4,8 @@
  * Both run at once on one core, so that whatever else the machine does befalls both alike. One attempt is the median of many
  * short windows; the best of three attempts counts, as noise has many ways to spoil a ratio and lost speed is lost each time.
  * Windows during which others had most of the core, or the upstream was late, say nothing and are left out; an attempt of which
- * hardly any is left does not count, and nothing fails before three have counted. `--write` makes three attempts and writes their medians into ratios.json.
+ * hardly any is left does not count, and nothing fails before three have counted. `--write` makes three attempts and writes
+ * their medians into ratios.json.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus as machine } from 'node:os';

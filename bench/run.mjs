@@ -23,6 +23,7 @@ const flags = {
   node: { type: 'string' },
   json: { type: 'string' },
   short: { type: 'boolean', default: false },
+  write: { type: 'boolean', default: false },
   'no-pin': { type: 'boolean', default: false },
 };
 /** What is measured on other versions of Node too. */
@@ -46,7 +47,8 @@ function readOptions() {
     scenarios: namesOf(values.scenario, scenarios, '--scenario').filter(
       (name) => values.scenario !== undefined || !values.short || !scenarios[name].isLong,
     ),
-    isWhole: values.only === undefined && values.scenario === undefined,
+    /** Whether the results go into RESULTS.md: all of them do. */
+    isWritten: values.write || (values.only === undefined && values.scenario === undefined),
     pin: !values['no-pin'],
     short: values.short,
     ...{ node: values.node, json: values.json },
@@ -304,7 +306,7 @@ async function main() {
   console.log(targetTable(checks));
   if (options.json !== undefined)
     writeFileSync(options.json, JSON.stringify({ node: process.version, tables, checks }));
-  if (!options.isWhole || options.json !== undefined) return;
+  if (!options.isWritten || options.json !== undefined) return;
   const leftOut = [...floor.missing].map(([name, reason]) => `${subjects[name].label}: not measured, ${reason}.`);
   const versions = floor.versions();
   const where = [whereOf(options, cpus), [...packages(), ...versions].join(', '), ...leftOut]
