@@ -114,7 +114,7 @@ async function holdStreams({ mock, holder }, { subject, spec, open }, scenario) 
 async function streamsLeftOpen(mock) {
   for (let i = 0; ; i += 1) {
     const { open } = await mock.ask('snapshot');
-    if (open === 0 || i === 60) return open;
+    if (open === 0 || i === 300) return open;
     await sleep(50);
   }
 }
