@@ -19,6 +19,7 @@ const MOST_LATE = 0.25;
  * @property {Child} subject
  * @property {Child} load
  * @property {object} spec What its load is told beside the scenario's own.
+ * @property {boolean} [isOutside] A program of others.
  * @property {number} [open] Streams that are held open meanwhile.
  */
 
@@ -52,9 +53,12 @@ export async function measureWindows(bench, entries, scenario, { seconds, window
   for (const { load } of entries) lasts.push(await load.ask('stop'));
   const heldFault = await held?.release();
   const leftOpen = await streamsLeftOpen(mock);
+  // What others leave running is told beside their figures: it is their fault, and no fault of the figures.
+  const leaks = entries.some(({ isOutside }) => !isOutside) ? leftOpen : 0;
   const faults = lasts.map(({ failures, firstFailure }) => ({
-    failures: failures + leftOpen + (heldFault === undefined ? 0 : 1),
-    firstFailure: firstFailure ?? heldFault ?? (leftOpen > 0 ? LEFT_OPEN : undefined),
+    failures: failures + leaks + (heldFault === undefined ? 0 : 1),
+    firstFailure: firstFailure ?? heldFault ?? (leaks > 0 ? LEFT_OPEN : undefined),
+    remark: leftOpen > leaks ? LEFT_OPEN : undefined,
   }));
   const helpersShare = bench.cpus?.helpersShare ?? true;
   return moments.slice(1).map((after, i) => roundsOf(moments[i], after, { unit: scenario.unit, faults, helpersShare }));
@@ -69,12 +73,12 @@ function roundsOf(before, after, { unit, faults, helpersShare }) {
   const helpers = { generator, upstream: usage[0], late: unit === 'chunk' ? lateShare : 0 };
   const refusal = refusalOf(helpers, helpersShare);
   const count = unit === 'chunk' ? 'events' : 'answers';
-  return faults.map(({ failures, firstFailure }, i) => {
+  return faults.map(({ failures, firstFailure, remark }, i) => {
     const [from, to] = [before[2 + 2 * i], after[2 + 2 * i]];
     const perSecond = ((to[count] - from[count]) / (to.atMs - from.atMs)) * 1e3;
     return {
       cpuUs: (usage[1 + 2 * i] / perSecond) * 1e6,
-      ...{ perSecond, share: usage[1 + 2 * i], helpers, refusal, p50Ms: to.p50Ms, p99Ms: to.p99Ms },
+      ...{ remark, perSecond, share: usage[1 + 2 * i], helpers, refusal, p50Ms: to.p50Ms, p99Ms: to.p99Ms },
       failures: failures + (perSecond > 0 ? 0 : 1),
       firstFailure: firstFailure ?? (perSecond > 0 ? undefined : 'no answers'),
     };
@@ -110,13 +114,16 @@ async function holdStreams({ mock, holder }, { subject, spec, open }, scenario) 
   };
 }
 
-/** How many upstream streams are still open when all clients have been gone for a while. */
+/** How many upstream streams are still open when all clients have been gone for a while. The next subject finds none of them. */
 async function streamsLeftOpen(mock) {
-  for (let i = 0; ; i += 1) {
+  for (let i = 0; i < 300; i += 1) {
     const { open } = await mock.ask('snapshot');
-    if (open === 0 || i === 300) return open;
+    if (open === 0) return 0;
     await sleep(50);
   }
+  const { open } = await mock.ask('snapshot');
+  await mock.ask('drop');
+  return open;
 }
 
 /**

@@ -10,7 +10,8 @@ let frames = { plain: [], usage: [] };
 /** Streams being written, in slots: slot k is due at every tick t with t % slots.length === k. */
 let slots = [new Set()];
 const held = new Set();
-let open = 0;
+/** Streams that have begun and not ended. */
+const running = new Set();
 /** Most streams open at once since the last `configure`. */
 let peak = 0;
 let requests = 0;
@@ -48,7 +49,7 @@ function framesOf(tokens, includeUsage) {
 
 function configure(next) {
   plan = next;
-  peak = open;
+  peak = running.size;
   frames = { plain: framesOf(plan.tokens, false), usage: framesOf(plan.tokens, true) };
   const streams = slots.flatMap((slot) => [...slot]);
   slots = Array.from({ length: Math.max(1, Math.round(1_000 / plan.perSecond)) }, () => new Set());
@@ -74,7 +75,7 @@ function advance(stream, due) {
 function finish(stream) {
   if (stream.ended) return;
   stream.ended = true;
-  open -= 1;
+  running.delete(stream);
   stream.slot?.delete(stream);
   held.delete(stream);
 }
@@ -95,8 +96,8 @@ let isCompact = true;
 let nextSlot = 0;
 function startStream(socket, includeUsage) {
   const stream = { socket, frames: includeUsage ? frames.usage : frames.plain, sent: 0, due: 0, ended: false };
-  open += 1;
-  peak = Math.max(peak, open);
+  running.add(stream);
+  peak = Math.max(peak, running.size);
   socket.write(Buffer.concat([streamHead, stream.frames[0], ...(plan.hold ? [stream.frames[1]] : [])]));
   stream.sent = plan.hold ? 2 : 1;
   if (plan.hold) held.add(stream);
@@ -154,7 +155,11 @@ answerParent({
   expectBlanks() {
     isCompact = false;
   },
-  snapshot: () => ({ ...cpuNow(), open, peak, requests, written, late }),
+  snapshot: () => ({ ...cpuNow(), open: running.size, peak, requests, written, late }),
+  /** Ends the connections of streams that nobody reads any more. */
+  drop() {
+    for (const { socket } of running) socket.destroy();
+  },
   /** Lets every held stream run to its end. */
   release() {
     for (const stream of [...held]) advance(stream, stream.frames.length);

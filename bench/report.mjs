@@ -90,7 +90,11 @@ export function scenarioTable(scenario, labels, rounds) {
     return [labels[key], spread(values), ratios.length === 0 ? 'no line' : spread(ratios), ...cells];
   });
   const lines = [head, head.map((_, i) => (i === 0 ? '---' : '---:')), ...rows].map((row) => `| ${row.join(' | ')} |`);
-  return { text: [`### ${scenario.title}`, '', ...lines, ''].join('\n'), checks };
+  const remarks = Object.entries(rounds).flatMap(([key, list]) => {
+    const remark = list.find((round) => round.remark)?.remark;
+    return remark === undefined ? [] : [`${labels[key]}: ${remark}.`, ''];
+  });
+  return { text: [`### ${scenario.title}`, '', ...lines, '', ...remarks].join('\n'), checks };
 }
 
 function problem(list) {

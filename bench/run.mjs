@@ -110,7 +110,7 @@ function makeFloor(cpus) {
       const outside = await startProgram(program, { origin, cpus: cpus?.subject });
       if (outside.missing !== undefined) return outside;
       if (program === 'litellm') await bench.mock.ask('expectBlanks');
-      return { subject: outside, spec: outside.load ?? {}, version: outside.version };
+      return { subject: outside, isOutside: true, spec: outside.load ?? {}, version: outside.version };
     }
     const url = needs === 'redis' ? await redisUrl() : '';
     if (url === undefined) return { missing: redis.missing };
