@@ -41,6 +41,7 @@ export class Framing {
         this.isChunked = true;
         break;
       case 'connection':
+      case 'proxy-connection':
         if (value.split(',').some((option) => option.trim().toLowerCase() === 'close')) this.closes = true;
         break;
       case 'keep-alive': {
@@ -162,5 +163,5 @@ export function fieldsEnd(bytes: Buffer, from: number, to: number, framing: Fram
 
 /** Lengths of the names that tell of framing: other names are not even decoded. */
 const FRAMING_LENGTHS = new Set(
-  ['connection', 'keep-alive', 'content-length', 'transfer-encoding'].map(({ length }) => length),
+  ['connection', 'proxy-connection', 'keep-alive', 'content-length', 'transfer-encoding'].map(({ length }) => length),
 );

@@ -123,7 +123,7 @@ export class AnswerParser {
     this.interimSize += head.size;
     if (this.interimSize > MAX_HEAD_BYTES) return 'too large a head';
     if (status === 101) return 'another protocol';
-    if (status < 200) return at;
+    if (status < 200) return framing.closes ? 'an interim answer that closes' : at;
     this.remaining = framing.contentLength ?? 0;
     const isBare = this.isHeadAsked || status === 204 || status === 304 || framing.contentLength === 0;
     if (isBare) this.state = 'over';
