@@ -201,6 +201,7 @@ const BAD: Readonly<Record<string, string>> = {
   'a head without an end': `${OK}a: ${LONG}`,
   'heads of 1xx without an end': `HTTP/1.1 100 Continue\r\n\r\n`.repeat(700),
   'oversized trailers': `${CHUNKED}0\r\na: ${LONG}\r\n\r\n`,
+  'an interim answer that closes': `HTTP/1.1 100 Continue\r\nconnection: close\r\n\r\n${OK}content-length: 0\r\n\r\n`,
   'another protocol to change to': 'HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n',
 };
 
@@ -257,6 +258,7 @@ describe('the head of an answer', () => {
   for (const [fields, closes, keepAliveMs] of [
     ['connection: Close\r\n', true, undefined],
     ['connection: x, close\r\n', true, undefined],
+    ['proxy-connection: close\r\n', true, undefined],
     ['connection: keep-alive\r\nkeep-alive: timeout=5, max=100\r\n', false, 5_000],
     ['keep-alive: max=100\r\n', false, undefined],
     ['', false, undefined],
