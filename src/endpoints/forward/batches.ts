@@ -4,7 +4,7 @@ import { parseDocument } from '../../base/json-document.js';
 import type { JsonBounds } from '../../base/json-scan.js';
 import { parseInTurns } from '../../base/json-turns.js';
 import { LARGE_BYTES, turn } from '../../base/turns.js';
-import type { BatchMeter, BatchUsage } from '../../call/state.js';
+import type { BatchMeter, BatchUsage } from '../../call/later-work.js';
 import type { Config } from '../../config/config.js';
 import { findUnrouted, type Model } from '../../config/models.js';
 import { type ApiKey, ownerOf } from '../../keys/key-store.js';

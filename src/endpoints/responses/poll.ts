@@ -2,7 +2,7 @@ import { GatewayError } from '../../base/errors.js';
 import type { JsonObject } from '../../base/json.js';
 import { objectIn } from '../../call/answer-view.js';
 import type { Call, CallEnd } from '../../call/call.js';
-import type { BackgroundWork } from '../../call/state.js';
+import type { BackgroundWork } from '../../call/later-work.js';
 import { readWhole, type WholeAnswer } from '../../upstreams/read-whole.js';
 import { passOn } from '../../upstreams/send.js';
 import { readToolCalls } from '../../wire/hosted-tools.js';
