@@ -49,7 +49,10 @@ export function readBody(
   holder: BodyHolder = UNCOUNTED,
 ): Awaitable<Uint8Array> {
   if ('parsed' in request.body) return readParsedBody(request, bounds, holder);
-  return new Promise((onBody, onFailure) => collectBody(request, { bounds, holder, reader: { onBody, onFailure } }));
+  const announced = announcedBytes(request, bounds, holder);
+  return new Promise((onBody, onFailure) =>
+    new BodyCollector(request, { bounds, holder, reader: { onBody, onFailure } }, announced).collect(),
+  );
 }
 
 /** Reader of a body: one of its methods is called, once. */
@@ -69,12 +72,22 @@ interface BodyCollecting {
  * Reads a request's bytes from the wire, without a promise.
  * @throws {GatewayError} 413, 415 or 429 for what its headers tell
  */
-export function collectBody(request: GatewayRequest, { bounds, holder, reader }: BodyCollecting): void {
-  if ('parsed' in request.body) throw new Error('Expected a body that nobody has read');
-  checkHeaders(request.headers, bounds.maxBodyBytes);
-  const announced = Number(request.headers['content-length']);
+export function collectBody(request: GatewayRequest, collecting: BodyCollecting): void {
+  const announced = announcedBytes(request, collecting.bounds, collecting.holder);
+  new BodyCollector(request, collecting, announced).collect();
+}
+
+/** Length that a body announces, once its headers are checked and there is room for it; NaN where it announces none. */
+function announcedBytes({ headers }: GatewayRequest, { maxBodyBytes }: BodyBounds, holder: BodyHolder): number {
+  const encoding = headers['content-encoding'];
+  if (typeof encoding === 'string' && encoding !== '' && encoding.toLowerCase() !== 'identity') {
+    throw unsupportedContentEncoding(encoding.slice(0, 100));
+  }
+  checkType(headers);
+  const announced = Number(headers['content-length']);
+  if (announced > maxBodyBytes) throw bodyTooLarge(maxBodyBytes);
   if (announced > 0) holder.checkRoom(announced);
-  new BodyCollector(request, stepsOf(request.body), { bounds, holder, reader }).collect();
+  return announced;
 }
 
 /** Reads what the host's parser left. What it read, it inflated too. */
@@ -124,16 +137,6 @@ export function isEmpty({ body, headers }: GatewayRequest): boolean {
   return !isAnnounced && (parsed === undefined || (isJsonObject(parsed) && Object.keys(parsed).length === 0));
 }
 
-function checkHeaders(headers: GatewayRequest['headers'], maxBodyBytes: number): void {
-  const encoding = headers['content-encoding'];
-  if (typeof encoding === 'string' && encoding !== '' && encoding.toLowerCase() !== 'identity') {
-    throw unsupportedContentEncoding(encoding.slice(0, 100));
-  }
-  checkType(headers);
-  const length = Number(headers['content-length'] ?? 0);
-  if (length > maxBodyBytes) throw bodyTooLarge(maxBodyBytes);
-}
-
 function checkType({ 'content-type': type }: GatewayRequest['headers']): void {
   if (type === 'application/json') return;
   if (typeof type === 'string' && !isJsonType(type)) throw unsupportedContentType(type.slice(0, 200));
@@ -154,9 +157,7 @@ class BodyCollector implements Timed {
   newer: Timed | undefined = undefined;
   private readonly request: GatewayRequest;
   private readonly source: StepSource<Uint8Array>;
-  private readonly bounds: BodyBounds;
-  private readonly holder: BodyHolder;
-  private readonly reader: BodyReader;
+  private readonly collecting: BodyCollecting;
   private readonly announcedBytes: number;
   private size = 0;
   /** As a rule there is one piece, which stays as it is. */
@@ -164,23 +165,22 @@ class BodyCollector implements Timed {
   private gathered: GatheredBytes | undefined = undefined;
   private isOver = false;
 
-  constructor(request: GatewayRequest, source: StepSource<Uint8Array>, { bounds, holder, reader }: BodyCollecting) {
+  constructor(request: GatewayRequest, collecting: BodyCollecting, announcedBytes: number) {
+    if ('parsed' in request.body) throw new Error('Expected a body that nobody has read');
     this.request = request;
-    this.source = source;
-    this.bounds = bounds;
-    this.holder = holder;
-    this.reader = reader;
-    this.announcedBytes = Number(request.headers['content-length']);
+    this.source = stepsOf(request.body);
+    this.collecting = collecting;
+    this.announcedBytes = announcedBytes;
   }
 
   collect(): void {
     const { signal } = this.request;
     if (signal.aborted) {
       this.isOver = true;
-      this.reader.onFailure(signal.reason);
+      this.collecting.reader.onFailure(signal.reason);
       return;
     }
-    this.bounds.bodyDeadlines.start(this);
+    this.collecting.bounds.bodyDeadlines.start(this);
     signal.addEventListener('abort', this.onGone);
     this.source.read(this.onStep, this.onFailure);
   }
@@ -193,7 +193,7 @@ class BodyCollector implements Timed {
     if (this.isOver) return;
     if (piece !== undefined) {
       this.add(piece);
-      const { bounds, holder } = this;
+      const { bounds, holder } = this.collecting;
       if (this.size > bounds.maxBodyBytes) {
         this.onFailure(bodyTooLarge(bounds.maxBodyBytes));
         return;
@@ -213,7 +213,7 @@ class BodyCollector implements Timed {
     this.stop();
     const bytes = this.gathered?.take() ?? this.first ?? NO_BYTES;
     this.first = undefined;
-    this.reader.onBody(bytes);
+    this.collecting.reader.onBody(bytes);
   };
 
   private add(piece: Uint8Array): void {
@@ -233,14 +233,14 @@ class BodyCollector implements Timed {
     this.first = undefined;
     this.gathered = undefined;
     this.source.leave();
-    this.reader.onFailure(reason);
+    this.collecting.reader.onFailure(reason);
   };
 
   private readonly onGone = (): void => this.onFailure(this.request.signal.reason);
 
   private stop(): void {
     this.isOver = true;
-    this.bounds.bodyDeadlines.cancel(this);
+    this.collecting.bounds.bodyDeadlines.cancel(this);
     this.request.signal.removeEventListener('abort', this.onGone);
   }
 }
