@@ -21,7 +21,9 @@ export interface Wait {
  */
 export function there<T>(promise: PromiseLike<T>, cancellation?: Cancellation): Waiting<T> {
   const wait = new Waiting<T>(cancellation);
-  promise.then(
+  // A host's own thenable may call at once, twice, or with another one.
+  const sure = promise instanceof Promise ? promise : Promise.resolve(promise);
+  sure.then(
     (value) => wait.onValue(value),
     (reason) => wait.onFailure(reason),
   );
@@ -30,23 +32,24 @@ export function there<T>(promise: PromiseLike<T>, cancellation?: Cancellation): 
 
 const ABORTED = Promise.resolve();
 
-/**
- * Work that is a wait for one of two calls; an iterator of its own, it needs no generator around it. Later calls change nothing: a
- * host's thenable may call more than once.
- */
+/** Work that is a wait for one of two calls; an iterator of its own, it needs no generator around it. Later calls change nothing. */
 export class Waiting<T> implements Work<T>, Wait {
   private isOver = false;
   private came: IteratorReturnResult<T> | undefined = undefined;
   private reason: unknown = undefined;
   private goOn: (() => void) | undefined = undefined;
-  private readonly cancellation: Cancellation | undefined;
-  private readonly onAbort: () => void;
+  private cancellation: Cancellation | undefined;
+  private onAbort: (() => void) | undefined = undefined;
 
   constructor(cancellation?: Cancellation) {
     this.cancellation = cancellation;
-    this.onAbort = cancellation === undefined ? ignore : () => this.abort(cancellation);
-    if (cancellation?.aborted === true) this.onAbort();
-    else cancellation?.addEventListener('abort', this.onAbort);
+    if (cancellation === undefined) return;
+    // A turn of promises later, as any other failure: whoever aborts is not to find the work done before it goes on itself.
+    this.onAbort = () => {
+      ABORTED.then(() => this.onFailure(cancellation.reason));
+    };
+    if (cancellation.aborted) this.onAbort();
+    else cancellation.addEventListener('abort', this.onAbort);
   }
 
   onValue(value: T): void {
@@ -78,19 +81,17 @@ export class Waiting<T> implements Work<T>, Wait {
     return came;
   }
 
-  /** A turn of promises later, as any other failure: whoever aborts is not to find the work done before it goes on itself. */
-  private abort({ reason }: Cancellation): void {
-    ABORTED.then(() => this.onFailure(reason));
-  }
-
   private end(): void {
+    const { goOn, cancellation, onAbort } = this;
     this.isOver = true;
-    this.cancellation?.removeEventListener('abort', this.onAbort);
-    this.goOn?.();
+    if (onAbort !== undefined) cancellation?.removeEventListener('abort', onAbort);
+    // A promise that never comes must not keep the work, nor its call, in memory.
+    this.goOn = undefined;
+    this.cancellation = undefined;
+    this.onAbort = undefined;
+    goOn?.();
   }
 }
-
-function ignore(): void {}
 
 /** Does work to its end; it begins at once. */
 export function done<T>(work: Work<T>): Promise<T> {
