@@ -81,7 +81,11 @@ function openConnection(current, onFree) {
 
   function lose(reason) {
     if (current.connections.delete(connection) && run === current && !(current.stopping && (!busy || spec.stream))) {
-      fail(reason);
+      const where =
+        status === ''
+          ? 'before an answer'
+          : `in an answer of ${status}, ${Math.round(performance.now() - sentAt)} ms after its request`;
+      fail(`${reason} ${where}`);
     }
     socket.destroy();
   }

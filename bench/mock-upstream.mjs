@@ -101,11 +101,13 @@ function startStream(socket, includeUsage) {
   socket.write(Buffer.concat([streamHead, stream.frames[0], ...(plan.hold ? [stream.frames[1]] : [])]));
   stream.sent = plan.hold ? 2 : 1;
   if (plan.hold) held.add(stream);
-  else {
-    stream.slot = slots[nextSlot++ % slots.length];
-    stream.slot.add(stream);
-  }
+  else startPacing(stream);
   return stream;
+}
+
+function startPacing(stream) {
+  stream.slot = slots[nextSlot++ % slots.length];
+  stream.slot.add(stream);
 }
 
 /** One request in 256 is read with care, so that a gateway which garbles what it passes on does not go unseen. */
@@ -159,6 +161,12 @@ answerParent({
   /** Ends the connections of streams that nobody reads any more. */
   drop() {
     for (const { socket } of running) socket.destroy();
+  },
+  /** Lets every held stream go on at its pace. */
+  pace() {
+    plan = { ...plan, hold: false };
+    for (const stream of held) startPacing(stream);
+    held.clear();
   },
   /** Lets every held stream run to its end. */
   release() {
