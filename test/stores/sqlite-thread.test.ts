@@ -248,6 +248,20 @@ describe('the thread of a store', () => {
     await assert.rejects(async () => store.usage.open(startOf(usageRecordOf({ keyId: 'k' }))), /store is closed/);
   });
 
+  it('is needed: where threads are forbidden, opening says so', () => {
+    const program = `
+      const { sqliteStore } = await import('megallm-middleware/sqlite');
+      await sqliteStore({ file: process.argv[1] }).catch(({ message, cause }) => console.log(message, cause.code));
+    `;
+    const permission = process.allowedNodeEnvironmentFlags.has('--permission')
+      ? '--permission'
+      : '--experimental-permission';
+    const allowed = [permission, '--allow-fs-read=*', '--allow-fs-write=*', '--allow-addons', '--no-warnings'];
+    const args = [...allowed, '--input-type=module', '-e', program, folder.path('forbidden.db')];
+    const { stdout } = spawnSync(process.execPath, args, { cwd: COMPILED, timeout: 30_000 });
+    assert.equal(String(stdout), 'Cannot start the thread of the SQLite store ERR_ACCESS_DENIED\n');
+  });
+
   it('keeps the process alive as long as an answer is awaited, and no longer', () => {
     const program = `
       const { sqliteStore } = await import('megallm-middleware/sqlite');

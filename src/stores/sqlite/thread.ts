@@ -48,7 +48,8 @@ function newWorker(workerData: ThreadData): Worker {
   const code = WORKER_CODE ?? sourceCode();
   try {
     // Not the process's own options: a preloaded instrumentation, or another kind of module for `eval`, is not for this thread.
-    return new Worker(code, { eval: true, execArgv: [], workerData, name: 'megallm sqlite' });
+    const execArgv = process.execArgv.filter((option) => option === '--experimental-sqlite');
+    return new Worker(code, { eval: true, execArgv, workerData, name: 'megallm sqlite' });
   } catch (cause) {
     throw new Error('Cannot start the thread of the SQLite store', { cause });
   }
