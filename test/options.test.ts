@@ -162,6 +162,8 @@ describe('what an upstream or a key is told wrongly', () => {
       { baseUrl: 'https://localhost/v1', ca: 'canary' },
       { baseUrl: 'https://localhost/v1', ca: [7] },
       { baseUrl: 'unix:run/llm.sock' },
+      { baseUrl: 'unix://run/llm.sock:/v1' },
+      { headers: { 'X-Team': 'a', 'x-team': 'b' } },
       { baseUrl: 'unix:/run/%zz.sock:/v1' },
       { baseUrl: 'unix:/run/%00.sock:/v1' },
       { headers: { Connection: 'close' } },

@@ -179,6 +179,8 @@ function checkOptions(options: HttpOptions): void {
   const { headers, dispatcher } = options;
   if (dispatcher !== undefined) checkDispatcher(options, dispatcher);
   if (headers !== undefined && !isRecord(headers)) throw unexpected('headers', 'to be an object of texts', headers);
+  const names = Object.keys(headers ?? {}).map((name) => name.toLowerCase());
+  if (new Set(names).size < names.length) throw new TypeError('Expected each of `headers` once, in whatever case');
   for (const [name, value] of Object.entries({ authorization: options.apiKey ?? '', ...options.headers })) {
     const isHeader = /^[\w!#$%&'*+.^`|~-]+$/.test(name) && typeof value === 'string' && /^[\t\x20-\x7e]*$/.test(value);
     if (!isHeader) throw new TypeError('Expected `apiKey` and `headers` to be what an HTTP header can hold');
@@ -190,7 +192,7 @@ function checkHead({ host, path }: ServerAddress, headers: readonly string[]): v
   new RequestHeads(host).headOf({ method: 'GET', path: `${path}/`, headers, body: undefined });
 }
 
-/** Puts the client's headers first, so that none of them replaces one of the host's. */
+/** Puts the client's headers first, so that none of them replaces one of the host's. One name, in whatever case, goes out once. */
 function requestHeaders(
   { apiKey, headers = {} }: HttpOptions,
   passed: HttpOptions['headers'] = JSON_HEADERS,
@@ -200,7 +202,7 @@ function requestHeaders(
     'accept-encoding': 'identity',
     'user-agent': 'megallm-middleware',
     ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
-    ...headers,
+    ...Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value])),
   }).flat();
 }
 

@@ -19,9 +19,11 @@ export function serverAddressOf(baseUrl: string): ServerAddress {
   const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
   const isPlain =
     url !== undefined && url.username === '' && url.password === '' && url.search === '' && url.hash === '';
-  if (isPlain && url.protocol === 'unix:') return socketAddressOf(url.pathname);
+  if (isPlain && url.protocol === 'unix:' && url.host === '') return socketAddressOf(url.pathname);
   if (!isPlain || !/^https?:$/.test(url.protocol)) {
-    throw new TypeError('Expected `baseUrl` to be an http or https address without user name, query or fragment');
+    throw new TypeError(
+      'Expected `baseUrl` to be an http or https address without user name, query or fragment, or like `unix:/run/llm.sock:/v1`',
+    );
   }
   const { origin, host, port, pathname } = url;
   const isSecure = url.protocol === 'https:';

@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 const NEEDED = [
   'src',
   'adapters',
+  'bench',
   'examples',
   'docs',
   'scripts',
