@@ -32,6 +32,8 @@ let run;
 
 /** How long whole answers that are on their way are waited for. */
 const STOP_MS = 15_000;
+/** So many connections wait for the begin of an answer, at most, where each sends once. */
+const MOST_AHEAD = 500;
 /** A prime: its multiples visit all keys in an order that no cache foresees. */
 const KEY_STEP = 611_953;
 
@@ -161,14 +163,27 @@ function openConnection(current, onFree) {
 
 /** Every connection sends again as soon as it has its answer. */
 function closedLoop(current) {
+  const { connections, rampMs = 0 } = current.spec;
   const again = (connection) => {
     if (!current.stopping && !(current.sent >= current.spec.calls)) connection.send();
   };
-  const { connections, rampMs = 0, once } = current.spec;
   const open = () => {
-    if (!current.stopping) openConnection(current, once ? () => undefined : again).send();
+    if (!current.stopping) openConnection(current, again).send();
   };
   for (let i = 0; i < connections; i += 1) setTimeout(open, (i * rampMs) / connections);
+}
+
+/** Every connection sends once. They open no faster than the subject begins to answer: its queue of new ones has an end. */
+function onceEach(current) {
+  const { connections, rampMs = 0 } = current.spec;
+  const startedAt = performance.now();
+  current.timer = setInterval(() => {
+    const due = Math.min(1, (performance.now() - startedAt) / rampMs) * connections;
+    while (current.sent < due && current.sent - current.begun < MOST_AHEAD) {
+      openConnection(current, () => undefined).send();
+    }
+    if (current.sent === connections) clearInterval(current.timer);
+  }, 5);
 }
 
 /** A request every `1000 / rate` ms, however long answers take; a new connection when none is free. */
@@ -203,6 +218,7 @@ function start(spec) {
     timer: undefined,
   };
   if (spec.rate) openLoop(run);
+  else if (spec.once) onceEach(run);
   else closedLoop(run);
 }
 
