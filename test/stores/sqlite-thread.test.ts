@@ -198,9 +198,11 @@ describe('the thread of a store', () => {
     await thread.terminate();
     await ended;
     await waiting.promise.catch((error) => assert.match(String(error), /thread of the SQLite store has ended/));
-    await assert.rejects(async () => store.usage.open(startOf(usageRecordOf({ keyId: 'k' }))), /thread .* has ended/);
-    // Not tried again within a second.
-    clock.advance(1_000);
+    // Not tried again within a second, however often somebody asks.
+    for (const _ of range(2)) {
+      await assert.rejects(async () => store.usage.open(startOf(usageRecordOf({ keyId: 'k' }))), /thread .* has ended/);
+      clock.advance(500);
+    }
     await store.usage.settle(before);
     await recordUsage(store.usage, usageRecordOf({ keyId: 'k' }));
     assert.equal((await store.usage.report({ from: 0, to: 4e12, by: [] }))[0]?.sums.requests, 2);

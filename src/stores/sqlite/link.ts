@@ -57,7 +57,7 @@ export async function openLink({ data, clock, interrupted }: LinkOptions): Promi
   let outbox: Outbox | undefined;
   let closing: Promise<void> | undefined;
   let failed: { readonly error: Error; readonly at: number } | undefined;
-  let isStarting = false;
+  let starting: Promise<void> | undefined;
   let thread: Thread | undefined;
 
   async function start(): Promise<void> {
@@ -73,13 +73,12 @@ export async function openLink({ data, clock, interrupted }: LinkOptions): Promi
   }
 
   async function startAnew(): Promise<void> {
-    isStarting = true;
     try {
       await start();
     } catch (error) {
       fail(error instanceof Error ? error : new Error(String(error)));
     }
-    isStarting = false;
+    starting = undefined;
     post();
   }
 
@@ -99,16 +98,20 @@ export async function openLink({ data, clock, interrupted }: LinkOptions): Promi
 
   function fail(error: Error): void {
     failed = { error, at: clock.steadyMs() };
+    rejectAll(error);
+  }
+
+  function rejectAll(error: Error): void {
     outbox = undefined;
     for (const id of [...jobs.keys()]) taken(id)?.reject(error);
   }
 
   function post(): void {
-    if (outbox === undefined || isStarting) return;
+    if (outbox === undefined || starting !== undefined) return;
     if (thread === undefined) {
       // Not at every call where the file cannot be opened: that reads all of it.
-      if (failed !== undefined && clock.steadyMs() - failed.at < RESTART_MS) fail(failed.error);
-      else void startAnew();
+      if (failed !== undefined && clock.steadyMs() - failed.at < RESTART_MS) rejectAll(failed.error);
+      else starting = startAnew();
       return;
     }
     const { first, names, given } = outbox;
@@ -148,6 +151,7 @@ export async function openLink({ data, clock, interrupted }: LinkOptions): Promi
   }
 
   async function end(): Promise<void> {
+    await starting;
     if (thread === undefined) return;
     const { ended } = thread;
     try {
@@ -161,7 +165,7 @@ export async function openLink({ data, clock, interrupted }: LinkOptions): Promi
   return {
     ask(name, given, bytes = 0) {
       if (closing !== undefined) return Promise.reject(new Error('The SQLite store is closed'));
-      if (jobs.size >= MAX_WAITING || (bytes > 0 && waitingBytes + bytes > MAX_WAITING_BYTES)) {
+      if (jobs.size >= MAX_WAITING || (bytes > 0 && waitingBytes > 0 && waitingBytes + bytes > MAX_WAITING_BYTES)) {
         return Promise.reject(new Error('Too much waits to be written to the SQLite store'));
       }
       return add(name, given, bytes);

@@ -189,7 +189,7 @@ function filterValues({ only = {} }: UsageQuery): Bindings {
 
 /**
  * Adds up every hour of a `sqliteStore` file from its calls again, and compares it with the kept sums. The file may be
- * in use.
+ * in use. All of it is read in the thread that calls this: for a command, or a thread, of its own.
  * @returns the hours that differ: none when all is well.
  * @throws {Error} when the file is damaged, another program's or a newer version's, or not there.
  */
