@@ -75,6 +75,7 @@ const TOKENS_PER_CHECKPOINT = 256;
 
 const NOTHING_YET: Progress = { usage: undefined, deliveredTokens: () => 0 };
 const NO_SLOTS: readonly Slot[] = [];
+const NO_BYTES = Buffer.alloc(0);
 /** The client of a call that does not end with it. */
 const NOBODY: Cancellation = {
   aborted: false,
@@ -228,6 +229,12 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     this.mostInputTokens = mostInputTokens;
     this.hasReferences = hasReferences;
     this.body = body;
+  }
+
+  /** Lets go of the request's bytes, which the upstream has: a stream may be long, and a body large. Its names stay. */
+  forgetBody(): void {
+    this.document = { bytes: NO_BYTES, members: this.document.members };
+    this.body = undefined;
   }
 
   /** Finds the model and its upstream. @throws {GatewayError} 403 or 404. */

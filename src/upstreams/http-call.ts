@@ -24,6 +24,11 @@ interface HttpOutcome {
   onFailed(error: unknown): void;
 }
 
+/** The outcome of a call that was told already. */
+const TOLD: HttpOutcome = { onWhole: ignore, onBegun: ignore, onFailed: ignore };
+
+function ignore(): void {}
+
 /** The head of a good answer, and its body as it comes. */
 interface HttpReply {
   readonly head: AnswerHead;
@@ -72,9 +77,10 @@ const MAX_ERROR_BYTES = 65_536;
 /** One call over a transport, from the request to the end of its answer. */
 class HttpCall implements AnswerHandler, BodyConnection {
   private readonly transport: Transport;
-  private readonly request: TransportRequest;
+  /** `undefined` once an answer has come: it is not sent again, and its body need not stay as long as the answer goes on. */
+  private request: TransportRequest | undefined;
   private readonly reading: HttpReading;
-  private readonly outcome: HttpOutcome;
+  private outcome: HttpOutcome;
   /** Whether the request must not be sent again: it was, or an answer has begun. */
   private isFinal = false;
   private exchange: TransportExchange | undefined = undefined;
@@ -107,6 +113,7 @@ class HttpCall implements AnswerHandler, BodyConnection {
 
   onHead(head: AnswerHead): void {
     this.isFinal = true;
+    this.request = undefined;
     this.refusal = refusalOf(head);
     const coding = contentCoding(head.get('content-encoding'));
     if (coding !== undefined) this.inflater = this.inflaterOf(coding);
@@ -120,7 +127,10 @@ class HttpCall implements AnswerHandler, BodyConnection {
   private begin(head: AnswerHead): ResponseBody {
     const body = new ResponseBody(this);
     this.streamed = body;
-    this.outcome.onBegun({ head, body });
+    const { outcome } = this;
+    // What it holds, the request among it, need not stay as long as the answer goes on.
+    this.outcome = TOLD;
+    outcome.onBegun({ head, body });
     return body;
   }
 
@@ -148,10 +158,17 @@ class HttpCall implements AnswerHandler, BodyConnection {
   onFailed(failure: TransportFailure, error: Error): void {
     const { cancellation } = this.reading;
     cancellation.removeEventListener('abort', this.onAbort);
-    if (failure === 'stale' && !this.isFinal && !cancellation.aborted && isRepeatable(this.request)) {
+    const { request } = this;
+    if (
+      failure === 'stale' &&
+      !this.isFinal &&
+      !cancellation.aborted &&
+      request !== undefined &&
+      isRepeatable(request)
+    ) {
       this.isFinal = true;
       cancellation.addEventListener('abort', this.onAbort);
-      this.transport.dispatchFresh(this.request, this);
+      this.transport.dispatchFresh(request, this);
       return;
     }
     this.inflater?.leave();

@@ -25,6 +25,7 @@ export function answerModel(call: Call, answer: BegunAnswer): Awaitable<GatewayR
   call.exchange.phases?.mark('upstream');
   if (answer.kind === 'stream') {
     call.begin(answer.stream);
+    call.forgetBody();
     return respondStream(relay(call, answer), answerHeaders(call));
   }
   call.begin(answer);

@@ -168,8 +168,10 @@ export class Connection implements SocketReader, AnswerParts, SendingWatch, Exch
     if (this.exchange === exchange) this.send(exchange);
   }
 
-  private send({ head, request: { method, body } }: Exchange): void {
+  private send(exchange: Exchange): void {
     const { socket } = this;
+    const { head } = exchange;
+    const { method, body } = exchange.takeRequest();
     const { text } = head;
     this.head = undefined;
     this.hasAnswer = false;

@@ -9,16 +9,24 @@ export interface ExchangeCarrier {
 
 /** One request and its answer, wherever they are on their way. */
 export class Exchange implements TransportExchange {
-  readonly request: TransportRequest;
   readonly head: RequestHead;
   readonly handler: AnswerHandler;
   /** `undefined` once the exchange has ended. */
   carrier: ExchangeCarrier | undefined = undefined;
+  private request: TransportRequest | undefined;
 
   constructor(request: TransportRequest, head: RequestHead, handler: AnswerHandler) {
     this.request = request;
     this.head = head;
     this.handler = handler;
+  }
+
+  /** Hands the request over, to be sent. It is kept no longer: its body may be large, and the answer long. */
+  takeRequest(): TransportRequest {
+    const { request } = this;
+    if (request === undefined) throw new Error('Expected a request to be sent once');
+    this.request = undefined;
+    return request;
   }
 
   abort(error: Error): void {
