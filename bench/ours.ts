@@ -38,7 +38,8 @@ export async function ours(options: OursOptions): Promise<Ours> {
   const { upstream, model, host, isQuiet } = options;
   const { parts, secret, close } = await storeOf(options);
   const { listener, gateway } = await listenerOf(host, {
-    upstream: http({ baseUrl: upstream, apiKey: 'bench' }),
+    // Streams of HTTP/1.1 have a connection each, and thousands of them are measured.
+    upstream: http({ baseUrl: upstream, apiKey: 'bench', connections: 16_384 }),
     models: { [model]: { contextLength: 2_000_000 } },
     environment: {},
     hooks: isQuiet ? { onError() {}, onNotice() {} } : {},
