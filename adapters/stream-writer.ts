@@ -20,6 +20,7 @@ export class StreamWriter {
   private hasBegun = false;
   /** The connection that is waited for. */
   private awaited: ServerResponse['socket'] = null;
+  private isAwaiting = false;
   private stallTimer: NodeJS.Timeout | undefined = undefined;
 
   /** @param onOver called once, when the last piece is written or nobody is left to read it */
@@ -80,6 +81,7 @@ export class StreamWriter {
       setImmediate(this.writeNext);
       return;
     }
+    this.isAwaiting = true;
     this.res.on('drain', this.onDrained);
     // Node tells the answer only of what was written by its own way.
     this.awaited = this.res.socket;
@@ -95,6 +97,9 @@ export class StreamWriter {
   }
 
   private readonly onDrained = (): void => {
+    // Both told of one drain, as a listener that is taken off while others are told is told all the same.
+    if (!this.isAwaiting) return;
+    this.isAwaiting = false;
     clearTimeout(this.stallTimer);
     this.res.off('drain', this.onDrained);
     this.awaited?.off('drain', this.onDrained);
