@@ -21,7 +21,8 @@ export function writePart(name, text) {
   const parts = Object.entries(PARTS).map(([part, program]) => {
     const [begin, end] = [`<!-- ${part}, by ${program} -->\n`, `\n<!-- end of ${part} -->`];
     const [from, to] = [before.indexOf(begin), before.indexOf(end)];
-    const old = from === -1 ? 'Not run yet.' : before.slice(from + begin.length, to);
+    const old =
+      from === -1 ? (part === 'notes' ? 'No notes yet.' : 'Not run yet.') : before.slice(from + begin.length, to);
     return `${begin}${part === name ? text.trim() : old}${end}`;
   });
   writeFileSync(FILE, `${HEAD}\n${parts.join('\n\n')}\n`);

@@ -21,6 +21,7 @@ const LEAST_CALLS = 20_000;
 /** How long idle connections may take to go. */
 const QUIET_MS = 120_000;
 const CLIENTS = 12;
+const GUESSING = 'wrong key';
 const { values } = parseArgs({
   options: { minutes: { type: 'string', default: '15' }, write: { type: 'boolean', default: false } },
 });
@@ -40,7 +41,7 @@ const kinds = {
   'left before an answer': async (ask) => (await ask(marked('slow', bodies), { leaveAfter: 0 })).hasLeft,
   'cut stream': async (ask) => (await ask(marked('cut', streaming))).text.includes('"error"'),
   'failing upstream': async (ask) => (await ask(marked('fail', bodies))).status >= 500,
-  'wrong key': async (ask) => (await ask(bodies, { secret: 'sk-nobody-has-this-secret' })).status === 401,
+  [GUESSING]: async (ask) => (await ask(bodies, { secret: 'sk-nobody-has-this-secret' })).status === 401,
   'unknown model': async (ask) => (await ask(bodies.map((text) => text.replace('gpt-4o-mini', 'none')))).status === 404,
   'bad JSON': async (ask) => (await ask(bodies.map((text) => text.slice(0, -5)))).status === 400,
 };
@@ -69,10 +70,11 @@ upstream.keepAliveTimeout = 5_000;
 upstream.on('clientError', (_error, socket) => socket.destroy());
 
 const cpus = splitCpus();
-const agent = new Agent({ keepAlive: true, maxSockets: CLIENTS });
+const agent = new Agent({ keepAlive: true, maxSockets: CLIENTS + 1 });
 let port;
 let calls = 0;
 const counts = Object.fromEntries(Object.keys(kinds).map((kind) => [kind, 0]));
+const spentMs = { ...counts };
 const faults = [];
 
 /** One call. @returns its status and text, or that its client left. */
@@ -106,16 +108,17 @@ async function call(list, { leaveAfter, secret = secretOf(0) } = {}) {
   return { status: res.statusCode, text };
 }
 
-async function client(nth, until) {
-  const names = Object.keys(kinds);
+async function client(nth, until, names) {
   for (let i = nth; performance.now() < until; i += 1) {
     const kind = names[i % names.length];
+    const begunAt = performance.now();
     const isGood = await kinds[kind](call).catch((error) => {
       faults.push(`${kind}: ${error.message}`);
       return true;
     });
     if (!isGood) faults.push(kind);
     counts[kind] += 1;
+    spentMs[kind] += performance.now() - begunAt;
     calls += 1;
   }
 }
@@ -161,7 +164,10 @@ try {
   const before = await gateway.ask('handles');
   const begunAt = performance.now();
   const end = begunAt + minutes * 60_000;
-  const clients = Array.from({ length: CLIENTS }, (_, nth) => client(nth, end));
+  const usual = Object.keys(kinds).filter((kind) => kind !== GUESSING);
+  // Who guesses keys is answered after seconds: that must not hold the others.
+  const clients = Array.from({ length: CLIENTS }, (_, nth) => client(nth, end, usual));
+  clients.push(client(0, end, [GUESSING]));
   const samples = [];
   while (performance.now() < end) {
     await sleep((minutes * 60_000) / SAMPLES);
@@ -180,7 +186,10 @@ try {
   const isGood = isSteady && left <= 0 && faults.length === 0;
   const facts = [
     ['calls', calls],
-    ...Object.entries(counts).map(([kind, count]) => [`– ${kind}`, count]),
+    ...Object.entries(counts).map(([kind, count]) => [
+      `– ${kind}`,
+      `${count}, ${(spentMs[kind] / count).toFixed(1)} ms each`,
+    ]),
     ['answers that were not as they should be', faults.length === 0 ? 0 : `${faults.length}, such as ${faults[0]}`],
     [
       'RSS after warm-up and at the end, MB',
