@@ -28,7 +28,7 @@ export interface HttpOptions {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Name in logs, usage records and X-Debug, so no address. @default 'http' */
   readonly name?: string | undefined;
-  /** Most connections, and so most calls at once: HTTP/1.1 has one call on a connection. Further calls wait. @default 4_096 */
+  /** Most connections, and so most calls at once: HTTP/1.1 has one call on a connection. Further calls wait. @default 16_384, above `maxConcurrentCalls` */
   readonly connections?: number | undefined;
   /** Certificates, in PEM, of the authorities that are trusted for an `https:` address. @default those that Node trusts */
   readonly ca?: string | Uint8Array | readonly (string | Uint8Array)[] | undefined;
@@ -219,7 +219,7 @@ function checkDispatcher(options: HttpOptions, dispatcher: HttpDispatcher): void
 }
 
 function transportTo(address: ServerAddress, options: HttpOptions): Transport {
-  const { connections = 4_096, connectTimeoutMs = 5_000, headersTimeoutMs = 600_000, ca, dispatcher } = options;
+  const { connections = 16_384, connectTimeoutMs = 5_000, headersTimeoutMs = 600_000, ca, dispatcher } = options;
   const bodyTimeoutMs = Math.min(options.bodyTimeoutMs ?? 600_000, options.tokenTimeoutMs ?? Number.POSITIVE_INFINITY);
   if (dispatcher !== undefined) {
     if (address.socketPath !== undefined) throw new TypeError('Expected no Unix socket beside `dispatcher`');
