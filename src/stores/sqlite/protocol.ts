@@ -3,6 +3,7 @@ import type { KeyQuery } from '../../keys/key-store.js';
 import type { InterruptedEnd, Reservation, Verdict } from '../../limits/limiter-store.js';
 import type { BudgetScope, Period, UsageGroup, UsageQuery } from '../../usage/usage-store.js';
 import type { SqlValue } from './driver.js';
+import type { Moment } from './shared-clock.js';
 
 /** Questions that the thread of the file answers, each with one argument, which is copied. */
 export interface Engine {
@@ -94,7 +95,7 @@ export interface ThreadData {
   /** Whether the store goes by the machine's own clock, which the thread can read itself. */
   readonly isMachines: boolean;
   /** One reading of the store's clock, and of the machine's monotonic one at the same moment. */
-  readonly now: { readonly wallMs: number; readonly steadyMs: number; readonly machineMs: number };
+  readonly now: Moment;
 }
 
 /** Questions of one turn of the event loop, numbered from `first` on. */

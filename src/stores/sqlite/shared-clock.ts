@@ -18,6 +18,33 @@ export function machineMs(): number {
   return Number(process.hrtime.bigint()) / NANO_PER_MS;
 }
 
+/** A reading of a store's clock, and of the machine's at the same moment. */
+export interface Moment {
+  readonly wallMs: number;
+  readonly steadyMs: number;
+  readonly machineMs: number;
+}
+
+/** Readings between which others had the processor would differ by however long they had it: the closest of a few is taken. */
+const MAX_READINGS = 16;
+const CLOSE_MS = 0.05;
+
+/** Reads both clocks at one moment. */
+export function momentOf(clock: Pick<Clock, 'wallMs' | 'steadyMs'>): Moment {
+  let closest: Moment | undefined;
+  let apartMs = Number.POSITIVE_INFINITY;
+  for (let readings = 0; readings < MAX_READINGS && apartMs > CLOSE_MS; readings += 1) {
+    const before = machineMs();
+    const steadyMs = clock.steadyMs();
+    const wallMs = clock.wallMs();
+    const after = machineMs();
+    if (after - before >= apartMs) continue;
+    apartMs = after - before;
+    closest = { wallMs, steadyMs, machineMs: before + apartMs / 2 };
+  }
+  return closest ?? { wallMs: clock.wallMs(), steadyMs: clock.steadyMs(), machineMs: machineMs() };
+}
+
 /**
  * Finds how far this process's steady clock is behind the one clock of all processes that share the file. A steady clock
  * begins at the wall clock's time, so that those of two processes differ by whatever the wall clock was set by between their
@@ -27,12 +54,11 @@ export function machineMs(): number {
  */
 export function behindShared(db: Database, clock: StoreClock, isAlone: boolean): number {
   const { isMachines } = clock;
-  const steady = clock.steadyMs();
-  const isSet = Math.abs(clock.wallMs() - steady) > SET_MS;
-  const now = isMachines && isSet ? clock.wallMs() : steady;
+  const { wallMs, steadyMs: steady, machineMs: machine } = momentOf(clock);
+  const isSet = Math.abs(wallMs - steady) > SET_MS;
+  const now = isMachines && isSet ? wallMs : steady;
   if (isAlone) setRight(db, now);
   if (!isMachines) return 0;
-  const machine = machineMs();
   const [row] = db.query('SELECT latest, machine_began_at AS began_at FROM limiter_clock');
   const latest = numberOf(row?.latest);
   const began = maybeNumberOf(row?.began_at ?? null);

@@ -11,7 +11,7 @@ import type { ObjectStore } from '../object-store.js';
 import { findDriver } from './driver.js';
 import { type Link, openLink } from './link.js';
 import { partsOver } from './parts.js';
-import { machineMs } from './shared-clock.js';
+import { momentOf } from './shared-clock.js';
 
 export type { SumDifference } from '../usage-columns.js';
 export { verifySums } from './reports.js';
@@ -89,7 +89,7 @@ export async function sqliteStore(options: SqliteStoreOptions): Promise<SqliteSt
   };
   const calls = interruptedCalls();
   const link = await openLink({
-    data: () => ({ ...facts, now: { wallMs: clock.wallMs(), steadyMs: clock.steadyMs(), machineMs: machineMs() } }),
+    data: () => ({ ...facts, now: momentOf(clock) }),
     clock,
     interrupted: calls.tell,
   });
