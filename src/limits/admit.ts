@@ -1,4 +1,5 @@
 import { type Awaitable, isPending } from '../base/awaitable.js';
+import { laneOf } from './lane.js';
 import { amountOf, drawsOf } from './levels.js';
 import type {
   Admission,
@@ -8,6 +9,7 @@ import type {
   Demand,
   Draw,
   LimiterAccess,
+  LimiterLane,
   Reservation,
   Verdict,
 } from './limiter-store.js';
@@ -32,9 +34,14 @@ function reserveWith(access: LimiterAccess, demand: Demand, outputTokens: number
   const answersTokens = asks.n * outputTokens;
   const nanoUsd = demand.worstNanoUsd(answersTokens) ?? 0;
   const amounts = { requests: 1, inputTokens, outputTokens: answersTokens, nanoUsd };
-  const remaining = access.lane?.take(demand, amounts, access.clock.steadyMs());
+  const remaining = openLane(access)?.take(demand, amounts, access.clock.steadyMs());
   if (remaining !== undefined) return admitted(demand, { reservation: undefined, amounts, outputTokens }, remaining);
   return reserveInStore(access, demand, amounts, outputTokens);
+}
+
+/** The lane, unless the host has changed the limiter since it was given: then that must be asked. */
+function openLane({ store, lane }: LimiterAccess): LimiterLane | undefined {
+  return lane !== undefined && laneOf(store) === lane ? lane : undefined;
 }
 
 /** The same of the store: ordinary calls in this process's memory do not come here. */

@@ -175,7 +175,7 @@ export interface Demand {
 /** A limiter store with the clocks and the ledger that it is asked with. */
 export interface LimiterAccess {
   readonly store: LimiterStore;
-  /** The same limiter, where it is one of this process; `undefined`: everything is asked of the store. */
+  /** The same limiter's lane, where it has one: what it granted is settled by it. `undefined`: everything is asked of the store. */
   readonly lane?: LimiterLane | undefined;
   /** Nano-dollars lost by a budget according to the ledger, for a store that does not know the budget. */
   readonly spent: (ceiling: Ceiling) => Awaitable<number>;
