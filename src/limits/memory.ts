@@ -102,7 +102,7 @@ class Counters implements LimiterLane {
     }
     for (let index = 0; index < slots.length; index += 1) {
       const slot = slots[index];
-      if (slot !== undefined && !(this.slotsTaken(slot.name) < slot.capacity)) return undefined;
+      if (slot !== undefined && !(this.slotsTaken(slot.name) + 1 <= slot.capacity)) return undefined;
     }
     const remaining = new Array<number>(ceilings.length);
     for (let index = 0; index < ceilings.length; index += 1) {

@@ -14,7 +14,7 @@ export class Places {
   enter(slots: readonly Slot[]): Slot | undefined {
     for (let at = 0; at < slots.length; at += 1) {
       const slot = slots[at];
-      if (slot !== undefined && (this.taken.get(slot.name) ?? 0) >= slot.capacity) return slot;
+      if (slot !== undefined && !((this.taken.get(slot.name) ?? 0) + 1 <= slot.capacity)) return slot;
     }
     for (let at = 0; at < slots.length; at += 1) this.count(slots[at], 1);
     return undefined;

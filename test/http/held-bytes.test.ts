@@ -161,6 +161,13 @@ describe('places', () => {
     places.leave([many, few]);
     assert.equal(places.enter([few, many]), undefined);
   });
+
+  it('are whole', () => {
+    const places = new Places();
+    const half = { name: 's', capacity: 1.5 };
+    assert.equal(places.enter([half]), undefined);
+    assert.equal(places.enter([half]), half);
+  });
 });
 
 describe('gathered bytes', () => {

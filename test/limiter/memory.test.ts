@@ -41,6 +41,23 @@ describe('the lane of a limiter in memory', () => {
     assert.equal(laneOf(Object.assign(store, { reserve: store.reserve.bind(store) })), undefined);
   });
 
+  it('grants no part of a place, as the limits of a key may name any number', async () => {
+    for (const [capacity, places] of [
+      [0.5, 0],
+      [1.5, 1],
+      [2, 2],
+    ] as const) {
+      for (const store of [memoryLimiter(), onLane()]) {
+        let granted = 0;
+        for (let id = 0; id < 3; id += 1) {
+          const slots = [{ name: 's', capacity }];
+          if ((await store.reserve({ id: `${id}`, draws: [], slots, ttlMs: 1_000 }, 1)).granted) granted += 1;
+        }
+        assert.equal(granted, places, `${capacity}`);
+      }
+    }
+  });
+
   it('opens a bucket anew that was forgotten since it was found', async () => {
     const store = onLane({ maxBuckets: 2 });
     const take = async (bucket: string, now: number) => {
