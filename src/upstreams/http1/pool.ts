@@ -38,6 +38,7 @@ export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarri
   private readonly heads: RequestHeads;
   private readonly connections: number;
   private opened = 0;
+  /** Those that are gone stay among them until the next look. */
   private resting: Connection[] = [];
   private readonly waiting = new Set<Exchange>();
   private isSweeping = false;
@@ -96,9 +97,8 @@ export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarri
     this.sweepLater();
   }
 
-  onGone(connection: Connection): void {
+  onGone(): void {
     this.opened -= 1;
-    if (connection.restsUntil !== undefined) this.resting = this.resting.filter((one) => one !== connection);
     const [next] = this.waiting;
     if (next === undefined || this.opened >= this.connections) return;
     this.waiting.delete(next);
@@ -147,10 +147,21 @@ export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarri
     this.isSweeping = true;
     this.clock.setTimer(() => {
       this.isSweeping = false;
-      const now = this.clock.steadyMs();
-      const isOver = ({ restsUntil = 0 }: Connection): boolean => restsUntil <= now;
-      for (const connection of this.resting.filter(isOver)) connection.close();
+      this.sweep();
       if (this.resting.length > 0) this.sweepLater();
     }, SWEEP_MS);
+  }
+
+  /** Closes what has rested too long, and forgets what is closed: once for all, as thousands may have come to rest together. */
+  private sweep(): void {
+    const now = this.clock.steadyMs();
+    const over: Connection[] = [];
+    this.resting = this.resting.filter((connection) => {
+      const { isAlive, restsUntil = 0 } = connection;
+      const stays = isAlive && restsUntil > now;
+      if (!stays) over.push(connection);
+      return stays;
+    });
+    for (const connection of over) connection.close();
   }
 }
