@@ -233,6 +233,7 @@ class Beginning {
   wait(): Awaitable<StreamAnswer<WatchedStream>> {
     if (this.reply.kind === 'chunks') this.watch(undefined);
     this.readOn();
+    if (this.outcome === 'waiting') this.startTimer();
     if (this.outcome !== 'waiting') return this.result();
     return new Promise((resolve, reject) => {
       this.onOver = () => {
@@ -243,6 +244,17 @@ class Beginning {
         }
       };
     });
+  }
+
+  /** Not from the first bytes on: a server may send the head of a stream and nothing more. */
+  private startTimer(): void {
+    const { firstTokenTimeoutMs } = this.call.upstream.patience ?? NO_PATIENCE;
+    if (firstTokenTimeoutMs === undefined) return;
+    this.cancelTimer = systemClock.setTimer(() => {
+      if (this.answer === undefined) this.source.leave();
+      else this.answer.leave();
+      this.over('failed', upstreamTimeout());
+    }, firstTokenTimeoutMs);
   }
 
   private result(): Awaitable<StreamAnswer<WatchedStream>> {
@@ -344,13 +356,6 @@ class Beginning {
     const answer = new StreamAnswer(source, stream, call.maxResponseBytes, call);
     const { patience = NO_PATIENCE } = call.upstream;
     if (reply.kind === 'bytes') answer.quiet = new Quiet(patience);
-    const { firstTokenTimeoutMs } = patience;
-    if (firstTokenTimeoutMs !== undefined) {
-      this.cancelTimer = systemClock.setTimer(() => {
-        answer.leave();
-        this.over('failed', upstreamTimeout());
-      }, firstTokenTimeoutMs);
-    }
     this.answer = answer;
     return answer;
   }

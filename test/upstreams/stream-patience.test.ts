@@ -63,6 +63,23 @@ onBareHost(
   },
 );
 
+/** The head of a stream, and nothing after it. */
+async function* silent(): AsyncGenerator<Step> {
+  yield streamHead();
+  await new Promise(() => {});
+}
+
+onBareHost(
+  'a first event that does not come in its time is a 504, also of a stream without a byte',
+  () => ({ broken: true, http: { firstTokenTimeoutMs: 50 }, script: () => silent() }),
+  async ({ client, upstream }) => {
+    await assert.rejects(client({ timeout: 3_000, maxRetries: 0 }).chat.completions.create({ ...CALL, stream: true }), {
+      status: 504,
+    });
+    await (await upstream.request(0)).closed;
+  },
+);
+
 onBareHost(
   'an event that does not come in its time ends the stream with an error',
   () => ({
