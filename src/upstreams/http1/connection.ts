@@ -17,8 +17,8 @@ export interface ConnectionOwner {
   readonly bodyTimes: Deadlines;
   /** The connection has served, and can serve again. */
   onFree(connection: Connection): void;
-  /** The connection serves nobody any more. */
-  onGone(connection: Connection): void;
+  /** A connection serves nobody any more. */
+  onGone(): void;
 }
 
 /** Requests below this size go out in one write, head and body; latin1 has a character for every byte. */
@@ -91,7 +91,7 @@ export class Connection implements SocketReader, AnswerParts, SendingWatch, Exch
   close(): void {
     if (this.isGone) return;
     this.destroy();
-    this.owner.onGone(this);
+    this.owner.onGone();
   }
 
   abort(exchange: Exchange, error: Error): void {
@@ -228,7 +228,7 @@ export class Connection implements SocketReader, AnswerParts, SendingWatch, Exch
     if (isFree) this.owner.onFree(this);
     else this.destroy();
     exchange.handler.onEnd();
-    if (!isFree) this.owner.onGone(this);
+    if (!isFree) this.owner.onGone();
   }
 
   private fail(failure: TransportFailure, error: Error): void {
@@ -237,7 +237,7 @@ export class Connection implements SocketReader, AnswerParts, SendingWatch, Exch
     this.letGo(exchange);
     this.destroy();
     exchange.handler.onFailed(failure, error);
-    this.owner.onGone(this);
+    this.owner.onGone();
   }
 
   private letGo(exchange: Exchange): void {
