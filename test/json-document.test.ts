@@ -279,6 +279,9 @@ describe('replaceMembers', () => {
     );
     const both = document('{"model":"a","usage":null}');
     assert.equal(replaceMembers(both, { model: 'b' }, 'usage').toString(), '{"model":"b"}');
+    const only = document('{ "usage": {} }');
+    assert.equal(replaceMembers(only, { model: 'b', n: 1 }, 'usage').toString(), '{"model":"b","n":1  }');
+    assert.equal(replaceMembers(only, { model: 'b' }, 'usage', 'model').toString(), '{  }');
     const four = document('{"a":1, "b":[2],"c":{"d":3} ,"e":12345678901234567890}');
     assert.equal(replaceMembers(four, { n: 1 }, 'a', 'b', 'none', 'c').toString(), '{"n":1 ,"e":12345678901234567890}');
     assert.equal(replaceMembers(four, {}, 'b', 'e', 'c').toString(), '{"a":1 }');

@@ -219,7 +219,9 @@ export function replaceMembers(
     edits ??= [];
     edits.push({ ...wholeMember(bytes, gone), text: '' });
   }
-  const edited = editedBytes(bytes, members.size === 0 ? added.slice(0, -1) : added, edits);
+  // A comma stands only where another member follows.
+  const isLast = members.size === (gone === undefined ? 0 : 1);
+  const edited = editedBytes(bytes, isLast ? added.slice(0, -1) : added, edits);
   if (others.length === 0) return edited;
   // Rare, and neighbours share a comma: each of the others is found anew.
   const left = scanDocument(edited, ANSWER_BOUNDS);
