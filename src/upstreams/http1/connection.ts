@@ -134,7 +134,8 @@ export class Connection implements SocketReader, AnswerParts, SendingWatch, Exch
   }
 
   onBody(piece: Buffer): void {
-    this.isPaused = this.exchange?.handler.onData(piece) === false;
+    // Over TLS several reads may follow one that paused: whatever is said of those, nothing more is read before `resume`.
+    if (this.exchange?.handler.onData(piece) === false) this.isPaused = true;
   }
 
   onServerSlow(isSlow: boolean): void {
@@ -225,8 +226,11 @@ export class Connection implements SocketReader, AnswerParts, SendingWatch, Exch
     this.keepAliveMs = framing?.keepAliveMs;
     this.hasServed = true;
     this.letGo(exchange);
-    if (isFree) this.owner.onFree(this);
-    else this.destroy();
+    if (isFree) {
+      // The end may have come behind a read that paused, and nobody else would read on.
+      if (this.isPaused) this.socket.resume();
+      this.owner.onFree(this);
+    } else this.destroy();
     exchange.handler.onEnd();
     if (!isFree) this.owner.onGone();
   }

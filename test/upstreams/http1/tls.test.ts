@@ -3,6 +3,10 @@ import { connect } from 'node:net';
 import { describe, it } from 'node:test';
 import { createServer, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls';
 import { type HttpOptions, http } from 'megallm-middleware';
+import { systemClock } from '../../../src/base/clock.js';
+import { Http1Transport } from '../../../src/upstreams/http1/pool.js';
+import { serverAddressOf } from '../../../src/upstreams/server-address.js';
+import type { AnswerHandler, TransportExchange } from '../../../src/upstreams/transport.js';
 import { authority, type Certificate, selfSigned } from '../../helpers/certificate.js';
 import { head, replyBytes, streamEvents, wholeChat } from '../../helpers/chat-answers.js';
 import { eventually, settleSockets, within } from '../../helpers/deadline.js';
@@ -245,6 +249,65 @@ describe('a server over TLS', () => {
       );
     });
   }
+});
+
+/** More than two records of TLS, which have 16 KB each. */
+const LARGE = 'a'.repeat(40_000);
+
+describe('an answer over TLS, of which one read brings several records,', () => {
+  /** Has a connection serve calls one after the other, and resumes each pause a moment later. */
+  async function serve(
+    answer: Required<RawBehaviour>['onData'],
+    takesMore: (pieces: number) => boolean,
+  ): Promise<readonly string[]> {
+    const server = await tlsServer(OURS.issue(), { onData: answer });
+    const bounds = { connections: 1, connectTimeoutMs: 5_000, headersTimeoutMs: 5_000, bodyTimeoutMs: 5_000 };
+    const address = serverAddressOf(`https://localhost:${server.port}`);
+    const transport = new Http1Transport(address, OURS.cert, bounds, systemClock);
+    const call = (): Promise<string> =>
+      new Promise((resolve, reject) => {
+        let exchange: TransportExchange | undefined;
+        const pieces: string[] = [];
+        const handler: AnswerHandler = {
+          onStart(started) {
+            exchange = started;
+          },
+          onHead: () => {},
+          onData(piece) {
+            pieces.push(piece.toString());
+            const isTaken = takesMore(pieces.length);
+            if (!isTaken) setImmediate(() => exchange?.resume());
+            return isTaken;
+          },
+          onEnd: () => resolve(pieces.join('')),
+          onFailed: (_, error) => reject(error),
+        };
+        transport.dispatch({ method: 'GET', path: '/', headers: [], body: undefined }, handler);
+      });
+    try {
+      return [await within(call(), 'the first answer'), await within(call(), 'the second answer')];
+    } finally {
+      await server.close();
+    }
+  }
+
+  it('leaves its connection fit for the next call, though its end came behind a pause', async () => {
+    const bytes = head(200, { 'content-length': String(LARGE.length) }) + LARGE;
+    const texts = await serve(
+      (socket) => void socket.write(bytes),
+      () => false,
+    );
+    assert.deepEqual(texts, [LARGE, LARGE]);
+  });
+
+  it('goes on after a pause, whatever was said of the records behind it', async () => {
+    const bytes = `${head(200, { 'content-length': String(LARGE.length + 4) })}${LARGE}`;
+    const texts = await serve(
+      (socket) => void socket.write(bytes, () => void settleSockets().then(() => socket.write('last'))),
+      (pieces) => pieces > 1,
+    );
+    assert.deepEqual(texts, [`${LARGE}last`, `${LARGE}last`]);
+  });
 });
 
 /** A server that passes bytes both ways, until it ends what clients get though more may come. */
