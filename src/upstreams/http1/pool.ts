@@ -57,7 +57,8 @@ export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarri
   dispatch(request: TransportRequest, handler: AnswerHandler): void {
     const exchange = this.begin(request, handler);
     if (exchange === undefined) return;
-    const connection = this.takeResting();
+    // Those that wait come first.
+    const connection = this.waiting.size > 0 ? undefined : this.takeResting();
     if (connection !== undefined) connection.carry(exchange);
     else if (this.opened < this.connections) this.open(exchange);
     else this.waiting.add(exchange);
@@ -86,16 +87,26 @@ export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarri
       connection.close();
       return;
     }
-    const [next] = this.waiting;
-    if (next !== undefined) {
-      this.waiting.delete(next);
-      connection.carry(next);
-      return;
-    }
     connection.rest(now + restMs);
     this.resting.push(connection);
     this.sweepLater();
+    // Not in this turn: bytes behind the answer may be there already, which must be nobody's.
+    if (this.waiting.size > 0) setImmediate(this.serveNext);
   }
+
+  /** Hands a connection that rests to the one that has waited longest. */
+  private readonly serveNext = (): void => {
+    const connection = this.waiting.size > 0 ? this.takeResting() : undefined;
+    if (connection === undefined) return;
+    // A look at the others may have opened a connection for it.
+    const [next] = this.waiting;
+    if (next === undefined) {
+      this.resting.push(connection);
+      return;
+    }
+    this.waiting.delete(next);
+    connection.carry(next);
+  };
 
   onGone(): void {
     this.opened -= 1;

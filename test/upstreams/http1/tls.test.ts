@@ -251,14 +251,16 @@ describe('a server over TLS', () => {
   }
 });
 
-/** More than two records of TLS, which have 16 KB each. */
-const LARGE = 'a'.repeat(40_000);
+/** Largest record of TLS. */
+const RECORD_BYTES = 16_384;
+const LARGE = 'a'.repeat(2.5 * RECORD_BYTES);
 
 describe('an answer over TLS, of which one read brings several records,', () => {
   /** Has a connection serve calls one after the other, and resumes each pause a moment later. */
   async function serve(
     answer: Required<RawBehaviour>['onData'],
     takesMore: (pieces: number) => boolean,
+    how: 'in turn' | 'together' = 'in turn',
   ): Promise<readonly string[]> {
     const server = await tlsServer(OURS.issue(), { onData: answer });
     const bounds = { connections: 1, connectTimeoutMs: 5_000, headersTimeoutMs: 5_000, bodyTimeoutMs: 5_000 };
@@ -285,7 +287,9 @@ describe('an answer over TLS, of which one read brings several records,', () => 
         transport.dispatch({ method: 'GET', path: '/', headers: [], body: undefined }, handler);
       });
     try {
-      return [await within(call(), 'the first answer'), await within(call(), 'the second answer')];
+      const first = call();
+      if (how === 'in turn') await within(first, 'the first answer');
+      return await within(Promise.all([first, call()]), 'both answers');
     } finally {
       await server.close();
     }
@@ -307,6 +311,18 @@ describe('an answer over TLS, of which one read brings several records,', () => 
       (pieces) => pieces > 1,
     );
     assert.deepEqual(texts, [`${LARGE}last`, `${LARGE}last`]);
+  });
+
+  it('is no answer to the call that waits for its connection', async () => {
+    const length = RECORD_BYTES - head(200, { 'content-length': '16000' }).length;
+    const behind = `${head(200, { 'content-length': '6' })}poison`;
+    let asked = 0;
+    const faulty: Required<RawBehaviour>['onData'] = (socket) => {
+      asked += 1;
+      socket.write(head(200, { 'content-length': String(length) }) + String(asked).repeat(length) + behind);
+    };
+    const texts = await serve(faulty, () => true, 'together');
+    assert.deepEqual(texts, ['1'.repeat(length), '2'.repeat(length)]);
   });
 });
 
