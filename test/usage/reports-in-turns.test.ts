@@ -35,7 +35,10 @@ async function fill(store: UsageStore, hours: number, models: number): Promise<U
       records.push(usageRecordOf({ requestId, keyId: 'key_test', owner, model: `m${model}`, startedAt }));
     }
   }
-  await Promise.all(records.map((record) => recordUsage(store, record)));
+  // A store takes no more than some thousand questions at once.
+  for (let at = 0; at < records.length; at += 2_000) {
+    await Promise.all(records.slice(at, at + 2_000).map((record) => recordUsage(store, record)));
+  }
   return records;
 }
 
