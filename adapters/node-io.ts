@@ -80,7 +80,7 @@ function writeComplete(
   return undefined;
 }
 
-/** Writes an answer in pieces. @param end writes its end, in the turn of the last piece, so that both leave in one packet. */
+/** Writes an answer in pieces. @param end writes its end, in the turn of the last piece. */
 function writeStream(res: ServerResponse, pieces: AnswerStream, end: () => void): Promise<void> {
   return new Promise((resolve, reject) => {
     const over = (): void => {

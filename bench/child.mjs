@@ -74,6 +74,19 @@ export async function startChild(file, { args = [], cpus, execArgv = [] } = {}) 
   return { ask, stop, pid: child.pid, ...(await ask('ready')) };
 }
 
+/** Starts children as `startChild` does, and stops all of them at the end. */
+export function children() {
+  const started = [];
+  return {
+    async start(file, options) {
+      const child = await startChild(file, options);
+      started.push(child);
+      return child;
+    },
+    stopAll: () => Promise.all(started.map((child) => child.stop())),
+  };
+}
+
 /**
  * The other end of `startChild`: answers the parent's questions, and ends the process when the parent is gone.
  *

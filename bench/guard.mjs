@@ -9,7 +9,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus as machine } from 'node:os';
-import { splitCpus, startChild } from './child.mjs';
+import { children, splitCpus } from './child.mjs';
 import { compile } from './compile.mjs';
 import { measure, measureWindows } from './measure.mjs';
 import { median } from './report.mjs';
@@ -34,12 +34,7 @@ const FIGURES = {
 const isWriting = process.argv.includes('--write');
 const committed = isWriting ? undefined : JSON.parse(readFileSync(FILE, 'utf8')).ratios;
 const cpus = splitCpus();
-const started = [];
-const start = async (file, settings) => {
-  const child = await startChild(file, settings);
-  started.push(child);
-  return child;
-};
+const { start, stopAll } = children();
 
 async function entryOf(key, options) {
   const subject = await start('./subject.mjs', { args: [JSON.stringify(options)], cpus: cpus?.subject });
@@ -114,5 +109,5 @@ try {
     }
   }
 } finally {
-  await Promise.all(started.map((child) => child.stop()));
+  await stopAll();
 }

@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { splitCpus, startChild } from './child.mjs';
+import { children, splitCpus } from './child.mjs';
 import { compile } from './compile.mjs';
 import { machineLine } from './report.mjs';
 import { writePart } from './results.mjs';
@@ -25,12 +25,7 @@ const streams = Number(values.streams ?? possible);
 if (!(streams >= CLIENTS)) throw new Error(`Too few open files are allowed: ${files}. Try ulimit -n 32768.`);
 
 const cpus = splitCpus();
-const started = [];
-const start = async (file, settings) => {
-  const child = await startChild(file, settings);
-  started.push(child);
-  return child;
-};
+const { start, stopAll } = children();
 
 /** How each client stands, and when all have what they should. */
 async function until(clients, isReached) {
@@ -89,5 +84,5 @@ try {
   if (values.write) writePart('streams', text);
   if (!isGood) process.exitCode = 1;
 } finally {
-  await Promise.all(started.map((child) => child.stop()));
+  await stopAll();
 }

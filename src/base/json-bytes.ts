@@ -1,3 +1,5 @@
+import { isDigit, isSimpleEscape, spelledUnit } from './json-letters.js';
+
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const LETTER_U = 0x75;
@@ -187,10 +189,6 @@ function placeOf(bytes: Buffer, byte: number, from: number): number {
   return place === -1 ? bytes.length : place;
 }
 
-function isDigit(code: number): boolean {
-  return code >= 0x30 && code <= 0x39;
-}
-
 /**
  * The escape that begins there: 16 times the bytes that it takes, and those that it takes beyond the UTF-8 which it means. `ODD`
  * for half a surrogate pair, and for what is no escape.
@@ -198,39 +196,9 @@ function isDigit(code: number): boolean {
 function escapeAt(bytes: Buffer, at: number): number {
   const letter = bytes[at + 1] ?? 0;
   if (letter !== LETTER_U) return isSimpleEscape(letter) ? 0x21 : ODD;
-  const unit = unitAt(bytes, at + 2);
+  const unit = spelledUnit(bytes, at + 2);
   if (unit < 0xd800 || unit >= 0xe000) return unit < 0 ? ODD : unit < 0x80 ? 0x65 : unit < 0x800 ? 0x64 : 0x63;
   if (unit >= 0xdc00 || bytes[at + 6] !== BACKSLASH || bytes[at + 7] !== LETTER_U) return ODD;
-  const low = unitAt(bytes, at + 8);
+  const low = spelledUnit(bytes, at + 8);
   return low >= 0xdc00 && low < 0xe000 ? 0xc8 : ODD;
-}
-
-/** One of `"\/bfnrt`. */
-function isSimpleEscape(code: number): boolean {
-  switch (code) {
-    case 0x22:
-    case 0x5c:
-    case 0x2f:
-    case 0x62:
-    case 0x66:
-    case 0x6e:
-    case 0x72:
-    case 0x74:
-      return true;
-    default:
-      return false;
-  }
-}
-
-/** The unit of UTF-16 that four hexadecimal digits spell; -1 for anything else. */
-function unitAt(bytes: Buffer, from: number): number {
-  let unit = 0;
-  for (let at = from; at < from + 4; at += 1) {
-    const code = bytes[at] ?? 0;
-    const letter = code | 0x20;
-    if (isDigit(code)) unit = 16 * unit + code - 0x30;
-    else if (letter >= 0x61 && letter <= 0x66) unit = 16 * unit + letter - 0x57;
-    else return -1;
-  }
-  return unit;
 }

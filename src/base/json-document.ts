@@ -1,5 +1,7 @@
 import { isAscii, isUtf8 } from 'node:buffer';
+import { bufferOf } from './bytes.js';
 import { isJsonObject, type Json, type JsonObject, objectOf } from './json.js';
+import { spelledUnit } from './json-letters.js';
 import {
   type JsonBounds,
   type JsonRefusal,
@@ -279,7 +281,7 @@ function openingQuote(bytes: Buffer, closing: number): number {
 
 /** The bytes as a `Buffer`, without the byte order mark that some put before UTF-8. */
 export function withoutByteOrderMark(input: Uint8Array): Buffer {
-  const bytes = Buffer.isBuffer(input) ? input : Buffer.from(input.buffer, input.byteOffset, input.byteLength);
+  const bytes = bufferOf(input);
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
 }
 
@@ -325,12 +327,8 @@ const REPLACEMENT = Buffer.from('fffd');
 /** The unit of UTF-16 whose escape begins there; `undefined` when none does. */
 function unitAt(bytes: Buffer, at: number): number | undefined {
   if (bytes[at] !== BACKSLASH || bytes[at + 1] !== LETTER_U) return undefined;
-  let unit = 0;
-  for (let digit = at + 2; digit < at + UNIT_BYTES; digit += 1) unit = 16 * unit + hexValue(bytes[digit] ?? 0);
-  return unit;
+  return spelledUnit(bytes, at + 2);
 }
-
-const hexValue = (digit: number): number => (digit <= 0x39 ? digit - 0x30 : (digit | 0x20) - 0x57);
 
 const isLowHalf = (unit: number | undefined): boolean => unit !== undefined && unit >= 0xdc00 && unit < 0xe000;
 

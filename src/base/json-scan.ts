@@ -1,3 +1,5 @@
+import { isDigit, isSimpleEscape } from './json-letters.js';
+
 /** Offsets of bytes, `end` exclusive. */
 export interface Span {
   readonly start: number;
@@ -313,7 +315,7 @@ export class TopLevelScan {
       if (code !== 0x5c) continue;
       at += 1;
       if (text.charCodeAt(at) !== 0x75) {
-        if (!isSimpleEscape(text[at])) return -1;
+        if (!isSimpleEscape(text.charCodeAt(at))) return -1;
       } else {
         if (!areHex(text, at + 1)) return -1;
         at += 4;
@@ -363,10 +365,6 @@ function digitsEnd(text: string, from: number): number {
   return at;
 }
 
-function isDigit(code: number): boolean {
-  return code >= 0x30 && code <= 0x39;
-}
-
 /** Whether four hexadecimal digits begin there. */
 function areHex(text: string, from: number): boolean {
   for (let at = from; at < from + 4; at += 1) {
@@ -374,11 +372,6 @@ function areHex(text: string, from: number): boolean {
     if (!isDigit(code) && !((code | 0x20) >= 0x61 && (code | 0x20) <= 0x66)) return false;
   }
   return true;
-}
-
-/** Whether a character may follow a backslash; `u` has its own rule. */
-export function isSimpleEscape(character: string | undefined): boolean {
-  return character !== undefined && '"\\/bfnrt'.includes(character);
 }
 
 /** Offset of the quote that ends the string begun before `from`; -1 when there is none. */

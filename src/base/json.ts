@@ -1,3 +1,5 @@
+import { bufferOf } from './bytes.js';
+
 /** Any JSON value. */
 export type Json = string | number | boolean | null | readonly Json[] | JsonObject;
 
@@ -32,7 +34,7 @@ export function deeplyFrozen(root: JsonObject): JsonObject {
  * @throws {SyntaxError} when it is no JSON.
  */
 export function objectOf(json: string | Uint8Array): JsonObject {
-  const text = typeof json === 'string' ? json : Buffer.from(json.buffer, json.byteOffset, json.byteLength).toString();
+  const text = typeof json === 'string' ? json : bufferOf(json).toString();
   const value: unknown = JSON.parse(text);
   return isJsonObject(value) ? value : {};
 }

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { type Awaitable, guarded, isPending } from '../base/awaitable.js';
+import { bufferOf } from '../base/bytes.js';
 import { GatheredBytes } from '../base/gathered-bytes.js';
 import { iterableOf } from '../base/steps.js';
 import type { Running } from '../call/running.js';
@@ -201,7 +202,7 @@ function answerCopy(
     read() {
       if (size > MAX_KEPT_BYTES) return undefined;
       const bytes = gathered.take();
-      const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      const body = bufferOf(bytes);
       // Postgres keeps no text with a zero in it.
       const isBase64 = !isUtf8(body) || body.includes(0);
       const kept: Record<string, string> = {};

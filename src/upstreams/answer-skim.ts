@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { isTextAt } from '../base/bytes.js';
 import type { JsonDocument } from '../base/json-document.js';
 import { Members } from '../base/json-scan.js';
 
@@ -177,12 +178,12 @@ export class AnswerSkim implements JsonDocument {
   private takeMember(end: number): boolean {
     const { bytes, members, nameStart: from, nameEnd: to, valueStart: start, answerMember } = this;
     if (this.stoodBefore(from, to)) return false;
-    if (isAt(bytes, from, to, answerMember)) {
+    if (isTextAt(bytes, from, to, answerMember)) {
       members.add(answerMember, start, end);
       return KINDS[bytes[start] ?? 0] === OPENING_BRACKET;
     }
-    if (isAt(bytes, from, to, 'error')) return isAt(bytes, start, end, 'null');
-    for (const name of READ) if (isAt(bytes, from, to, name)) members.add(name, start, end);
+    if (isTextAt(bytes, from, to, 'error')) return isTextAt(bytes, start, end, 'null');
+    for (const name of READ) if (isTextAt(bytes, from, to, name)) members.add(name, start, end);
     // A name that is spelt with escapes may be any of them.
     return isPlain(bytes, from, to);
   }
@@ -230,7 +231,7 @@ function lastOfNumber(bytes: Buffer, start: number): number {
 
 /** Offset of the last letter of `true`, `false` or `null`; -1 for any other word. */
 function lastOfWord(bytes: Buffer, start: number): number {
-  for (const word of WORDS) if (isAt(bytes, start, start + word.length, word)) return start + word.length - 1;
+  for (const word of WORDS) if (isTextAt(bytes, start, start + word.length, word)) return start + word.length - 1;
   return -1;
 }
 
@@ -243,8 +244,8 @@ function isEscaped(bytes: Buffer, from: number, quote: number): boolean {
 
 /** Whether a string within the answer may be the name of an error, or of a finish reason of another vendor. */
 function isOdd(bytes: Buffer, from: number, to: number): boolean {
-  if (isAt(bytes, from, to, 'error')) return true;
-  if (!isAt(bytes, from, to, 'finish_reason')) return false;
+  if (isTextAt(bytes, from, to, 'error')) return true;
+  if (!isTextAt(bytes, from, to, 'finish_reason')) return false;
   let at = to + 1;
   while (bytes[at] === COLON_BYTE || KINDS[bytes[at] ?? 0] === SPACE) at += 1;
   return !isKnownReason(bytes, at);
@@ -252,15 +253,8 @@ function isOdd(bytes: Buffer, from: number, to: number): boolean {
 
 /** Whether a finish reason of OpenAI's begins there. */
 export function isKnownReason(bytes: Buffer, start: number): boolean {
-  for (const known of KNOWN_REASONS) if (isAt(bytes, start, start + known.length, known)) return true;
+  for (const known of KNOWN_REASONS) if (isTextAt(bytes, start, start + known.length, known)) return true;
   return false;
-}
-
-/** Whether that text, of ASCII, stands between two offsets. By bytes: `compare` takes longer for so few. */
-function isAt(bytes: Buffer, from: number, to: number, text: string): boolean {
-  if (to - from !== text.length) return false;
-  for (let at = 0; at < text.length; at += 1) if (bytes[from + at] !== text.charCodeAt(at)) return false;
-  return true;
 }
 
 function isPlain(bytes: Buffer, from: number, to: number): boolean {

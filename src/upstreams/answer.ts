@@ -1,4 +1,5 @@
 import { type Awaitable, isPending } from '../base/awaitable.js';
+import { bufferOf } from '../base/bytes.js';
 import { abortable, type Cancellation } from '../base/cancellation.js';
 import { GatewayError, upstreamBadResponse } from '../base/errors.js';
 import { GatheredBytes } from '../base/gathered-bytes.js';
@@ -137,7 +138,7 @@ const COLON = 0x3a;
 
 /** Whether the model that is named first in some bytes is the path of a file, as llama.cpp and vLLM name it. */
 export function namesModelPath(bytes: Uint8Array): boolean {
-  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const buffer = bufferOf(bytes);
   const member = buffer.indexOf(MODEL_MEMBER);
   if (member === -1) return false;
   let at = member + MODEL_MEMBER.length;

@@ -1,3 +1,4 @@
+import { bufferOf } from '../base/bytes.js';
 import { type Cancellation, reasonOf } from '../base/cancellation.js';
 import { systemClock } from '../base/clock.js';
 import { upstreamBadResponse, upstreamError, upstreamTimeout } from '../base/errors.js';
@@ -218,10 +219,6 @@ class HttpCall implements AnswerHandler, BodyConnection {
     this.outcome.onFailed(error);
     this.abort(error);
   }
-}
-
-function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
-  return Buffer.from(buffer, byteOffset, byteLength);
 }
 
 /** Whether the body can be sent again. */

@@ -1,3 +1,4 @@
+import { bufferOf } from '../base/bytes.js';
 import { GatheredBytes } from '../base/gathered-bytes.js';
 import { endOfLastEvent } from './sse.js';
 
@@ -17,7 +18,7 @@ export class EventBuffer {
    * event, as most do, are returned as they are; other pieces are joined once, when their event is whole.
    */
   addBytes(given: Uint8Array): Buffer | undefined {
-    const piece = Buffer.isBuffer(given) ? given : Buffer.from(given.buffer, given.byteOffset, given.byteLength);
+    const piece = bufferOf(given);
     if (endsWithBlankLine(piece)) return this.held.size === 0 ? piece : Buffer.concat([this.releaseHeld(), piece]);
     const text = this.heldTail + piece.toString('latin1');
     const end = endOfLastEvent(text) - this.heldTail.length;
@@ -41,8 +42,7 @@ export class EventBuffer {
   /** Gives up the bytes that wait. */
   releaseHeld(): Buffer {
     this.heldTail = '';
-    const waiting = this.held.take();
-    return Buffer.from(waiting.buffer, waiting.byteOffset, waiting.byteLength);
+    return bufferOf(this.held.take());
   }
 
   private hold(piece: Buffer, text: string): void {

@@ -1,3 +1,5 @@
+import { isTextAt } from '../base/bytes.js';
+
 /** A name or word that is told from others by its bytes, without being made a string. */
 export interface KnownText {
   readonly text: string;
@@ -36,7 +38,7 @@ export class KnownTexts {
     for (;;) {
       const known = this.slots[slot];
       if (known === undefined) return undefined;
-      if (known.hash === hash && isAt(known.text, bytes, start, end)) return known;
+      if (known.hash === hash && isTextAt(bytes, start, end, known.text)) return known;
       slot = (slot + 1) & this.mask;
     }
   }
@@ -44,10 +46,4 @@ export class KnownTexts {
   private slotOf(hash: number): number {
     return (hash ^ (hash >>> 15)) & this.mask;
   }
-}
-
-function isAt(text: string, bytes: Uint8Array, start: number, end: number): boolean {
-  if (text.length !== end - start) return false;
-  for (let at = 0; at < text.length; at += 1) if (text.charCodeAt(at) !== bytes[start + at]) return false;
-  return true;
 }

@@ -1,4 +1,5 @@
 import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
+import { isDigit } from '../base/json-letters.js';
 import { closingQuote } from '../base/json-scan.js';
 import { objectsAmong } from './members.js';
 
@@ -179,10 +180,6 @@ function numberAfter(event: string, from: number): ChangingString | undefined {
   while (end - start <= MAX_DIGITS && isDigit(event.charCodeAt(end))) end += 1;
   const isNumber = end > start && end - start <= MAX_DIGITS && !/[.eE]/.test(event[end] ?? '.');
   return isNumber ? { start, end, kind: 'number' } : undefined;
-}
-
-function isDigit(code: number): boolean {
-  return code >= 0x30 && code <= 0x39;
 }
 
 function bearsWords({ names, place }: OpenValue, name: string): boolean {

@@ -1,3 +1,4 @@
+import { bufferOf } from '../base/bytes.js';
 import { isJsonObject, type Json } from '../base/json.js';
 import { endOfEvent, errorField, eventData, eventKind, isEmptyData } from './sse.js';
 
@@ -20,7 +21,7 @@ const MAX_ERROR_LENGTH = 65_536;
  * @param mayShow whether a comment may be read by anybody, as `: ping`.
  */
 export function readToldEvents(given: Uint8Array, mayShow: (comment: string) => boolean): ToldEvents {
-  const bytes = Buffer.from(given.buffer, given.byteOffset, given.byteLength);
+  const bytes = bufferOf(given);
   const hasComment = bytes[0] === COLON || bytes.includes(COMMENT_LINE);
   if (!hasComment && !bytes.includes(ERROR)) return { shown: given, error: undefined };
   const text = bytes.toString('latin1');

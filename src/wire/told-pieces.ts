@@ -1,3 +1,5 @@
+import { bufferOf } from '../base/bytes.js';
+
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
@@ -25,7 +27,7 @@ export class DataCounter {
   private hasItem = false;
 
   addPiece(piece: Uint8Array): void {
-    const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
+    const bytes = bufferOf(piece);
     let backslash = -1;
     for (let at = 0; at < bytes.length && this.count === undefined; ) {
       if (!this.isInText) {
@@ -106,7 +108,7 @@ export class SoundLength {
   }
 
   addPiece(piece: Uint8Array): void {
-    const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
+    const bytes = bufferOf(piece);
     if (this.head.length < LOOKED_AT) this.head += bytes.toString('latin1', 0, LOOKED_AT - this.head.length);
     this.tail = (this.tail + bytes.subarray(-LOOKED_AT).toString('latin1')).slice(-LOOKED_AT);
   }

@@ -1,3 +1,4 @@
+import { bufferOf } from '../base/bytes.js';
 import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 
 /** Tokens of one call as the upstream counted them; a part is `undefined` when the upstream did not tell it. */
@@ -239,7 +240,7 @@ export class UsageTail {
   /** Takes the next bytes of the answer. */
   addPiece(piece: Uint8Array): void {
     if (!this.mayHaveUsage) return;
-    const end = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength).subarray(-TAIL_BYTES).toString('latin1');
+    const end = bufferOf(piece).subarray(-TAIL_BYTES).toString('latin1');
     this.tail = (this.tail + end).slice(-TAIL_BYTES);
   }
 

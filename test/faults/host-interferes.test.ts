@@ -1,36 +1,13 @@
 import assert from 'node:assert/strict';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer } from 'node:http';
 import { describe, it } from 'node:test';
 import { fromFunction, type GatewayOptions, memoryKeys } from 'megallm-middleware';
 import { megallm } from 'megallm-middleware/node';
+import { behind, type Middleware } from '../helpers/behind.js';
 import { eventually } from '../helpers/deadline.js';
-import { SECRET, type Setup, testSetup } from '../helpers/gateway-options.js';
-import { listen } from '../helpers/hosts/listen.js';
+import { SECRET, testSetup } from '../helpers/gateway-options.js';
 import { rawChat, rawClient, rawExchange } from '../helpers/raw-client.js';
 import { CALL } from '../helpers/scene.js';
-
-type Middleware = (req: IncomingMessage, res: ServerResponse) => void;
-
-/** Runs `play` at a bare host whose `before` has each request first. */
-async function behind(
-  before: Middleware,
-  given: Partial<GatewayOptions>,
-  play: (origin: string, setup: Setup) => Promise<void>,
-): Promise<void> {
-  const setup = testSetup(given);
-  const llm = megallm(setup.options);
-  const listener: Middleware = (req, res) => {
-    before(req, res);
-    void llm(req, res);
-  };
-  const host = await listen({ listener, gateway: llm.gateway, hostErrors: [], mountPath: '' });
-  try {
-    await play(host.origin, setup);
-    await setup.finish();
-  } finally {
-    await host.close();
-  }
-}
 
 /** Keys that are found only after a turn of the event loop or two. */
 function slowKeys(): GatewayOptions['keys'] {

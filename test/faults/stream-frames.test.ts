@@ -1,16 +1,13 @@
 import assert from 'node:assert/strict';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import { describe, it } from 'node:test';
 import type { Upstream } from 'megallm-middleware';
-import { megallm } from 'megallm-middleware/node';
+import { behind, type Middleware } from '../helpers/behind.js';
 import { streamEvents } from '../helpers/chat-answers.js';
 import { eventually } from '../helpers/deadline.js';
-import { SECRET, testSetup } from '../helpers/gateway-options.js';
-import { listen } from '../helpers/hosts/listen.js';
+import { SECRET } from '../helpers/gateway-options.js';
 import { rawChat, rawClient, rawExchange } from '../helpers/raw-client.js';
 import { CALL } from '../helpers/scene.js';
-
-type Middleware = (req: IncomingMessage, res: ServerResponse) => void;
 
 const EVENTS = streamEvents(['Zürich ', '東京 ', '👍']);
 const [FIRST = '', ...REST] = EVENTS;
@@ -45,29 +42,17 @@ function heldUpstream() {
 
 type Held = Omit<ReturnType<typeof heldUpstream>, 'upstream'>;
 
-/** Runs `play` at a bare host whose `before` has each request first. */
-async function behind(before: Middleware, play: (origin: string, held: Held) => Promise<void>): Promise<void> {
-  const { upstream, ...held } = heldUpstream();
-  const setup = testSetup({ upstream });
-  const llm = megallm(setup.options);
-  const listener: Middleware = (req, res) => {
-    before(req, res);
-    void llm(req, res);
-  };
-  const host = await listen({ listener, gateway: llm.gateway, hostErrors: [], mountPath: '' });
-  try {
-    await play(host.origin, held);
-    await setup.finish();
-  } finally {
-    await host.close();
-  }
+/** Runs `play` at a bare host of such an upstream, whose `before` has each request first. */
+function held(before: Middleware, play: (origin: string, held: Held) => Promise<void>): Promise<void> {
+  const { upstream, ...rest } = heldUpstream();
+  return behind(before, { upstream }, (origin) => play(origin, rest));
 }
 
 const STREAMED = rawChat(SECRET, { ...CALL, stream: true, stream_options: { include_usage: true } });
 
 describe('the frames of a stream’s chunks', () => {
   it('are one to a read of the upstream, around its very bytes', () =>
-    behind(
+    held(
       () => {},
       async (origin, { goOn }) => {
         goOn(EVENTS.length);
@@ -83,7 +68,7 @@ describe('the frames of a stream’s chunks', () => {
 
   it('are Node’s for what the host writes in between, and for the end that it writes', () => {
     let response: ServerResponse | undefined;
-    return behind(
+    return held(
       (_req, res) => {
         response = res;
       },
@@ -103,7 +88,7 @@ describe('the frames of a stream’s chunks', () => {
 
   it('come in order where the host holds back what is written', () => {
     let response: ServerResponse | undefined;
-    return behind(
+    return held(
       (_req, res) => {
         response = res;
       },
@@ -127,7 +112,7 @@ describe('the frames of a stream’s chunks', () => {
 
   it('are not seen by whoever has replaced `write`', () => {
     const seen: Buffer[] = [];
-    return behind(
+    return held(
       (_req, res) => {
         const write = res.write.bind(res);
         Object.assign(res, {
@@ -148,7 +133,7 @@ describe('the frames of a stream’s chunks', () => {
   });
 
   it('are none for a client of HTTP/1.0', () =>
-    behind(
+    held(
       () => {},
       async (origin, { goOn }) => {
         goOn(EVENTS.length);

@@ -1,10 +1,10 @@
 // A process of its own with V8's own functions: how a `Call` is held in memory, and the garbage and promises that a warm call makes.
 import assert from 'node:assert/strict';
-import { createHook } from 'node:async_hooks';
 import { createGateway, type GatewayRequest, memoryKeys, type Upstream } from 'megallm-middleware';
 import { createCancellation } from 'megallm-middleware/adapter';
 import { Call } from '../../src/call/call.js';
 import { wholeChat } from './chat-answers.js';
+import { garbagePerCall, promisesPerCall } from './garbage.js';
 
 const SECRET = 'sk-path-0123456789abcdef0123456789abcdef';
 const CALLS = 500;
@@ -44,11 +44,6 @@ const request: GatewayRequest = {
   native: undefined,
 };
 
-function heldBytes(): number {
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
-}
-
 async function run(calls: number): Promise<void> {
   for (let call = 0; call < calls; call += 1) {
     const response = await gateway.handle(request);
@@ -56,36 +51,13 @@ async function run(calls: number): Promise<void> {
   }
 }
 
-await run(WARM_UP);
-// The least of them: in the first span, garbage of before is let go, and in any, V8 may still be compiling.
-const readings: number[] = [];
-for (let span = 0; span < SPANS; span += 1) {
-  globalThis.gc?.();
-  const before = heldBytes();
-  await run(CALLS);
-  readings.push((heldBytes() - before) / CALLS);
-}
-assert.ok(latest instanceof Call, 'a call is its own cancellation');
-/** Promises of one call, from `handle` to its answer: the upstream's is among them, the one that waits for the answer here is not. */
-async function promisesPerCall(): Promise<number> {
-  let made = 0;
-  const hook = createHook({
-    init(_id, type) {
-      if (type === 'PROMISE') made += 1;
-    },
-  });
-  let sum = 0;
-  for (let call = 0; call < CALLS; call += 1) {
-    hook.enable();
-    made = 0;
-    const answered = gateway.handle(request);
-    await new Promise((resolve) => answered.then(() => resolve(hook.disable())));
-    // Those of the line above: of `new`, of `then` and of `await`.
-    sum += made - 3;
-  }
-  return sum / CALLS;
-}
+/** From `handle` to its answer. */
+const one = (over: () => void): Promise<void> =>
+  new Promise((resolve) => gateway.handle(request).then(() => resolve(over())));
 
+const bytesPerCall = await garbagePerCall(run, { calls: CALLS, spans: SPANS, warmUp: WARM_UP });
+assert.ok(latest instanceof Call, 'a call is its own cancellation');
 const hasFastProperties: unknown = new Function('object', 'return %HasFastProperties(object)')(latest);
-const bytesPerCall = Math.round(Math.min(...readings.slice(1)));
-console.log(JSON.stringify({ hasFastProperties, bytesPerCall, promises: await promisesPerCall() }));
+// Of `one`: those of `new` and `then`, and of the `await` for it.
+const promises = await promisesPerCall(one, { calls: CALLS, own: 3 });
+console.log(JSON.stringify({ hasFastProperties, bytesPerCall, promises }));

@@ -1,9 +1,9 @@
 // A process of its own: the garbage and the promises that a warm stream of 20 chunks makes in the core.
 import assert from 'node:assert/strict';
-import { createHook } from 'node:async_hooks';
 import { createGateway, type GatewayRequest, memoryKeys, type Upstream } from 'megallm-middleware';
 import { createCancellation, iterableOf, type StepSource } from 'megallm-middleware/adapter';
 import { streamEvents } from './chat-answers.js';
+import { garbagePerCall, promisesPerCall } from './garbage.js';
 
 const SECRET = 'sk-path-0123456789abcdef0123456789abcdef';
 const CALLS = 300;
@@ -52,11 +52,6 @@ const request: GatewayRequest = {
 
 const onFailure = (reason: unknown): never => assert.fail(String(reason));
 
-function heldBytes(): number {
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
-}
-
 /** Reads one stream to its end by calls, as adapters do. */
 async function readOne(onRead: () => void): Promise<void> {
   const response = await gateway.handle(request);
@@ -79,33 +74,7 @@ async function run(calls: number): Promise<void> {
   for (let call = 0; call < calls; call += 1) await readOne(() => {});
 }
 
-/** Promises of one stream. Those of reading it here are taken off. */
-async function promisesPerCall(): Promise<number> {
-  let made = 0;
-  const hook = createHook({
-    init(_id, type) {
-      if (type === 'PROMISE') made += 1;
-    },
-  });
-  let sum = 0;
-  for (let call = 0; call < CALLS; call += 1) {
-    hook.enable();
-    made = 0;
-    await readOne(() => hook.disable());
-    // Of `readOne`: its own, and that of its `await`.
-    sum += made - 2;
-  }
-  return sum / CALLS;
-}
-
-await run(WARM_UP);
-// The least of them: in the first span, garbage of before is let go, and in any, V8 may still be compiling.
-const readings: number[] = [];
-for (let span = 0; span < SPANS; span += 1) {
-  globalThis.gc?.();
-  const before = heldBytes();
-  await run(CALLS);
-  readings.push((heldBytes() - before) / CALLS);
-}
-const bytesPerCall = Math.round(Math.min(...readings.slice(1)));
-console.log(JSON.stringify({ bytesPerCall, promises: await promisesPerCall() }));
+const bytesPerCall = await garbagePerCall(run, { calls: CALLS, spans: SPANS, warmUp: WARM_UP });
+// Of `readOne`: its own, and that of its `await`.
+const promises = await promisesPerCall(readOne, { calls: CALLS, own: 2 });
+console.log(JSON.stringify({ bytesPerCall, promises }));

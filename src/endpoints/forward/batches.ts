@@ -1,3 +1,4 @@
+import { bufferOf } from '../../base/bytes.js';
 import { GatheredBytes } from '../../base/gathered-bytes.js';
 import { isJsonObject, type Json, type JsonObject, memberCount } from '../../base/json.js';
 import { parseDocument } from '../../base/json-document.js';
@@ -158,7 +159,7 @@ async function* linesOf(file: AsyncIterable<Uint8Array>, owner: BatchOwner): Asy
   let number = 1;
   let sinceTurn = 0;
   for await (const given of file) {
-    const piece = Buffer.from(given.buffer, given.byteOffset, given.byteLength);
+    const piece = bufferOf(given);
     let from = 0;
     while (from < piece.length) {
       const found = piece.indexOf(LF, from);

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { bufferOf } from '../../base/bytes.js';
 import type { Deadlines, Timed } from '../../base/clock.js';
 import type { TransportFailure } from '../transport.js';
 import type { Http1Head } from './answer-head.js';
@@ -285,8 +286,4 @@ export class Connection implements SocketReader, AnswerParts, SendingWatch, Exch
     this.runningTimes = undefined;
     this.isLate = false;
   }
-}
-
-function bufferOf(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

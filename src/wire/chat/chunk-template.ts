@@ -1,4 +1,4 @@
-import { isSimpleEscape } from '../../base/json-scan.js';
+import { isDigit, isSimpleEscape } from '../../base/json-letters.js';
 import { type ChangingString, changingStrings, MAX_DIGITS } from '../said-text.js';
 
 /** The text of an event that was parsed. */
@@ -173,7 +173,7 @@ export class ChunkTemplate {
         const isPair = SURROGATE_BEFORE.test(hex) && SURROGATE_AFTER.test(bytes.toString('latin1', at + 1, at + 7));
         if (isPair) at += 6;
         saved += isPair ? 8 : 6 - escapedBytes(hex);
-      } else if (character !== undefined && isSimpleEscape(String.fromCharCode(character))) saved += 1;
+      } else if (character !== undefined && isSimpleEscape(character)) saved += 1;
       else return -1;
     }
     return -1;
@@ -241,17 +241,13 @@ function shownPartsOf(shownEvent: string, expected: readonly ChangingString[]): 
 /** End of the number that begins at `from`, of digits alone and not too many; -1 for any other. */
 function numberEnd(bytes: Buffer, from: number): number {
   let at = from;
-  while (isDigit(bytes[at])) at += 1;
+  while (isDigit(bytes[at] ?? 0)) at += 1;
   const digits = at - from;
   const isNumber = digits > 0 && digits <= MAX_DIGITS && (digits === 1 || bytes[from] !== ZERO);
   return isNumber ? at : -1;
 }
 
 const ZERO = 0x30;
-
-function isDigit(code: number | undefined): boolean {
-  return code !== undefined && code >= ZERO && code <= 0x39;
-}
 
 /** The halves of a surrogate pair: together one character of four bytes, alone the three of U+FFFD. */
 const SURROGATE_BEFORE = /^[dD][89abAB]/;
