@@ -16,6 +16,9 @@ import pg from 'pg';
 const { WORKERS, SEALING_SECRET, DATABASE_URL, REDIS_URL } = process.env;
 const { port, databaseFile } = readEnvironment();
 
+/** Pause before a worker that ended is replaced: one that fails at its first call would be started without end. */
+const RESTART_MS = 1_000;
+
 if (cluster.isPrimary) supervise(Number(WORKERS) || availableParallelism());
 else await serve();
 
@@ -23,15 +26,18 @@ else await serve();
 function supervise(workers: number): void {
   // All must know it: a client's next request may reach another worker.
   const shared = { SEALING_SECRET: SEALING_SECRET ?? randomBytes(32).toString('hex') };
+  const listening = new Set<number>();
   let isStopping = false;
-  for (let i = 0; i < workers; i += 1) cluster.fork(shared);
+  const start = (): void => {
+    if (!isStopping) cluster.fork(shared);
+  };
+  for (let i = 0; i < workers; i += 1) start();
   cluster.on('exit', (worker, code) => {
     if (isStopping) return;
     // One that never listened would fail again: the port is taken, or a store cannot be opened.
     if (!listening.has(worker.id)) process.exit(code || 1);
-    cluster.fork(shared);
+    setTimeout(start, RESTART_MS);
   });
-  const listening = new Set<number>();
   cluster.on('listening', ({ id }, address) => {
     listening.add(id);
     if (listening.size === workers) console.log('Listening at', address, 'with', workers, 'workers');
