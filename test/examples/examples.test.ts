@@ -44,7 +44,10 @@ function run(file: string, expected: RegExp, environment: Record<string, string>
     };
     child.stdout.on('data', read);
     child.stderr.on('data', read);
-    child.on('exit', (code) => reject(new Error(`Ended with ${code}: ${printed}`)));
+    child.on('exit', (code) => {
+      clearTimeout(deadline);
+      reject(new Error(`Ended with ${code}: ${printed}`));
+    });
   });
 }
 
