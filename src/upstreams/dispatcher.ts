@@ -103,6 +103,15 @@ class DispatchedHead implements AnswerHead {
     this.headers = headers;
   }
 
+  get contentLength(): number | undefined {
+    const value = this.get('content-length');
+    return value === undefined ? undefined : Number(value);
+  }
+
+  get isCoded(): boolean {
+    return this.get('content-encoding') !== undefined;
+  }
+
   get(name: string): string | undefined {
     const value = this.headers[name];
     return typeof value === 'object' ? value[0] : value;

@@ -116,12 +116,12 @@ class HttpCall implements AnswerHandler, BodyConnection {
     this.isFinal = true;
     this.request = undefined;
     this.refusal = refusalOf(head);
-    const coding = contentCoding(head.get('content-encoding'));
+    const coding = head.isCoded ? contentCoding(head.get('content-encoding')) : undefined;
     if (coding !== undefined) this.inflater = this.inflaterOf(coding);
     if (this.refusal !== undefined) return;
     this.head = head;
     const { maxWholeBytes } = this.reading;
-    if (maxWholeBytes === 0 || Number(head.get('content-length')) > maxWholeBytes) this.begin(head);
+    if (maxWholeBytes === 0 || (head.contentLength ?? 0) > maxWholeBytes) this.begin(head);
   }
 
   /** The answer is for somebody who reads it as it comes. */

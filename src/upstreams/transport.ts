@@ -55,6 +55,10 @@ export type TransportFailure = 'stale' | 'unreachable' | 'silent' | 'malformed' 
 /** The head of an answer. Its fields are read when they are asked for. */
 export interface AnswerHead {
   readonly status: number;
+  /** Bytes of the body, as the head tells them. */
+  readonly contentLength: number | undefined;
+  /** Whether there is a `content-encoding`. */
+  readonly isCoded: boolean;
   /** The first value of a name that is given in lower case. */
   get(name: string): string | undefined;
   /** Names, in lower case, and values in turn. */

@@ -70,7 +70,7 @@ export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarri
   }
 
   abort(exchange: Exchange, error: Error): void {
-    if (!this.waiting.delete(exchange)) return;
+    this.waiting.delete(exchange);
     exchange.carrier = undefined;
     exchange.handler.onFailed('broken', error);
   }
@@ -126,11 +126,10 @@ export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarri
       return undefined;
     }
     const exchange = new Exchange(request, head, handler);
-    // An abort within finds it among those that wait.
-    this.waiting.add(exchange);
     exchange.carrier = this;
     handler.onStart(exchange);
-    return this.waiting.delete(exchange) ? exchange : undefined;
+    // An abort within has left it to nobody.
+    return exchange.carrier === this ? exchange : undefined;
   }
 
   private open(exchange: Exchange): void {
