@@ -21,9 +21,14 @@ export interface Clock {
 
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Keeps the process alive, as the clock's timers do not, until the function that it returns is called. */
+/** A timer that does nothing but keep the process alive, as the clock's timers do not, while it is referenced and not cleared. */
+export function holdingTimer(): NodeJS.Timeout {
+  return setInterval(() => {}, MAX_TIMER_MS);
+}
+
+/** Keeps the process alive until the function that it returns is called. */
 export function holdProcess(): () => void {
-  const timer = setInterval(() => {}, MAX_TIMER_MS);
+  const timer = holdingTimer();
   return () => clearInterval(timer);
 }
 

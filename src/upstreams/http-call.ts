@@ -72,6 +72,7 @@ export function singleFields(head: AnswerHead): Record<string, string> {
   return single;
 }
 
+const NO_BYTES = Buffer.alloc(0);
 /** Most bytes read of an error's body. */
 const MAX_ERROR_BYTES = 65_536;
 
@@ -80,7 +81,8 @@ class HttpCall implements AnswerHandler, BodyConnection {
   private readonly transport: Transport;
   /** `undefined` once an answer has come: it is not sent again, and its body need not stay as long as the answer goes on. */
   private request: TransportRequest | undefined;
-  private readonly reading: HttpReading;
+  private readonly cancellation: Cancellation;
+  private readonly maxWholeBytes: number;
   private outcome: HttpOutcome;
   /** Whether the request must not be sent again: it was, or an answer has begun. */
   private isFinal = false;
@@ -89,18 +91,22 @@ class HttpCall implements AnswerHandler, BodyConnection {
   private streamed: ResponseBody | undefined = undefined;
   private inflater: Inflater | undefined = undefined;
   private head: AnswerHead | undefined = undefined;
-  private readonly gathered = new GatheredBytes();
+  /** The first piece of an answer that is read to its end; as a rule all of it. */
+  private first: Buffer | undefined = undefined;
+  /** All pieces, from the second one on. */
+  private gathered: GatheredBytes | undefined = undefined;
 
   constructor(transport: Transport, request: TransportRequest, reading: HttpReading, outcome: HttpOutcome) {
     this.transport = transport;
     this.request = request;
-    this.reading = reading;
+    this.cancellation = reading.cancellation;
+    this.maxWholeBytes = reading.maxWholeBytes;
     this.outcome = outcome;
-    reading.cancellation.addEventListener('abort', this.onAbort);
+    this.cancellation.addEventListener('abort', this.onAbort);
   }
 
   private readonly onAbort = (): void => {
-    const reason = reasonOf(this.reading.cancellation);
+    const reason = reasonOf(this.cancellation);
     // Not left to the transport, which may tell nobody before the call has a connection.
     this.outcome.onFailed(reason);
     this.streamed?.fail(reason);
@@ -109,7 +115,7 @@ class HttpCall implements AnswerHandler, BodyConnection {
 
   onStart(exchange: TransportExchange): void {
     this.exchange = exchange;
-    if (this.reading.cancellation.aborted) this.onAbort();
+    if (this.cancellation.aborted) this.onAbort();
   }
 
   onHead(head: AnswerHead): void {
@@ -120,7 +126,7 @@ class HttpCall implements AnswerHandler, BodyConnection {
     if (coding !== undefined) this.inflater = this.inflaterOf(coding);
     if (this.refusal !== undefined) return;
     this.head = head;
-    const { maxWholeBytes } = this.reading;
+    const { maxWholeBytes } = this;
     if (maxWholeBytes === 0 || (head.contentLength ?? 0) > maxWholeBytes) this.begin(head);
   }
 
@@ -151,13 +157,13 @@ class HttpCall implements AnswerHandler, BodyConnection {
   }
 
   onEnd(): void {
-    this.reading.cancellation.removeEventListener('abort', this.onAbort);
+    this.cancellation.removeEventListener('abort', this.onAbort);
     if (this.inflater === undefined) this.finish();
     else this.inflater.end();
   }
 
   onFailed(failure: TransportFailure, error: Error): void {
-    const { cancellation } = this.reading;
+    const { cancellation } = this;
     cancellation.removeEventListener('abort', this.onAbort);
     const { request } = this;
     if (
@@ -175,20 +181,41 @@ class HttpCall implements AnswerHandler, BodyConnection {
     this.inflater?.leave();
     const thrown = cancellation.aborted ? cancellation.reason : transportError(failure, error);
     this.streamed?.fail(thrown);
-    this.outcome.onFailed(this.refusal === undefined ? thrown : this.refusal(Buffer.alloc(0)));
+    this.outcome.onFailed(this.refusal === undefined ? thrown : this.refusal(NO_BYTES));
   }
 
   /** Takes a piece of the body, without its coding. */
   private take(piece: Buffer): boolean {
     if (this.streamed !== undefined) return this.streamed.push(piece);
-    const { gathered, refusal } = this;
-    gathered.add(piece);
+    const { refusal, head } = this;
+    const size = this.gather(piece);
     if (refusal !== undefined) {
-      if (gathered.size > MAX_ERROR_BYTES) this.giveUp(refusal(Buffer.alloc(0)));
+      if (size > MAX_ERROR_BYTES) this.giveUp(refusal(NO_BYTES));
       return true;
     }
-    if (this.head === undefined || gathered.size <= this.reading.maxWholeBytes) return true;
-    return this.begin(this.head).push(bufferOf(gathered.take()));
+    if (head === undefined || size <= this.maxWholeBytes) return true;
+    return this.begin(head).push(this.takeGathered());
+  }
+
+  /** @returns The bytes that there are now. */
+  private gather(piece: Buffer): number {
+    if (this.first === undefined) {
+      this.first = piece;
+      return piece.length;
+    }
+    if (this.gathered === undefined) {
+      this.gathered = new GatheredBytes();
+      this.gathered.add(this.first);
+    }
+    this.gathered.add(piece);
+    return this.gathered.size;
+  }
+
+  private takeGathered(): Buffer {
+    const { first = NO_BYTES, gathered } = this;
+    this.first = undefined;
+    this.gathered = undefined;
+    return gathered === undefined ? first : bufferOf(gathered.take());
   }
 
   private finish(): void {
@@ -196,7 +223,7 @@ class HttpCall implements AnswerHandler, BodyConnection {
       this.streamed.end();
       return;
     }
-    const body = bufferOf(this.gathered.take());
+    const body = this.takeGathered();
     if (this.refusal === undefined) this.outcome.onWhole(body);
     else this.outcome.onFailed(this.refusal(body));
   }
@@ -208,7 +235,7 @@ class HttpCall implements AnswerHandler, BodyConnection {
       onBroken: (error) => {
         const failure = upstreamBadResponse('The upstream sent a compressed answer that cannot be read.', error);
         this.streamed?.fail(failure);
-        this.giveUp(this.refusal === undefined ? failure : this.refusal(Buffer.alloc(0)));
+        this.giveUp(this.refusal === undefined ? failure : this.refusal(NO_BYTES));
       },
       onDrain: () => this.exchange?.resume(),
     });

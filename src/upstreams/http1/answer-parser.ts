@@ -186,15 +186,20 @@ export class AnswerParser {
           end += to - at;
         }
         this.remaining -= to - at;
-        if (this.remaining === 0) this.state = 'dataCr';
         at = to;
+        if (this.remaining > 0) continue;
+        if (at + 1 < size && bytes[at] === CR && bytes[at + 1] === LF) {
+          at += 2;
+          this.beginLine();
+        } else this.state = 'dataCr';
       } else if (this.state === 'trailers') {
         const read = this.readTrailers(bytes, at, size);
         if (typeof read === 'string') refused = read;
         else at = read;
       } else {
-        refused = this.readFramingByte(bytes[at] ?? 0);
-        at += 1;
+        const lineEnd = this.state === 'sizeStart' ? this.readPlainLine(bytes, at, size) : at;
+        if (lineEnd === at) refused = this.readFramingByte(bytes[at] ?? 0);
+        at = Math.max(lineEnd, at + 1);
       }
     }
     if (end > start) this.parts.onBody(bytes.subarray(start, end));
@@ -207,6 +212,23 @@ export class AnswerParser {
     this.digits = 0;
     this.lineSize = 0;
     this.remaining = 0;
+  }
+
+  /** Reads the line of a chunk as almost all come: whole, and a size alone. @returns the place after it; `from` for any other. */
+  private readPlainLine(bytes: Buffer, from: number, size: number): number {
+    let at = from;
+    let length = 0;
+    for (; at < size && at - from <= MAX_SIZE_DIGITS; at += 1) {
+      const digit = hexDigit(bytes[at] ?? 0);
+      if (digit < 0) break;
+      length = length * 16 + digit;
+    }
+    // The last one, of size 0, is left to the states as well: what follows it is no data.
+    if (length === 0 || at - from > MAX_SIZE_DIGITS) return from;
+    if (at + 1 >= size || bytes[at] !== CR || bytes[at + 1] !== LF) return from;
+    this.remaining = length;
+    this.state = 'data';
+    return at + 2;
   }
 
   private readFramingByte(byte: number): string | undefined {

@@ -16,6 +16,10 @@ export interface ConnectionOwner {
   readonly connectTimes: Deadlines;
   readonly headTimes: Deadlines;
   readonly bodyTimes: Deadlines;
+  /** A connection carries something: the process must live for it. */
+  onBusy(): void;
+  /** It carries nothing any more. */
+  onIdle(): void;
   /** The connection has served, and can serve again. */
   onFree(connection: Connection): void;
   /** A connection serves nobody any more. */
@@ -63,12 +67,13 @@ export class Connection implements SocketReader, AnswerParts, SendingWatch, Exch
     this.owner = owner;
     this.buffer = owner.buffer;
     this.exchange = exchange;
-    exchange.carrier = this;
     this.socket = owner.connector.open(this, () => this.onOpen(exchange));
     this.socket.on('end', () => this.onEnd());
     this.socket.on('error', (error) => this.onClosed(error));
     this.socket.on('close', () => this.onClosed(new Error('The connection closed.')));
     this.socket.on('drain', () => this.sender?.onDrain());
+    exchange.carrier = this;
+    owner.onBusy();
     this.start(owner.connectTimes);
   }
 
@@ -82,14 +87,8 @@ export class Connection implements SocketReader, AnswerParts, SendingWatch, Exch
     exchange.carrier = this;
     this.exchange = exchange;
     this.restsUntil = undefined;
-    this.socket.ref();
+    this.owner.onBusy();
     this.send(exchange);
-  }
-
-  /** Carries nothing now, and does not keep the process alive. */
-  rest(until: number): void {
-    this.restsUntil = until;
-    this.socket.unref();
   }
 
   /** Ends a connection that carries nothing. */
@@ -184,6 +183,8 @@ export class Connection implements SocketReader, AnswerParts, SendingWatch, Exch
 
   private onOpen(exchange: Exchange): void {
     this.isOpen = true;
+    // Its owner holds the process while anything is carried: a word to the socket for every exchange costs more.
+    this.socket.unref();
     if (this.exchange === exchange) this.send(exchange);
   }
 
@@ -264,6 +265,7 @@ export class Connection implements SocketReader, AnswerParts, SendingWatch, Exch
 
   private letGo(exchange: Exchange): void {
     this.stop();
+    this.owner.onIdle();
     exchange.carrier = undefined;
     this.exchange = undefined;
     this.sender?.leave();

@@ -1,4 +1,4 @@
-import { type Clock, deadlines } from '../../base/clock.js';
+import { type Clock, deadlines, holdingTimer } from '../../base/clock.js';
 import type { ServerAddress } from '../server-address.js';
 import type { AnswerHandler, Transport, TransportRequest } from '../transport.js';
 import { type Authorities, Connector } from './connect.js';
@@ -42,6 +42,9 @@ export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarri
   private resting: Connection[] = [];
   private readonly waiting = new Set<Exchange>();
   private isSweeping = false;
+  /** Connections that carry something: while there are any, the timer holds the process. */
+  private carrying = 0;
+  private hold: NodeJS.Timeout | undefined = undefined;
 
   /** @throws {TypeError} for authorities that are no certificates. */
   constructor(address: ServerAddress, ca: Authorities | undefined, bounds: PoolBounds, clock: Clock) {
@@ -87,7 +90,7 @@ export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarri
       connection.close();
       return;
     }
-    connection.rest(now + restMs);
+    connection.restsUntil = now + restMs;
     this.resting.push(connection);
     this.sweepLater();
     // Not in this turn: bytes behind the answer may be there already, which must be nobody's.
@@ -110,10 +113,26 @@ export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarri
 
   onGone(): void {
     this.opened -= 1;
+    if (this.opened === 0) {
+      clearInterval(this.hold);
+      this.hold = undefined;
+    }
     const [next] = this.waiting;
     if (next === undefined || this.opened >= this.connections) return;
     this.waiting.delete(next);
     this.open(next);
+  }
+
+  onBusy(): void {
+    this.carrying += 1;
+    if (this.carrying > 1) return;
+    this.hold ??= holdingTimer();
+    this.hold.ref();
+  }
+
+  onIdle(): void {
+    this.carrying -= 1;
+    if (this.carrying === 0) this.hold?.unref();
   }
 
   /** @returns The exchange, unless it has ended already. */

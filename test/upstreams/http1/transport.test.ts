@@ -311,15 +311,18 @@ describe('connections that have served', () => {
   });
 
   it('do not keep the process alive', async () => {
-    const active = (): number => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
+    const active = (kind = 'TCPSocketWrap'): number =>
+      process.getActiveResourcesInfo().filter((name) => name === kind).length;
     await eventually(() => active() === 0, 'the sockets of other tests to be gone');
+    const timers = active('Timeout');
     const started = await start();
     const asked = started.call();
     const peer = await (await started.server.peer(0)).asked();
-    assert.equal(active(), 2, 'both ends of a connection in use');
+    assert.equal(active('Timeout'), timers + 1, 'a timer stands for the connection in use');
     peer.answer();
     await asked.end();
-    assert.equal(active(), 1, 'the server’s end of a connection that rests');
+    assert.equal(active('Timeout'), timers, 'nothing stands for a connection that rests');
+    assert.equal(active(), 1, 'the server’s end of it');
     await served(started, 0, 2);
   });
 });
