@@ -16,7 +16,7 @@ import type {
 import { retryAfterMsOf, upstreamFailure } from './upstream-failure.js';
 
 /** The ways in which a request ends, once. */
-interface HttpOutcome {
+export interface HttpOutcome {
   /** A good answer was read to its end. */
   onWhole(bytes: Buffer): void;
   /** A good answer has begun, and is to be read as it comes. */
@@ -31,7 +31,7 @@ const TOLD: HttpOutcome = { onWhole: ignore, onBegun: ignore, onFailed: ignore }
 function ignore(): void {}
 
 /** The head of a good answer, and its body as it comes. */
-interface HttpReply {
+export interface HttpReply {
   readonly head: AnswerHead;
   readonly body: ResponseBody;
 }

@@ -2,7 +2,7 @@ import { isRecord, positiveInteger, unexpected } from '../base/checks.js';
 import { systemClock } from '../base/clock.js';
 import { MODEL_OPERATIONS, type ModelOperation } from '../wire/operations.js';
 import { dispatcherTransport, type HttpDispatcher } from './dispatcher.js';
-import { callOverHttp, singleFields } from './http-call.js';
+import { callOverHttp, type HttpOutcome, type HttpReply, singleFields } from './http-call.js';
 import { Http1Transport } from './http1/pool.js';
 import { RequestHeads } from './http1/request-head.js';
 import { type ServerAddress, serverAddressOf } from './server-address.js';
@@ -66,13 +66,16 @@ const JSON_HEADERS = { 'content-type': 'application/json', accept: 'application/
 /** Largest answer that is read to its end before the gateway hears of it: it counts, and may hold back, what is larger. */
 const MAX_WHOLE_BYTES = 262_144;
 
-const PATHS: Readonly<Record<ModelOperation, string>> = {
-  'chat.completions': '/chat/completions',
-  completions: '/completions',
-  embeddings: '/embeddings',
-  moderations: '/moderations',
-  responses: '/responses',
-};
+/** Paths of model calls. Made once: the client knows the last one again, and need not check it. */
+function pathsBelow(path: string): Readonly<Record<ModelOperation, string>> {
+  return {
+    'chat.completions': `${path}/chat/completions`,
+    completions: `${path}/completions`,
+    embeddings: `${path}/embeddings`,
+    moderations: `${path}/moderations`,
+    responses: `${path}/responses`,
+  };
+}
 
 /**
  * Any OpenAI-compatible server. Answers pass through unchanged, byte for byte. Redirects are not followed, and
@@ -83,22 +86,18 @@ export function http(options: HttpOptions): Upstream {
   checkOptions(options);
   const address = serverAddressOf(options.baseUrl);
   const { path } = address;
+  const paths = pathsBelow(path);
   const headers = requestHeaders(options);
   checkHead(address, headers);
   const transport = transportTo(address, options);
 
   function send(call: UpstreamCall): Promise<UpstreamReply> {
     const { operation, bytes: body, stream, maxResponseBytes } = call;
-    const request = { method: 'POST', path: path + PATHS[operation], headers, body } as const;
+    const request = { method: 'POST', path: paths[operation], headers, body };
     const maxWholeBytes = stream ? 0 : Math.min(maxResponseBytes, MAX_WHOLE_BYTES);
     const reading = { maxWholeBytes, cancellation: cancellationOf(call) };
     return new Promise((resolve, reject) => {
-      callOverHttp(transport, request, reading, {
-        onWhole: (bytes) => resolve({ kind: 'whole', body: bytes }),
-        onBegun: (reply) =>
-          resolve({ kind: 'bytes', contentType: reply.head.get('content-type') ?? '', body: reply.body }),
-        onFailed: reject,
-      });
+      callOverHttp(transport, request, reading, new ModelOutcome(resolve, reject));
     });
   }
 
@@ -133,6 +132,25 @@ export function http(options: HttpOptions): Upstream {
     send,
     forward,
   };
+}
+
+/** The reply to a model call, for the promise of it. */
+class ModelOutcome implements HttpOutcome {
+  private readonly resolve: (reply: UpstreamReply) => void;
+  readonly onFailed: (error: unknown) => void;
+
+  constructor(resolve: (reply: UpstreamReply) => void, reject: (error: unknown) => void) {
+    this.resolve = resolve;
+    this.onFailed = reject;
+  }
+
+  onWhole(bytes: Buffer): void {
+    this.resolve({ kind: 'whole', body: bytes });
+  }
+
+  onBegun({ head, body }: HttpReply): void {
+    this.resolve({ kind: 'bytes', contentType: head.get('content-type') ?? '', body });
+  }
 }
 
 const OPTION_NAMES = new Set<string>([

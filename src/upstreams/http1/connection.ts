@@ -41,8 +41,8 @@ export class Connection implements SocketReader, AnswerParts, SendingWatch, Exch
   /** Time for which the server keeps it when idle, as far as it said. */
   keepAliveMs: number | undefined = undefined;
   openedAt = 0;
-  /** Time at which it is given up; `undefined` while it carries something. */
-  restsUntil: number | undefined = undefined;
+  /** Time at which it is given up, if it still rests then. */
+  restsUntil = 0;
   dueAt = 0;
   older: Timed | undefined = undefined;
   newer: Timed | undefined = undefined;
@@ -86,7 +86,6 @@ export class Connection implements SocketReader, AnswerParts, SendingWatch, Exch
   carry(exchange: Exchange): void {
     exchange.carrier = this;
     this.exchange = exchange;
-    this.restsUntil = undefined;
     this.owner.onBusy();
     this.send(exchange);
   }

@@ -163,8 +163,10 @@ export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarri
   }
 
   private takeResting(): Connection | undefined {
+    if (this.resting.length === 0) return undefined;
+    const now = this.clock.steadyMs();
     for (let newest = this.resting.pop(); newest !== undefined; newest = this.resting.pop()) {
-      if (newest.isAlive && (newest.restsUntil ?? 0) > this.clock.steadyMs()) return newest;
+      if (newest.isAlive && newest.restsUntil > now) return newest;
       newest.close();
     }
     return undefined;
@@ -186,7 +188,7 @@ export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarri
     const now = this.clock.steadyMs();
     const over: Connection[] = [];
     this.resting = this.resting.filter((connection) => {
-      const { isAlive, restsUntil = 0 } = connection;
+      const { isAlive, restsUntil } = connection;
       const stays = isAlive && restsUntil > now;
       if (!stays) over.push(connection);
       return stays;

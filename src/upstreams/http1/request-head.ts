@@ -16,10 +16,10 @@ const OWN_FIELDS = new Set([
 /** Methods of requests that a server expects to have a body. */
 const WITH_BODY = new Set(['POST', 'PUT', 'PATCH']);
 
-/** The fields of requests, checked, as the text that goes out. */
-interface FieldsText {
+/** The start of a head, checked: its line, and the fields but for those about the body. */
+interface HeadStart extends Pick<TransportRequest, 'method' | 'path' | 'headers'> {
   readonly text: string;
-  /** The length of the body that they tell. */
+  /** The length of the body that the fields tell. */
   readonly contentLength: number | undefined;
 }
 
@@ -33,46 +33,45 @@ export interface RequestHead {
 /** Writes the heads of requests to one server. Nothing gets into a head that could end a line or the head. */
 export class RequestHeads {
   private readonly host: string;
-  private lastFields: readonly string[] = [];
-  private lastText: FieldsText = { text: '', contentLength: undefined };
+  /** Model calls have the same start one after the other, down to the array of their headers: it is checked and joined once. */
+  private last: HeadStart | undefined = undefined;
 
   constructor(host: string) {
     this.host = host;
-    this.lastText = this.textOf([]);
   }
 
   /** @throws {TypeError} for what cannot stand in a head. */
-  headOf({ method, path, headers, body }: TransportRequest): RequestHead {
+  headOf(request: TransportRequest): RequestHead {
+    const { body } = request;
+    const { text, contentLength, method } = this.startOf(request);
+    if (body instanceof Uint8Array) {
+      if (contentLength !== undefined && contentLength !== body.byteLength)
+        throw new TypeError('Expected the length of the body');
+      return { text: `${text}content-length: ${body.byteLength}\r\n`, piecesLength: undefined };
+    }
+    if (body === undefined) {
+      if (contentLength !== undefined && contentLength !== 0)
+        throw new TypeError('Expected a body of the length that is told');
+      return { text: WITH_BODY.has(method) ? `${text}content-length: 0\r\n` : text, piecesLength: undefined };
+    }
+    const framing = contentLength === undefined ? 'transfer-encoding: chunked' : `content-length: ${contentLength}`;
+    return { text: `${text}${framing}\r\n`, piecesLength: contentLength };
+  }
+
+  private startOf({ method, path, headers }: TransportRequest): HeadStart {
+    const { last } = this;
+    if (last?.headers === headers && last.path === path && last.method === method) return last;
     if (!isName(method) || method === 'CONNECT') throw new TypeError('Expected a method of HTTP');
     // Blanks, control characters and what is beyond latin1 are no part of a request's line.
     if (!/^\/[\x21-\x7e\x80-\xff]*$/.test(path))
       throw new TypeError('Expected a path from its first slash, as it stands in a request');
     const { text, contentLength } = this.fieldsOf(headers);
-    const start = `${method} ${path} HTTP/1.1\r\n${text}`;
-    if (body instanceof Uint8Array) {
-      if (contentLength !== undefined && contentLength !== body.byteLength)
-        throw new TypeError('Expected the length of the body');
-      return { text: `${start}content-length: ${body.byteLength}\r\n`, piecesLength: undefined };
-    }
-    if (body === undefined) {
-      if (contentLength !== undefined && contentLength !== 0)
-        throw new TypeError('Expected a body of the length that is told');
-      return { text: WITH_BODY.has(method) ? `${start}content-length: 0\r\n` : start, piecesLength: undefined };
-    }
-    const framing = contentLength === undefined ? 'transfer-encoding: chunked' : `content-length: ${contentLength}`;
-    return { text: `${start}${framing}\r\n`, piecesLength: contentLength };
+    const start = { method, path, headers, text: `${method} ${path} HTTP/1.1\r\n${text}`, contentLength };
+    this.last = start;
+    return start;
   }
 
-  /** Those of model calls are always the same array: they are checked and joined once. */
-  private fieldsOf(headers: readonly string[]): FieldsText {
-    if (headers !== this.lastFields) {
-      this.lastText = this.textOf(headers);
-      this.lastFields = headers;
-    }
-    return this.lastText;
-  }
-
-  private textOf(headers: readonly string[]): FieldsText {
+  private fieldsOf(headers: readonly string[]): Pick<HeadStart, 'text' | 'contentLength'> {
     let host: string | undefined;
     let contentLength: number | undefined;
     let text = '';
