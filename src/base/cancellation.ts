@@ -24,30 +24,62 @@ export function createCancellation(): CancellationSource {
   return new PlainCancellation();
 }
 
+/** Listeners to one abort. A call has one or two at a time, for which an array would grow to seventeen places. */
+export class AbortListeners {
+  private first: (() => void) | undefined = undefined;
+  private second: (() => void) | undefined = undefined;
+  /** Those that came while both places were taken. */
+  private others: (() => void)[] | undefined = undefined;
+
+  add(listener: () => void): void {
+    if (this.first === undefined) this.first = listener;
+    else if (this.second === undefined) this.second = listener;
+    else {
+      this.others ??= [];
+      this.others.push(listener);
+    }
+  }
+
+  /** Takes one away; the others keep their order. */
+  remove(listener: () => void): void {
+    const { others } = this;
+    if (this.first === listener) {
+      this.first = this.second;
+      this.second = others?.shift();
+    } else if (this.second === listener) this.second = others?.shift();
+    else if (others?.includes(listener)) others.splice(others.indexOf(listener), 1);
+  }
+
+  /** Calls each in the order in which they were added, and forgets them. */
+  tell(): void {
+    const { first, second, others } = this;
+    this.first = undefined;
+    this.second = undefined;
+    this.others = undefined;
+    first?.();
+    second?.();
+    if (others !== undefined) for (const listener of others) listener();
+  }
+}
+
 class PlainCancellation implements CancellationSource {
   aborted = false;
   reason: Error | undefined = undefined;
-  private listeners: (() => void)[] | undefined = undefined;
+  private readonly listeners = new AbortListeners();
 
   addEventListener(_type: 'abort', listener: () => void): void {
-    if (this.listeners === undefined) this.listeners = [listener];
-    else this.listeners.push(listener);
+    this.listeners.add(listener);
   }
 
   removeEventListener(_type: 'abort', listener: () => void): void {
-    const { listeners } = this;
-    // As a rule the latest goes first, and `splice` makes an array of what it removes.
-    if (listeners?.at(-1) === listener) listeners.pop();
-    else if (listeners?.includes(listener)) listeners.splice(listeners.indexOf(listener), 1);
+    this.listeners.remove(listener);
   }
 
   abort(reason: Error): void {
     if (this.aborted) return;
     this.aborted = true;
     this.reason = reason;
-    const { listeners } = this;
-    this.listeners = undefined;
-    if (listeners !== undefined) for (const listener of listeners) listener();
+    this.listeners.tell();
   }
 }
 

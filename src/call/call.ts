@@ -1,5 +1,5 @@
 import { type Awaitable, guarded, isPending } from '../base/awaitable.js';
-import { type Cancellation, reasonOf } from '../base/cancellation.js';
+import { AbortListeners, type Cancellation, reasonOf } from '../base/cancellation.js';
 import type { Timed } from '../base/clock.js';
 import { type GatewayError, shuttingDown, toGatewayError, upstreamTimeout } from '../base/errors.js';
 import type { JsonObject } from '../base/json.js';
@@ -144,7 +144,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   isRecorded = false;
   private opened: PromiseLike<void> | undefined = undefined;
   private onClientGone: (() => void) | undefined = undefined;
-  private listeners: (() => void)[] | undefined = undefined;
+  private readonly listeners = new AbortListeners();
   /** The moment at which it was weighed: its budgets' period and the ledger's are the same. */
   private startedAt = 0;
   private startedSteadyMs = 0;
@@ -471,21 +471,15 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     if (this.aborted) return;
     this.aborted = true;
     this.reason = reason;
-    const { listeners } = this;
-    this.listeners = undefined;
-    if (listeners !== undefined) for (const listener of listeners) listener();
+    this.listeners.tell();
   }
 
   addEventListener(_type: 'abort', listener: () => void): void {
-    if (this.listeners === undefined) this.listeners = [listener];
-    else this.listeners.push(listener);
+    this.listeners.add(listener);
   }
 
   removeEventListener(_type: 'abort', listener: () => void): void {
-    const { listeners } = this;
-    // As a rule the latest goes first, and `splice` makes an array of what it removes.
-    if (listeners?.at(-1) === listener) listeners.pop();
-    else if (listeners?.includes(listener)) listeners.splice(listeners.indexOf(listener), 1);
+    this.listeners.remove(listener);
   }
 
   giveUp(reason: Error): void {
