@@ -17,7 +17,7 @@ import {
   type UpstreamCall,
   type UpstreamReply,
 } from './upstream.js';
-import { cancellationOf } from './upstream-call.js';
+import { cancellationOf, copyingNoCall } from './upstream-call.js';
 
 export interface HttpOptions {
   /** Address up to and with the version, such as `https://api.openai.com/v1`; over a Unix socket `unix:/run/llm.sock:/v1`. */
@@ -129,7 +129,7 @@ export function http(options: HttpOptions): Upstream {
     ...abortPolicy(onAbort),
     ...(ceiling === undefined ? {} : { ceiling }),
     patience: { firstTokenTimeoutMs, tokenTimeoutMs, openHeadAfterMs },
-    send,
+    send: copyingNoCall(send),
     forward,
   };
 }

@@ -15,7 +15,7 @@ import { MissingResponses } from './missing-responses.js';
 import { readWhole, type WholeAnswer } from './read-whole.js';
 import { lowerCeiling, readRefusal, STREAM_OPTIONS } from './refusal.js';
 import type { ForwardCall, ForwardReply, UpstreamCall, UpstreamReply } from './upstream.js';
-import { LazyCall } from './upstream-call.js';
+import { LazyCall, mayCopy } from './upstream-call.js';
 import { saidIn } from './upstream-failure.js';
 
 /** An answer that has begun well. */
@@ -348,6 +348,7 @@ function requestOf(call: OutgoingCall, changes: JsonObject | undefined, leftOut:
     maxResponseBytes: call.maxResponseBytes,
     cancellation: call,
     object: document.object === undefined ? undefined : changedObject(document.object, changes, leftOut),
+    isCopyable: mayCopy(call.upstream),
   });
 }
 

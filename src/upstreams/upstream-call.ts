@@ -1,7 +1,7 @@
 import { abortSignalOf, type Cancellation } from '../base/cancellation.js';
 import { deeplyFrozen, type JsonObject, objectOf } from '../base/json.js';
 import type { ModelOperation } from '../wire/operations.js';
-import type { UpstreamCall } from './upstream.js';
+import type { Upstream, UpstreamCall } from './upstream.js';
 
 /** Facts of which a call is made. */
 interface UpstreamCallFields {
@@ -17,6 +17,8 @@ interface UpstreamCallFields {
   readonly cancellation: Cancellation;
   /** The object that the bytes are, where it is known already. */
   readonly object?: JsonObject | undefined;
+  /** Whether the call may be copied. @default true */
+  readonly isCopyable?: boolean;
 }
 
 /** Makes the call that a wrapper passes on in place of `call`, with another body. Does not keep or change `body`. */
@@ -34,9 +36,21 @@ export function cancellationOf(call: Pick<UpstreamCall, 'signal' | 'cancellation
   return call.cancellation ?? call.signal;
 }
 
+const COPIES_NO_CALL = Symbol('copies no call');
+
+/** Marks a `send` that only reads the call that it gets. A wrapper's own `send` is another one, without the mark. */
+export function copyingNoCall<Send extends Upstream['send']>(send: Send): Send {
+  return Object.assign(send, { [COPIES_NO_CALL]: true });
+}
+
+/** Whether the upstream may copy a call. */
+export function mayCopy({ send }: Upstream): boolean {
+  return !(COPIES_NO_CALL in send);
+}
+
 /**
- * The call that an upstream gets. It may be copied or destructured: `signal` is an own property and goes along; `cancellation` is
- * on the prototype and does not, so that a copy's own `signal` decides. `body` needs no `this`.
+ * The call that an upstream gets. It may be copied or destructured, unless it was said that nobody does: `signal` is an own property
+ * and goes along; `cancellation` is on the prototype and does not, so that a copy's own `signal` decides. `body` needs no `this`.
  */
 export class LazyCall implements UpstreamCall {
   readonly keyId: string;
@@ -62,6 +76,10 @@ export class LazyCall implements UpstreamCall {
     },
   };
 
+  static {
+    Object.defineProperty(LazyCall.prototype, 'signal', LazyCall.#SIGNAL);
+  }
+
   constructor(fields: UpstreamCallFields) {
     this.keyId = fields.keyId;
     this.tier = fields.tier;
@@ -77,7 +95,8 @@ export class LazyCall implements UpstreamCall {
     };
     this.#cancellation = fields.cancellation;
     this.#object = fields.object;
-    Object.defineProperty(this, 'signal', LazyCall.#SIGNAL);
+    // As dear as all else of the call together.
+    if (fields.isCopyable !== false) Object.defineProperty(this, 'signal', LazyCall.#SIGNAL);
   }
 
   get cancellation(): Cancellation {

@@ -5,7 +5,7 @@ import { createGateway, http, queued, type Upstream, type UpstreamReply, withBod
 import { createCancellation } from '../../src/base/cancellation.js';
 import { isStepwise } from '../../src/base/steps.js';
 import type { UpstreamCall } from '../../src/upstreams/upstream.js';
-import { cancellationOf, LazyCall } from '../../src/upstreams/upstream-call.js';
+import { cancellationOf, LazyCall, mayCopy } from '../../src/upstreams/upstream-call.js';
 import { streamEvents, wholeChat } from '../helpers/chat-answers.js';
 import { SECRET, testSetup } from '../helpers/gateway-options.js';
 import { type Arrival, httpUpstream } from '../helpers/http-upstream.js';
@@ -103,6 +103,28 @@ describe('UpstreamCall', () => {
     assert.equal(withBody({ ...call, signal: mine.signal }, body).signal, mine.signal);
     assert.equal(changed.isBackground, false);
     assert.equal(withBody({ ...call, isBackground: true }, body).isBackground, true);
+  });
+});
+
+describe('a `send` that copies no call', () => {
+  const inner = http({ baseUrl: 'http://127.0.0.1:1/v1' });
+
+  it('is told by itself, so that whoever wraps or replaces it may copy', () => {
+    assert.equal(mayCopy(inner), false);
+    assert.equal(mayCopy({ ...inner }), false);
+    assert.ok(mayCopy({ ...inner, send: (call) => inner.send(call) }));
+    assert.ok(mayCopy({ ...inner, send: inner.send.bind(inner) }));
+    assert.ok(mayCopy(queued(inner, { concurrency: 1 })));
+  });
+
+  it('gets a call whose signal can be read all the same', () => {
+    const { cancellation, abort } = countedCancellation();
+    const fields = { ...lazyCall().call, cancellation, isCopyable: false };
+    const call = new LazyCall(fields);
+    assert.equal(call.signal, call.signal);
+    abort(new Error('gone'));
+    assert.ok(call.signal.aborted);
+    assert.equal(Object.hasOwn(call, 'signal'), false);
   });
 });
 
