@@ -69,14 +69,24 @@ export function gatewayState(config: Config, batches: BatchMeter): GatewayState 
   };
 }
 
+/** Least number of nine digits, in which a gateway counts: small integers, as their digits cost a quarter of those of any other number. */
+const FIRST_COUNT = 100_000_000;
+const PAST_COUNT = 1_000_000_000;
+
 /** Twenty digits of chance tell gateways apart, twelve count. */
 function requestIds(): () => string {
-  const prefix = `req_${randomBytes(10).toString('hex')}`;
-  // Always of twelve digits.
-  let count = 0x100000000000;
+  const chance = randomBytes(10).toString('hex');
+  let thousands = 100;
+  let prefix = `req_${chance}${thousands}`;
+  let count = FIRST_COUNT;
   return () => {
     count += 1;
-    return prefix + count.toString(16);
+    if (count === PAST_COUNT) {
+      count = FIRST_COUNT;
+      thousands += 1;
+      prefix = `req_${chance}${thousands}`;
+    }
+    return prefix + count;
   };
 }
 

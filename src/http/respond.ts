@@ -17,8 +17,17 @@ const DESCRIBING = ['content-type', 'content-disposition', 'content-length'];
 /** Values that Node writes as a header; it throws for any other. */
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
-/** Heads of answers that everybody gets. A list that grows past a few headers is copied twice as large: `concat` knows the size. */
-const JSON_HEADERS: readonly string[] = ['content-type', 'application/json', ...COMMON_HEADERS];
+/** Beginning of a JSON answer's headers. Its last value is the body's size, for which there is room. */
+export const JSON_HEADERS: readonly string[] = [
+  'content-type',
+  'application/json',
+  ...COMMON_HEADERS,
+  'content-length',
+  '',
+];
+const SIZE_AT = JSON_HEADERS.length - 1;
+
+/** The same of a stream. A list that grows past a few headers is copied twice as large: `concat` knows the size. */
 const STREAM_HEADERS: readonly string[] = [
   'content-type',
   'text/event-stream; charset=utf-8',
@@ -31,8 +40,13 @@ type HeaderList = string[];
 
 /** A whole JSON answer. */
 export function respondJson(body: string | Uint8Array, headers: HeaderList): GatewayResponse {
-  headers.push('content-length', byteLengthOf(body));
-  return { status: 200, headers: JSON_HEADERS.concat(headers), body };
+  return respondSized(body, JSON_HEADERS.concat(headers));
+}
+
+/** The same for a list that begins with `JSON_HEADERS`: that of an ordinary call is made once, at its final length. */
+export function respondSized(body: string | Uint8Array, headers: HeaderList): GatewayResponse {
+  headers[SIZE_AT] = byteLengthOf(body);
+  return { status: 200, headers, body };
 }
 
 /** A stream of events. */
@@ -107,5 +121,5 @@ function headerOf(headers: readonly string[], name: string): string | undefined 
 }
 
 function byteLengthOf(body: string | Uint8Array): string {
-  return String(Buffer.byteLength(body));
+  return String(typeof body === 'string' ? Buffer.byteLength(body) : body.byteLength);
 }

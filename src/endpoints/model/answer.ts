@@ -1,9 +1,9 @@
 import { type Awaitable, isPending } from '../../base/awaitable.js';
 import type { Work } from '../../base/work.js';
 import type { Call } from '../../call/call.js';
-import { answerHeaders } from '../../call/headers.js';
+import { answerHeaders, jsonHeaders } from '../../call/headers.js';
 import type { GatewayResponse } from '../../http/exchange.js';
-import { respondJson, respondStream } from '../../http/respond.js';
+import { respondSized, respondStream } from '../../http/respond.js';
 import type { WholeAnswer } from '../../upstreams/read-whole.js';
 import type { BegunAnswer } from '../../upstreams/send.js';
 import type { UsageRecord } from '../../usage/usage-store.js';
@@ -41,9 +41,9 @@ function answerWhole(
 ): Awaitable<GatewayResponse> {
   if (isPending(ending)) return ending.then((record) => answerWhole(call, answer, record));
   if (ending !== undefined) call.exchange.phases?.mark('settle');
-  const headers = answerHeaders(call, ending);
+  const headers = jsonHeaders(call, ending);
   const shown = call.view.whole(answer.body, ending);
-  return isPending(shown) ? shown.then((body) => respondJson(body, headers)) : respondJson(shown, headers);
+  return isPending(shown) ? shown.then((body) => respondSized(body, headers)) : respondSized(shown, headers);
 }
 
 /** Answers with a response that the upstream may only have begun to make: then its call ends later. */
