@@ -1,7 +1,7 @@
 import { isRecord, unexpected } from '../base/checks.js';
 import { isName } from './key-fields.js';
 import type { ApiKey, Limits } from './key-store.js';
-import { checkServiceTiers, isLimit, LIMIT_NAMES } from './limits.js';
+import { areLimits, checkServiceTiers, isLimit, LIMIT_NAMES } from './limits.js';
 
 /** Field names of a key. */
 const KEY_FIELDS = [
@@ -106,9 +106,11 @@ function assertLimits(source: string, field: string, limits: unknown): asserts l
     throw new TypeError(`Unknown limit \`${shown(`${field}.${name}`)}\` of a key from ${source}`);
   }
   // By name, as a getter of a class is read, too, and not listed.
-  for (const name of LIMITS) {
-    const value: unknown = limits[name];
-    if (isThere(value) && !isLimit(name, value)) throw wrong(source, `${field}.${name}`, EXPECTED_LIMIT, value);
+  if (!areLimits(limits)) {
+    for (const name of LIMITS) {
+      const value: unknown = limits[name];
+      if (isThere(value) && !isLimit(name, value)) throw wrong(source, `${field}.${name}`, EXPECTED_LIMIT, value);
+    }
   }
   if (!isShadow && isThere(limits.shadow)) assertLimits(source, `${field}.shadow`, limits.shadow);
 }

@@ -65,7 +65,17 @@ export function checkName(name: string, value: unknown): asserts value is string
 
 /** Whether a value can be a name: of a key, owner, tier, model or author. */
 export function isName(value: unknown): value is string {
-  return typeof value === 'string' && /^[^\p{Cc}\p{Cs}]{1,256}$/u.test(value);
+  return typeof value === 'string' && (isPlainName(value) || /^[^\p{Cc}\p{Cs}]{1,256}$/u.test(value));
+}
+
+/** Whether a name is nothing but printable ASCII, as most are. Every call's key is looked at. */
+function isPlainName(name: string): boolean {
+  if (name.length === 0 || name.length > 256) return false;
+  for (let at = 0; at < name.length; at += 1) {
+    const code = name.charCodeAt(at);
+    if (code < 0x20 || code > 0x7e) return false;
+  }
+  return true;
 }
 
 function checkField(name: string, value: unknown): void {
