@@ -1,12 +1,14 @@
 import { UseOrder } from '../base/use-order.js';
-import type { PlacedBucket } from './limiter-store.js';
+import type { BucketPlace, BucketRow, PlacedBucket } from './limiter-store.js';
 
-/** Most buckets examined in search of one that may go. Examining all would stop the process for 40 ms. */
+/** Most rows examined in search of one that may go. Examining all would stop the process for 40 ms. */
 const MAX_EXAMINED = 8;
 
-/** The rule of a new bucket, and the amount missing in it. */
+/** The part of a bucket whose name has none: no other part has a colon. */
+const WHOLE_NAME = ':';
+
+/** A new bucket, and the amount missing in it. */
 export interface NewBucket {
-  readonly name: string;
   readonly drawn: number;
   readonly refillPerMs: number;
   /** Unix time in milliseconds of the end of a budget's period; `undefined`: it is no budget. */
@@ -14,13 +16,15 @@ export interface NewBucket {
 }
 
 /**
- * Buckets by name, up to a number of them. Whoever has kept a bucket uses it without its name.
+ * Buckets by name, up to a number of them. Those whose names differ after their last colon alone, as the buckets of one owner
+ * do, are in one row: it is searched for, used and forgotten as one. Whoever has kept its place finds it without its name.
  */
 export class BucketTable {
   private readonly max: number;
   private readonly isSpare: (bucket: PlacedBucket, at: number) => boolean;
-  private readonly byName = new Map<string, PlacedBucket>();
-  private readonly order = new UseOrder<PlacedBucket>();
+  private size = 0;
+  private readonly byName = new Map<string, BucketRow>();
+  private readonly order = new UseOrder<BucketRow>();
 
   /** @param isSpare whether a bucket may go. */
   constructor(max: number, isSpare: (bucket: PlacedBucket, at: number) => boolean) {
@@ -28,40 +32,55 @@ export class BucketTable {
     this.isSpare = isSpare;
   }
 
-  /** The bucket of that name, now the latest used. */
-  get(name: string): PlacedBucket | undefined {
-    const bucket = this.byName.get(name);
-    if (bucket !== undefined) this.use(bucket);
+  /** The bucket of that place, whose row is now the latest used. */
+  getAt(place: BucketPlace, part: string): PlacedBucket | undefined {
+    let bucket = this.rowAt(place)?.first;
+    while (bucket !== undefined && bucket.part !== part) bucket = bucket.next;
     return bucket;
   }
 
-  /** Makes a kept bucket the latest used. */
-  use(bucket: PlacedBucket): void {
-    this.order.use(bucket);
+  /** The same of a bucket that is known by its name. */
+  get(name: string): PlacedBucket | undefined {
+    const { place, part } = placedBy(name);
+    return this.getAt(place, part);
   }
 
   /** @returns the bucket. */
-  add({ name, drawn, refillPerMs, endsAt }: NewBucket, at: number): PlacedBucket {
-    if (this.byName.size >= this.max) this.makeRoom(at);
-    const bucket: PlacedBucket = {
-      name,
-      drawn,
-      since: at,
-      refillPerMs,
-      endsAt,
-      isKept: true,
-      older: undefined,
-      newer: undefined,
-    };
-    this.byName.set(name, bucket);
-    this.order.add(bucket);
+  addAt(place: BucketPlace, part: string, { drawn, refillPerMs, endsAt }: NewBucket, at: number): PlacedBucket {
+    // First its row, which is the last to go then.
+    this.rowAt(place);
+    if (this.size >= this.max) this.makeRoom(at);
+    const row = this.rowAt(place) ?? this.openRow(place);
+    const bucket: PlacedBucket = { part, drawn, since: at, refillPerMs, endsAt, next: row.first };
+    row.first = bucket;
+    this.size += 1;
     return bucket;
   }
 
-  /** Removes one spare bucket, or the one unused for longest where none is found. */
+  add(name: string, bucket: NewBucket, at: number): PlacedBucket {
+    const { place, part } = placedBy(name);
+    return this.addAt(place, part, bucket, at);
+  }
+
+  /** By name only when nobody has found the row before, or it was forgotten since. */
+  private rowAt(place: BucketPlace): BucketRow | undefined {
+    if (place.found?.isKept !== true) place.found = this.byName.get(place.name);
+    if (place.found !== undefined) this.order.use(place.found);
+    return place.found;
+  }
+
+  private openRow(place: BucketPlace): BucketRow {
+    const row: BucketRow = { name: place.name, first: undefined, isKept: true, older: undefined, newer: undefined };
+    this.byName.set(row.name, row);
+    this.order.add(row);
+    place.found = row;
+    return row;
+  }
+
+  /** Removes one row of spare buckets, or the one unused for longest where none is found. */
   private makeRoom(at: number): void {
     let spare = this.order.oldest;
-    for (let examined = 1; spare !== undefined && !this.isSpare(spare, at); examined += 1) {
+    for (let examined = 1; spare !== undefined && !this.isAllSpare(spare, at); examined += 1) {
       spare = examined < MAX_EXAMINED ? spare.newer : undefined;
     }
     const gone = spare ?? this.order.oldest;
@@ -69,5 +88,19 @@ export class BucketTable {
     this.byName.delete(gone.name);
     this.order.remove(gone);
     gone.isKept = false;
+    for (let bucket = gone.first; bucket !== undefined; bucket = bucket.next) this.size -= 1;
   }
+
+  private isAllSpare({ first }: BucketRow, at: number): boolean {
+    for (let bucket = first; bucket !== undefined; bucket = bucket.next) if (!this.isSpare(bucket, at)) return false;
+    return true;
+  }
+}
+
+/** The place and part of a bucket by its name. */
+export function placedBy(name: string): { readonly place: BucketPlace; readonly part: string } {
+  const colon = name.lastIndexOf(':');
+  return colon < 0
+    ? { place: { name, found: undefined }, part: WHOLE_NAME }
+    : { place: { name: name.slice(0, colon), found: undefined }, part: name.slice(colon + 1) };
 }

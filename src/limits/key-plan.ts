@@ -1,5 +1,15 @@
-import { type ApiKey, type Limits, ownerOf, type TierLimits } from '../keys/key-store.js';
-import { ceilingsOf, type LimitRules, levelsOf, shadowsOf, slotsOf, tierOf } from './levels.js';
+import type { ApiKey, Limits, TierLimits } from '../keys/key-store.js';
+import {
+  type CeilingForm,
+  ceilingsOf,
+  formsOf,
+  type LimitRules,
+  levelsOf,
+  limitsOf,
+  shadowsOf,
+  slotsOf,
+  tierOf,
+} from './levels.js';
 import type { Ceiling, FindPeriod, LimitLevel, Slot } from './limiter-store.js';
 
 /** The limits that all keys of one tier have in common, as the host gave them, with copies: it may change its own at any time. */
@@ -25,6 +35,52 @@ class TierTerms {
   }
 }
 
+/** Limits and service tiers of keys, worked out once for all keys that have the same: most keys of a gateway do. */
+class KeyTerms {
+  readonly tier: TierTerms;
+  /** Limits of the owner. */
+  readonly limits: Limits;
+  /** Service tiers that may be asked for; `undefined`: all. */
+  readonly serviceTiers: readonly string[] | undefined;
+  /** Ceilings of each level of such a key. */
+  readonly forms: readonly (readonly CeilingForm[])[];
+  /** Whether money is limited on any level. */
+  readonly isBudgeted: boolean;
+  readonly hasShadows: boolean;
+  // As the first key had them: a store may give a new object for each call, or change the one that it has.
+  private readonly keyTier: string | undefined;
+  private readonly keyLimits: Limits | undefined;
+  private readonly ownLimits: Limits | undefined;
+  private readonly keyServiceTiers: readonly string[] | undefined;
+
+  constructor(key: ApiKey, rules: LimitRules, tier: TierTerms) {
+    this.tier = tier;
+    this.keyTier = key.tier;
+    this.keyLimits = copyOf(key.limits);
+    this.ownLimits = copyOf(key.ownLimits);
+    this.keyServiceTiers = key.serviceTiers && [...key.serviceTiers];
+    this.limits = limitsOf(key, rules.tiers);
+    this.serviceTiers = this.keyServiceTiers ?? tier.serviceTiers;
+    const levels = levelsOf(key, rules, this.limits);
+    this.forms = levels.map(({ limits }) => formsOf(limits));
+    this.isBudgeted = this.forms.some((forms) => forms.some(({ span }) => span !== undefined));
+    this.hasShadows = shadowsOf(levels).length > 0;
+  }
+
+  /** Whether a key has the same, whatever object tells of it. */
+  areOf({ tier, limits, ownLimits, serviceTiers }: ApiKey): boolean {
+    return (
+      tier === this.keyTier &&
+      isSame(limits, this.keyLimits) &&
+      isSame(ownLimits, this.ownLimits) &&
+      isSameList(serviceTiers, this.keyServiceTiers) &&
+      this.tier.areStillTrue()
+    );
+  }
+}
+
+const NO_SHADOWS: readonly LimitLevel[] = [];
+
 /** A key's owner, tier and limits, worked out once and kept for as long as the key is the same. */
 export class KeyPlan {
   /** The owner as `ownerOf` names it. */
@@ -41,36 +97,27 @@ export class KeyPlan {
   /** Levels whose limits refuse nothing. */
   readonly shadows: readonly LimitLevel[];
   private readonly levels: readonly LimitLevel[];
-  private readonly terms: TierTerms;
-  // The key as it was then: a store may give a new object for each call, or change the one that it has.
+  private readonly terms: KeyTerms;
   private readonly keyOwner: string | undefined;
-  private readonly keyTier: string | undefined;
-  private readonly keyLimits: Limits | undefined;
-  private readonly ownLimits: Limits | undefined;
-  private readonly keyServiceTiers: readonly string[] | undefined;
   private readonly findPeriod: FindPeriod;
   private ceilings: readonly Ceiling[];
   /** When the ceilings are in force: those of a budget are new in each of its periods. */
   private from = Number.NEGATIVE_INFINITY;
   private to = Number.POSITIVE_INFINITY;
 
-  constructor(key: ApiKey, rules: LimitRules, terms: TierTerms, { findPeriod, wallMs }: PlanTime) {
+  constructor(key: ApiKey, rules: LimitRules, terms: KeyTerms, { findPeriod, wallMs }: PlanTime) {
     this.terms = terms;
     this.keyOwner = key.owner;
-    this.keyTier = key.tier;
-    this.keyLimits = copyOf(key.limits);
-    this.ownLimits = copyOf(key.ownLimits);
-    this.keyServiceTiers = key.serviceTiers && [...key.serviceTiers];
     this.findPeriod = findPeriod;
-    this.owner = ownerOf(key);
+    this.levels = levelsOf(key, rules, terms.limits);
+    this.owner = this.levels[0]?.id ?? '';
     this.subject = key.owner ?? key.id;
-    this.tier = terms.name;
-    this.levels = levelsOf(key, rules);
-    this.serviceTiers = this.keyServiceTiers ?? terms.serviceTiers;
+    this.tier = terms.tier.name;
+    this.serviceTiers = terms.serviceTiers;
+    this.isBudgeted = terms.isBudgeted;
     this.slots = slotsOf(this.levels);
-    this.shadows = shadowsOf(this.levels);
+    this.shadows = terms.hasShadows ? shadowsOf(this.levels) : NO_SHADOWS;
     this.ceilings = this.ceilingsIn(wallMs);
-    this.isBudgeted = this.ceilings.some(({ period }) => period !== undefined);
   }
 
   /** Every ceiling of the key as it is then. @param wallMs Unix time in milliseconds. */
@@ -79,20 +126,15 @@ export class KeyPlan {
     return this.ceilings;
   }
 
-  /** Whether the plan is that of a key with the same id, whatever object tells of it: nothing of it has changed. */
-  isOf({ owner, tier, limits, ownLimits, serviceTiers }: ApiKey): boolean {
-    return (
-      owner === this.keyOwner &&
-      tier === this.keyTier &&
-      isSame(limits, this.keyLimits) &&
-      isSame(ownLimits, this.ownLimits) &&
-      isSameList(serviceTiers, this.keyServiceTiers) &&
-      this.terms.areStillTrue()
-    );
+  /** Whether the plan is that of a key with the same id: nothing of it has changed. */
+  isOf(key: ApiKey): boolean {
+    return key.owner === this.keyOwner && this.terms.areOf(key);
   }
 
   private ceilingsIn(wallMs: number): readonly Ceiling[] {
-    const ceilings = ceilingsOf(this.levels, this.findPeriod, wallMs);
+    const { terms } = this;
+    const ceilings = ceilingsOf(this.levels, this.findPeriod, wallMs, terms.forms);
+    if (!terms.isBudgeted) return ceilings;
     this.from = Number.NEGATIVE_INFINITY;
     this.to = Number.POSITIVE_INFINITY;
     for (const { period } of ceilings) {
@@ -116,12 +158,12 @@ export type FindPlan = (key: ApiKey) => KeyPlan;
 /** Keys of a generation, whose plans are a kilobyte each. */
 const MAX_PLANS = 20_000;
 
-/** A key that was seen once: its plan is kept when it comes again. */
-const SEEN = 'seen';
+/** Different limits of keys that are remembered as worked out. */
+const MAX_TERMS = 8;
 
 /**
  * Keeps the plans of the keys that were used latest, by their ids: at least those of the last `maxPlans` keys, and of twice as many at most. The
- * plan of any other key is made again, in a few microseconds. Where millions of keys come in turn, each of them is seen once, and no plan lives
+ * plan of any other key is made again, in a microsecond. Where millions of keys come in turn, each of them is seen once, and no plan lives
  * longer than its call: to keep them for nothing costs the garbage collector more than to make them.
  * @param nowMs Unix time in milliseconds.
  */
@@ -131,12 +173,14 @@ export function keyPlans(
   nowMs: () => number,
   maxPlans = MAX_PLANS,
 ): FindPlan {
-  const termsOf = new Map<string, TierTerms>();
+  const tierTerms = new Map<string, TierTerms>();
+  const allTerms: KeyTerms[] = [];
+  const seen = new SeenIds();
   // Two generations, not an order of use: a plan that is found costs no move.
-  let young = new Map<string, KeyPlan | typeof SEEN>();
-  let old = new Map<string, KeyPlan | typeof SEEN>();
+  let young = new Map<string, KeyPlan>();
+  let old = new Map<string, KeyPlan>();
 
-  function keep(id: string, plan: KeyPlan | typeof SEEN): void {
+  function keep(id: string, plan: KeyPlan): void {
     if (young.size >= maxPlans && !young.has(id)) {
       old = young;
       young = new Map();
@@ -144,25 +188,51 @@ export function keyPlans(
     young.set(id, plan);
   }
 
-  function make(key: ApiKey): KeyPlan {
+  function tierTermsOf(key: ApiKey): TierTerms {
     const tier = tierOf(key, rules.tiers);
-    let terms = termsOf.get(tier);
-    if (terms?.areStillTrue() !== true) {
-      terms = new TierTerms(tier, rules);
-      termsOf.set(tier, terms);
-    }
-    return new KeyPlan(key, rules, terms, { findPeriod, wallMs: nowMs() });
+    const known = tierTerms.get(tier);
+    if (known?.areStillTrue() === true) return known;
+    const terms = new TierTerms(tier, rules);
+    tierTerms.set(tier, terms);
+    return terms;
+  }
+
+  function termsOf(key: ApiKey): KeyTerms {
+    for (const terms of allTerms) if (terms.areOf(key)) return terms;
+    const terms = new KeyTerms(key, rules, tierTermsOf(key));
+    allTerms.unshift(terms);
+    if (allTerms.length > MAX_TERMS) allTerms.pop();
+    return terms;
   }
 
   return (key) => {
     const { id } = key;
     const known = young.get(id);
-    if (known instanceof KeyPlan && known.isOf(key)) return known;
+    if (known?.isOf(key) === true) return known;
     const before = known ?? old.get(id);
-    const plan = before instanceof KeyPlan && before.isOf(key) ? before : make(key);
-    keep(id, before === undefined ? SEEN : plan);
+    const plan =
+      before?.isOf(key) === true ? before : new KeyPlan(key, rules, termsOf(key), { findPeriod, wallMs: nowMs() });
+    if (before !== undefined || seen.hasSeen(id)) keep(id, plan);
     return plan;
   };
+}
+
+/** Marks of ids; a power of two. Where there are more, some are forgotten early. */
+const MARKS = 32_768;
+
+/** Remembers roughly which ids came before: one of a million keys in turn leaves nothing for the garbage collector. */
+class SeenIds {
+  private readonly marks = new Int32Array(MARKS);
+
+  /** Whether an id was seen, from which now on it is. Another one may be taken for it. */
+  hasSeen(id: string): boolean {
+    let hash = 1;
+    for (let at = 0; at < id.length; at += 1) hash = (Math.imul(hash, 31) + id.charCodeAt(at)) | 0;
+    const place = hash & (MARKS - 1);
+    if (this.marks[place] === hash) return true;
+    this.marks[place] = hash;
+    return false;
+  }
 }
 
 /** A copy of limits; stores without types say `null` for those that are not there. By name, as a getter of a class counts, too. */

@@ -1,7 +1,7 @@
 import { NANO_PER_USD } from '../base/money.js';
 import { type ApiKey, type Limits, ownerOf, type TierLimits } from '../keys/key-store.js';
 import { DEFAULT_TIER } from '../keys/limits.js';
-import type { Amounts, Ceiling, Draw, FindPeriod, LimitLevel, Measure, Slot } from './limiter-store.js';
+import type { Amounts, BudgetSpan, Ceiling, Draw, FindPeriod, LimitLevel, Measure, Slot } from './limiter-store.js';
 
 /** The limits that concern every key. */
 export interface LimitRules {
@@ -35,9 +35,13 @@ export function tierOf({ tier = DEFAULT_TIER }: Pick<ApiKey, 'tier'>, tiers: Rea
   return tiers.has(tier) ? tier : DEFAULT_TIER;
 }
 
-/** All the ceilings that a key's calls are held against, its owner's first. */
-export function levelsOf(key: ApiKey, { tiers, globalLimits }: LimitRules): LimitLevel[] {
-  const levels: LimitLevel[] = [{ kind: 'owner', id: ownerOf(key), limits: limitsOf(key, tiers) }];
+/** All the ceilings that a key's calls are held against, its owner's first. @param limits of the owner, where they are known. */
+export function levelsOf(
+  key: ApiKey,
+  { tiers, globalLimits }: LimitRules,
+  limits: Limits = limitsOf(key, tiers),
+): LimitLevel[] {
+  const levels: LimitLevel[] = [{ kind: 'owner', id: ownerOf(key), limits }];
   if (key.ownLimits !== undefined && key.ownLimits !== null) {
     levels.push({ kind: 'key', id: key.id, limits: key.ownLimits });
   }
@@ -61,36 +65,60 @@ export function shadowsOf(levels: readonly LimitLevel[]): LimitLevel[] {
   return shadows;
 }
 
-/** Every ceiling of the levels but those on concurrency, in the order in which they are drawn from. */
-export function ceilingsOf(levels: readonly LimitLevel[], findPeriod: FindPeriod, wallMs: number): Ceiling[] {
+/** A ceiling as limits say it, whoever has them. */
+export interface CeilingForm {
+  readonly measure: Measure;
+  readonly capacity: number;
+  readonly refillPerMs: number;
+  /** `undefined`: it is no budget. */
+  readonly span: BudgetSpan | undefined;
+}
+
+/** The ceilings of limits but those on concurrency, in the order in which they are drawn from. */
+export function formsOf(limits: Limits): CeilingForm[] {
+  const forms: CeilingForm[] = [];
+  for (const [measure, field] of MEASURES) {
+    const limit = limits[field];
+    if (limit === undefined || limit === null || limit === Number.POSITIVE_INFINITY) continue;
+    if (measure !== 'usdPerDay' && measure !== 'usdPerMonth') {
+      forms.push({ measure, capacity: limit, refillPerMs: limit / MINUTE_MS, span: undefined });
+    } else {
+      const span = measure === 'usdPerDay' ? 'day' : 'month';
+      forms.push({ measure, capacity: Math.round(limit * NANO_PER_USD), refillPerMs: 0, span });
+    }
+  }
+  return forms;
+}
+
+/** Every ceiling of the levels. @param forms of each level, where they are known. */
+export function ceilingsOf(
+  levels: readonly LimitLevel[],
+  findPeriod: FindPeriod,
+  wallMs: number,
+  forms: readonly (readonly CeilingForm[])[] = levels.map(({ limits }) => formsOf(limits)),
+): Ceiling[] {
   const ceilings: Ceiling[] = [];
-  for (const level of levels) {
-    for (const [measure, field] of MEASURES) {
-      const limit = level.limits[field];
-      if (limit === undefined || limit === null || limit === Number.POSITIVE_INFINITY) continue;
-      const name = `${nameOf(level)}:${measure}`;
-      if (measure !== 'usdPerDay' && measure !== 'usdPerMonth') {
-        const refillPerMs = limit / MINUTE_MS;
-        ceilings.push({
-          measure,
-          level,
-          capacity: limit,
-          refillPerMs,
-          period: undefined,
-          bucket: name,
-          found: undefined,
-        });
+  for (let index = 0; index < levels.length; index += 1) {
+    const level = levels[index];
+    if (level === undefined) continue;
+    const place = { name: nameOf(level), found: undefined };
+    for (const { measure, capacity, refillPerMs, span } of forms[index] ?? []) {
+      const bucket = `${place.name}:${measure}`;
+      if (span === undefined) {
+        ceilings.push({ measure, level, capacity, refillPerMs, period: undefined, bucket, place, part: measure });
         continue;
       }
-      const period = findPeriod(measure === 'usdPerDay' ? 'day' : 'month', wallMs);
+      const period = findPeriod(span, wallMs);
       ceilings.push({
         measure,
         level,
-        capacity: Math.round(limit * NANO_PER_USD),
-        refillPerMs: 0,
+        capacity,
+        refillPerMs,
         period,
-        bucket: `${name}:${period.name}`,
-        found: undefined,
+        bucket: `${bucket}:${period.name}`,
+        // Budgets are kept apart.
+        place: { name: bucket, found: undefined },
+        part: period.name,
       });
     }
   }

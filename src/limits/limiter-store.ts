@@ -118,9 +118,17 @@ export interface Ceiling {
   readonly refillPerMs: number;
   /** Present: it is a budget of this period. */
   readonly period: { readonly from: number; readonly to: number } | undefined;
+  /** The names of `place` and `part`, with a colon between. */
   readonly bucket: string;
-  /** The bucket as a limiter of this process last found it. It is that limiter's to write, and spares it the name. */
-  found: PlacedBucket | undefined;
+  readonly place: BucketPlace;
+  readonly part: string;
+}
+
+/** The place of buckets that a limiter of this process keeps together. */
+export interface BucketPlace {
+  readonly name: string;
+  /** The row as such a limiter last found it. It is that limiter's to write, and spares it the name. */
+  found: BucketRow | undefined;
 }
 
 /** Quantities that a call takes, or took. */
@@ -259,11 +267,19 @@ export interface Bucket {
 }
 
 /** A bucket in this process's memory. */
-export interface PlacedBucket extends Bucket, InUseOrder<PlacedBucket> {
-  readonly name: string;
+export interface PlacedBucket extends Bucket {
+  readonly part: string;
   /** Unix time in milliseconds of the end of a budget's period; `undefined`: it is no budget. */
   readonly endsAt: number | undefined;
-  /** Whether its table still has it: one that was forgotten must not be drawn from. */
+  /** The next bucket of its row. */
+  readonly next: PlacedBucket | undefined;
+}
+
+/** Buckets that are kept together. */
+export interface BucketRow extends InUseOrder<BucketRow> {
+  readonly name: string;
+  first: PlacedBucket | undefined;
+  /** Whether its table still has it: a bucket of one that was forgotten must not be drawn from. */
   isKept: boolean;
 }
 

@@ -39,9 +39,9 @@ const LIMITER_OPTIONS: Readonly<Record<keyof MemoryLimiterOptions, true>> = {
 const MAX_FREE_SLOTS = 1_000;
 
 /**
- * Limit counters in this process's memory: for one process, and gone with it. Decides as its twin `rules.ts` does. Each call is one synchronous turn and so
+ * Limit counters in this process's memory: for one process, and gone with it. Each call is one synchronous turn, and so
  * atomic. A bucket's refusal tells to the millisecond when it would grant. A reservation that draws nothing and holds
- * no slot is not remembered. Budgets are exact in whole numbers up to 9e15.
+ * no slot is not remembered. Budgets are exact in whole numbers up to 9e15. Decides as its twin `rules.ts` does.
  * @throws {TypeError} when a bound is not a positive integer; from `reserve` when a reservation of that id is held.
  */
 export function memoryLimiter(options: MemoryLimiterOptions = {}): LimiterStore {
@@ -134,12 +134,12 @@ class Counters implements LimiterLane {
 
   /** @returns the amount that is left. */
   private drawOn(ceiling: Ceiling, amount: number, at: number): number {
-    let { found } = ceiling;
+    let bucket = this.find(ceiling);
     if (amount !== 0) {
-      found ??= this.open(ceiling, at);
-      drawFrom(found, amount, at);
+      bucket ??= this.open(ceiling, at);
+      drawFrom(bucket, amount, at);
     }
-    return remainingOf(found, ceiling.capacity, at);
+    return remainingOf(bucket, ceiling.capacity, at);
   }
 
   private correct(ceiling: Ceiling, more: number, at: number): void {
@@ -150,21 +150,12 @@ class Counters implements LimiterLane {
     if (bucket !== undefined) drawFrom(bucket, more, at);
   }
 
-  /** The bucket of a ceiling, now the latest used. By name only when nobody has found it before, or the table has lost it since. */
-  private find(ceiling: Ceiling): PlacedBucket | undefined {
-    const { found, period } = ceiling;
-    const table = period === undefined ? this.buckets : this.budgets;
-    if (found?.isKept === true) table.use(found);
-    else ceiling.found = table.get(ceiling.bucket);
-    return ceiling.found;
+  private find({ place, part, period }: Ceiling): PlacedBucket | undefined {
+    return period === undefined ? this.buckets.getAt(place, part) : this.budgets.getAt(place, part);
   }
 
-  private open(ceiling: Ceiling, at: number): PlacedBucket {
-    ceiling.found = this.buckets.add(
-      { name: ceiling.bucket, drawn: 0, refillPerMs: ceiling.refillPerMs, endsAt: undefined },
-      at,
-    );
-    return ceiling.found;
+  private open({ place, part, refillPerMs }: Ceiling, at: number): PlacedBucket {
+    return this.buckets.addAt(place, part, { drawn: 0, refillPerMs, endsAt: undefined }, at);
   }
 
   /** The latest instant ever told: a clock that steps back stands still here. Whole, so that waits are exact. */
@@ -205,7 +196,7 @@ class Counters implements LimiterLane {
       const { spent: drawn, endsAt } = budget;
       const opened = dryRun
         ? { drawn, since: this.latest, refillPerMs }
-        : this.budgets.add({ name, drawn, refillPerMs, endsAt }, this.latest);
+        : this.budgets.add(name, { drawn, refillPerMs, endsAt }, this.latest);
       for (const [place, draw] of draws.entries()) if (draw.bucket === name) found[place] ??= opened;
     }
     return true;
@@ -214,7 +205,7 @@ class Counters implements LimiterLane {
   /** The draw's bucket, or a new full one. */
   private openBucket({ bucket: name, refillPerMs }: Draw): Bucket {
     const { buckets, latest } = this;
-    return buckets.get(name) ?? buckets.add({ name, drawn: 0, refillPerMs, endsAt: undefined }, latest);
+    return buckets.get(name) ?? buckets.add(name, { drawn: 0, refillPerMs, endsAt: undefined }, latest);
   }
 
   private takeReservation(reservation: Reservation, found: (Bucket | undefined)[]): void {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { placedBy } from '../../src/limits/bucket-table.js';
 import { laneOf } from '../../src/limits/lane.js';
 import type {
   Amounts,
@@ -31,7 +32,7 @@ export function onLane(options: MemoryLimiterOptions = {}): LimiterStore & { gra
   function ceilingOf({ bucket, capacity, refillPerMs, budget }: Draw, measure: Measure): Ceiling {
     const name = JSON.stringify([bucket, capacity, refillPerMs, measure]);
     const period = budget && { from: 0, to: budget.endsAt };
-    const known = ceilings.get(name) ?? { measure, level, capacity, refillPerMs, period, bucket, found: undefined };
+    const known = ceilings.get(name) ?? { measure, level, capacity, refillPerMs, period, bucket, ...placedBy(bucket) };
     ceilings.set(name, known);
     return known;
   }
