@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { isTextAt } from '../base/bytes.js';
 import type { JsonDocument } from '../base/json-document.js';
 import { Members } from '../base/json-scan.js';
+import { PlainRuns } from '../base/plain-runs.js';
 
 /** Kinds of bytes outside strings; 0 for those that stand nowhere else. */
 const SPACE = 1;
@@ -48,8 +49,6 @@ const BACKSLASH = 0x5c;
 
 /** Containers whose kinds one number holds; no good answer is deeper. */
 const MAX_DEPTH = 30;
-/** Characters of a string that are looked at one by one, before the engine is asked for the next quote. */
-const NEAR = 64;
 /** Bytes of a number; no good one is longer. */
 const MAX_NUMBER = 1_024;
 /** Members of the top level; no good answer has more. */
@@ -84,9 +83,11 @@ export class AnswerSkim implements JsonDocument {
   private valueStart = 0;
   /** Where the names of the top level begin. */
   private readonly names: number[] = [];
+  private readonly runs: PlainRuns;
 
   constructor(bytes: Buffer, answerMember: string) {
     this.bytes = bytes;
+    this.runs = new PlainRuns(bytes);
     this.answerMember = answerMember;
   }
 
@@ -105,7 +106,7 @@ export class AnswerSkim implements JsonDocument {
           const from = stringStart === -1 ? at + 1 : at;
           if (stringStart === -1) stringStart = at;
           if (depth === 1 && next === VALUE && from === at + 1) this.valueStart = at;
-          const quote = closingQuote(bytes, from, end);
+          const quote = this.closingQuote(from, end);
           if (quote < 0) {
             // The next turn goes on inside.
             at = ~quote - 1;
@@ -174,6 +175,19 @@ export class AnswerSkim implements JsonDocument {
     return 'paused';
   }
 
+  /** Offset of the quote that ends the string; where it comes after `end`, the complement of the offset to go on from. */
+  private closingQuote(from: number, end: number): number {
+    const { bytes, runs } = this;
+    let at = from;
+    while (at < end) {
+      at = runs.endOf(at);
+      const byte = bytes[at];
+      if (byte === QUOTE_BYTE) return at;
+      at += byte === BACKSLASH ? 2 : 1;
+    }
+    return ~at;
+  }
+
   /** Takes a member of the top level. Returns whether it is what it should be, and the only one of its name. */
   private takeMember(end: number): boolean {
     const { bytes, members, nameStart: from, nameEnd: to, valueStart: start, answerMember } = this;
@@ -202,25 +216,6 @@ export class AnswerSkim implements JsonDocument {
   }
 }
 
-/** Offset of the quote that ends the string; where it may come after `end`, the complement of the offset to go on from. */
-function closingQuote(bytes: Buffer, from: number, end: number): number {
-  let at = from;
-  while (at < end) {
-    const near = Math.min(at + NEAR, end);
-    while (at < near) {
-      const byte = bytes[at];
-      if (byte === QUOTE_BYTE) return at;
-      at += byte === BACKSLASH ? 2 : 1;
-    }
-    if (at >= end) break;
-    const quote = bytes.indexOf(QUOTE_BYTE, at);
-    if (quote === -1) return ~bytes.length;
-    if (!isEscaped(bytes, at, quote)) return quote;
-    at = quote + 1;
-  }
-  return ~at;
-}
-
 /** Offset of the last byte of a number, whatever its form; -1 for one that is too long. */
 function lastOfNumber(bytes: Buffer, start: number): number {
   const most = start + MAX_NUMBER;
@@ -233,13 +228,6 @@ function lastOfNumber(bytes: Buffer, start: number): number {
 function lastOfWord(bytes: Buffer, start: number): number {
   for (const word of WORDS) if (isTextAt(bytes, start, start + word.length, word)) return start + word.length - 1;
   return -1;
-}
-
-/** Whether an odd number of backslashes stands before the quote, none of them before `from`. */
-function isEscaped(bytes: Buffer, from: number, quote: number): boolean {
-  let at = quote;
-  while (at > from && bytes[at - 1] === BACKSLASH) at -= 1;
-  return (quote - at) % 2 === 1;
 }
 
 /** Whether a string within the answer may be the name of an error, or of a finish reason of another vendor. */
