@@ -22,6 +22,7 @@ import { readToolCalls } from '../wire/hosted-tools.js';
 import { answerTextBytes } from '../wire/said-text.js';
 import { withoutCost } from '../wire/shown-usage.js';
 import { readAnswerUsage, readServiceTier, readToldUsage, type ToldUsage, withoutOutput } from '../wire/usage.js';
+import { scanUsage } from '../wire/usage-scan.js';
 import {
   type AnswerChunk,
   checkNoError,
@@ -142,8 +143,11 @@ async function skimmedInTurns(call: OutgoingCall, bytes: Uint8Array, skim: Answe
 /** An answer in which nothing is odd; `undefined` where its usage is. */
 function plainAnswer(call: OutgoingCall, skim: AnswerSkim): WholeAnswer | undefined {
   const { answerBounds: bounds } = call;
-  const said = toldValue(skim, 'usage', bounds) ?? null;
-  const usage = usageFor(call, readToldUsage(said));
+  const span = skim.members.get('usage');
+  const told = span === undefined ? undefined : scanUsage(skim.bytes, span);
+  // Of a usage of ordinary make there is nothing else to know.
+  const said = told === undefined ? (toldValue(skim, 'usage', bounds) ?? null) : null;
+  const usage = usageFor(call, told ?? readToldUsage(said));
   if (isUncounted(usage) || !skim.members.has(call.endpoint.answerMember)) return undefined;
   const model = skim.members.get('model');
   const shown = shownModelOf(call, model !== undefined && isPathAt(skim.bytes, model.start));

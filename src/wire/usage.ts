@@ -45,7 +45,7 @@ export function readUsage(usage: Json | undefined): TokenUsage | undefined {
 }
 
 /** Numbers of a usage object, as they stand there. */
-interface SaidNumbers {
+export interface SaidNumbers {
   readonly input: Json | undefined;
   readonly output: Json | undefined;
   readonly total: Json | undefined;
@@ -58,6 +58,10 @@ interface SaidNumbers {
   readonly outputAudio: Json | undefined;
   /** Perplexity bills what it read of the pages that it found as input. */
   readonly citations: Json | undefined;
+  /** Whether the input is told without what was read from a cache and written to one. */
+  readonly isBesideCache: boolean;
+  /** Whether the output is told without the reasoning. */
+  readonly isBesideReasoning: boolean;
 }
 
 /**
@@ -92,6 +96,12 @@ function saidNumbers(usage: JsonObject): SaidNumbers {
     reasoning: made.reasoning_tokens ?? usage.reasoning_tokens ?? usage.thoughtsTokenCount,
     outputAudio: made.audio_tokens,
     citations: usage.citation_tokens,
+    // Anthropic's.
+    isBesideCache:
+      usage.prompt_tokens === undefined &&
+      (usage.cache_read_input_tokens !== undefined || usage.cache_creation_input_tokens !== undefined),
+    // Gemini's own.
+    isBesideReasoning: usage.thoughtsTokenCount !== undefined && usage.candidatesTokenCount !== undefined,
   };
 }
 
@@ -100,8 +110,11 @@ function saidNumbers(usage: JsonObject): SaidNumbers {
  * that its parts and sums come to. `undefined` when it tells neither input nor output.
  */
 export function readToldUsage(usage: Json | undefined): ToldUsage | undefined {
-  if (!isJsonObject(usage)) return undefined;
-  const said = saidNumbers(usage);
+  return isJsonObject(usage) ? toldBy(saidNumbers(usage)) : undefined;
+}
+
+/** The usage that these numbers tell, as `readToldUsage` does. */
+export function toldBy(said: SaidNumbers): ToldUsage | undefined {
   const cached = countOf(said.cached);
   const longWritten = countOf(said.longWritten);
   const written = countOf(said.written) ?? longWritten;
@@ -114,11 +127,12 @@ export function readToldUsage(usage: Json | undefined): ToldUsage | undefined {
   const citations = countOf(said.citations);
   const prompt = countOf(said.input) ?? (total === undefined ? undefined : Math.max(0, total - (completion ?? 0)));
   if (prompt === undefined && completion === undefined) return undefined;
-  const input = wholeInput(usage, prompt ?? 0, (cached ?? 0) + (written ?? 0)) + (citations ?? 0);
+  const beside = said.isBesideCache ? (cached ?? 0) + (written ?? 0) : 0;
+  const input = (prompt ?? 0) + beside + (citations ?? 0);
   const output = Math.max(
     completion ?? 0,
     total === undefined || prompt === undefined ? 0 : total - input,
-    isBeside(usage, said, reasoning) ? (completion ?? 0) + (reasoning ?? 0) : 0,
+    isBeside(said, reasoning) ? (completion ?? 0) + (reasoning ?? 0) : 0,
   );
   // More than the whole: either it does not count them, or one of the numbers is wrong.
   const leastInput = Math.max(input, (cached ?? 0) + (written ?? 0), (audio ?? 0) + (images ?? 0));
@@ -256,19 +270,10 @@ export class UsageTail {
   }
 }
 
-/** Anthropic's input has neither what was read from a cache nor what was written to one: the whole is the sum. */
-function wholeInput(usage: JsonObject, input: number, cachedAndWritten: number): number {
-  const isAnthropic =
-    usage.prompt_tokens === undefined &&
-    (usage.cache_read_input_tokens !== undefined || usage.cache_creation_input_tokens !== undefined);
-  return isAnthropic ? input + cachedAndWritten : input;
-}
-
 /** Whether reasoning is no part of the completion: with xAI it may be larger, Perplexity counts it beside the citations, Gemini's own API always. */
-function isBeside(usage: JsonObject, { output, citations }: SaidNumbers, reasoning: number | undefined): boolean {
+function isBeside({ output, citations, isBesideReasoning }: SaidNumbers, reasoning: number | undefined): boolean {
   if (reasoning === undefined) return false;
-  const isGemini = usage.thoughtsTokenCount !== undefined && usage.candidatesTokenCount !== undefined;
-  return isGemini || countOf(citations) !== undefined || reasoning > (countOf(output) ?? 0);
+  return isBesideReasoning || countOf(citations) !== undefined || reasoning > (countOf(output) ?? 0);
 }
 
 /** The number that was said; of one that is no whole number the least that it may mean. */

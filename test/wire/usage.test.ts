@@ -11,6 +11,7 @@ import {
   UsageTail,
   withoutOutput,
 } from '../../src/wire/usage.js';
+import { scanUsage } from '../../src/wire/usage-scan.js';
 import { runs } from '../helpers/depth.js';
 
 const NOTHING: TokenUsage = {
@@ -391,5 +392,91 @@ it('UsageTail finds the parts of a picture and of a transcription at the end of 
     const tail = new UsageTail('application/json');
     for (const byte of Buffer.from(answer)) tail.addPiece(Buffer.from([byte]));
     assert.deepEqual(tail.findUsage(), { ...NOTHING, ...tokens });
+  }
+});
+
+describe('usage read in its bytes', () => {
+  const scanned = (text: string): unknown => {
+    const bytes = Buffer.from(`{"usage":${text},"id":"x"}`);
+    return scanUsage(bytes, { start: 9, end: 9 + Buffer.byteLength(text) });
+  };
+  const ordinary = {
+    prompt_tokens: 231,
+    completion_tokens: 104,
+    total_tokens: 335,
+    prompt_tokens_details: {
+      cached_tokens: 128,
+      audio_tokens: 0,
+      cache_write_tokens: 7,
+      image_tokens: 1,
+      text_tokens: 9,
+    },
+    completion_tokens_details: {
+      reasoning_tokens: 40,
+      audio_tokens: 1,
+      accepted_prediction_tokens: 2,
+      rejected_prediction_tokens: 3,
+      text_tokens: 4,
+    },
+  };
+
+  it('is that of the parsed one, in any order and with any space', () => {
+    const expected = readToldUsage(ordinary);
+    assert.notEqual(expected, undefined);
+    assert.deepEqual(scanned(JSON.stringify(ordinary)), expected);
+    assert.deepEqual(scanned(JSON.stringify(ordinary, undefined, '\t')), expected);
+    const reversed = Object.fromEntries(Object.entries(ordinary).reverse());
+    assert.deepEqual(scanned(JSON.stringify(reversed)), expected);
+  });
+
+  it('is that of the parsed one whatever is told, or is left to the parser', () => {
+    const count = fc.oneof(
+      { weight: 6, arbitrary: fc.integer({ min: 0, max: 500 }).map(String) },
+      {
+        weight: 1,
+        arbitrary: fc.constantFrom('null', '999999999', '1000000000', '-1', '1.5', '1e2', '01', '"3"', '{}', 'nul', ''),
+      },
+    );
+    const names = (from: object): string[] =>
+      Object.keys(from).concat('cost', 'input_tokens', 'cached_tokens', 'prompt_token');
+    const objectOf = (members: fc.Arbitrary<string>): fc.Arbitrary<string> =>
+      fc.array(members, { maxLength: 6 }).map((all) => `{${all.join(', ')}}`);
+    const countsOf = (from: object): fc.Arbitrary<string> =>
+      objectOf(fc.tuple(fc.constantFrom(...names(from)), count).map(([name, value]) => `"${name}":${value}`));
+    const details = fc.oneof(
+      countsOf(ordinary.prompt_tokens_details).map((text) => `"prompt_tokens_details" : ${text}`),
+      countsOf(ordinary.completion_tokens_details).map((text) => `"completion_tokens_details":${text}`),
+    );
+    const whole = fc.tuple(
+      fc.constantFrom('prompt_tokens', 'completion_tokens', 'total_tokens', 'reasoning_tokens'),
+      count,
+    );
+    const usage = objectOf(
+      fc.oneof(
+        details,
+        whole.map(([name, value]) => `"${name}":${value}`),
+      ),
+    );
+    let read = 0;
+    fc.assert(
+      fc.property(usage, (text) => {
+        const found = scanned(text);
+        if (found === undefined) return;
+        read += 1;
+        assert.deepEqual(found, readToldUsage(JSON.parse(text)), text);
+      }),
+      runs(1_000),
+    );
+    assert.ok(read > 50, 'many are ordinary');
+  });
+
+  for (const odd of [
+    '{"prompt_tokens":1,"prompt_tokens":2}',
+    '{"prompt_tokens":1,"cost":2}',
+    '{"prompt_tokens":1,}',
+    '[]',
+    '{"prompt_tokens":1',
+  ]) {
+    it(`leaves ${odd} to the parser`, () => assert.equal(scanned(odd), undefined));
   }
 });
