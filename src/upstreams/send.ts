@@ -322,7 +322,7 @@ function includingUsage(document: JsonDocument): JsonObject {
 
 /** The reply, once it looks like one: upstreams without types answer anything. */
 function checkedReply(reply: UpstreamReply): UpstreamReply {
-  if (typeof reply === 'object' && reply !== null && 'kind' in reply) return reply;
+  if (typeof reply === 'object' && reply !== null && typeof reply.kind === 'string') return reply;
   throw new TypeError('Expected the reply of an upstream to be an object with a `kind`');
 }
 
