@@ -3,6 +3,7 @@ import { isTextAt } from '../base/bytes.js';
 import type { JsonDocument } from '../base/json-document.js';
 import { Members } from '../base/json-scan.js';
 import { PlainRuns } from '../base/plain-runs.js';
+import { hashed, KnownTexts } from '../wire/known-texts.js';
 
 /** Kinds of bytes outside strings; 0 for those that stand nowhere else. */
 const SPACE = 1;
@@ -53,8 +54,17 @@ const MAX_DEPTH = 30;
 const MAX_NUMBER = 1_024;
 /** Members of the top level; no good answer has more. */
 const MAX_NAMES = 32;
-/** Members that are read, where they are there. */
-const READ = ['usage', 'model', 'service_tier'];
+/** Names of the top level: of what is read where it is there, of the answer itself, and of an error. */
+const IS_READ = 1;
+const IS_ANSWER = 2;
+const IS_ERROR = 4;
+const NAMES = new KnownTexts(
+  new Map([
+    ...(['usage', 'model', 'service_tier'] as const).map((name) => [name, IS_READ] as const),
+    ...(['choices', 'data'] as const).map((name) => [name, IS_ANSWER] as const),
+    ['error', IS_ERROR] as const,
+  ]),
+);
 
 const WORDS = ['null', 'true', 'false'];
 const KNOWN_REASONS = ['null', '"stop"', '"length"', '"tool_calls"', '"content_filter"', '"function_call"'];
@@ -81,8 +91,8 @@ export class AnswerSkim implements JsonDocument {
   private nameStart = 0;
   private nameEnd = 0;
   private valueStart = 0;
-  /** Where the names of the top level begin. */
-  private readonly names: number[] = [];
+  /** Those of the names of the top level so far. */
+  private readonly hashes: number[] = [];
   private readonly runs: PlainRuns;
 
   constructor(bytes: Buffer, answerMember: string) {
@@ -190,29 +200,30 @@ export class AnswerSkim implements JsonDocument {
 
   /** Takes a member of the top level. Returns whether it is what it should be, and the only one of its name. */
   private takeMember(end: number): boolean {
-    const { bytes, members, nameStart: from, nameEnd: to, valueStart: start, answerMember } = this;
-    if (this.stoodBefore(from, to)) return false;
-    if (isTextAt(bytes, from, to, answerMember)) {
-      members.add(answerMember, start, end);
-      return KINDS[bytes[start] ?? 0] === OPENING_BRACKET;
+    const { bytes, members, nameStart: from, nameEnd: to, valueStart: start } = this;
+    let hash = 0;
+    for (let at = from; at < to; at += 1) {
+      const byte = bytes[at] ?? 0;
+      // A name that is spelt with escapes may be any.
+      if (byte === BACKSLASH) return false;
+      hash = hashed(hash, byte);
     }
-    if (isTextAt(bytes, from, to, 'error')) return isTextAt(bytes, start, end, 'null');
-    for (const name of READ) if (isTextAt(bytes, from, to, name)) members.add(name, start, end);
-    // A name that is spelt with escapes may be any of them.
-    return isPlain(bytes, from, to);
+    if (this.stoodBefore(hash)) return false;
+    const known = NAMES.find(hash, bytes, from, to);
+    if (known === undefined) return true;
+    if (known.flags === IS_ERROR) return isTextAt(bytes, start, end, 'null');
+    if (known.flags === IS_READ) members.add(known.text, start, end);
+    if (known.text !== this.answerMember) return true;
+    members.add(known.text, start, end);
+    return KINDS[bytes[start] ?? 0] === OPENING_BRACKET;
   }
 
-  /** Whether a name of the top level stood there before, or there are more than are looked through. */
-  private stoodBefore(from: number, to: number): boolean {
-    const { bytes, names } = this;
-    for (const before of names) {
-      let at = 0;
-      // Up to the quote behind it.
-      while (from + at <= to && bytes[before + at] === bytes[from + at]) at += 1;
-      if (from + at > to) return true;
-    }
-    names.push(from);
-    return names.length > MAX_NAMES;
+  /** Whether a name of that hash stood there before, or there are more names than are looked through. */
+  private stoodBefore(hash: number): boolean {
+    const { hashes } = this;
+    for (let at = 0; at < hashes.length; at += 1) if (hashes[at] === hash) return true;
+    hashes.push(hash);
+    return hashes.length > MAX_NAMES;
   }
 }
 
@@ -243,9 +254,4 @@ function isOdd(bytes: Buffer, from: number, to: number): boolean {
 export function isKnownReason(bytes: Buffer, start: number): boolean {
   for (const known of KNOWN_REASONS) if (isTextAt(bytes, start, start + known.length, known)) return true;
   return false;
-}
-
-function isPlain(bytes: Buffer, from: number, to: number): boolean {
-  for (let at = from; at < to; at += 1) if (bytes[at] === BACKSLASH) return false;
-  return true;
 }

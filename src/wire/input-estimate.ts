@@ -171,9 +171,9 @@ export class InputSum implements InputEstimate {
   }
 
   /** Adds a member by the bytes that it takes. */
-  addWritten(name: string, size: number): void {
-    if (size <= MAX_SETTING_BYTES && SETTINGS.has(name)) return;
-    this.bytes += size + (KNOWN_NAMES.has(name) || SETTINGS.has(name) ? 0 : name.length);
+  addWritten(name: string, size: number, isSetting = SETTINGS.has(name)): void {
+    if (size <= MAX_SETTING_BYTES && isSetting) return;
+    this.bytes += size + (isSetting || KNOWN_NAMES.has(name) ? 0 : name.length);
   }
 
   /** Adds a name in the tree at hand. */

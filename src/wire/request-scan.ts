@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import type { Json, JsonObject } from '../base/json.js';
 import { JsonBytes, ODD } from '../base/json-bytes.js';
 import type { JsonDocument } from '../base/json-document.js';
+import { isDigit } from '../base/json-letters.js';
 import { type JsonBounds, Members } from '../base/json-scan.js';
 import { CLIENT_TOOLS } from './hosted-tools.js';
 import {
@@ -34,6 +35,10 @@ const OPAQUE_NAMES = 2;
 const TOOL = 4;
 
 // Bits of known texts; those below mark the names of one object that have been there.
+/** Members of the body whose texts are counted. */
+const IS_READ = 0x0010_0000;
+/** Members of the body that no model reads. */
+const IS_SETTING = 0x0020_0000;
 const IS_CLIENT_TOOL = 0x0040_0000;
 const IS_KNOWN_NAME = 0x0080_0000;
 const IS_KNOWN_WORD = 0x0100_0000;
@@ -47,12 +52,12 @@ const IS_OPAQUE = 0x1000_0000;
 const REFERS = 0x2000_0000;
 /** Parts of names that lead to a prototype. */
 const IS_POISON = 0x4000_0000;
-const PLACES = 0x003f_ffff;
+const PLACES = 0x000f_ffff;
 
 /** Names that stand often in messages: when one of them stands twice in an object is told by a bit. */
 const FREQUENT =
-  `role content type text name tool_calls tool_call_id id function arguments index refusal reasoning_content annotations
-  cache_control audio detail summary source call_id output input`.split(/\s+/);
+  `role content type text name tool_calls tool_call_id id function arguments index refusal reasoning_content
+  cache_control audio detail summary call_id output input`.split(/\s+/);
 
 const KNOWN = new KnownTexts(knownTexts());
 
@@ -64,8 +69,9 @@ function knownTexts(): Map<string, number> {
   FREQUENT.forEach((name, place) => {
     mark([name], 1 << place);
   });
+  mark(READ, IS_READ);
   // Names that nothing depends on in here are found, too: a string for each would have to be made.
-  mark(SETTINGS, 0);
+  mark(SETTINGS, IS_SETTING);
   mark(KNOWN_NAMES, IS_KNOWN_NAME);
   mark(KNOWN_WORDS, IS_KNOWN_WORD);
   mark(MEDIA.keys(), IS_MEDIUM);
@@ -160,7 +166,7 @@ class RequestScan {
       const name = known === UNKNOWN ? this.latestName() : known.text;
       if (!this.takeColon()) return false;
       const start = json.at;
-      const isPlain = READ.has(name) ? this.takeRead(name) : this.takeWritten(name, known.flags & IS_OPAQUE);
+      const isPlain = (known.flags & IS_READ) !== 0 ? this.takeRead(name) : this.takeWritten(name, known.flags);
       if (!isPlain || !members.add(name, start, json.at)) return false;
     } while (json.peek() === COMMA);
     if (json.peek() !== CLOSING_BRACE) return false;
@@ -209,14 +215,15 @@ class RequestScan {
   }
 
   /** Takes one of the members that count by the bytes in which they are written. */
-  private takeWritten(name: string, isOpaque: number): boolean {
+  private takeWritten(name: string, flags: number): boolean {
     const { json } = this;
     const first = json.peek();
     const start = json.at;
     const areTools = name === 'tools' && first === OPENING_BRACKET;
     if (areTools) json.at += 1;
-    if (!(areTools ? this.takeItems(TOOL, true) : this.takeValue(isOpaque === 0 ? 0 : OPAQUE_NAMES))) return false;
-    this.input.addWritten(name, json.at - start);
+    if (!(areTools ? this.takeItems(TOOL, true) : this.takeValue((flags & IS_OPAQUE) === 0 ? 0 : OPAQUE_NAMES)))
+      return false;
+    this.input.addWritten(name, json.at - start, (flags & IS_SETTING) !== 0);
     const value = areTools && this.areClientTools ? SOME_OBJECTS : this.valueOf(name, first, start);
     if (value === undefined) return false;
     this.body[name] = value;
@@ -225,7 +232,7 @@ class RequestScan {
 
   /** The value that ends here, or one like it; `undefined` for one that is acted on and whose texts are not plain. */
   private valueOf(name: string, first: number, start: number): Json | undefined {
-    return this.actedOn.has(name) || isScalar(first) ? this.contents(first, start) : shapeOf(first);
+    return isScalar(first) || this.actedOn.has(name) ? this.contents(first, start) : shapeOf(first);
   }
 
   private contents(first: number, start: number): Json | undefined {
@@ -405,13 +412,24 @@ function isScalar(first: number): boolean {
 
 function numberIn(bytes: Buffer, start: number, end: number): number {
   let number = 0;
+  /** Ten for each digit behind the point. */
+  let scale = 0;
   for (let at = start; at < end; at += 1) {
-    const digit = (bytes[at] ?? 0) - 0x30;
-    if (digit < 0 || digit > 9 || at - start > 8) return Number(bytes.toString('latin1', start, end));
-    number = 10 * number + digit;
+    const byte = bytes[at] ?? 0;
+    if (byte === POINT && scale === 0) scale = 1;
+    else if (isDigit(byte) && at - start < MAX_DIGITS) {
+      number = 10 * number + byte - ZERO;
+      scale *= 10;
+    } else return Number(bytes.toString('latin1', start, end));
   }
-  return number;
+  // Both are whole and exact, so that their quotient is the number nearest to what is written.
+  return scale === 0 ? number : number / scale;
 }
+
+const POINT = 0x2e;
+const ZERO = 0x30;
+/** Digits that a number holds exactly, whatever they are. */
+const MAX_DIGITS = 15;
 
 /** Something of the same type. */
 function shapeOf(first: number): Json {

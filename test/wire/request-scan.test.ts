@@ -252,6 +252,25 @@ describe('a scanned request', () => {
     }
   });
 
+  it('has the numbers that the parser reads', () => {
+    const digits = (most: number): fc.Arbitrary<string> =>
+      fc.array(fc.constantFrom(...'0123456789'), { minLength: 1, maxLength: most }).map((all) => all.join(''));
+    const whole = digits(18).map((text) => text.replace(/^0+(?=\d)/, ''));
+    const fraction = fc.oneof(
+      fc.constant(''),
+      digits(25).map((text) => `.${text}`),
+    );
+    const exponent = fc.constantFrom('', '', '', 'e2', 'E-7', 'e+300');
+    const number = fc.tuple(fc.constantFrom('', '', '-'), whole, fraction, exponent).map((parts) => parts.join(''));
+    fc.assert(
+      fc.property(number, (text) => {
+        const bytes = Buffer.from(`{"messages":[{}],"temperature":${text}}`);
+        assert.equal(scanRequest(bytes, REQUEST_BOUNDS, ACTED_ON)?.body.temperature, Number(text), text);
+      }),
+      runs(1_000),
+    );
+  });
+
   it('is what ordinary requests are, and no others', () => {
     const messages = [
       { role: 'system', content: 'Größe\n"quoted" \u0001 \\ 😀' },
