@@ -1,5 +1,5 @@
 import { isDigit, isSimpleEscape, spelledUnit } from './json-letters.js';
-import { PlainRuns } from './plain-runs.js';
+import { TextEnds } from './text-ends.js';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -18,11 +18,11 @@ export class JsonBytes {
   /** Bytes that the latest text has in UTF-8, once its escapes are decoded. */
   textSize = 0;
   readonly bytes: Buffer;
-  private readonly runs: PlainRuns;
+  private readonly ends: TextEnds;
 
   constructor(bytes: Buffer) {
     this.bytes = bytes;
-    this.runs = new PlainRuns(bytes);
+    this.ends = new TextEnds(bytes);
   }
 
   /** Skips space. Returns the byte that comes next, which is not taken; `ODD` at the end. */
@@ -43,17 +43,18 @@ export class JsonBytes {
 
   /** Takes the text that begins here. Returns whether it is valid and of whole surrogate pairs; `textSize` tells its size. */
   takeText(): boolean {
-    const { bytes, runs } = this;
+    const { bytes, ends } = this;
     const start = this.at + 1;
     let at = start;
     /** Bytes that escapes take beyond those that they mean. */
     let saved = 0;
+    ends.escapes = 0;
     for (;;) {
-      at = runs.endOf(at);
+      at = ends.after(at);
       const byte = at < bytes.length ? bytes[at] : ODD;
       if (byte === QUOTE) {
         this.at = at + 1;
-        this.textSize = at - start - saved;
+        this.textSize = at - start - saved - ends.escapes;
         return true;
       }
       if (byte !== BACKSLASH) return false;

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { isTextAt } from '../base/bytes.js';
 import type { JsonDocument } from '../base/json-document.js';
 import { Members } from '../base/json-scan.js';
-import { PlainRuns } from '../base/plain-runs.js';
+import { TextEnds } from '../base/text-ends.js';
 import { hashed, KnownTexts } from '../wire/known-texts.js';
 
 /** Kinds of bytes outside strings; 0 for those that stand nowhere else. */
@@ -93,11 +93,11 @@ export class AnswerSkim implements JsonDocument {
   private valueStart = 0;
   /** Those of the names of the top level so far. */
   private readonly hashes: number[] = [];
-  private readonly runs: PlainRuns;
+  private readonly ends: TextEnds;
 
   constructor(bytes: Buffer, answerMember: string) {
     this.bytes = bytes;
-    this.runs = new PlainRuns(bytes);
+    this.ends = new TextEnds(bytes);
     this.answerMember = answerMember;
   }
 
@@ -187,10 +187,10 @@ export class AnswerSkim implements JsonDocument {
 
   /** Offset of the quote that ends the string; where it comes after `end`, the complement of the offset to go on from. */
   private closingQuote(from: number, end: number): number {
-    const { bytes, runs } = this;
+    const { bytes, ends } = this;
     let at = from;
     while (at < end) {
-      at = runs.endOf(at);
+      at = ends.after(at);
       const byte = bytes[at];
       if (byte === QUOTE_BYTE) return at;
       at += byte === BACKSLASH ? 2 : 1;
