@@ -1,19 +1,20 @@
 import { OutgoingMessage, type ServerResponse } from 'node:http';
 import type { AnswerStream } from '../src/adapter.js';
-import { requestOf } from './incoming-request.js';
+import { type IncomingRequest, requestOf } from './incoming-request.js';
 
 /** Longest time in which a client may take nothing before it is cut off: it holds memory and a place in the limits. */
 export const STALLED_CLIENT_MS = 30_000;
 
-/** Largest piece that is copied into one text with the frame of its chunk. */
+/** Largest piece that is made one text with the frame of its chunk. */
 const FRAMED_BYTES = 16_384;
 
-/** Node's own way of writing, whatever is put in its place later. */
-const NODES_WRITE = OutgoingMessage.prototype.write;
+/** Node's own ways of writing and ending, whatever is put in their place later. */
+const { write: NODES_WRITE, end: NODES_END } = OutgoingMessage.prototype;
 
 /** An answer in pieces on its way out, no faster than its client takes it. */
 export class StreamWriter {
   private readonly res: ServerResponse;
+  private readonly request: IncomingRequest | undefined;
   private readonly pieces: AnswerStream;
   private readonly onOver: () => void;
   /** Whether the head was written. */
@@ -26,6 +27,7 @@ export class StreamWriter {
   /** @param onOver called once, when the last piece is written or nobody is left to read it */
   constructor(res: ServerResponse, pieces: AnswerStream, onOver: () => void) {
     this.res = res;
+    this.request = requestOf(res);
     this.pieces = pieces;
     this.onOver = onOver;
   }
@@ -37,7 +39,8 @@ export class StreamWriter {
     if (piece === undefined || this.isEnded()) {
       if (piece !== undefined) this.pieces.leave();
       this.onOver();
-    } else if (this.writePiece(piece)) this.writeNext();
+    } else if (this.pieces.isLast === true && this.writeLast(piece)) this.onOver();
+    else if (this.writePiece(piece)) this.writeNext();
     else this.awaitDrain();
   };
 
@@ -54,25 +57,42 @@ export class StreamWriter {
    */
   private writePiece(piece: string | Uint8Array): boolean {
     const { res } = this;
-    if (res.chunkedEncoding !== true || res.write !== NODES_WRITE || !isSmall(piece)) return res.write(piece);
+    const chunk = res.chunkedEncoding === true && res.write === NODES_WRITE ? framed(piece) : undefined;
+    if (chunk === undefined) return res.write(piece);
     const { socket } = res;
-    // Else the answer still holds something back: it waits for its turn, or for the host's `uncork`.
-    if (this.hasBegun && socket !== null && res.writableLength === socket.writableLength) {
-      return socket.write(framed(piece), 'latin1');
-    }
+    if (this.hasBegun && socket !== null && holdsNothing(res, socket)) return socket.write(chunk, 'latin1');
     if (res.writableCorked > 0) return res.write(piece);
     this.hasBegun = true;
     res.chunkedEncoding = false;
     try {
-      return res.write(framed(piece), 'latin1');
+      return res.write(chunk, 'latin1');
     } finally {
       res.chunkedEncoding = true;
     }
   }
 
+  /**
+   * Writes the last piece together with the end of the chunks, where nothing waits before it and nobody else may add to it.
+   * @returns whether that was done
+   */
+  private writeLast(piece: string | Uint8Array): boolean {
+    const { res } = this;
+    const { socket } = res;
+    const isOurs = this.hasBegun && res.chunkedEncoding === true && res.write === NODES_WRITE && res.end === NODES_END;
+    if (!isOurs || socket === null || socket.writableLength > 0 || !holdsNothing(res, socket)) return false;
+    // Node's own place for the trailers that a host has added.
+    const chunk = Reflect.get(res, '_trailer') === '' ? framed(piece) : undefined;
+    if (chunk === undefined) return false;
+    socket.write(`${chunk}0\r\n\r\n`, 'latin1');
+    // Node ends without a chunk of its own then.
+    res.chunkedEncoding = false;
+    return true;
+  }
+
   /** Whether nothing more can be written: nobody is left, or the host has ended what we began. */
   private isEnded(): boolean {
-    return isGone(this.res) || this.res.writableEnded;
+    const { res } = this;
+    return res.destroyed || this.request?.isClosed === true || res.writableEnded;
   }
 
   /** Waits for `drain` or for the end of the connection, whichever comes. */
@@ -121,26 +141,26 @@ export function isGone(res: ServerResponse): boolean {
   return res.destroyed || requestOf(res)?.isClosed === true;
 }
 
-/** Whether the piece is worth copying, and a text has a byte for each character. A frame without bytes would be the last. */
-function isSmall(piece: string | Uint8Array): boolean {
-  const { length } = piece;
-  return length > 0 && length <= FRAMED_BYTES && (typeof piece !== 'string' || Buffer.byteLength(piece) === length);
+/** Whether the answer holds nothing back of what was written: else it waits for its turn, or for the host's `uncork`. */
+function holdsNothing(res: ServerResponse, socket: NonNullable<ServerResponse['socket']>): boolean {
+  return res.writableLength === socket.writableLength;
 }
 
-/** The places before a piece in which the frame of its chunk stands, and after it. */
-const FRAME_BEFORE = 8;
-const FRAME_AFTER = 2;
-/** Room to put a piece and its frame together in; holds nothing from one write to the next. */
-const SCRATCH = Buffer.allocUnsafeSlow(FRAME_BEFORE + FRAMED_BYTES + FRAME_AFTER);
+/** Lines before chunks of fewer bytes, as most are: to write a number in hexadecimal takes longer than to look it up. */
+const SIZE_LINES: readonly string[] = Array.from({ length: 1_024 }, (_, size) => `${size.toString(16)}\r\n`);
 
-/** The piece as a chunk, in latin1. */
-function framed(piece: string | Uint8Array): string {
-  const size = piece.length.toString(16);
-  if (typeof piece === 'string') return `${size}\r\n${piece}\r\n`;
-  // Put together as bytes, it is one text of its own and no tree of others.
-  const start = FRAME_BEFORE - size.length - 2;
-  SCRATCH.write(`${size}\r\n`, start, 'latin1');
-  SCRATCH.set(piece, FRAME_BEFORE);
-  const end = SCRATCH.write('\r\n', FRAME_BEFORE + piece.length, 'latin1') + FRAME_BEFORE + piece.length;
-  return SCRATCH.toString('latin1', start, end);
+/** The piece as a chunk, in latin1; `undefined` where it is too large, or its text has not a byte for each character. */
+function framed(piece: string | Uint8Array): string | undefined {
+  const { length } = piece;
+  // A frame without bytes would be the last.
+  if (length === 0 || length > FRAMED_BYTES) return undefined;
+  const line = SIZE_LINES[length] ?? `${length.toString(16)}\r\n`;
+  if (typeof piece !== 'string') return `${line}${latin1Of(piece)}\r\n`;
+  const chunk = `${line}${piece}\r\n`;
+  // Of the whole chunk, which is made one text by that: it will be written as one.
+  return Buffer.byteLength(chunk) === chunk.length ? chunk : undefined;
+}
+
+function latin1Of({ buffer, byteOffset, byteLength }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString('latin1');
 }

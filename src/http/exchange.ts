@@ -37,4 +37,7 @@ export interface GatewayResponse {
  * An answer in pieces, to be iterated or, cheaper, read by calls. A stream of events tells an error in its last piece. Any other
  * answer has no words for one and fails: an adapter cuts the connection then, so that what was sent does not look complete.
  */
-export type AnswerStream = StepStream<string | Uint8Array>;
+export type AnswerStream = StepStream<string | Uint8Array> & {
+  /** Whether the piece that is being handed over is the last one. @default only the end tells */
+  readonly isLast?: boolean;
+};

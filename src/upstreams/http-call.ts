@@ -151,9 +151,11 @@ class HttpCall implements AnswerHandler, BodyConnection {
   }
 
   onData(piece: Buffer): boolean {
+    const { inflater, streamed } = this;
+    if (inflater !== undefined) return inflater.write(Buffer.from(piece));
+    if (streamed !== undefined && this.exchange?.givesReads === true) return streamed.takeRead(piece);
     // The transport reads the next bytes into the same place.
-    const kept = Buffer.from(piece);
-    return this.inflater === undefined ? this.take(kept) : this.inflater.write(kept);
+    return this.take(Buffer.from(piece));
   }
 
   onEnd(): void {
@@ -295,8 +297,8 @@ interface BodyConnection {
 }
 
 /**
- * An answer's body between the parser that pushes and the reader that pulls. One read of the socket comes in many pushes
- * in one turn; a waiting reader gets all of it in one piece.
+ * An answer's body between the parser that pushes and the reader that pulls. What comes in many pushes in one turn, a waiting
+ * reader gets in one piece.
  */
 class ResponseBody implements StepSource<Uint8Array>, AsyncIterable<Uint8Array> {
   private readonly connection: BodyConnection;
@@ -333,6 +335,18 @@ class ResponseBody implements StepSource<Uint8Array>, AsyncIterable<Uint8Array> 
 
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
     return iterableOf(this)[Symbol.asyncIterator]();
+  }
+
+  /**
+   * Takes all that one read has brought, which is good until this returns. A waiting reader has it in this turn.
+   * @returns Whether more may come at once.
+   */
+  takeRead(read: Buffer): boolean {
+    const { onStep } = this;
+    if (onStep === undefined || this.first !== undefined) return this.push(Buffer.from(read));
+    this.onStep = undefined;
+    onStep(Buffer.from(read));
+    return true;
   }
 
   /** @returns Whether more may come at once. */

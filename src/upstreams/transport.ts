@@ -22,6 +22,8 @@ export interface TransportRequest {
 
 /** The way to one request that was dispatched. Once the request has ended, its methods do nothing. */
 export interface TransportExchange {
+  /** Whether each `onData` brings all that one read of the connection brought, so that no more comes in the same turn. @default false */
+  readonly givesReads?: boolean;
   /** Ends the exchange; its connection is given up unless it can serve another. The handler hears `onFailed` with that error. */
   abort(error: Error): void;
   /** Reads on after `onData` returned false. */

@@ -35,6 +35,7 @@ class Relay implements AnswerStream {
   private readonly call: Call;
   private readonly answer: StreamAnswer;
   private readonly isForwarded: boolean;
+  isLast = false;
   private unsent: StreamChunk | undefined;
   private isOver = false;
   private isReading = false;
@@ -174,6 +175,11 @@ class Relay implements AnswerStream {
     this.onStep(piece);
   }
 
+  private handLast(piece: AnswerPiece | undefined): void {
+    this.isLast = true;
+    this.hand(piece);
+  }
+
   /** It is there, whether there is room or not. */
   private countShown(bytes: number): void {
     const { keyId, exchange } = this.call;
@@ -263,8 +269,8 @@ class Relay implements AnswerStream {
     const shown = this.shownOf(last);
     if (usage !== undefined || isPending(shown)) return this.goodEndLater(shown, usage, record);
     const end = this.viewEnd(record);
-    if (isPending(end)) return end.then((piece) => this.hand(joined(shown, piece)));
-    this.hand(joined(shown, end));
+    if (isPending(end)) return end.then((piece) => this.handLast(joined(shown, piece)));
+    this.handLast(joined(shown, end));
   }
 
   private async goodEndLater(
@@ -274,7 +280,7 @@ class Relay implements AnswerStream {
   ): Promise<void> {
     const first = await shown;
     const counted = usage === undefined ? undefined : await this.shownOf(usage);
-    this.hand(joined(joined(first, counted), await this.viewEnd(record)));
+    this.handLast(joined(joined(first, counted), await this.viewEnd(record)));
   }
 
   private viewEnd(record: UsageRecord): Awaitable<AnswerPiece> {
@@ -292,7 +298,7 @@ class Relay implements AnswerStream {
     const shown = await this.shownOf(last);
     const end = await view.error(error, debug);
     if (end === undefined) this.onFailure(error);
-    else this.hand(joined(shown, end));
+    else this.handLast(joined(shown, end));
   }
 
   private shownOf(last: StreamChunk | undefined): Awaitable<AnswerPiece | undefined> {

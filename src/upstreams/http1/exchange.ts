@@ -9,6 +9,7 @@ export interface ExchangeCarrier {
 
 /** One request and its answer, wherever they are on their way. */
 export class Exchange implements TransportExchange {
+  readonly givesReads = true;
   readonly head: RequestHead;
   readonly handler: AnswerHandler;
   /** `undefined` once the exchange has ended. */
