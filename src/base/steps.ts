@@ -12,6 +12,17 @@ export interface StepSource<T> {
   leave(): void;
 }
 
+/** A sequence that can hand its steps over without a copy of their bytes. */
+export interface InPlaceSource<T> extends StepSource<T> {
+  /** As `read`, but the step that `onStep` gets is good only until that returns. */
+  readInPlace(onStep: (step: T | undefined) => void, onFailure: (reason: unknown) => void): void;
+}
+
+/** Whether a sequence can hand its steps over so. */
+export function isInPlace<T>(source: StepSource<T>): source is InPlaceSource<T> {
+  return 'readInPlace' in source && typeof source.readInPlace === 'function';
+}
+
 /** A sequence of steps that can be iterated as well. */
 export type StepStream<T> = StepSource<T> & AsyncIterable<T>;
 

@@ -9,7 +9,7 @@ import {
 } from '../base/errors.js';
 import type { JsonObject } from '../base/json.js';
 import { objectInTurns } from '../base/json-turns.js';
-import type { StepSource } from '../base/steps.js';
+import { type InPlaceSource, isInPlace, type StepSource } from '../base/steps.js';
 import { usageBody } from '../wire/chat/answer.js';
 import type { ChunkForms } from '../wire/chat/chunk-template.js';
 import type { StreamChunk, WatchedStream } from '../wire/watched-stream.js';
@@ -40,6 +40,7 @@ const HEARTBEAT_MS = 10_000;
 /** The part of a watched stream that its relay needs. */
 export type RelayedStream = Pick<
   WatchedStream,
+  | 'takesInPlace'
   | 'watchPiece'
   | 'watchEnd'
   | 'done'
@@ -72,6 +73,7 @@ export class StreamAnswer<Stream extends RelayedStream = RelayedStream> {
   onOver: ((stream: RelayedStream) => void) | undefined = undefined;
   /** Waiting for events, where something bounds it or is shown of it. */
   quiet: Quiet | undefined = undefined;
+  private readonly inPlace: InPlaceSource<Uint8Array | JsonObject> | undefined;
   private readonly maxBytes: number;
   private sizeBytes = 0;
   private isOfBytes = false;
@@ -87,8 +89,15 @@ export class StreamAnswer<Stream extends RelayedStream = RelayedStream> {
   ) {
     this.source = source;
     this.stream = stream;
+    this.inPlace = stream.takesInPlace === true && isInPlace(source) ? source : undefined;
     this.maxBytes = maxBytes;
     this.holder = holder;
+  }
+
+  /** Asks the source for the next step, which is to be taken before `onStep` returns. */
+  read(onStep: (step: Uint8Array | JsonObject | undefined) => void, onFailure: (reason: unknown) => void): void {
+    if (this.inPlace === undefined) this.source.read(onStep, onFailure);
+    else this.inPlace.readInPlace(onStep, onFailure);
   }
 
   /**

@@ -3,7 +3,7 @@ import { type Cancellation, reasonOf } from '../base/cancellation.js';
 import { systemClock } from '../base/clock.js';
 import { upstreamBadResponse, upstreamError, upstreamTimeout } from '../base/errors.js';
 import { GatheredBytes } from '../base/gathered-bytes.js';
-import { iterableOf, type StepSource } from '../base/steps.js';
+import { type InPlaceSource, iterableOf } from '../base/steps.js';
 import { type ContentCoding, contentCoding, Inflater } from './inflate.js';
 import type {
   AnswerHandler,
@@ -290,6 +290,9 @@ const MAX_WAITING_BYTES = 65_536;
 const MAX_DRAINED_BYTES = 65_536;
 const MAX_DRAIN_MS = 1_000;
 
+type OnPiece = (piece: Uint8Array | undefined) => void;
+type OnBreak = (reason: unknown) => void;
+
 /** The connection that a body comes from. */
 interface BodyConnection {
   resume(): void;
@@ -300,7 +303,7 @@ interface BodyConnection {
  * An answer's body between the parser that pushes and the reader that pulls. What comes in many pushes in one turn, a waiting
  * reader gets in one piece.
  */
-class ResponseBody implements StepSource<Uint8Array>, AsyncIterable<Uint8Array> {
+class ResponseBody implements InPlaceSource<Uint8Array>, AsyncIterable<Uint8Array> {
   private readonly connection: BodyConnection;
   /** The first piece that nobody has read yet, and those after it: as a rule there are none. */
   private first: Buffer | undefined = undefined;
@@ -309,17 +312,29 @@ class ResponseBody implements StepSource<Uint8Array>, AsyncIterable<Uint8Array> 
   /** Bytes thrown away since the reader left; `undefined` while it is there. */
   private drainedBytes: number | undefined = undefined;
   private isPaused = false;
+  /** Whether the waiting reader is done with what it gets when it returns. */
+  private isInPlace = false;
   private state: 'open' | 'ended' | 'failed' = 'open';
   private failure: unknown = undefined;
   private cancelDrain: (() => void) | undefined = undefined;
-  private onStep: ((step: Uint8Array | undefined) => void) | undefined = undefined;
-  private onFailure: ((reason: unknown) => void) | undefined = undefined;
+  private onStep: OnPiece | undefined = undefined;
+  private onFailure: OnBreak | undefined = undefined;
 
   constructor(connection: BodyConnection) {
     this.connection = connection;
   }
 
-  read(onStep: (step: Uint8Array | undefined) => void, onFailure: (reason: unknown) => void): void {
+  read(onStep: OnPiece, onFailure: OnBreak): void {
+    this.isInPlace = false;
+    this.ask(onStep, onFailure);
+  }
+
+  readInPlace(onStep: OnPiece, onFailure: OnBreak): void {
+    this.isInPlace = true;
+    this.ask(onStep, onFailure);
+  }
+
+  private ask(onStep: OnPiece, onFailure: OnBreak): void {
     this.onStep = onStep;
     this.onFailure = onFailure;
     this.tell();
@@ -345,7 +360,7 @@ class ResponseBody implements StepSource<Uint8Array>, AsyncIterable<Uint8Array> 
     const { onStep } = this;
     if (onStep === undefined || this.first !== undefined) return this.push(Buffer.from(read));
     this.onStep = undefined;
-    onStep(Buffer.from(read));
+    onStep(this.isInPlace ? read : Buffer.from(read));
     return true;
   }
 

@@ -46,7 +46,8 @@ export class EventBuffer {
   }
 
   private hold(piece: Buffer, text: string): void {
-    this.held.add(piece);
+    // A copy: few bytes as a rule, which would keep all alive that came with them.
+    this.held.add(Buffer.from(piece));
     this.heldTail = text.slice(-3);
   }
 }

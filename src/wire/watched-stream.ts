@@ -38,6 +38,8 @@ export interface WatchOptions {
  * must be. No event is ever half delivered: the stream can be ended properly after any piece.
  */
 export interface WatchedStream {
+  /** Whether the bytes of a piece need not be good any longer than until it is taken. @default false: they are kept */
+  readonly takesInPlace?: boolean;
   /** Takes a piece of the upstream's stream. Returns the part that may go to the client now, `undefined` when there is none. */
   watchPiece(piece: Uint8Array | JsonObject): StreamChunk | undefined;
   /** Takes the end of the upstream's stream, which may lack its last blank line. */

@@ -95,7 +95,7 @@ class Relay implements AnswerStream {
       return;
     }
     this.isReading = true;
-    this.answer.source.read(this.onSource, this.onBreak);
+    this.answer.read(this.onSource, this.onBreak);
   }
 
   private takeStep(step: Uint8Array | JsonObject | undefined): void {

@@ -71,7 +71,7 @@ export class ChunkTemplate {
   private readonly shownParts: readonly string[] | undefined;
   /** Fixed parts at the beginning that are shown as they came; never all of them. */
   private readonly sameParts: number;
-  private readonly isShownInAscii: boolean;
+  private readonly isFixedInAscii: boolean;
   /** Beginning of the event that was read last. */
   private matchedAt = 0;
 
@@ -113,7 +113,7 @@ export class ChunkTemplate {
     this.wordsAt = words.length === 1 && words[0] !== undefined ? changing.indexOf(words[0]) : -1;
     this.shownParts = shownParts;
     this.sameParts = sameAtBeginning(this.parts, shownParts);
-    this.isShownInAscii = shownParts?.every((part) => IS_ASCII.test(part)) === true;
+    this.isFixedInAscii = (shownParts ?? this.parts.map(latin1Of)).every((part) => IS_ASCII.test(part));
     this.serviceTier = serviceTier;
   }
 
@@ -193,22 +193,44 @@ export class ChunkTemplate {
 
   /** Whether the event that matched last is shown in ASCII alone. */
   get isAsciiShown(): boolean {
-    return this.isShownInAscii && !this.isBeyondAscii;
+    return this.isFixedInAscii && !this.isBeyondAscii;
+  }
+
+  /**
+   * A template of the events that differ in their words alone from the one that matched last: as a rule all others of its stream.
+   * It compares two parts, where this one looks at every part that changes from one stream to the next.
+   * @param bytes those that it matched in. @param end the end of the event.
+   * @returns the template, matched as this one is; `undefined` where there is none that is narrower.
+   */
+  narrowed(bytes: Buffer, end: number): ChunkTemplate | undefined {
+    const { matchedAt, wordsAt, serviceTier } = this;
+    if (wordsAt === -1 || this.changing.length === 1) return undefined;
+    const [start = 0, stop = 0] = this.places.slice(2 * wordsAt, 2 * wordsAt + 2);
+    const words = { start: start - matchedAt, end: stop - matchedAt, kind: 'words' } as const;
+    const shownParts = this.shownParts && [
+      this.shownText(bytes, 0, wordsAt),
+      this.shownText(bytes, wordsAt + 1, this.changing.length),
+    ];
+    const narrow = new ChunkTemplate(bytes.subarray(matchedAt, end), [words], shownParts?.map(flatOf), serviceTier);
+    return narrow.matchEvent(bytes, matchedAt) === end ? narrow : undefined;
+  }
+
+  /** The fixed parts of what is shown from one to another, with the strings between them. */
+  private shownText(bytes: Buffer, first: number, last: number): string {
+    const { shownParts = [] } = this;
+    let shown = shownParts[first] ?? '';
+    for (let index = first + 1; index <= last; index += 1) {
+      shown += this.stringAt(bytes, index - 1) + (shownParts[index] ?? '');
+    }
+    return shown;
   }
 
   /** The event that matched last as it is shown, in latin1. @param bytes those that it matched in. */
   shownEvent(bytes: Buffer): string {
-    const { shownParts = [], sameParts } = this;
+    const { sameParts } = this;
+    const rest = this.shownText(bytes, sameParts, this.changing.length);
     // What is the same before the first change is one text.
-    let shown =
-      sameParts === 0
-        ? (shownParts[0] ?? '')
-        : bytes.toString('latin1', this.matchedAt, this.places[2 * sameParts - 1]);
-    if (sameParts > 0) shown += shownParts[sameParts] ?? '';
-    for (let index = sameParts + 1; index < shownParts.length; index += 1) {
-      shown += this.stringAt(bytes, index - 1) + (shownParts[index] ?? '');
-    }
-    return shown;
+    return sameParts === 0 ? rest : bytes.toString('latin1', this.matchedAt, this.places[2 * sameParts - 1]) + rest;
   }
 }
 
@@ -234,8 +256,16 @@ function shownPartsOf(shownEvent: string, expected: readonly ChangingString[]): 
   if (!isSame) return [];
   const from = [0, ...changing.map(({ end }) => end)];
   const to = [...changing.map(({ start }) => start), shownEvent.length];
-  // Copies, for the same reason.
-  return from.map((start, index) => Buffer.from(shownEvent.slice(start, to[index]), 'latin1').toString('latin1'));
+  return from.map((start, index) => flatOf(shownEvent.slice(start, to[index])));
+}
+
+/** A copy of its own of a text, in latin1: a part of another would keep all of that alive. */
+function flatOf(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1');
+}
+
+function latin1Of(bytes: Buffer): string {
+  return bytes.toString('latin1');
 }
 
 /** End of the number that begins at `from`, of digits alone and not too many; -1 for any other. */

@@ -44,8 +44,12 @@ const MAX_LEARNT_CHARS = 65_536;
 /** Texts that each begin with the whole of the one before, the first among them: fewer may do so by chance. */
 const MIN_GROWTHS = 3;
 
+/** Times that a stream narrows a template to itself: where more than the words changes with each chunk, it would be in vain. */
+const MAX_NARROWINGS = 2;
+
 /** A watched stream of chat completion chunks, or of legacy completions. */
 export class ChatStream implements WatchedStream {
+  readonly takesInPlace = true;
   done = false;
   begun = false;
   finished = false;
@@ -75,6 +79,7 @@ export class ChatStream implements WatchedStream {
   private readonly form: ChunkForm;
   /** The template that matched last. */
   private matched: ChunkTemplate | undefined = undefined;
+  private narrowings = 0;
   /** Templates learnt since one last matched. */
   private vain = 0;
 
@@ -172,7 +177,8 @@ export class ChatStream implements WatchedStream {
       }
       at = end;
     }
-    if (shownUpTo === 0) return bytes;
+    // A copy: the bytes are read over with the next ones.
+    if (shownUpTo === 0) return isAscii ? bytes.toString('latin1') : Buffer.from(bytes);
     if (shownUpTo < at) shown += bytes.toString('latin1', shownUpTo, at);
     // In ASCII alone a text is its own bytes, and need not be made into them to be written.
     return shown === '' ? undefined : isAscii ? shown : Buffer.from(shown, 'latin1');
@@ -206,12 +212,22 @@ export class ChatStream implements WatchedStream {
       if (first === undefined) return -1;
       this.countText({ size: template.textLength, first });
     }
-    if (this.matched !== template) this.form.used(template);
-    this.matched = template;
+    if (this.matched !== template) {
+      this.form.used(template);
+      this.matched = template;
+    } else if (this.narrowings < MAX_NARROWINGS) this.narrow(template, bytes, end);
     this.vain = 0;
     this.begun = true;
     this.serviceTier = template.serviceTier ?? this.serviceTier;
     return end;
+  }
+
+  /** Takes a template that has matched twice in a row for what this stream says. */
+  private narrow(template: ChunkTemplate, bytes: Buffer, end: number): void {
+    const narrow = template.narrowed(bytes, end);
+    if (narrow === undefined) return;
+    this.narrowings += 1;
+    this.matched = narrow;
   }
 
   /** Whether an event that must be read all the same is like an earlier one. */
