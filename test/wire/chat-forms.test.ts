@@ -15,20 +15,55 @@ const PLAIN: WatchOptions = {
   maxEventBytes: 100_000,
 };
 
-/** Everything that a client and the ledger get of a stream. */
-function watched(events: readonly string[], options: WatchOptions) {
+/**
+ * Everything that a client and the ledger get of a stream.
+ * @param isReadOver whether the bytes of a piece are others once it was taken. @default false
+ */
+function watched(
+  events: readonly (string | Uint8Array)[],
+  options: WatchOptions,
+  { isReadOver = false }: { readonly isReadOver?: boolean } = {},
+) {
   const stream = new ChatStream(options);
-  const shown: string[] = [];
+  const shown: Uint8Array[] = [];
   const tokens: number[] = [];
   for (const event of events) {
-    const piece = stream.watchPiece(Buffer.from(event));
+    const given = Buffer.from(event);
+    const piece = stream.watchPiece(given);
+    if (isReadOver) given.fill('!');
     assert.ok(piece === undefined || typeof piece === 'string' || piece instanceof Uint8Array);
-    shown.push(Buffer.from(piece ?? '').toString());
+    shown.push(Buffer.from(piece ?? ''));
     tokens.push(stream.deliveredTokens());
   }
   stream.watchEnd();
   const { done, begun, finished, failure, usage, hasShownUsage, serviceTier, toolCalls, lastChunk } = stream;
-  return { shown, tokens, done, begun, finished, failure, usage, hasShownUsage, serviceTier, toolCalls, lastChunk };
+  const texts = shown.map((piece) => Buffer.from(piece).toString());
+  const told = { failure, usage, hasShownUsage, serviceTier, toolCalls, lastChunk };
+  return { shown: texts, tokens, done, begun, finished, ...told };
+}
+
+/** The events as pieces that are cut at those places instead. */
+function cutAt(events: readonly string[], cuts: readonly number[]): Uint8Array[] {
+  const pieces: Uint8Array[] = [];
+  let rest = Buffer.from(events.join(''));
+  for (const cut of cuts) {
+    if (cut > 0 && cut < rest.length) pieces.push(rest.subarray(0, cut));
+    if (cut < rest.length) rest = rest.subarray(cut);
+  }
+  // Most reads bring one event.
+  const first = rest.indexOf('\n\n') + 2;
+  for (let at = first === 1 ? rest.length : first, from = 0; from < rest.length; ) {
+    pieces.push(rest.subarray(from, at));
+    from = at;
+    const next = rest.indexOf('\n\n', at);
+    at = next === -1 ? rest.length : next + 2;
+  }
+  return pieces;
+}
+
+/** A form by which every event is parsed. */
+class NeverLearning extends ChunkForm {
+  override add(): void {}
 }
 
 const anyOf = <T>(...values: readonly T[]): fc.Arbitrary<T> => fc.constantFrom(...values);
@@ -84,6 +119,21 @@ const EVENT = fc
   })
   .map((json) => `data: ${json}\n\n`);
 
+/** One of the events of a stream in which little changes but the words. */
+const ALIKE = fc
+  .tuple(
+    anyOf('a', 'b', ' words', '', 'é', '"', '漢', '\\n'),
+    anyOf(1, 1, 1, 2),
+    anyOf('x', 'x', 'y'),
+    anyOf(true, true, false),
+  )
+  .map(([content, created, obfuscation, isPadded]) => ({
+    ...{ id: 'é-1', object: 'chat.completion.chunk', created, model: 'up-1' },
+    choices: [{ index: 0, delta: { content }, logprobs: null, finish_reason: null }],
+    ...(isPadded ? { usage: null, obfuscation } : {}),
+  }))
+  .map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`);
+
 describe('a form that streams of the kind have in common', () => {
   it('changes nothing of what a stream shows, counts and says, whatever was learnt from others', () => {
     fc.assert(
@@ -99,6 +149,28 @@ describe('a form that streams of the kind have in common', () => {
           for (const events of streams) {
             assert.deepEqual(watched(events, { ...options, form }), watched(events, options));
           }
+        },
+      ),
+      runs(300),
+    );
+  });
+
+  it('shows, counts and says what parsing every event does, of bytes that are read over with the next ones', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.oneof({ weight: 6, arbitrary: ALIKE }, { weight: 1, arbitrary: EVENT }), { maxLength: 12 }),
+        fc.array(fc.nat(400), { maxLength: 4 }),
+        anyOf<WatchOptions['takes']>('text', 'chunks'),
+        fc.boolean(),
+        anyOf(undefined, 'shown', 'gezeigt-é'),
+        (events, cuts, takes, hideUsage, showModel) => {
+          const options = { ...PLAIN, takes, hideUsage, showModel };
+          const parsed = watched(events, { ...options, form: new NeverLearning() });
+          const read = watched(cutAt(events, cuts), options, { isReadOver: true });
+          const { tokens: counted, shown: pieces, ...said } = read;
+          const { tokens, shown, ...expected } = parsed;
+          assert.deepEqual({ ...said, shown: pieces.join('') }, { ...expected, shown: shown.join('') });
+          assert.equal(counted.at(-1), tokens.at(-1));
         },
       ),
       runs(300),

@@ -276,6 +276,22 @@ describe('watchChatStream', () => {
     assert.equal(stream.failure?.kind, 'malformed');
   });
 
+  it('watches the whole events that come before one without end', () => {
+    const usage = `data: ${JSON.stringify(GOOD[4])}\n\n`;
+    const { stream, shown } = watch(
+      Buffer.from(`data: ${JSON.stringify(GOOD[1])}\n\n${usage}${'a'.repeat(2_000)}`),
+      [],
+      {
+        maxEventBytes: 1_000,
+        hideUsage: true,
+        showModel: 'house',
+      },
+    );
+    assert.deepEqual(dataOf(shown), [{ ...chunk({ content: 'Grüße, ' }), model: 'house' }]);
+    assert.equal(stream.usage?.outputTokens, 2);
+    assert.equal(stream.failure?.kind, 'malformed');
+  });
+
   it('drops comments and the lines that break SDKs', () => {
     const { shown } = watch(Buffer.from(`: ping\n\nid: 7\nevent: x\ndata: ${JSON.stringify(GOOD[1])}\n\n`), []);
     assert.equal(shown, `data: ${JSON.stringify(GOOD[1])}\n\n`);

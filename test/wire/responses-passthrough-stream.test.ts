@@ -168,6 +168,11 @@ describe('PassedStream', () => {
     assert.deepEqual([whole.shown, whole.stream.failure], ['', { kind: 'malformed' }]);
   });
 
+  it('shows the whole events that come before one without end', () => {
+    const { stream, shown } = watch(`${began()}data: ${'a'.repeat(200_000)}`);
+    assert.deepEqual([shown, stream.failure], [began(), { kind: 'malformed' }]);
+  });
+
   it('takes the last event without its blank line', () => {
     const { stream, shown } = watch(GOOD.trimEnd());
     assert.deepEqual([shown, stream.finished], [GOOD, true]);

@@ -118,11 +118,14 @@ export class ChatStream implements WatchedStream {
 
   private watchBytes(piece: Uint8Array): StreamChunk | undefined {
     const complete = this.buffer.addBytes(piece);
-    if (this.buffer.heldBytes > this.options.maxEventBytes) this.failure = { kind: 'malformed' };
-    if (complete === undefined) return undefined;
-    return this.options.takes === 'objects'
-      ? this.shownObjects(complete.toString('latin1'))
-      : this.shownBytes(complete);
+    const shown = complete === undefined ? undefined : this.shownOf(complete);
+    // The events before one that is too long were whole.
+    if (this.buffer.heldBytes > this.options.maxEventBytes) this.failure ??= { kind: 'malformed' };
+    return shown;
+  }
+
+  private shownOf(bytes: Buffer): StreamChunk | undefined {
+    return this.options.takes === 'objects' ? this.shownObjects(bytes.toString('latin1')) : this.shownBytes(bytes);
   }
 
   /** The chunks of the events, each parsed once. */
@@ -178,7 +181,7 @@ export class ChatStream implements WatchedStream {
       at = end;
     }
     // A copy: the bytes are read over with the next ones.
-    if (shownUpTo === 0) return isAscii ? bytes.toString('latin1') : Buffer.from(bytes);
+    if (shownUpTo === 0 && at === bytes.length) return isAscii ? bytes.toString('latin1') : Buffer.from(bytes);
     if (shownUpTo < at) shown += bytes.toString('latin1', shownUpTo, at);
     // In ASCII alone a text is its own bytes, and need not be made into them to be written.
     return shown === '' ? undefined : isAscii ? shown : Buffer.from(shown, 'latin1');

@@ -96,8 +96,11 @@ export class PassedStream implements WatchedStream {
 
   private watchBytes(piece: Uint8Array): Uint8Array | undefined {
     const complete = this.buffer.addBytes(piece);
-    if (this.buffer.heldBytes > this.options.maxEventBytes) this.fail({ kind: 'malformed' });
-    return complete === undefined ? undefined : this.shownBytes(complete, complete.toString('latin1'));
+    const shown = complete === undefined ? undefined : this.shownBytes(complete, complete.toString('latin1'));
+    // The events before one that is too long were whole.
+    if (this.failure === undefined && this.buffer.heldBytes > this.options.maxEventBytes)
+      this.fail({ kind: 'malformed' });
+    return shown;
   }
 
   /** The events as they are shown: the bytes themselves where nothing changes. */
