@@ -132,6 +132,38 @@ describe('the frames of a stream’s chunks', () => {
     );
   });
 
+  it('are followed by the trailers that the host has added', () => {
+    let response: ServerResponse | undefined;
+    return held(
+      (_req, res) => {
+        response = res;
+      },
+      async (origin, { goOn }) => {
+        const client = await rawClient(origin);
+        client.send(STREAMED);
+        await client.until((received) => received.includes('assistant'), 'the first event');
+        response?.addTrailers({ 'x-host': 'stays' });
+        goOn(EVENTS.length);
+        await client.until((received) => received.endsWith('[DONE]\n\n\r\n0\r\nx-host: stays\r\n\r\n'), 'the trailers');
+        client.destroy();
+      },
+    );
+  });
+
+  it('do not end before what a host that has replaced `end` adds there', () =>
+    held(
+      (_req, res) => {
+        const end = res.end.bind(res);
+        Object.assign(res, { end: () => end(': the host’s\n\n') });
+      },
+      async (origin, { goOn }) => {
+        goOn(EVENTS.length);
+        const { body, whole } = await rawExchange(origin, STREAMED);
+        assert.ok(whole);
+        assert.equal(body, `${TEXT}: the host’s\n\n`);
+      },
+    ));
+
   it('are none for a client of HTTP/1.0', () =>
     held(
       () => {},
