@@ -5,6 +5,7 @@ import { after, describe, it } from 'node:test';
 import type { Worker } from 'node:worker_threads';
 import type { SqliteStore } from 'megallm-middleware/sqlite';
 import { systemClock } from '../../src/base/clock.js';
+import { turn } from '../../src/base/turns.js';
 import { type Connect, loadDriver } from '../../src/stores/sqlite/driver.js';
 import { openEngine } from '../../src/stores/sqlite/engine.js';
 import { rowWriter } from '../../src/stores/sqlite/ledger-rows.js';
@@ -248,6 +249,45 @@ describe('the thread of a store', () => {
     assert.equal(good?.status, 'fulfilled');
     await store.close();
     await assert.rejects(async () => store.usage.open(startOf(usageRecordOf({ keyId: 'k' }))), /store is closed/);
+  });
+
+  it('is sent in one message what is asked in three turns that follow each other', async () => {
+    const { store, thread } = await withThread('gathered.db', frozenClock());
+    const sizes: number[] = [];
+    const post = thread.postMessage.bind(thread);
+    thread.postMessage = (batch) => {
+      sizes.push(batch.names.length);
+      post(batch);
+    };
+    const asked = [];
+    for (const index of range(9)) {
+      asked.push(store.usage.checkpoint(`r${index}`, 1), store.usage.checkpoint(`s${index}`, 1));
+      await turn();
+    }
+    await Promise.all(asked);
+    assert.deepEqual(sizes, [6, 6, 6]);
+    await store.close();
+  });
+
+  it('answers all that was asked before its end, also a report that it reads in many turns', async () => {
+    const store = await folder.open('asked-before.db');
+    await recordUsage(store.usage, usageRecordOf({ keyId: 'k', startedAt: 0 }));
+    const db = await connectTo(folder.path('asked-before.db'));
+    const columns = db
+      .query('PRAGMA table_info(calls)')
+      .map(({ name }) => String(name))
+      .filter((name) => name !== 'request_id' && name !== 'started_at');
+    db.exec(`
+      INSERT INTO calls (request_id, started_at, ${columns.join(', ')})
+      WITH RECURSIVE numbers AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < 9999)
+      SELECT 'more ' || n, n, ${columns.join(', ')} FROM calls, numbers
+    `);
+    db.close();
+    const report = store.usage.report({ from: 0, to: 10_000, by: [], every: 'minute' });
+    const written = store.usage.open(startOf(usageRecordOf({ keyId: 'k' })));
+    await Promise.all([store.close(), store.close()]);
+    await written;
+    assert.equal((await report)[0]?.sums.requests, 10_000);
   });
 
   it('is needed: where threads are forbidden, opening says so', () => {

@@ -1,3 +1,4 @@
+import { type Awaitable, isPending } from '../../base/awaitable.js';
 import { byteBounds } from '../byte-bounds.js';
 import type { InterruptedCalls } from '../interrupted.js';
 import type { Connect } from './driver.js';
@@ -70,9 +71,33 @@ function engineOn(connections: Connections, { data, clock, tell }: Omit<EngineOp
   }
 
   const reports = sqliteReports(db);
+  const reading = new Set<PromiseLike<unknown>>();
+
+  /** Keeps the file open for what reads it in turns. */
+  function read<T>(result: Awaitable<T>): Awaitable<T> {
+    if (!isPending(result)) return result;
+    reading.add(result);
+    const over = (): void => void reading.delete(result);
+    result.then(over, over);
+    return result;
+  }
+
+  function leave(): void {
+    try {
+      transact(db, () => {
+        releaseClaims(instance.id);
+        instance.leave();
+      });
+    } finally {
+      const isOurs = log.look() !== 'other';
+      log.close();
+      closeFile(connections, isOurs);
+    }
+  }
+
   return {
     ...sqliteLedger(db, { writer: durable, instance }),
-    report: reports.report,
+    report: (query) => read(reports.report(query)),
     spent: ({ scope, period }) => reports.spent(scope, period),
     ...sqliteLimiter(quickDb, { writer: quick, instance, behindMs }),
     ...sqliteKeys(db, durable),
@@ -87,16 +112,7 @@ function engineOn(connections: Connections, { data, clock, tell }: Omit<EngineOp
     close() {
       quick.close();
       durable.close();
-      try {
-        transact(db, () => {
-          releaseClaims(instance.id);
-          instance.leave();
-        });
-      } finally {
-        const isOurs = log.look() !== 'other';
-        log.close();
-        closeFile(connections, isOurs);
-      }
+      return reading.size === 0 ? leave() : Promise.allSettled(reading).then(leave);
     },
   };
 }

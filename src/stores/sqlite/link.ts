@@ -7,6 +7,11 @@ import { startThread, type Thread } from './thread.js';
 const MAX_WAITING = 10_000;
 /** Most bytes of large texts among them. */
 const MAX_WAITING_BYTES = 67_108_864;
+/**
+ * Most turns of the event loop in which questions gather after the one that brought the first. Each message wakes the thread, and
+ * commits: some 200 µs of the processor, whatever is in it. Calls at once come a few in each turn.
+ */
+const MAX_GATHERING_TURNS = 2;
 /** Least time between two attempts to start a thread anew. */
 const RESTART_MS = 1_000;
 
@@ -16,8 +21,8 @@ type Answer<Name extends keyof Engine> = Awaited<ReturnType<Engine[Name]>>;
 /** Asks the thread that has a store's file. */
 export interface Link {
   /**
-   * Asks all that is asked in one turn of the event loop together. Resolves or rejects as the engine's method does; rejects at
-   * once when too much waits already.
+   * Asks together what is asked in turns of the event loop that follow each other, three at most. Resolves or rejects as the engine's
+   * method does; rejects at once when too much waits already.
    * @param bytes size of large texts in what is given.
    */
   ask<Name extends keyof Engine>(name: Name, given: Given<Name>, bytes?: number): Promise<Answer<Name>>;
@@ -35,6 +40,9 @@ interface Outbox {
   readonly first: number;
   readonly names: (keyof Engine)[];
   readonly given: unknown[];
+  /** Questions that it had a turn before. */
+  seen: number;
+  turns: number;
 }
 
 interface LinkOptions {
@@ -106,6 +114,17 @@ export async function openLink({ data, clock, interrupted }: LinkOptions): Promi
     for (const id of [...jobs.keys()]) taken(id)?.reject(error);
   }
 
+  /** Waits for another turn as long as the last one brought something: who asks alone waits for one idle turn. */
+  function gather(): void {
+    if (outbox === undefined || outbox.turns === MAX_GATHERING_TURNS || outbox.seen === outbox.names.length) {
+      post();
+      return;
+    }
+    outbox.seen = outbox.names.length;
+    outbox.turns += 1;
+    setImmediate(gather);
+  }
+
   function post(): void {
     if (outbox === undefined || starting !== undefined) return;
     if (thread === undefined) {
@@ -125,7 +144,11 @@ export async function openLink({ data, clock, interrupted }: LinkOptions): Promi
   }
 
   /** Finds what cannot be copied, such as a function in a host's query: it alone fails. */
-  function postEach(to: Thread, { first, names, given }: Outbox, cause: unknown): void {
+  function postEach(
+    to: Thread,
+    { first, names, given }: Pick<Outbox, 'first' | 'names' | 'given'>,
+    cause: unknown,
+  ): void {
     for (const [index, name] of names.entries()) {
       try {
         to.post({ wallMs: clock.wallMs(), first: first + index, names: [name], given: [given[index]] });
@@ -139,8 +162,8 @@ export async function openLink({ data, clock, interrupted }: LinkOptions): Promi
   function add<Name extends keyof Engine>(name: Name, given: Given<Name>, bytes = 0): Promise<Answer<Name>> {
     return new Promise((resolve, reject) => {
       if (outbox === undefined) {
-        outbox = { first: asked, names: [], given: [] };
-        setImmediate(post);
+        outbox = { first: asked, names: [], given: [], seen: 0, turns: 0 };
+        setImmediate(gather);
       }
       outbox.names.push(name);
       outbox.given.push(given);

@@ -46,8 +46,8 @@ export interface Engine {
   }): Awaitable<void>;
   /** Keeps the lease of the process, settles what dead ones left, and looks after the log. */
   tend(given: undefined): void;
-  /** Commits what waits and closes the file. */
-  close(given: undefined): void;
+  /** Commits what waits, lets reports that were begun end, and closes the file. */
+  close(given: undefined): Awaitable<void>;
 }
 
 /** A key's record and its audit row, as JSON. */

@@ -26,9 +26,8 @@ export function serveStore(): void {
   port.on('message', ({ wallMs, first, names, given }: Batch) => {
     clock.set(wallMs);
     for (const [index, name] of names.entries()) {
-      answer(engine[name], given[index], answers.to(first + index));
-      // After its answer.
-      if (name === 'close') queueMicrotask(() => port.close());
+      const to = answers.to(first + index);
+      answer(engine[name], given[index], name === 'close' ? lastly(to, () => port.close()) : to);
     }
   });
   tell({ kind: 'ready' });
@@ -37,6 +36,20 @@ export function serveStore(): void {
 interface Answerer {
   done(value: unknown): void;
   failed(error: unknown): void;
+}
+
+/** The same answerer, after which something else is done. */
+function lastly({ done, failed }: Answerer, end: () => void): Answerer {
+  return {
+    done(value) {
+      done(value);
+      queueMicrotask(end);
+    },
+    failed(error) {
+      failed(error);
+      queueMicrotask(end);
+    },
+  };
 }
 
 function answer(handler: Handler, given: unknown, { done, failed }: Answerer): void {
