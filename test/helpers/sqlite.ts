@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type SqliteStore, type SqliteStoreOptions, sqliteStore } from 'megallm-middleware/sqlite';
-import { type Connect, loadDriver } from '../../src/stores/sqlite/driver.js';
+import { type Connect, driverAt, findDriver } from '../../src/stores/sqlite/driver.js';
 import { programArgs } from './compiled.js';
 import { within } from './deadline.js';
 import { shiftedWall } from './shifted-wall.js';
@@ -55,6 +55,11 @@ export function sqliteFolder(): SqliteFolder {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** SQLite, for tests of what uses it. */
+export async function loadDriver(): Promise<Connect> {
+  return driverAt(await findDriver());
 }
 
 /** A connection past the store, to look at the file or to do it harm. */

@@ -13,7 +13,6 @@ import {
 import { after, describe, it } from 'node:test';
 import { type SqliteStore, sqliteStore, verifySums } from 'megallm-middleware/sqlite';
 import { systemClock } from '../../src/base/clock.js';
-import { loadDriver } from '../../src/stores/sqlite/driver.js';
 import { thisInstance } from '../../src/stores/sqlite/instance.js';
 import { sqliteLedger } from '../../src/stores/sqlite/ledger.js';
 import { rowWriter } from '../../src/stores/sqlite/ledger-rows.js';
@@ -24,7 +23,7 @@ import { recordUsage, startOf, sumsOf, usageRecordOf } from '../contracts/usage-
 import { COMPILED } from '../helpers/compiled.js';
 import { DEPTH } from '../helpers/depth.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
-import { connectTo, sqliteFolder } from '../helpers/sqlite.js';
+import { connectTo, loadDriver, sqliteFolder } from '../helpers/sqlite.js';
 
 const folder = sqliteFolder();
 after(folder.remove);
@@ -214,8 +213,8 @@ describe('the driver', () => {
 
   it('is loaded without a word', async () => {
     const loud = `
-      const { loadDriver } = await import('./src/stores/sqlite/driver.js');
-      (await loadDriver())(':memory:').close();
+      const { driverAt, findDriver } = await import('./src/stores/sqlite/driver.js');
+      driverAt(await findDriver())(':memory:').close();
       process.emitWarning('still heard');
     `;
     const child = spawnSync(process.execPath, ['--input-type=module', '-e', loud], { cwd: COMPILED });

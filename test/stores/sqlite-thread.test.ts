@@ -3,10 +3,10 @@ import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { after, describe, it } from 'node:test';
 import type { Worker } from 'node:worker_threads';
-import type { SqliteStore } from 'megallm-middleware/sqlite';
+import { type SqliteStore, verifySums } from 'megallm-middleware/sqlite';
 import { systemClock } from '../../src/base/clock.js';
 import { turn } from '../../src/base/turns.js';
-import { type Connect, loadDriver } from '../../src/stores/sqlite/driver.js';
+import type { Connect } from '../../src/stores/sqlite/driver.js';
 import { openEngine } from '../../src/stores/sqlite/engine.js';
 import { rowWriter } from '../../src/stores/sqlite/ledger-rows.js';
 import { recordUsage, startOf, usageRecordOf } from '../contracts/usage-store.js';
@@ -19,7 +19,7 @@ import { wishOf } from '../helpers/held.js';
 import { range } from '../helpers/in-parallel.js';
 import { rawChat, rawExchange, rawRequest } from '../helpers/raw-client.js';
 import { CALL, inBareHost, withScene } from '../helpers/scene.js';
-import { connectTo, sqliteFolder } from '../helpers/sqlite.js';
+import { connectTo, loadDriver, sqliteFolder } from '../helpers/sqlite.js';
 
 const LIST = rawRequest('GET', '/v1/models', { authorization: `Bearer ${SECRET}` });
 const folder = sqliteFolder();
@@ -314,4 +314,19 @@ describe('the thread of a store', () => {
     const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: COMPILED, timeout: 30_000 });
     assert.deepEqual([status, String(stdout), String(stderr)], [0, 'written\n', '']);
   });
+});
+
+it('the event loop stays free while the sums of a file are verified', async () => {
+  const store = await folder.open('verified.db');
+  await recordUsage(store.usage, usageRecordOf({ keyId: 'k' }));
+  let isOver = false;
+  const verified = verifySums(folder.path('verified.db')).finally(() => {
+    isOver = true;
+  });
+  let turns = 0;
+  for (; !isOver; turns += 1) await turn();
+  assert.deepEqual(await verified, []);
+  // It takes a turn or two where it is done in this thread.
+  assert.ok(turns > 20, `${turns} turns`);
+  await store.close();
 });

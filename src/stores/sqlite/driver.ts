@@ -2,6 +2,7 @@
 import { createRequire as requireOf } from 'node:module';
 import { join } from 'node:path';
 import { memberOf } from '../../base/checks.js';
+import type { RowReader } from '../usage-columns.js';
 import { ownFile } from './own-file.js';
 
 /** A value in a field of SQLite. */
@@ -51,18 +52,10 @@ interface Driver {
 export type Connect = (file: string, options?: { readonly readOnly: boolean }) => Database;
 
 /**
- * Loads Node's own SQLite where it has one, from 22.13 on, else `@photostructure/sqlite`, which is the same for Node
- * 20.
- * @throws {Error} naming the command that installs it when there is neither, or why it cannot be loaded.
- */
-export async function loadDriver(): Promise<Connect> {
-  return connectBy(nodeDriver() ?? (await installedDriver()));
-}
-
-/**
- * Finds the driver for another thread, in which `driverAt` loads it: that thread's code stands nowhere, and finds no package.
+ * Finds the driver for another thread, in which `driverAt` loads it: that thread's code stands nowhere, and finds no package. It is
+ * Node's own SQLite where there is one, from 22.13 on, else `@photostructure/sqlite`, which is the same for Node 20.
  * @returns the package's file; `undefined`: it is Node's own.
- * @throws {Error} as `loadDriver` does.
+ * @throws {Error} naming the command that installs it when there is neither, or why it cannot be loaded.
  */
 export async function findDriver(): Promise<string | undefined> {
   if (nodeDriver() !== undefined) return undefined;
@@ -143,4 +136,9 @@ export function numberOf(value: SqlValue | undefined): number {
 /** Reads a column that may be NULL, which is `undefined`. */
 export function maybeNumberOf(value: SqlValue | undefined): number | undefined {
   return value === null ? undefined : numberOf(value);
+}
+
+/** Reads a row's columns by their names. */
+export function readerOf(row: Row): RowReader {
+  return { numberIn: (column) => numberOf(row[column]), textIn: (column) => textOf(row[column]) };
 }

@@ -1,8 +1,8 @@
 import { type Database, textOf } from './driver.js';
+import { hourSums } from './hour-sums.js';
 import type { Instance } from './instance.js';
 import { END_COLUMNS, FIRST_CHANGING, START_COLUMNS } from './ledger-rows.js';
 import type { Engine } from './protocol.js';
-import { hourSums } from './reports.js';
 import type { Writer } from './writer.js';
 
 const BOTH = [...START_COLUMNS, ...END_COLUMNS];
@@ -62,7 +62,8 @@ export function sqliteLedger(
         // so while this transaction lasts.
         if (!isRenewed) instance.renew('open calls');
         isRenewed = true;
-        insert.run(instance.id, ...values);
+        // By `get`: a result object with its two numbers, which `run` makes, costs a seventh of the statement.
+        insert.get(instance.id, ...values);
       }),
     settle(values) {
       const requestId = textOf(values[0]);

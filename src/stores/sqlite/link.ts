@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.js';
 import type { InterruptedCalls } from '../interrupted.js';
 import { type Answers, type Engine, receivedError, type ThreadData } from './protocol.js';
-import { startThread, type Thread } from './thread.js';
+import { hasEnded, startThread, type Thread } from './thread.js';
 
 /** Most questions that wait for an answer: a disk or a lock that takes its time must not fill the memory. */
 const MAX_WAITING = 10_000;
@@ -76,7 +76,7 @@ export async function openLink({ data, clock, interrupted }: LinkOptions): Promi
     thread = started;
     void started.ended.then((error) => {
       thread = undefined;
-      fail(error ?? new Error('The thread of the SQLite store has ended'));
+      fail(error ?? hasEnded());
     });
   }
 

@@ -2,6 +2,7 @@ import type { Awaitable } from '../../base/awaitable.js';
 import type { KeyQuery } from '../../keys/key-store.js';
 import type { InterruptedEnd, Reservation, Verdict } from '../../limits/limiter-store.js';
 import type { BudgetScope, Period, UsageGroup, UsageQuery } from '../../usage/usage-store.js';
+import type { SumDifference } from '../usage-columns.js';
 import type { SqlValue } from './driver.js';
 import type { Moment } from './shared-clock.js';
 
@@ -98,7 +99,15 @@ export interface ThreadData {
   readonly now: Moment;
 }
 
-/** Questions of one turn of the event loop, numbered from `first` on. */
+/** Facts with which a thread begins that only verifies a file. */
+export interface Verification {
+  /** The file. */
+  readonly verifies: string;
+  /** As in `ThreadData`. */
+  readonly driver: string | undefined;
+}
+
+/** Questions that gathered in a few turns of the event loop, numbered from `first` on. */
 export interface Batch {
   /** Unix time in milliseconds, by the store's clock. */
   readonly wallMs: number;
@@ -112,6 +121,7 @@ export type Told =
   | { readonly kind: 'ready' }
   | { readonly kind: 'unable'; readonly error: SentError }
   | Answers
+  | { readonly kind: 'verified'; readonly differences: readonly SumDifference[] }
   | { readonly kind: 'interrupted'; readonly calls: readonly InterruptedEnd[] };
 
 /** Answers to questions, those of a group of writes together. */

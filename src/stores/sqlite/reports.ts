@@ -1,60 +1,11 @@
 import { turn } from '../../base/turns.js';
 import type { BudgetScope, Period, UsageGroup, UsageQuery, UsageReader } from '../../usage/usage-store.js';
 import { addedSums, sortedInTurns } from '../../usage/usage-sums.js';
-import {
-  DIMENSION_COLUMNS,
-  DIMENSIONS,
-  differenceOf,
-  groupOf,
-  HOUR_COLUMNS,
-  HOUR_MS,
-  type RowReader,
-  STEP_MS,
-  SUM_COLUMNS,
-  type SumDifference,
-} from '../usage-columns.js';
-import { type Bindings, type Database, loadDriver, numberOf, type Row, type Statement, textOf } from './driver.js';
-import { openReadOnly } from './open.js';
+import { DIMENSION_COLUMNS, DIMENSIONS, groupOf, HOUR_MS, STEP_MS, SUM_COLUMNS } from '../usage-columns.js';
+import { type Bindings, type Database, numberOf, readerOf, type Statement } from './driver.js';
 import { snapshot } from './writer.js';
 
 const SCOPE_FILTERS = { key: 'key_id = $id', owner: 'owner = $id', tier: 'tier = $id', all: 'true' };
-
-/**
- * Keeps the sums of each hour in step with the calls, in the same transaction. Both directions read the call's own row,
- * through the view that reports and `verifySums` read too: the sums cannot come apart.
- */
-export interface HourSums {
-  /** Adds calls that were settled just now, each once. */
-  addAll(requestIds: readonly string[]): void;
-  /** Takes a settled call away again. */
-  subtract(requestId: string): void;
-}
-
-/** A settled call in the form of an hour's row. */
-const CALL_AS_HOUR = [`at / ${HOUR_MS} * ${HOUR_MS} AS at`, ...HOUR_COLUMNS.slice(1), ...SUM_COLUMNS].join(', ');
-
-/** Prepares the statements of the hours' sums. */
-export function hourSums(db: Database): HourSums {
-  const addAll = db.prepare(`
-    INSERT INTO hours (${[...HOUR_COLUMNS, ...SUM_COLUMNS].join(', ')})
-    SELECT ${HOUR_COLUMNS.join(', ')}, ${SUM_COLUMNS.map((name) => `sum(${name})`).join(', ')}
-    FROM (SELECT ${CALL_AS_HOUR} FROM settled WHERE request_id IN (SELECT value FROM json_each(?)))
-    GROUP BY ${HOUR_COLUMNS.join(', ')}
-    ON CONFLICT (${HOUR_COLUMNS.join(', ')}) DO UPDATE
-    SET ${SUM_COLUMNS.map((name) => `${name} = ${name} + excluded.${name}`).join(', ')}
-  `);
-  const subtract = db.prepare(`
-    UPDATE hours SET ${SUM_COLUMNS.map((name) => `${name} = hours.${name} - call.${name}`).join(', ')}
-    FROM (SELECT ${CALL_AS_HOUR} FROM settled WHERE request_id = ?) AS call
-    WHERE ${HOUR_COLUMNS.map((name) => `hours.${name} = call.${name}`).join(' AND ')}
-  `);
-  return {
-    addAll(requestIds) {
-      if (requestIds.length > 0) addAll.run(JSON.stringify(requestIds));
-    },
-    subtract: (requestId) => void subtract.run(requestId),
-  };
-}
 
 /** Sources of a sum: whole hours come from their sums, the pieces before and after them from the calls. */
 const SOURCES = [
@@ -185,37 +136,4 @@ function filterValues({ only = {} }: UsageQuery): Bindings {
   return Object.fromEntries(
     DIMENSIONS.flatMap((name) => (only[name] === undefined ? [] : [[name, JSON.stringify(only[name])]])),
   );
-}
-
-/**
- * Adds up every hour of a `sqliteStore` file from its calls again, and compares it with the kept sums. The file may be
- * in use. All of it is read in the thread that calls this: for a command, or a thread, of its own.
- * @returns the hours that differ: none when all is well.
- * @throws {Error} when the file is damaged, another program's or a newer version's, or not there.
- */
-export async function verifySums(file: string): Promise<readonly SumDifference[]> {
-  const db = openReadOnly(await loadDriver(), file, 'integrity');
-  try {
-    return db.query(DIFFERENCES).map((row) => differenceOf(readerOf(row)));
-  } finally {
-    db.close();
-  }
-}
-
-const hour = HOUR_COLUMNS.join(', ');
-const both = SUM_COLUMNS.map(
-  (name) => `sum(is_kept * ${name}) AS ${name}_kept, sum((1 - is_kept) * ${name}) AS ${name}_recomputed`,
-);
-const differs = SUM_COLUMNS.map((name) => `${name}_kept <> ${name}_recomputed`);
-const DIFFERENCES = `
-  SELECT ${hour}, ${both.join(', ')} FROM (
-    SELECT 1 AS is_kept, ${[hour, ...SUM_COLUMNS].join(', ')} FROM hours
-    UNION ALL
-    SELECT 0 AS is_kept, ${CALL_AS_HOUR} FROM settled
-  )
-  GROUP BY ${hour} HAVING ${differs.join(' OR ')} ORDER BY ${hour}
-`;
-
-function readerOf(row: Row): RowReader {
-  return { numberIn: (column) => numberOf(row[column]), textIn: (column) => textOf(row[column]) };
 }

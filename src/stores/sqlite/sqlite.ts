@@ -14,7 +14,7 @@ import { partsOver } from './parts.js';
 import { momentOf } from './shared-clock.js';
 
 export type { SumDifference } from '../usage-columns.js';
-export { verifySums } from './reports.js';
+export { verifySums } from './verify-sums.js';
 
 export interface SqliteStoreOptions {
   /** Path of the file, on a disk of this machine; made when it is not there, readable for its owner alone. */

@@ -1,8 +1,9 @@
 import { dirname, extname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import type { SumDifference } from '../usage-columns.js';
 import { ownFile } from './own-file.js';
-import { type Batch, receivedError, type ThreadData, type Told } from './protocol.js';
+import { type Batch, receivedError, type ThreadData, type Told, type Verification } from './protocol.js';
 import { WORKER_CODE } from './worker-code.js';
 
 /** A thread that has its file open. */
@@ -21,20 +22,15 @@ export interface Thread {
  */
 export async function startThread(data: ThreadData, listen: (told: Told) => void): Promise<Thread> {
   const worker = newWorker(data);
-  let failure: Error | undefined;
-  const ended = new Promise<Error | undefined>((resolve) => {
-    worker.on('error', (error) => {
-      failure = new Error('The thread of the SQLite store has failed', { cause: error });
-    });
-    worker.once('exit', () => resolve(failure));
-  });
+  const ended = endOf(worker);
+  let unable: Error | undefined;
   await new Promise<void>((resolve, reject) => {
     worker.on('message', (told: Told) => {
       if (told.kind === 'ready') resolve();
-      else if (told.kind === 'unable') failure = receivedError(told.error);
+      else if (told.kind === 'unable') unable = receivedError(told.error);
       else listen(told);
     });
-    void ended.then(() => reject(failure ?? new Error('The thread of the SQLite store has ended')));
+    void ended.then((error) => reject(unable ?? error ?? hasEnded()));
   });
   worker.unref();
   return {
@@ -44,7 +40,35 @@ export async function startThread(data: ThreadData, listen: (told: Told) => void
   };
 }
 
-function newWorker(workerData: ThreadData): Worker {
+/** Runs a thread that verifies a file. @throws {Error} as `sumDifferences` does, or when the thread cannot be started. */
+export async function verifyInThread(data: Verification): Promise<readonly SumDifference[]> {
+  const worker = newWorker(data);
+  return new Promise((resolve, reject) => {
+    worker.on('message', (told: Told) => {
+      if (told.kind === 'verified') resolve(told.differences);
+      else if (told.kind === 'unable') reject(receivedError(told.error));
+    });
+    void endOf(worker).then((error) => reject(error ?? hasEnded()));
+  });
+}
+
+/** Resolves once a thread has ended, with the error that ended it, if there was one. */
+function endOf(worker: Worker): Promise<Error | undefined> {
+  return new Promise((resolve) => {
+    let failure: Error | undefined;
+    worker.on('error', (cause) => {
+      failure = new Error('The thread of the SQLite store has failed', { cause });
+    });
+    worker.once('exit', () => resolve(failure));
+  });
+}
+
+/** An error for whoever waits for a thread that ended without one. */
+export function hasEnded(): Error {
+  return new Error('The thread of the SQLite store has ended');
+}
+
+function newWorker(workerData: ThreadData | Verification): Worker {
   const code = WORKER_CODE ?? sourceCode();
   try {
     // Not the process's own options: a preloaded instrumentation, or another kind of module for `eval`, is not for this thread.

@@ -1,27 +1,37 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { isPending } from '../../base/awaitable.js';
-import { driverAt } from './driver.js';
+import { type Connect, driverAt } from './driver.js';
 import { openEngine } from './engine.js';
-import { type Batch, type Engine, type SentError, sentError, type ThreadData, type Told } from './protocol.js';
+import { type Batch, type SentError, sentError, type ThreadData, type Told, type Verification } from './protocol.js';
 import { machineMs, type StoreClock } from './shared-clock.js';
+import { sumDifferences } from './sum-differences.js';
 
 type Handler = { of(given: unknown): unknown }['of'];
 
-/** Runs the thread of a store: opens its file, and answers questions until it is told to close. */
+/** Runs a thread: it verifies a file, or opens that of a store and answers questions until it is told to close. */
 export function serveStore(): void {
   if (parentPort === null) throw new Error('Expected to run in a thread of its own');
   const port = parentPort;
-  const data: ThreadData = workerData;
-  const clock = toldClock(data);
+  const data: ThreadData | Verification = workerData;
   const tell = (told: Told): void => port.postMessage(told);
-  let engine: Engine;
   try {
     const connect = driverAt(data.driver);
-    engine = openEngine({ connect, data, clock, tell: (calls) => tell({ kind: 'interrupted', calls }) });
+    if ('verifies' in data) tell({ kind: 'verified', differences: sumDifferences(connect, data.verifies) });
+    else answerFrom(port, { connect, data, tell });
   } catch (error) {
     tell({ kind: 'unable', error: sentError(error) });
-    return;
   }
+}
+
+interface Serving {
+  readonly connect: Connect;
+  readonly data: ThreadData;
+  readonly tell: (told: Told) => void;
+}
+
+function answerFrom(port: MessagePort, { connect, data, tell }: Serving): void {
+  const clock = toldClock(data);
+  const engine = openEngine({ connect, data, clock, tell: (calls) => tell({ kind: 'interrupted', calls }) });
   const answers = answerer(tell);
   port.on('message', ({ wallMs, first, names, given }: Batch) => {
     clock.set(wallMs);
