@@ -51,8 +51,9 @@ export function goodAnswer(random: Seeded): WireAnswer {
     : random.pick(['length', 'length', 'chunked', 'chunked', 'close']);
   const name = random.oneIn(2) ? ['content-length', 'transfer-encoding'] : ['Content-Length', 'Transfer-Encoding'];
   const isSilent = status === 204 || (status === 304 && random.oneIn(2));
-  if (framing === 'length' && !isSilent) lines.push(`${name[0]}: ${content.length}`);
-  if (framing === 'chunked' && !isSilent) lines.push(`${name[1]}: ${random.pick(['chunked', 'Chunked'])}`);
+  const blank = random.pick([' ', ' ', ' ', '\t', '']);
+  if (framing === 'length' && !isSilent) lines.push(`${name[0]}:${blank}${content.length}`);
+  if (framing === 'chunked' && !isSilent) lines.push(`${name[1]}:${blank}${random.pick(['chunked', 'Chunked'])}`);
   const headLines = [
     `HTTP/1.${isOld ? 0 : 1} ${status} ${random.pick(['OK', '', 'Not So Good', 'Caf\xe9'])}`,
     ...shuffled(lines, random),
@@ -94,7 +95,9 @@ function chunked(content: Buffer, random: Seeded): Buffer {
 }
 
 function extension(random: Seeded): string {
-  return random.oneIn(5) ? random.pick([';a', ';a=b', ';a=b;c=d', ';sig=0123456789abcdef']) : '';
+  return random.oneIn(5)
+    ? random.pick([';a', ';a=b', ';a=b;c=d', ';sig=0123456789abcdef', ';a="b; c"', ';a="\\"\\\\";b=""'])
+    : '';
 }
 
 function shuffled<T>(items: readonly T[], random: Seeded): T[] {

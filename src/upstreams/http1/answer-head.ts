@@ -14,7 +14,7 @@ const ONE = 0x31;
 
 /** Characters of a field's name (RFC 9110, 5.6.2), and those of its value: no control character but the tab. */
 export const NAME_CHARS = tableOf((code) => /[\w!#$%&'*+.^`|~-]/.test(String.fromCharCode(code)) && code < 0x80);
-const VALUE_CHARS = tableOf((code) => code === TAB || (code >= SPACE && code !== 0x7f));
+export const VALUE_CHARS = tableOf((code) => code === TAB || (code >= SPACE && code !== 0x7f));
 
 function tableOf(isIn: (code: number) => boolean): Uint8Array {
   return Uint8Array.from({ length: 256 }, (_, code) => Number(isIn(code)));
@@ -105,10 +105,11 @@ function isWordAt(bytes: Buffer, from: number, to: number, word: string): boolea
 
 function trimmedStart(bytes: Buffer, from: number, to: number): number {
   let at = from;
-  while (at < to && bytes[at] === SPACE) at += 1;
+  while (at < to && (bytes[at] === SPACE || bytes[at] === TAB)) at += 1;
   return at;
 }
 
+/** A tab here Node's own parser refuses behind a length; behind `chunked` it makes that another coding there. */
 function trimmedEnd(bytes: Buffer, from: number, to: number): number {
   let at = to;
   while (at > from && bytes[at - 1] === SPACE) at -= 1;

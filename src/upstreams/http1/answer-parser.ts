@@ -1,4 +1,12 @@
-import { Framing, fieldsEnd, type Http1Head, MAX_HEAD_BYTES, NAME_CHARS, readHead } from './answer-head.js';
+import {
+  Framing,
+  fieldsEnd,
+  type Http1Head,
+  MAX_HEAD_BYTES,
+  NAME_CHARS,
+  readHead,
+  VALUE_CHARS,
+} from './answer-head.js';
 
 /** Receiver of the parts of an answer as they are read. */
 export interface AnswerParts {
@@ -17,6 +25,9 @@ type State =
   | 'extension'
   | 'extensionValueStart'
   | 'extensionValue'
+  | 'extensionQuoted'
+  | 'extensionEscaped'
+  | 'extensionQuotedEnd'
   | 'sizeEnd'
   | 'data'
   | 'dataCr'
@@ -33,6 +44,8 @@ const LF = 0x0a;
 const CR = 0x0d;
 const SEMICOLON = 0x3b;
 const EQUALS = 0x3d;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
 const NO_BYTES = Buffer.alloc(0);
 
 /**
@@ -272,18 +285,33 @@ export class AnswerParser {
     return undefined;
   }
 
-  /** Reads an extension: `;name` or `;name=value`, of characters that a name may have. */
+  /** Reads an extension: `;name`, `;name=value` of characters that a name may have, or `;name="value"` of any that a field may have. */
   private readExtension(byte: number): string | undefined {
-    const isValue = this.state === 'extensionValueStart' || this.state === 'extensionValue';
-    if (NAME_CHARS[byte] === 1) {
+    const { state } = this;
+    if (state === 'extensionQuoted' || state === 'extensionEscaped') return this.readQuoted(byte);
+    const isValue = state === 'extensionValueStart' || state === 'extensionValue';
+    if (NAME_CHARS[byte] === 1 && state !== 'extensionQuotedEnd') {
       this.state = isValue ? 'extensionValue' : 'extension';
       return undefined;
     }
-    if (this.state === 'extensionStart' || this.state === 'extensionValueStart') return 'a bad extension of a chunk';
+    if (byte === QUOTE && state === 'extensionValueStart') {
+      this.state = 'extensionQuoted';
+      return undefined;
+    }
+    if (state === 'extensionStart' || state === 'extensionValueStart') return 'a bad extension of a chunk';
     if (byte === CR) this.state = 'sizeEnd';
     else if (byte === SEMICOLON) this.state = 'extensionStart';
-    else if (byte === EQUALS && !isValue) this.state = 'extensionValueStart';
+    else if (byte === EQUALS && state === 'extension') this.state = 'extensionValueStart';
     else return 'a bad extension of a chunk';
+    return undefined;
+  }
+
+  /** Reads a quoted string (RFC 9110, 5.6.4). No end of a line is in it, so that who ignores the quotes sees the line end at the same place. */
+  private readQuoted(byte: number): string | undefined {
+    if (VALUE_CHARS[byte] !== 1) return 'a bad extension of a chunk';
+    if (this.state === 'extensionEscaped') this.state = 'extensionQuoted';
+    else if (byte === BACKSLASH) this.state = 'extensionEscaped';
+    else if (byte === QUOTE) this.state = 'extensionQuotedEnd';
     return undefined;
   }
 
