@@ -9,9 +9,15 @@ export interface Cancellation {
   readonly aborted: boolean;
   /** An `Error` once aborted. */
   readonly reason: unknown;
-  addEventListener(type: 'abort', listener: () => void): void;
-  removeEventListener(type: 'abort', listener: () => void): void;
+  addEventListener(type: 'abort', listener: AbortListener): void;
+  removeEventListener(type: 'abort', listener: AbortListener): void;
 }
+
+/**
+ * One that is told of an abort: a function or an object, as with every `EventTarget`. Objects of a call listen themselves: where each
+ * made a closure that it holds, V8 carried whole calls over into its old generation, a tenth of a call's cost.
+ */
+export type AbortListener = (() => void) | { handleEvent(): void };
 
 /** A cancellation and the way to cause it. */
 export interface CancellationSource extends Cancellation {
@@ -26,12 +32,12 @@ export function createCancellation(): CancellationSource {
 
 /** Listeners to one abort. A call has one or two at a time, for which an array would grow to seventeen places. */
 export class AbortListeners {
-  private first: (() => void) | undefined = undefined;
-  private second: (() => void) | undefined = undefined;
+  private first: AbortListener | undefined = undefined;
+  private second: AbortListener | undefined = undefined;
   /** Those that came while both places were taken. */
-  private others: (() => void)[] | undefined = undefined;
+  private others: AbortListener[] | undefined = undefined;
 
-  add(listener: () => void): void {
+  add(listener: AbortListener): void {
     if (this.first === undefined) this.first = listener;
     else if (this.second === undefined) this.second = listener;
     else {
@@ -41,7 +47,7 @@ export class AbortListeners {
   }
 
   /** Takes one away; the others keep their order. */
-  remove(listener: () => void): void {
+  remove(listener: AbortListener): void {
     const { others } = this;
     if (this.first === listener) {
       this.first = this.second;
@@ -56,10 +62,15 @@ export class AbortListeners {
     this.first = undefined;
     this.second = undefined;
     this.others = undefined;
-    first?.();
-    second?.();
-    if (others !== undefined) for (const listener of others) listener();
+    if (first !== undefined) tell(first);
+    if (second !== undefined) tell(second);
+    if (others !== undefined) for (const listener of others) tell(listener);
   }
+}
+
+function tell(listener: AbortListener): void {
+  if (typeof listener === 'function') listener();
+  else listener.handleEvent();
 }
 
 class PlainCancellation implements CancellationSource {
@@ -67,11 +78,11 @@ class PlainCancellation implements CancellationSource {
   reason: Error | undefined = undefined;
   private readonly listeners = new AbortListeners();
 
-  addEventListener(_type: 'abort', listener: () => void): void {
+  addEventListener(_type: 'abort', listener: AbortListener): void {
     this.listeners.add(listener);
   }
 
-  removeEventListener(_type: 'abort', listener: () => void): void {
+  removeEventListener(_type: 'abort', listener: AbortListener): void {
     this.listeners.remove(listener);
   }
 

@@ -11,8 +11,13 @@ export interface Work<T> extends Iterator<Wait, T, undefined> {
 
 /** A wait of work. */
 export interface Wait {
-  /** Calls `goOn` once, when there is something to go on with. */
-  begin(goOn: () => void): void;
+  /** Has the worker go on once, when there is something to go on with. */
+  begin(worker: Resumable): void;
+}
+
+/** One that waits. */
+export interface Resumable {
+  goOn(): void;
 }
 
 /**
@@ -37,19 +42,20 @@ export class Waiting<T> implements Work<T>, Wait {
   private isOver = false;
   private came: IteratorReturnResult<T> | undefined = undefined;
   private reason: unknown = undefined;
-  private goOn: (() => void) | undefined = undefined;
+  private worker: Resumable | undefined = undefined;
   private cancellation: Cancellation | undefined;
-  private onAbort: (() => void) | undefined = undefined;
 
   constructor(cancellation?: Cancellation) {
     this.cancellation = cancellation;
     if (cancellation === undefined) return;
-    // A turn of promises later, as any other failure: whoever aborts is not to find the work done before it goes on itself.
-    this.onAbort = () => {
-      ABORTED.then(() => this.onFailure(cancellation.reason));
-    };
-    if (cancellation.aborted) this.onAbort();
-    else cancellation.addEventListener('abort', this.onAbort);
+    if (cancellation.aborted) this.handleEvent();
+    else cancellation.addEventListener('abort', this);
+  }
+
+  /** A turn of promises later, as any other failure: whoever aborts is not to find the work done before it goes on itself. */
+  handleEvent(): void {
+    const { cancellation } = this;
+    if (cancellation !== undefined) ABORTED.then(() => this.onFailure(cancellation.reason));
   }
 
   onValue(value: T): void {
@@ -64,8 +70,8 @@ export class Waiting<T> implements Work<T>, Wait {
     this.end();
   }
 
-  begin(goOn: () => void): void {
-    this.goOn = goOn;
+  begin(worker: Resumable): void {
+    this.worker = worker;
   }
 
   [Symbol.iterator](): this {
@@ -82,14 +88,13 @@ export class Waiting<T> implements Work<T>, Wait {
   }
 
   private end(): void {
-    const { goOn, cancellation, onAbort } = this;
+    const { worker, cancellation } = this;
     this.isOver = true;
-    if (onAbort !== undefined) cancellation?.removeEventListener('abort', onAbort);
+    cancellation?.removeEventListener('abort', this);
     // A promise that never comes must not keep the work, nor its call, in memory.
-    this.goOn = undefined;
+    this.worker = undefined;
     this.cancellation = undefined;
-    this.onAbort = undefined;
-    goOn?.();
+    worker?.goOn();
   }
 }
 
@@ -98,7 +103,7 @@ export function done<T>(work: Work<T>): Promise<T> {
   return new Promise((resolve, reject) => new Worker(work, resolve, reject).goOn());
 }
 
-class Worker<T> {
+class Worker<T> implements Resumable {
   private readonly work: Work<T>;
   private readonly resolve: (value: T) => void;
   private readonly reject: (reason: unknown) => void;
@@ -109,13 +114,13 @@ class Worker<T> {
     this.reject = reject;
   }
 
-  readonly goOn = (): void => {
+  goOn(): void {
     try {
       const step = this.work.next();
       if (step.done === true) this.resolve(step.value);
-      else step.value.begin(this.goOn);
+      else step.value.begin(this);
     } catch (error) {
       this.reject(error);
     }
-  };
+  }
 }

@@ -1,5 +1,5 @@
 import { type Awaitable, guarded, isPending } from '../base/awaitable.js';
-import { AbortListeners, type Cancellation, reasonOf } from '../base/cancellation.js';
+import { type AbortListener, AbortListeners, type Cancellation, reasonOf } from '../base/cancellation.js';
 import type { Timed } from '../base/clock.js';
 import { type GatewayError, shuttingDown, toGatewayError, upstreamTimeout } from '../base/errors.js';
 import type { JsonObject } from '../base/json.js';
@@ -143,7 +143,6 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
   /** Whether the ledger has the call's beginning. */
   isRecorded = false;
   private opened: PromiseLike<void> | undefined = undefined;
-  private onClientGone: (() => void) | undefined = undefined;
   private readonly listeners = new AbortListeners();
   /** The moment at which it was weighed: its budgets' period and the ledger's are the same. */
   private startedAt = 0;
@@ -474,11 +473,11 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     this.listeners.tell();
   }
 
-  addEventListener(_type: 'abort', listener: () => void): void {
+  addEventListener(_type: 'abort', listener: AbortListener): void {
     this.listeners.add(listener);
   }
 
-  removeEventListener(_type: 'abort', listener: () => void): void {
+  removeEventListener(_type: 'abort', listener: AbortListener): void {
     this.listeners.remove(listener);
   }
 
@@ -585,8 +584,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     config.callDeadlines.start(this, this.startedSteadyMs);
     state.running.add(this);
     // Not by a generator's `finally`, which runs late or never: this hangs on the client's signal.
-    this.onClientGone = () => this.exchange.context.runInAsyncScope(this.clientGone, this);
-    client.addEventListener('abort', this.onClientGone);
+    client.addEventListener('abort', this);
     return this.start;
   }
 
@@ -594,6 +592,11 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
     const { state } = this.exchange;
     const shadow = await reserveShadow(this.plan, state, { start, admission });
     if (shadow !== undefined) this.onSettled((record) => settleShadow(state, start, shadow, record));
+  }
+
+  /** Hears that the client is gone. */
+  handleEvent(): void {
+    this.exchange.context.runInAsyncScope(this.clientGone, this);
   }
 
   private clientGone(): void {
@@ -677,7 +680,7 @@ export class Call implements OutgoingCall, Demand, Running, Timed {
 
   private release(): void {
     this.exchange.state.config.callDeadlines.cancel(this);
-    if (this.onClientGone !== undefined) this.client.removeEventListener('abort', this.onClientGone);
+    this.client.removeEventListener('abort', this);
   }
 
   private leaveRunning(record: UsageRecord | undefined): void {

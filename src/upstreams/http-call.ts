@@ -102,20 +102,21 @@ class HttpCall implements AnswerHandler, BodyConnection {
     this.cancellation = reading.cancellation;
     this.maxWholeBytes = reading.maxWholeBytes;
     this.outcome = outcome;
-    this.cancellation.addEventListener('abort', this.onAbort);
+    this.cancellation.addEventListener('abort', this);
   }
 
-  private readonly onAbort = (): void => {
+  /** Hears that the call is over. */
+  handleEvent(): void {
     const reason = reasonOf(this.cancellation);
     // Not left to the transport, which may tell nobody before the call has a connection.
     this.outcome.onFailed(reason);
     this.streamed?.fail(reason);
     this.exchange?.abort(reason);
-  };
+  }
 
   onStart(exchange: TransportExchange): void {
     this.exchange = exchange;
-    if (this.cancellation.aborted) this.onAbort();
+    if (this.cancellation.aborted) this.handleEvent();
   }
 
   onHead(head: AnswerHead): void {
@@ -159,14 +160,14 @@ class HttpCall implements AnswerHandler, BodyConnection {
   }
 
   onEnd(): void {
-    this.cancellation.removeEventListener('abort', this.onAbort);
+    this.cancellation.removeEventListener('abort', this);
     if (this.inflater === undefined) this.finish();
     else this.inflater.end();
   }
 
   onFailed(failure: TransportFailure, error: Error): void {
     const { cancellation } = this;
-    cancellation.removeEventListener('abort', this.onAbort);
+    cancellation.removeEventListener('abort', this);
     const { request } = this;
     if (
       failure === 'stale' &&
@@ -176,7 +177,7 @@ class HttpCall implements AnswerHandler, BodyConnection {
       isRepeatable(request)
     ) {
       this.isFinal = true;
-      cancellation.addEventListener('abort', this.onAbort);
+      cancellation.addEventListener('abort', this);
       this.transport.dispatchFresh(request, this);
       return;
     }
