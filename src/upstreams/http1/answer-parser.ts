@@ -15,25 +15,7 @@ export interface AnswerParts {
   onBody(piece: Buffer): void;
 }
 
-type State =
-  | 'head'
-  | 'length'
-  | 'untilClose'
-  | 'sizeStart'
-  | 'size'
-  | 'extensionStart'
-  | 'extension'
-  | 'extensionValueStart'
-  | 'extensionValue'
-  | 'extensionQuoted'
-  | 'extensionEscaped'
-  | 'extensionQuotedEnd'
-  | 'sizeEnd'
-  | 'data'
-  | 'dataCr'
-  | 'dataLf'
-  | 'trailers'
-  | 'over';
+type State = 'head' | 'length' | 'untilClose' | 'chunkLine' | 'chunk' | 'chunkEnd' | 'trailers' | 'over';
 
 /** Most bytes of the line before a chunk, with its extensions. */
 const MAX_CHUNK_LINE_BYTES = 256;
@@ -56,17 +38,15 @@ export class AnswerParser {
   private readonly parts: AnswerParts;
   private state: State = 'over';
   private isHeadAsked = false;
-  /** Bytes of a head or of trailers whose end has not come. */
+  /** Bytes of a head, of a chunk's line or of trailers whose end has not come. */
   private held: Buffer = NO_BYTES;
   private heldSize = 0;
   /** Bytes of heads that are over, those of 1xx. */
   private interimSize = 0;
-  /** The part of the empty line that ends the held head which has come. */
+  /** The part that has come of what ends the held head, or a chunk: CR and LF, twice or once. */
   private endMatched = 0;
   /** Bytes of the body, or of the chunk, that are to come. */
   private remaining = 0;
-  private digits = 0;
-  private lineSize = 0;
 
   constructor(parts: AnswerParts) {
     this.parts = parts;
@@ -140,7 +120,7 @@ export class AnswerParser {
     this.remaining = framing.contentLength ?? 0;
     const isBare = this.isHeadAsked || status === 204 || status === 304 || framing.contentLength === 0;
     if (isBare) this.state = 'over';
-    else if (framing.isChunked) this.beginLine();
+    else if (framing.isChunked) this.state = 'chunkLine';
     else this.state = framing.contentLength === undefined ? 'untilClose' : 'length';
     this.parts.onHead(head);
     return at;
@@ -157,16 +137,20 @@ export class AnswerParser {
       else this.endMatched = 0;
       at += 1;
     }
-    const needed = this.heldSize + at - from;
-    if (needed + this.interimSize > MAX_HEAD_BYTES) return 'too large a head';
+    if (this.heldSize + at - from + this.interimSize > MAX_HEAD_BYTES) return 'too large a head';
+    this.keep(bytes, from, at);
+    return at;
+  }
+
+  private keep(bytes: Buffer, from: number, to: number): void {
+    const needed = this.heldSize + to - from;
     if (needed > this.held.length) {
       const larger = Buffer.allocUnsafeSlow(Math.min(MAX_HEAD_BYTES, Math.max(1_024, 2 * needed)));
       this.held.copy(larger, 0, 0, this.heldSize);
       this.held = larger;
     }
-    bytes.copy(this.held, this.heldSize, from, at);
+    bytes.copy(this.held, this.heldSize, from, to);
     this.heldSize = needed;
-    return at;
   }
 
   private letGo(): void {
@@ -189,7 +173,8 @@ export class AnswerParser {
     let end = from;
     let refused: string | undefined;
     while (at < size && refused === undefined && this.state !== 'over') {
-      if (this.state === 'data') {
+      let read: number | string;
+      if (this.state === 'chunk') {
         const to = Math.min(size, at + this.remaining);
         if (start === end) {
           start = at;
@@ -199,119 +184,65 @@ export class AnswerParser {
           end += to - at;
         }
         this.remaining -= to - at;
-        at = to;
-        if (this.remaining > 0) continue;
-        if (at + 1 < size && bytes[at] === CR && bytes[at + 1] === LF) {
-          at += 2;
-          this.beginLine();
-        } else this.state = 'dataCr';
-      } else if (this.state === 'trailers') {
-        const read = this.readTrailers(bytes, at, size);
-        if (typeof read === 'string') refused = read;
-        else at = read;
-      } else {
-        const lineEnd = this.state === 'sizeStart' ? this.readPlainLine(bytes, at, size) : at;
-        if (lineEnd === at) refused = this.readFramingByte(bytes[at] ?? 0);
-        at = Math.max(lineEnd, at + 1);
-      }
+        if (this.remaining === 0) this.state = 'chunkEnd';
+        read = to;
+      } else if (this.state === 'chunkEnd') read = this.readChunkEnd(bytes, at, size);
+      else if (this.state === 'chunkLine') read = this.readChunkLine(bytes, at, size);
+      else read = this.readTrailers(bytes, at, size);
+      if (typeof read === 'string') refused = read;
+      else at = read;
     }
     if (end > start) this.parts.onBody(bytes.subarray(start, end));
     return refused ?? at;
   }
 
-  /** Expects the line that tells the size of a chunk. */
-  private beginLine(): void {
-    this.state = 'sizeStart';
-    this.digits = 0;
-    this.lineSize = 0;
-    this.remaining = 0;
+  private readChunkEnd(bytes: Buffer, from: number, size: number): number | string {
+    let at = from;
+    if (this.endMatched === 0) {
+      if (bytes[at] !== CR) return 'a chunk without its end';
+      at += 1;
+      this.endMatched = 1;
+      if (at === size) return at;
+    }
+    if (bytes[at] !== LF) return 'a chunk without its end';
+    this.endMatched = 0;
+    this.state = 'chunkLine';
+    return at + 1;
   }
 
-  /** Reads the line of a chunk as almost all come: whole, and a size alone. @returns the place after it; `from` for any other. */
-  private readPlainLine(bytes: Buffer, from: number, size: number): number {
+  /** Reads the line that tells the size of a chunk. As a rule all of it is there. */
+  private readChunkLine(bytes: Buffer, from: number, size: number): number | string {
+    const most = Math.min(size, from + MAX_CHUNK_LINE_BYTES - this.heldSize);
+    let at = from;
+    while (at < most && bytes[at] !== LF) at += 1;
+    if (at === most && most < size) return 'too large an extension of a chunk';
+    const to = Math.min(at + 1, size);
+    if (this.heldSize === 0 && at < most) return this.takeChunkLine(bytes, from, to) ?? to;
+    this.keep(bytes, from, to);
+    if (at === most) return to;
+    const { held, heldSize } = this;
+    this.letGo();
+    return this.takeChunkLine(held, 0, heldSize) ?? to;
+  }
+
+  /** Takes a line with its LF: a size and extensions. @returns the reason for which it is refused. */
+  private takeChunkLine(bytes: Buffer, from: number, to: number): string | undefined {
     let at = from;
     let length = 0;
-    for (; at < size && at - from <= MAX_SIZE_DIGITS; at += 1) {
-      const digit = hexDigit(bytes[at] ?? 0);
-      if (digit < 0) break;
+    for (let digit = hexDigit(bytes[at] ?? 0); digit >= 0; digit = hexDigit(bytes[at] ?? 0)) {
       length = length * 16 + digit;
+      at += 1;
     }
-    // The last one, of size 0, is left to the states as well: what follows it is no data.
-    if (length === 0 || at - from > MAX_SIZE_DIGITS) return from;
-    if (at + 1 >= size || bytes[at] !== CR || bytes[at + 1] !== LF) return from;
+    if (at === from || at - from > MAX_SIZE_DIGITS) return 'a bad chunk size';
+    while (bytes[at] === SEMICOLON) {
+      at = extensionEnd(bytes, at + 1);
+      if (at < 0) return 'a bad extension of a chunk';
+    }
+    if (at !== to - 2 || bytes[at] !== CR) return 'a bad line of a chunk';
     this.remaining = length;
-    this.state = 'data';
-    return at + 2;
-  }
-
-  private readFramingByte(byte: number): string | undefined {
-    if (this.state === 'dataCr' || this.state === 'dataLf') {
-      if (byte !== (this.state === 'dataCr' ? CR : LF)) return 'a chunk without its end';
-      if (this.state === 'dataCr') this.state = 'dataLf';
-      else this.beginLine();
-      return undefined;
-    }
-    this.lineSize += 1;
-    if (this.lineSize > MAX_CHUNK_LINE_BYTES) return 'too large an extension of a chunk';
-    if (this.state === 'sizeEnd') return this.endLine(byte);
-    return this.state === 'sizeStart' || this.state === 'size' ? this.readSize(byte) : this.readExtension(byte);
-  }
-
-  private endLine(byte: number): string | undefined {
-    if (byte !== LF) return 'a bare CR';
-    if (this.remaining > 0) {
-      this.state = 'data';
-      return undefined;
-    }
-    this.state = 'trailers';
+    this.state = length > 0 ? 'chunk' : 'trailers';
     // The end of the last chunk's line and an empty line end the answer, as they end a head.
-    this.endMatched = 2;
-    return undefined;
-  }
-
-  private readSize(byte: number): string | undefined {
-    const digit = hexDigit(byte);
-    if (digit >= 0) {
-      this.digits += 1;
-      if (this.digits > MAX_SIZE_DIGITS) return 'too large a chunk';
-      this.remaining = this.remaining * 16 + digit;
-      this.state = 'size';
-      return undefined;
-    }
-    if (this.state === 'sizeStart') return 'a bad chunk size';
-    if (byte === CR) this.state = 'sizeEnd';
-    else if (byte === SEMICOLON) this.state = 'extensionStart';
-    else return 'a bad chunk size';
-    return undefined;
-  }
-
-  /** Reads an extension: `;name`, `;name=value` of characters that a name may have, or `;name="value"` of any that a field may have. */
-  private readExtension(byte: number): string | undefined {
-    const { state } = this;
-    if (state === 'extensionQuoted' || state === 'extensionEscaped') return this.readQuoted(byte);
-    const isValue = state === 'extensionValueStart' || state === 'extensionValue';
-    if (NAME_CHARS[byte] === 1 && state !== 'extensionQuotedEnd') {
-      this.state = isValue ? 'extensionValue' : 'extension';
-      return undefined;
-    }
-    if (byte === QUOTE && state === 'extensionValueStart') {
-      this.state = 'extensionQuoted';
-      return undefined;
-    }
-    if (state === 'extensionStart' || state === 'extensionValueStart') return 'a bad extension of a chunk';
-    if (byte === CR) this.state = 'sizeEnd';
-    else if (byte === SEMICOLON) this.state = 'extensionStart';
-    else if (byte === EQUALS && state === 'extension') this.state = 'extensionValueStart';
-    else return 'a bad extension of a chunk';
-    return undefined;
-  }
-
-  /** Reads a quoted string (RFC 9110, 5.6.4). No end of a line is in it, so that who ignores the quotes sees the line end at the same place. */
-  private readQuoted(byte: number): string | undefined {
-    if (VALUE_CHARS[byte] !== 1) return 'a bad extension of a chunk';
-    if (this.state === 'extensionEscaped') this.state = 'extensionQuoted';
-    else if (byte === BACKSLASH) this.state = 'extensionEscaped';
-    else if (byte === QUOTE) this.state = 'extensionQuotedEnd';
+    if (length === 0) this.endMatched = 2;
     return undefined;
   }
 
@@ -329,6 +260,36 @@ export class AnswerParser {
     this.state = 'over';
     return at;
   }
+}
+
+/** The place after `name`, `name=value` or `name="value"`; -1 if there is none. Like the next two, for a line with its LF, which ends each. */
+function extensionEnd(bytes: Buffer, from: number): number {
+  const end = nameEnd(bytes, from);
+  if (end === from) return -1;
+  if (bytes[end] !== EQUALS) return end;
+  const value = end + 1;
+  if (bytes[value] === QUOTE) return quotedEnd(bytes, value + 1);
+  const valueEnd = nameEnd(bytes, value);
+  return valueEnd === value ? -1 : valueEnd;
+}
+
+/** The place after characters that a name may have. */
+function nameEnd(bytes: Buffer, from: number): number {
+  let at = from;
+  while (NAME_CHARS[bytes[at] ?? 0] === 1) at += 1;
+  return at;
+}
+
+/**
+ * The place after the second quote of a quoted string (RFC 9110, 5.6.4); -1 if there is none. No end of a line is in it, so that who
+ * ignores the quotes sees the line end at the same place.
+ */
+function quotedEnd(bytes: Buffer, from: number): number {
+  for (let at = from; VALUE_CHARS[bytes[at] ?? 0] === 1; at += 1) {
+    if (bytes[at] === QUOTE) return at + 1;
+    if (bytes[at] === BACKSLASH && VALUE_CHARS[bytes[at + 1] ?? 0] === 1) at += 1;
+  }
+  return -1;
 }
 
 /** The value of a hexadecimal digit; -1 for any other character. */
