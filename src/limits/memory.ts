@@ -1,6 +1,7 @@
 import { checkOptionNames, positiveInteger } from '../base/checks.js';
 import { BUDGET_KEPT_MS, drawFrom, fitsNow, remainingOf, trueAmount, usedOf, waitMsOf } from './bucket.js';
 import { BucketTable } from './bucket-table.js';
+import { Counts } from './counts.js';
 import { heldTable } from './held.js';
 import { withLane } from './lane.js';
 import { amountOf } from './levels.js';
@@ -35,9 +36,6 @@ const LIMITER_OPTIONS: Readonly<Record<keyof MemoryLimiterOptions, true>> = {
   maxBudgets: true,
 };
 
-/** Names of slots that are remembered although nobody holds one. */
-const MAX_FREE_SLOTS = 1_000;
-
 /**
  * Limit counters in this process's memory: for one process, and gone with it. Each call is one synchronous turn, and so
  * atomic. A bucket's refusal tells to the millisecond when it would grant. A reservation that draws nothing and holds
@@ -62,7 +60,7 @@ class Counters implements LimiterLane {
   private readonly buckets: BucketTable;
   private readonly budgets: BucketTable;
   /** Number of reservations that hold a slot of that name. */
-  private readonly slots = new Map<string, number>();
+  private readonly slots = new Counts();
   private readonly held = heldTable();
   private latest = 0;
 
@@ -80,7 +78,7 @@ class Counters implements LimiterLane {
     if (!isKnown) {
       return { granted: false, retryAfterMs: 0, remaining: this.remainingIn(draws, found), unknownBudgets: true };
     }
-    const waitMs = waitMsOf(reservation, found, (name) => this.slotsTaken(name), at);
+    const waitMs = waitMsOf(reservation, found, (name) => this.slots.of(name), at);
     const granted = waitMs === 0;
     if (granted && !dryRun) this.takeReservation(reservation, found);
     // From the caller's instant, which may lie before ours.
@@ -102,7 +100,7 @@ class Counters implements LimiterLane {
     }
     for (let index = 0; index < slots.length; index += 1) {
       const slot = slots[index];
-      if (slot !== undefined && !(this.slotsTaken(slot.name) + 1 <= slot.capacity)) return undefined;
+      if (slot !== undefined && !(this.slots.of(slot.name) + 1 <= slot.capacity)) return undefined;
     }
     const remaining = new Array<number>(ceilings.length);
     for (let index = 0; index < ceilings.length; index += 1) {
@@ -256,16 +254,8 @@ class Counters implements LimiterLane {
     return draws.map((draw, index) => remainingOf(found[index] ?? this.findBucket(draw), draw.capacity, this.latest));
   }
 
-  private slotsTaken(name: string): number {
-    return this.slots.get(name) ?? 0;
-  }
-
   private countSlot(name: string | undefined, more: number): void {
-    if (name === undefined) return;
-    const count = this.slotsTaken(name) + more;
-    // The same names come again, and a map that is emptied and filled makes a new table each time: 170 bytes.
-    if (count > 0 || this.slots.size <= MAX_FREE_SLOTS) this.slots.set(name, Math.max(0, count));
-    else this.slots.delete(name);
+    if (name !== undefined) this.slots.add(name, more);
   }
 }
 
