@@ -230,25 +230,51 @@ export function replaceMembers(
   return 'members' in left ? replaceMembers(left, {}, ...others) : edited;
 }
 
-/** One copy, of the right size from the beginning. @param added written behind the brace that opens the object */
+/** A copy of the right size from the beginning. @param added written behind the brace that opens the object */
 function editedBytes(bytes: Buffer, added: string, edits: Edit[] = NO_EDITS): Buffer {
   if (edits.length > 1) edits.sort((one, other) => one.start - other.start);
-  let size = bytes.length + Buffer.byteLength(added);
-  for (const { start, end, text } of edits) size += Buffer.byteLength(text) - (end - start);
-  const edited = Buffer.allocUnsafe(size);
-  let from = added === '' ? 0 : bytes.indexOf(OPENING_BRACE) + 1;
-  let at = bytes.copy(edited, 0, 0, from);
-  at += edited.write(added, at);
+  let growth = Buffer.byteLength(added);
+  for (const { start, end, text } of edits) growth += Buffer.byteLength(text) - (end - start);
+  const edited = Buffer.allocUnsafe(bytes.length + growth);
+  // All that is behind the last edit is in its place by this: a view of a part would cost as much as the copy.
+  if (growth >= 0) edited.set(bytes, growth);
+  else edited.set(bytes.subarray(-growth));
+  let from = 0;
+  let at = 0;
+  if (added !== '') {
+    while (bytes[from] !== OPENING_BRACE) from += 1;
+    from += 1;
+    at = writeText(edited, copyPart(edited, 0, bytes, { start: 0, end: from }), added);
+  }
   for (const { start, end, text } of edits) {
-    at += bytes.copy(edited, at, from, start);
-    at += edited.write(text, at);
+    at = writeText(edited, copyPart(edited, at, bytes, { start: from, end: start }), text);
     from = end;
   }
-  bytes.copy(edited, at, from);
   return edited;
 }
 
 const NO_EDITS: Edit[] = [];
+
+/** Most bytes that are copied one by one: a call into the engine takes as long. */
+const FEW_BYTES = 64;
+
+/** @returns The offset behind what was copied. */
+function copyPart(target: Buffer, at: number, bytes: Buffer, { start, end }: Span): number {
+  if (end - start > FEW_BYTES) return at + bytes.copy(target, at, start, end);
+  for (let from = start; from < end; from += 1) target[at + from - start] = bytes[from] ?? 0;
+  return at + end - start;
+}
+
+/** @returns The offset behind what was written. */
+function writeText(target: Buffer, at: number, text: string): number {
+  if (text.length > FEW_BYTES) return at + target.write(text, at);
+  for (let place = 0; place < text.length; place += 1) {
+    const code = text.charCodeAt(place);
+    if (code > 0x7f) return at + target.write(text, at);
+    target[at + place] = code;
+  }
+  return at + text.length;
+}
 
 /** The span of a whole member with one comma: from the comma before its name, or else to the comma after its value. */
 function wholeMember(bytes: Buffer, value: Span): Span {
