@@ -406,6 +406,19 @@ function memberName(inner: string): string {
   }
 }
 
+/** Number of members in a JSON text, those whose names stand twice included. */
+export function membersIn(bytes: Buffer, { start, end }: Span): number {
+  let members = 0;
+  let isInText = false;
+  for (let at = start; at < end; at += 1) {
+    const byte = bytes[at];
+    if (byte === 0x22) isInText = !isInText;
+    else if (byte === 0x5c) at += 1;
+    else if (byte === 0x3a && !isInText) members += 1;
+  }
+  return members;
+}
+
 export function refused(reason: PlainReason): JsonRefusal {
   return { kind: 'refused', reason };
 }

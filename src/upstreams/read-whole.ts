@@ -152,6 +152,7 @@ function plainAnswer(call: OutgoingCall, skim: AnswerSkim): WholeAnswer | undefi
   const model = skim.members.get('model');
   const shown = shownModelOf(call, model !== undefined && isPathAt(skim.bytes, model.start));
   const usageShown = withoutCost(said);
+  const toolCalls = said === null ? undefined : readToolCalls({ usage: said });
   const body =
     shown === undefined && usageShown === undefined
       ? skim.bytes
@@ -159,7 +160,7 @@ function plainAnswer(call: OutgoingCall, skim: AnswerSkim): WholeAnswer | undefi
           ...(shown === undefined ? {} : { model: shown }),
           ...(usageShown === undefined ? {} : { usage: usageShown }),
         });
-  return new WholeAnswer(body, usage, 0, serviceTierIn(skim, bounds, said), readToolCalls({ usage: said }));
+  return new WholeAnswer(body, usage, 0, serviceTierIn(skim, bounds, said), toolCalls);
 }
 
 function inFormAsked(call: OutgoingCall, answer: WholeAnswer): Awaitable<WholeAnswer> {

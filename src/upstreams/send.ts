@@ -21,7 +21,10 @@ import { saidIn } from './upstream-failure.js';
 /** An answer that has begun well. */
 export type BegunAnswer = WholeAnswer | StreamAnswer<WatchedStream>;
 
-/** Sends calls to models. The only place that asks an upstream twice: without the field that it refused, under another name, or with a lower ceiling. */
+/**
+ * Sends calls to models. The only place that asks an upstream twice: without the field that it refused, under another name, or with
+ * a lower ceiling.
+ */
 export type CallSender = (call: OutgoingCall) => Work<BegunAnswer>;
 
 /** Most tries of one call: with fewer additions, or a lower ceiling. */
@@ -245,9 +248,12 @@ function leftOutMembers(
 
 /** The ceiling of ours, or the client's own under the name that the upstream knows. */
 function addedCeiling(call: OutgoingCall, facts: FieldFacts, tries: Tries | undefined): AddedCeiling | undefined {
-  const { asks, outputCeiling } = call;
+  const { endpoint, asks, upstream, outputCeiling } = call;
   if (tries?.ceiling === 'none') return undefined;
-  if (asks.maxOutputTokens !== undefined) return renamedCeiling(call, facts, tries);
+  if (asks.maxOutputTokens !== undefined) {
+    const isNew = upstream.ceiling === undefined && tries === undefined && !facts.hasAny(call);
+    return isNew || endpoint.ceilings.length < 2 ? undefined : renamedCeiling(call, facts, tries);
+  }
   if (outputCeiling === undefined) return undefined;
   const name = ceilingName(call, facts, tries);
   if (name === undefined) return undefined;
@@ -263,8 +269,6 @@ function addedCeiling(call: OutgoingCall, facts: FieldFacts, tries: Tries | unde
 /** A client's ceiling whose name the upstream refuses, is known to ignore, or said by the host not to know. */
 function renamedCeiling(call: OutgoingCall, facts: FieldFacts, tries: Tries | undefined): AddedCeiling | undefined {
   const { endpoint, document, asks, upstream } = call;
-  if (endpoint.ceilings.length < 2) return undefined;
-  if (upstream.ceiling === undefined && tries === undefined && !facts.hasAny(call)) return undefined;
   const isRefused = (name: string): boolean => tries?.leftOut.has(name) === true || facts.isRefused(call, name);
   const isUnknown = (name: string): boolean =>
     isRefused(name) || (upstream.ceiling === undefined ? facts.isIgnored(call, name) : upstream.ceiling !== name);

@@ -1,6 +1,6 @@
 import { isJsonObject, type Json, type JsonObject, memberCount } from '../base/json.js';
 import { type JsonDocument, memberValue } from '../base/json-document.js';
-import { membersIn } from './input-estimate.js';
+import { membersIn } from '../base/json-scan.js';
 
 /**
  * Tools that an upstream runs itself and charges for by the call: the ones that a request asks for, and the calls that an answer

@@ -5,17 +5,9 @@ import type { JsonDocument } from '../base/json-document.js';
 import { isDigit } from '../base/json-letters.js';
 import { type JsonBounds, Members } from '../base/json-scan.js';
 import { CLIENT_TOOLS } from './hosted-tools.js';
-import {
-  type InputEstimate,
-  InputSum,
-  KNOWN_NAMES,
-  KNOWN_WORDS,
-  MEDIA,
-  MEDIUM_NAMES,
-  READ,
-  SETTINGS,
-} from './input-estimate.js';
+import { type InputEstimate, InputSum, KNOWN_NAMES, KNOWN_WORDS, READ, SETTINGS } from './input-sum.js';
 import { hashed, type KnownText, KnownTexts } from './known-texts.js';
+import { MEDIA, MEDIUM_NAMES } from './media.js';
 import { OPAQUE, REFERRING } from './references.js';
 
 /** A request as far as anything depends on it, found in its bytes without parsing them. */

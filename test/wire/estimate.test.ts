@@ -7,7 +7,7 @@ import { isPending } from '../../src/base/awaitable.js';
 import { REQUEST_BOUNDS } from '../../src/base/json-document.js';
 import { readCall } from '../../src/endpoints/model/read-call.js';
 import { estimateTokens } from '../../src/wire/estimate.js';
-import { MOST_PER_IMAGE, TOKENS_PER_IMAGE } from '../../src/wire/input-estimate.js';
+import { MOST_PER_IMAGE, TOKENS_PER_IMAGE } from '../../src/wire/media.js';
 import { MODEL_ENDPOINTS } from '../../src/wire/model-endpoint.js';
 import { runs } from '../helpers/depth.js';
 
