@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { compile, compiled } from './run/compile.mjs';
-import { groupsOf, groupsOverUndici } from './run/groups.mjs';
+import { groupsOf, groupsOverUndici, longestFirst } from './run/groups.mjs';
 
 /** So many distinct answers and events the whole suite receives at least; fewer, and the watching is broken. */
 const LEAST_DISTINCT = 1_000;
@@ -36,9 +36,9 @@ process.once('SIGTERM', () => end(143));
 process.once('SIGINT', () => end(130));
 
 const events = [];
-const waiting = [...groupsOf(files), ...groupsOverUndici(files, DEPTH)];
-// One more than there are processors: tests wait for sockets, servers and disks half of their time.
-await Promise.all(Array.from({ length: availableParallelism() + 1 }, work));
+const waiting = longestFirst([...groupsOf(files), ...groupsOverUndici(files, DEPTH)]);
+// Two more than there are processors: tests wait for sockets, servers and disks half of their time.
+await Promise.all(Array.from({ length: availableParallelism() + 2 }, work));
 assertTogether();
 rmSync(folder, { recursive: true, force: true });
 report();

@@ -13,8 +13,8 @@ import { DEPTH } from '../helpers/depth.js';
 import { SECRET } from '../helpers/gateway-options.js';
 import type { Held, HeldHost } from '../helpers/held-child.js';
 
-/** At depth 1 bodies, answers and bounds have an eighth of their size. */
-const SCALE = DEPTH < 10 ? 8 : 1;
+/** Bodies, answers and bounds have an eighth of their size at depth 1, a quarter at depth 10, and their whole size at depth 100. */
+const SCALE = DEPTH < 10 ? 8 : DEPTH < 100 ? 4 : 1;
 const MB = 1_000_000 / SCALE;
 const SCALED = {
   maxBodyBytes: 10_485_760 / SCALE,
@@ -22,7 +22,7 @@ const SCALED = {
   maxResponseBytes: 67_108_864 / SCALE,
 };
 /** Above the idle process; connections, code and tables take some megabytes, however small bodies are. */
-const MOST_BYTES = DEPTH < 10 ? 64_000_000 : 128_000_000;
+const MOST_BYTES = DEPTH < 10 ? 64_000_000 : DEPTH < 100 ? 72_000_000 : 128_000_000;
 /** A key without rates is no `basic` one: it has as many calls at once as it has connections. */
 const TIMES_WITHOUT_RATES = 3;
 /** On disk, where each store has 64 MB and one owner a quarter; files do not shrink, and there is a log. */
@@ -30,8 +30,8 @@ const STORE_BYTES = 64 * MB;
 const MOST_DISK = STORE_BYTES + 32_000_000;
 const NO_RATES = { requestsPerMinute: 100_000, tokensPerMinute: 1e12, concurrency: 1_000 };
 /** How long what is held must stand still, so that an attack has done what it can; and the longest wait for it. */
-const STILL_MS = DEPTH < 10 ? 200 : 1_000;
-const MOST_MS = DEPTH < 10 ? 3_000 : 40_000;
+const STILL_MS = DEPTH < 10 ? 200 : DEPTH < 100 ? 400 : 1_000;
+const MOST_MS = DEPTH < 10 ? 3_000 : DEPTH < 100 ? 10_000 : 40_000;
 
 const CALL = { model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'Hi' }] };
 const JSON_TYPE = 'content-type: application/json';

@@ -10,9 +10,11 @@ const APART = [
   ['kill/stop', /^test\/kill\/stop\./],
   ['stores/redis', /^test\/stores\/redis/],
   ['stores/postgres', /^test\/stores\/postgres/],
+  ['stores/sqlite-faults', /^test\/stores\/sqlite-faults\./],
   ['stores/sqlite-processes', /^test\/stores\/sqlite-processes\./],
   ['faults/forward', /^test\/faults\/forward-/],
   ['faults/large', /^test\/faults\/(event-loop|held-|refused-)/],
+  ['faults/clients', /^test\/faults\/(aborts|bodies|early-answers|slow-clients|unread)/],
   ['faults/cluster', /^test\/faults\/cluster\./],
   ['faults/clocks', /^test\/faults\/clocks\./],
   ['upstreams/demo', /^test\/upstreams\/demo/],
@@ -20,16 +22,30 @@ const APART = [
   ['vendors/lite-llm', /^test\/vendors\/lite-llm/],
 ];
 
-/** Begun before the others, as they take longest. */
+/** Begun before the others, as they take longest at a depth of ten or at one: the last to begin should be the shortest. */
 const LONGEST = [
-  'faults',
   'faults/large',
-  'hosts',
-  'stores/postgres',
+  'package',
+  'faults',
+  'faults/clients',
+  'stores/sqlite-faults',
   'examples',
-  'upstreams/demo',
-  'faults/forward',
+  'faults over undici7',
+  'faults over undici8',
+  'faults/clients over undici7',
+  'faults/clients over undici8',
   'kill/kill',
+  'stores/postgres',
+  'hosts',
+  'faults/forward',
+  'stores',
+  'upstreams',
+  'upstreams/http1',
+  'stores/sqlite-processes',
+  'stores/redis',
+  'kill/stop',
+  'vendors/lite-llm',
+  'test',
 ];
 
 /** Tests of faults of upstreams: from a depth of ten on they run over undici too, and some of them at any depth. */
@@ -54,13 +70,19 @@ export function groupsOverUndici(files, depth) {
   );
 }
 
+/** Those groups in the order in which they should begin. */
+export function longestFirst(groups) {
+  const rank = ({ name }) => (LONGEST.includes(name) ? LONGEST.indexOf(name) : LONGEST.length);
+  return groups.toSorted((one, other) => rank(one) - rank(other));
+}
+
 /** The groups of those files, each for one process: those of `APART`, and a group for each folder. */
 export function groupsOf(files) {
-  const groups = new Map(LONGEST.map((name) => [name, []]));
+  const groups = new Map();
   for (const file of files) {
     const apart = APART.find(([, pattern]) => pattern.test(file))?.[0];
     const name = apart ?? (dirname(file).replace(/^test\/?/, '') || 'test');
     groups.set(name, [...(groups.get(name) ?? []), file]);
   }
-  return [...groups].flatMap(([name, members]) => (members.length === 0 ? [] : [{ name, files: members }]));
+  return [...groups].map(([name, members]) => ({ name, files: members }));
 }
