@@ -22,7 +22,7 @@ const SCALED = {
   maxResponseBytes: 67_108_864 / SCALE,
 };
 /** Above the idle process; connections, code and tables take some megabytes, however small bodies are. */
-const MOST_BYTES = DEPTH < 10 ? 64_000_000 : DEPTH < 100 ? 72_000_000 : 128_000_000;
+const MOST_BYTES = DEPTH < 10 ? 64_000_000 : DEPTH < 100 ? 56_000_000 : 128_000_000;
 /** A key without rates is no `basic` one: it has as many calls at once as it has connections. */
 const TIMES_WITHOUT_RATES = 3;
 /** On disk, where each store has 64 MB and one owner a quarter; files do not shrink, and there is a log. */

@@ -13,7 +13,8 @@ const APART = [
   ['stores/sqlite-faults', /^test\/stores\/sqlite-faults\./],
   ['stores/sqlite-processes', /^test\/stores\/sqlite-processes\./],
   ['faults/forward', /^test\/faults\/forward-/],
-  ['faults/large', /^test\/faults\/(event-loop|held-|refused-)/],
+  ['faults/held', /^test\/faults\/held-/],
+  ['faults/large', /^test\/faults\/(event-loop|refused-)/],
   ['faults/clients', /^test\/faults\/(aborts|bodies|early-answers|slow-clients|unread)/],
   ['faults/cluster', /^test\/faults\/cluster\./],
   ['faults/clocks', /^test\/faults\/clocks\./],
@@ -24,11 +25,12 @@ const APART = [
 
 /** Begun before the others, as they take longest at a depth of ten or at one: the last to begin should be the shortest. */
 const LONGEST = [
-  'faults/large',
+  'faults/held',
   'package',
   'faults',
   'faults/clients',
   'stores/sqlite-faults',
+  'faults/large',
   'examples',
   'faults over undici7',
   'faults over undici8',

@@ -23,10 +23,13 @@ import { recordUsage, startOf, sumsOf, usageRecordOf } from '../contracts/usage-
 import { COMPILED } from '../helpers/compiled.js';
 import { DEPTH } from '../helpers/depth.js';
 import { frozenClock } from '../helpers/frozen-clock.js';
+import { inParallel, range } from '../helpers/in-parallel.js';
 import { connectTo, loadDriver, sqliteFolder } from '../helpers/sqlite.js';
 
 const folder = sqliteFolder();
 after(folder.remove);
+/** Files that are tried at the same time: each waits for the disk most of its own. */
+const AT_ONCE = 4;
 const ALL_TIME = { from: 0, to: 4e12, by: [] };
 
 /** A closed file with calls of several hours in it. */
@@ -255,6 +258,7 @@ describe('what is promised is there', () => {
     const file = folder.path('f6.db');
     const { usage } = await folder.open('f6.db');
     let [lost, most] = [0, 0];
+    const copies: { readonly name: string; readonly written: number }[] = [];
     const keeper = await connectTo(file);
     for (let round = 0; round < 40; round += 1) {
       for (let index = 0; index < 10; index += 1) {
@@ -268,7 +272,12 @@ describe('what is promised is there', () => {
       const safe = copiedBytes(file);
       assert.ok(safe > 0 || !isCopied);
       truncateSync(`${copy}-wal`, safe + random(statSync(`${copy}-wal`).size - safe));
-      const survivor = await folder.open(`f6-${round}.db`);
+      copies.push({ name: `f6-${round}.db`, written: (round + 1) * 10 });
+    }
+    keeper.close();
+    await inParallel(copies, AT_ONCE, async ({ name, written }) => {
+      const copy = folder.path(name);
+      const survivor = await folder.open(name);
       const db = await connectTo(copy);
       const ids = db.prepare('SELECT request_id AS id FROM calls ORDER BY rowid').all();
       db.close();
@@ -279,10 +288,9 @@ describe('what is promised is there', () => {
       assert.deepEqual(await verifySums(copy), []);
       await recordUsage(survivor.usage, usageRecordOf({ keyId: 'k' }));
       await survivor.close();
-      lost += (round + 1) * 10 - ids.length;
+      lost += written - ids.length;
       most = Math.max(most, ids.length);
-    }
-    keeper.close();
+    });
     assert.ok(lost > 100 && most > 100, `${lost} lost, at most ${most} left: nothing was tried`);
   });
 
@@ -292,30 +300,31 @@ describe('what is promised is there', () => {
     const random = randomNumbers(7);
     const truth = sumsOf(records);
     const seen = { refused: 0, different: 0, harmless: 0 };
-    const flips = DEPTH < 10 ? 60 : 500;
-    for (let flip = 0; flip < flips; flip += 1) {
+    const flips = DEPTH < 10 ? 60 : 20 * DEPTH;
+    const places = range(flips).map((flip) => ({ flip, at: random(bytes.length), bit: 1 << random(8) }));
+    await inParallel(places, AT_ONCE, async ({ flip, at, bit }) => {
       const damaged = Buffer.from(bytes);
-      const at = random(damaged.length);
-      damaged[at] = (damaged[at] ?? 0) ^ (1 << random(8));
+      damaged[at] = (damaged[at] ?? 0) ^ bit;
       const copy = folder.path(`f7-${flip}.db`);
       writeFileSync(copy, damaged);
+      let told: unknown;
       try {
         const store = await folder.open(`f7-${flip}.db`, { synchronous: 'normal' });
+        const report = async () => (await store.usage.report(ALL_TIME))[0]?.sums;
+        told = await report().catch((error: unknown) => error);
         await store.close();
         if ((await verifySums(copy)).length > 0) {
           seen.different += 1;
-          continue;
+          return;
         }
       } catch (error) {
         assert.ok(error instanceof Error, String(error));
         seen.refused += 1;
-        continue;
+        return;
       }
-      const store = await folder.open(`f7-${flip}.db`, { synchronous: 'normal' });
-      assert.deepEqual((await store.usage.report(ALL_TIME))[0]?.sums, truth, `byte ${at}`);
-      await store.close();
+      assert.deepEqual(told, truth, `byte ${at}`);
       seen.harmless += 1;
-    }
+    });
     assert.ok(
       Object.values(seen).every((count) => count > flips / 50),
       JSON.stringify(seen),
@@ -357,12 +366,12 @@ describe('what is promised is there', () => {
 
   it('F13: a process that is killed while it makes the file leaves none or a whole one', async () => {
     const random = randomNumbers(13);
-    for (let kill = 0; kill < 8; kill += 1) {
+    const kills = range(8).map((kill) => ({ kill, lines: 1 + random(12), afterMs: random(8) }));
+    await inParallel(kills, AT_ONCE, async ({ kill, lines, afterMs }) => {
       const child = folder.child('make', folder.path(`f13-${kill}`));
       let last = await child.line();
-      const lines = 1 + random(12);
       for (let line = 0; line < lines; line += 1) last = await child.line();
-      await new Promise((resolve) => setTimeout(resolve, random(8)));
+      await new Promise((resolve) => setTimeout(resolve, afterMs));
       await child.kill();
       // Those it made whole, the one it was at, and the next, if it got there.
       for (const name of [`f13-${kill}.0`, last.split('/').at(-1) ?? '', `f13-${kill}.${lines + 1}`]) {
@@ -371,7 +380,7 @@ describe('what is promised is there', () => {
         assert.equal((await store.usage.report(ALL_TIME))[0]?.sums.requests, 1);
         await store.close();
       }
-    }
+    });
   });
 });
 
