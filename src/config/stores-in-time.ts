@@ -1,6 +1,6 @@
 import { type Awaitable, isPending } from '../base/awaitable.js';
 import { type Clock, type Deadlines, deadlines, inTime } from '../base/clock.js';
-import { laneOf } from '../limits/lane.js';
+import { beside, laneOf } from '../limits/lane.js';
 import type { LimiterStore, Reservation } from '../limits/limiter-store.js';
 import type { IdempotencyStore } from '../stores/answer-store.js';
 import type { ObjectStore } from '../stores/object-store.js';
@@ -38,15 +38,13 @@ interface Times {
 }
 
 function limiterInTime(store: LimiterStore, { clock, asking, ending }: Times): LimiterStore {
-  // It answers at once, always.
-  if (laneOf(store) !== undefined) return store;
   const { settleInterrupted } = store;
   /** Gives back what was granted when nobody waited for it any more. */
   function giveBack(reservation: Reservation): void {
     const nothing = reservation.draws.map(() => 0);
     unheard(() => store.settle(reservation, nothing, clock.steadyMs()));
   }
-  return {
+  const bounds: LimiterStore = {
     reserve(reservation, nowMs) {
       const verdict = store.reserve(reservation, nowMs);
       if (!isPending(verdict)) return verdict;
@@ -62,6 +60,8 @@ function limiterInTime(store: LimiterStore, { clock, asking, ending }: Times): L
       settleInterrupted: (call) => bounded(settleInterrupted.call(store, call), ending, 'limiter.settleInterrupted'),
     }),
   };
+  // By its lane it answers at once, always; but a host may change it later.
+  return laneOf(store) === undefined ? bounds : beside(store, bounds);
 }
 
 function usageInTime(store: NonNullable<Stores['usage']>, { asking, ending }: Times): NonNullable<Stores['usage']> {

@@ -80,6 +80,13 @@ function forgetful() {
   };
 }
 
+/** A limiter of this process's memory that the host changes once the gateway has been made. */
+function changedLater(methods: Partial<LimiterStore>): LimiterStore {
+  const limiter = memoryLimiter();
+  setImmediate(() => Object.assign(limiter, methods));
+  return limiter;
+}
+
 interface Case {
   readonly part: Part;
   /** Requests, each with the statuses that its answer may have. */
@@ -103,6 +110,20 @@ const CASES: Record<string, Case> = {
       [whole, 503],
       [streamed, 503],
       [response, 503],
+    ],
+  },
+  'limiter.reserve, put there later': {
+    part: (reserve) => ({ limiter: changedLater({ reserve }) }),
+    asked: [
+      [whole, 503],
+      [streamed, 503],
+    ],
+  },
+  'limiter.settle, put there later': {
+    part: (settle) => ({ limiter: changedLater({ settle }) }),
+    asked: [
+      [whole, 200],
+      [streamed, 200],
     ],
   },
   'limiter.settle': {
