@@ -1,4 +1,4 @@
-import type { InterruptedEnd } from '../limits/limiter-store.js';
+import type { HeldDraw, InterruptedEnd } from '../limits/limiter-store.js';
 import { costNanoUsd, isByThePiece, type Price } from '../models/pricing.js';
 
 /** Facts kept about a call whose process died. */
@@ -44,6 +44,14 @@ export function chargeOfInterrupted(call: InterruptedCall): InterruptedCharge {
     // What was reserved was reserved at the other price.
     upstreamCostNanoUsd: costOf({ ...call, price: call.upstreamPrice, reservedNanoUsd: undefined }, outputTokens),
   };
+}
+
+/** The part of a draw that the call of a dead process used, as the ledger has settled it. Use at an unknown price must not be free. */
+export function usedByCall(
+  { amount, isBudget }: HeldDraw,
+  { costNanoUsd, isUnused }: { readonly costNanoUsd: number | undefined; readonly isUnused: boolean },
+): number {
+  return isBudget ? (costNanoUsd ?? (isUnused ? 0 : amount)) : amount;
 }
 
 /** At most the reserved cost, also where this version cannot read the price: one call must not stop all recovery. */

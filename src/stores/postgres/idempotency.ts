@@ -1,5 +1,6 @@
-import type { IdempotencyClaim, IdempotencyStore, KeptAnswer } from '../answer-store.js';
+import type { IdempotencyClaim, IdempotencyStore } from '../answer-store.js';
 import { type ByteBounds, ROW_BYTES } from '../byte-bounds.js';
+import { keptAnswerOf } from '../stored-json.js';
 import { type Database, numberOf, textOf } from './pool.js';
 import { DATABASE_MS } from './recovery.js';
 
@@ -63,7 +64,7 @@ export function postgresIdempotency(
     // The claim was given back just now.
     if (row === undefined) return claim(id, fingerprint, at, claimMs);
     if (row.fingerprint !== fingerprint) return { kind: 'other-request' };
-    return row.answer === null ? { kind: 'in-flight' } : { kind: 'answered', answer: answerOf(textOf(row.answer)) };
+    return row.answer === null ? { kind: 'in-flight' } : { kind: 'answered', answer: keptAnswerOf(textOf(row.answer)) };
   }
 
   return {
@@ -80,9 +81,4 @@ export function postgresIdempotency(
       if (ofAll) await query(trimAllSql);
     },
   };
-}
-
-/** Reads an answer that `finish` wrote. */
-function answerOf(json: string): KeptAnswer {
-  return JSON.parse(json);
 }

@@ -1,5 +1,6 @@
-import { keyOfSecret, keyToJson, reviveInfinity } from '../../keys/key-records.js';
-import type { KeyAudit, KeyRecord, KeyRecords } from '../../keys/key-store.js';
+import { keyToJson } from '../../keys/key-records.js';
+import type { KeyRecords } from '../../keys/key-store.js';
+import { keyAuditOf, keyOfHash, keyRecordOf } from '../stored-json.js';
 import { type Database, textOf } from './pool.js';
 
 const DEFAULT_LIMIT = 100;
@@ -27,14 +28,11 @@ export function postgresKeys({ schema, query, transact }: Database): KeyRecords 
   return {
     async find(hash) {
       const [row] = await query(findSql, [hash]);
-      if (row === undefined) return undefined;
-      const record = recordOf(textOf(row.record));
-      const secret = record.secrets.find((one) => one.hash === hash);
-      return secret === undefined ? undefined : keyOfSecret(record, secret);
+      return row === undefined ? undefined : keyOfHash(textOf(row.record), hash);
     },
     async list({ id, owner, after, limit = DEFAULT_LIMIT }) {
       const rows = await query(listSql, [id, owner, after, limit]);
-      return rows.map(({ record }) => recordOf(textOf(record)));
+      return rows.map(({ record }) => keyRecordOf(textOf(record)));
     },
     async write(record, audit) {
       const { key, secrets, createdAt, version } = record;
@@ -52,16 +50,7 @@ export function postgresKeys({ schema, query, transact }: Database): KeyRecords 
     },
     async audits(keyId) {
       const sql = `SELECT audit FROM ${schema}.key_audits WHERE key_id = $1 ORDER BY place`;
-      return (await query(sql, [keyId])).map(({ audit }) => auditOf(textOf(audit)));
+      return (await query(sql, [keyId])).map(({ audit }) => keyAuditOf(textOf(audit)));
     },
   };
-}
-
-/** Reads a record that `write` wrote. */
-function recordOf(json: string): KeyRecord {
-  return JSON.parse(json, reviveInfinity);
-}
-
-function auditOf(json: string): KeyAudit {
-  return JSON.parse(json, reviveInfinity);
 }

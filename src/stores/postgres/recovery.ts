@@ -3,8 +3,8 @@ import type { Clock } from '../../base/clock.js';
 import type { InterruptedEnd } from '../../limits/limiter-store.js';
 import { chargeOfInterrupted, type InterruptedCalls } from '../interrupted.js';
 import { type Instance, type PostgresLedger, settleStatement } from './ledger.js';
-import { releaseDead } from './limiter.js';
 import { type Database, numberOf, type Query, textOf } from './pool.js';
+import { releaseDead } from './release-dead.js';
 
 /** Time of the database, the one clock that all machines share. */
 export const DATABASE_MS = '(extract(epoch FROM now()) * 1000)::bigint';

@@ -13,12 +13,14 @@ import {
   encodeSettle,
   type Settlement,
 } from './encode.js';
-import { fallback, leftovers, type OnStoreError } from './fallback.js';
-import { type RedisNotice, redisLink, warnOfEviction } from './link.js';
+import { fallback, type OnStoreError } from './fallback.js';
+import { leftovers } from './leftovers.js';
+import { redisLink } from './link.js';
+import { type RedisNotice, warnOfEviction } from './notices.js';
 
 export type { RedisClient, SendCommand } from './client.js';
 export type { OnStoreError } from './fallback.js';
-export type { RedisNotice } from './link.js';
+export type { RedisNotice } from './notices.js';
 
 export interface RedisLimiterOptions {
   /** The application's own client, of ioredis or node-redis. It stays the application's to connect and to close. */

@@ -1,12 +1,13 @@
 import { objectOf } from '../../base/json.js';
-import { keyOfSecret, keyToJson, reviveInfinity } from '../../keys/key-records.js';
-import type { KeyAudit, KeyRecord, KeyRecords } from '../../keys/key-store.js';
+import { keyToJson } from '../../keys/key-records.js';
+import type { KeyRecords } from '../../keys/key-store.js';
 import type { LimiterStore } from '../../limits/limiter-store.js';
 import type { UsageReader, UsageStore } from '../../usage/usage-store.js';
 import type { ObjectKind } from '../../wire/operations.js';
-import type { IdempotencyStore, KeptAnswer } from '../answer-store.js';
+import type { IdempotencyStore } from '../answer-store.js';
 import type { InterruptedCalls } from '../interrupted.js';
 import type { ObjectStore, StoredObject } from '../object-store.js';
+import { keptAnswerOf, keyAuditOf, keyOfHash, keyRecordOf } from '../stored-json.js';
 import { rowWriter } from './ledger-rows.js';
 import type { Link } from './link.js';
 import type { ObjectRow } from './protocol.js';
@@ -50,12 +51,9 @@ function keysOver(link: Link): KeyRecords {
   return {
     async find(hash) {
       const json = await link.ask('findKey', hash);
-      if (json === undefined) return undefined;
-      const record = recordOf(json);
-      const secret = record.secrets.find((one) => one.hash === hash);
-      return secret === undefined ? undefined : keyOfSecret(record, secret);
+      return json === undefined ? undefined : keyOfHash(json, hash);
     },
-    list: async (query) => (await link.ask('listKeys', query)).map(recordOf),
+    list: async (query) => (await link.ask('listKeys', query)).map(keyRecordOf),
     write(record, audit) {
       const { key, secrets, createdAt, version } = record;
       const owner = key.owner ?? null;
@@ -63,17 +61,8 @@ function keysOver(link: Link): KeyRecords {
       const json = { record: keyToJson(record), audit: keyToJson(audit) };
       return link.ask('writeKey', { id: key.id, owner, createdAt, version, hashes, ...json });
     },
-    audits: async (keyId) => (await link.ask('keyAudits', keyId)).map(auditOf),
+    audits: async (keyId) => (await link.ask('keyAudits', keyId)).map(keyAuditOf),
   };
-}
-
-/** Reads a record that `write` wrote. */
-function recordOf(json: string): KeyRecord {
-  return JSON.parse(json, reviveInfinity);
-}
-
-function auditOf(json: string): KeyAudit {
-  return JSON.parse(json, reviveInfinity);
 }
 
 function objectsOver(link: Link): Required<ObjectStore> {
@@ -101,16 +90,11 @@ function idempotencyOver(link: Link): IdempotencyStore {
   return {
     async claim({ id, fingerprint }, now, claimMs) {
       const claim = await link.ask('claim', { id, fingerprint, now, claimMs });
-      return claim.kind === 'answered' ? { kind: 'answered', answer: answerOf(claim.answer) } : claim;
+      return claim.kind === 'answered' ? { kind: 'answered', answer: keptAnswerOf(claim.answer) } : claim;
     },
     finish({ id, fingerprint, owner = '' }, answer, expiresAt) {
       const text = answer === undefined ? undefined : JSON.stringify(answer);
       return link.ask('finish', { id, fingerprint, owner, answer: text, expiresAt }, text?.length);
     },
   };
-}
-
-/** Reads an answer that `finish` wrote. */
-function answerOf(json: string): KeptAnswer {
-  return JSON.parse(json);
 }

@@ -1,10 +1,10 @@
 import type { InterruptedEnd } from '../../limits/limiter-store.js';
 import { chargeOfInterrupted, type InterruptedCalls, type InterruptedCharge } from '../interrupted.js';
 import { type Database, maybeNumberOf, numberOf, type Row, textOf } from './driver.js';
+import { heldRecovery } from './held-recovery.js';
 import { hourSums } from './hour-sums.js';
 import { claimRelease } from './idempotency.js';
 import { type DeadInstance, type Instance, LEASE_MS } from './instance.js';
-import { heldRecovery } from './limiter.js';
 import type { StoreClock } from './shared-clock.js';
 import { transact } from './writer.js';
 
