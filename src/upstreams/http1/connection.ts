@@ -77,9 +77,9 @@ export class Connection implements SocketReader, AnswerParts, SendingWatch, Exch
     this.start(owner.connectTimes);
   }
 
-  /** Whether it can carry a request. */
+  /** Whether it can carry a request. A socket is destroyed before it tells its error; its end is heard by `onEnd`. */
   get isAlive(): boolean {
-    return !this.isGone && this.socket.writable && this.socket.readable;
+    return !this.isGone && !this.socket.destroyed;
   }
 
   /** Carries the exchange. To be called of a connection that is free. */
