@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer';
 import { isDigit, isSimpleEscape } from '../../base/json-letters.js';
 import { type ChangingString, changingStrings, MAX_DIGITS } from '../said-text.js';
 
@@ -60,6 +61,8 @@ export class ChunkTemplate {
   hasEscapes = false;
   /** The service tier that such events name. */
   readonly serviceTier: string | undefined;
+  /** Whether more may change in such events than their words. */
+  readonly isWide: boolean;
   private readonly parts: readonly Buffer[];
   private readonly fixedBytes: number;
   private readonly changing: readonly Pick<ChangingString, 'kind'>[];
@@ -111,9 +114,10 @@ export class ChunkTemplate {
     this.places = changing.flatMap(({ start, end }) => [start, end]);
     const words = changing.filter(({ kind }) => kind === 'words');
     this.wordsAt = words.length === 1 && words[0] !== undefined ? changing.indexOf(words[0]) : -1;
+    this.isWide = this.wordsAt !== -1 && changing.length > 1;
     this.shownParts = shownParts;
     this.sameParts = sameAtBeginning(this.parts, shownParts);
-    this.isFixedInAscii = (shownParts ?? this.parts.map(latin1Of)).every((part) => IS_ASCII.test(part));
+    this.isFixedInAscii = shownParts === undefined ? this.parts.every(isAscii) : shownParts.every(isAsciiText);
     this.serviceTier = serviceTier;
   }
 
@@ -198,13 +202,12 @@ export class ChunkTemplate {
 
   /**
    * A template of the events that differ in their words alone from the one that matched last: as a rule all others of its stream.
-   * It compares two parts, where this one looks at every part that changes from one stream to the next.
+   * It compares two parts, where this one, which is wide, looks at every part that changes from one stream to the next.
    * @param bytes those that it matched in. @param end the end of the event.
-   * @returns the template, matched as this one is; `undefined` where there is none that is narrower.
+   * @returns the template, matched as this one is; `undefined` where it would not match.
    */
   narrowed(bytes: Buffer, end: number): ChunkTemplate | undefined {
     const { matchedAt, wordsAt, serviceTier } = this;
-    if (wordsAt === -1 || this.changing.length === 1) return undefined;
     const [start = 0, stop = 0] = this.places.slice(2 * wordsAt, 2 * wordsAt + 2);
     const words = { start: start - matchedAt, end: stop - matchedAt, kind: 'words' } as const;
     const shownParts = this.shownParts && [
@@ -247,7 +250,10 @@ function copyOf(bytes: Buffer): Buffer {
 }
 
 const EMPTY = Buffer.alloc(0);
-const IS_ASCII = /^[\0-\x7f]*$/;
+
+function isAsciiText(text: string): boolean {
+  return Buffer.byteLength(text) === text.length;
+}
 
 /** Texts between the strings that change in an event as it is shown; none where it has not the same. */
 function shownPartsOf(shownEvent: string, expected: readonly ChangingString[]): readonly string[] {
@@ -262,10 +268,6 @@ function shownPartsOf(shownEvent: string, expected: readonly ChangingString[]): 
 /** A copy of its own of a text, in latin1: a part of another would keep all of that alive. */
 function flatOf(text: string): string {
   return Buffer.from(text, 'latin1').toString('latin1');
-}
-
-function latin1Of(bytes: Buffer): string {
-  return bytes.toString('latin1');
 }
 
 /** End of the number that begins at `from`, of digits alone and not too many; -1 for any other. */

@@ -218,7 +218,7 @@ export class ChatStream implements WatchedStream {
     if (this.matched !== template) {
       this.form.used(template);
       this.matched = template;
-    } else if (this.narrowings < MAX_NARROWINGS) this.narrow(template, bytes, end);
+    } else if (template.isWide && this.narrowings < MAX_NARROWINGS) this.narrow(template, bytes, end);
     this.vain = 0;
     this.begun = true;
     this.serviceTier = template.serviceTier ?? this.serviceTier;
@@ -227,10 +227,8 @@ export class ChatStream implements WatchedStream {
 
   /** Takes a template that has matched twice in a row for what this stream says. */
   private narrow(template: ChunkTemplate, bytes: Buffer, end: number): void {
-    const narrow = template.narrowed(bytes, end);
-    if (narrow === undefined) return;
     this.narrowings += 1;
-    this.matched = narrow;
+    this.matched = template.narrowed(bytes, end) ?? template;
   }
 
   /** Whether an event that must be read all the same is like an earlier one. */
