@@ -116,7 +116,8 @@ export class ChunkTemplate {
     this.wordsAt = words.length === 1 && words[0] !== undefined ? changing.indexOf(words[0]) : -1;
     this.isWide = this.wordsAt !== -1 && changing.length > 1;
     this.shownParts = shownParts;
-    this.sameParts = sameAtBeginning(this.parts, shownParts);
+    // Where the words alone change, the texts around them are there already.
+    this.sameParts = changing.length === 1 ? 0 : sameAtBeginning(this.parts, shownParts);
     this.isFixedInAscii = shownParts === undefined ? this.parts.every(isAscii) : shownParts.every(isAsciiText);
     this.serviceTier = serviceTier;
   }

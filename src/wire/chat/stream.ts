@@ -44,7 +44,10 @@ const MAX_LEARNT_CHARS = 65_536;
 /** Texts that each begin with the whole of the one before, the first among them: fewer may do so by chance. */
 const MIN_GROWTHS = 3;
 
-/** Times that a stream narrows a template to itself: where more than the words changes with each chunk, it would be in vain. */
+/** Events that match a template in a row before the stream narrows it to itself, which takes as long as it spares for a dozen. */
+const ALIKE_EVENTS = 16;
+
+/** Times that it does so: where more than the words changes with each chunk, it would be in vain. */
 const MAX_NARROWINGS = 2;
 
 /** A watched stream of chat completion chunks, or of legacy completions. */
@@ -79,6 +82,8 @@ export class ChatStream implements WatchedStream {
   private readonly form: ChunkForm;
   /** The template that matched last. */
   private matched: ChunkTemplate | undefined = undefined;
+  /** Events in a row that it has matched. */
+  private alike = 0;
   private narrowings = 0;
   /** Templates learnt since one last matched. */
   private vain = 0;
@@ -218,14 +223,18 @@ export class ChatStream implements WatchedStream {
     if (this.matched !== template) {
       this.form.used(template);
       this.matched = template;
-    } else if (template.isWide && this.narrowings < MAX_NARROWINGS) this.narrow(template, bytes, end);
+      this.alike = 0;
+    }
+    this.alike += 1;
+    if (this.alike > ALIKE_EVENTS && template.isWide && this.narrowings < MAX_NARROWINGS)
+      this.narrow(template, bytes, end);
     this.vain = 0;
     this.begun = true;
     this.serviceTier = template.serviceTier ?? this.serviceTier;
     return end;
   }
 
-  /** Takes a template that has matched twice in a row for what this stream says. */
+  /** Narrows a template to what this stream says. */
   private narrow(template: ChunkTemplate, bytes: Buffer, end: number): void {
     this.narrowings += 1;
     this.matched = template.narrowed(bytes, end) ?? template;
