@@ -39,5 +39,5 @@ export interface GatewayResponse {
  */
 export type AnswerStream = StepStream<string | Uint8Array> & {
   /** Whether the piece that is being handed over is the last one. @default only the end tells */
-  readonly isLast?: boolean;
+  readonly isLast?: boolean | undefined;
 };
