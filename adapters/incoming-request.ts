@@ -72,7 +72,7 @@ export class IncomingRequest implements GatewayRequest {
     Reflect.set(res, REQUEST, this);
     // `close` of the response, not of the request: that one also fires after a body was read.
     if (res.closed || res.destroyed) this.onClose();
-    else res.on('close', this.onClose);
+    else res.on('close', () => this.onClose());
     if (res.socket === null && !isHttp2(req)) this.wait(req);
   }
 
@@ -92,12 +92,13 @@ export class IncomingRequest implements GatewayRequest {
     if (!('parsed' in this.body)) this.body.handBack();
   }
 
-  readonly onClose = (): void => {
+  /** Tells that the connection is gone. */
+  onClose(): void {
     this.isClosed = true;
     this.queue?.requests.delete(this);
     // Whoever wrote the end, if we did not: nobody waits for ours any more.
     if (!this.isOver) this.source.abort(clientGone());
-  };
+  }
 
   private wait({ socket }: IncomingMessage): void {
     if (typeof socket?.once !== 'function') return;

@@ -23,6 +23,10 @@ export class StreamWriter {
   private awaited: ServerResponse['socket'] = null;
   private isAwaiting = false;
   private stallTimer: NodeJS.Timeout | undefined = undefined;
+  // Bound, as V8 takes a function that is written behind the `=` of a property for one that lives long: so would all that it knows.
+  private readonly onPiece = this.write.bind(this);
+  private readonly onFailure = this.fail.bind(this);
+  private readonly onDrained = this.drained.bind(this);
 
   /** @param onOver called once, when the last piece is written or nobody is left to read it */
   constructor(res: ServerResponse, pieces: AnswerStream, onOver: () => void) {
@@ -33,21 +37,23 @@ export class StreamWriter {
   }
 
   /** Reads the next piece, to write it. */
-  readonly writeNext = (): void => this.pieces.read(this.write, this.fail);
+  writeNext(): void {
+    this.pieces.read(this.onPiece, this.onFailure);
+  }
 
-  private readonly write = (piece: string | Uint8Array | undefined): void => {
+  private write(piece: string | Uint8Array | undefined): void {
     if (piece === undefined || this.isEnded()) {
       if (piece !== undefined) this.pieces.leave();
       this.onOver();
     } else if (this.pieces.isLast === true && this.writeLast(piece)) this.onOver();
     else if (this.writePiece(piece)) this.writeNext();
     else this.awaitDrain();
-  };
+  }
 
-  private readonly fail = (): void => {
+  private fail(): void {
     this.res.destroy();
     this.onOver();
-  };
+  }
 
   /**
    * Writes a piece. Node makes four writes of a chunk, held back to the end of the turn, and hands them to the system in a list.
@@ -98,7 +104,7 @@ export class StreamWriter {
   /** Waits for `drain` or for the end of the connection, whichever comes. */
   private awaitDrain(): void {
     if (isGone(this.res)) {
-      setImmediate(this.writeNext);
+      setImmediate(() => this.writeNext());
       return;
     }
     this.isAwaiting = true;
@@ -112,11 +118,11 @@ export class StreamWriter {
     // An answer that waits behind another one on its connection never closes: its wait ends here.
     this.stallTimer = setTimeout(() => {
       this.res.destroy();
-      this.onDrained();
+      this.drained();
     }, STALLED_CLIENT_MS);
   }
 
-  private readonly onDrained = (): void => {
+  private drained(): void {
     // Both told of one drain, as a listener that is taken off while others are told is told all the same.
     if (!this.isAwaiting) return;
     this.isAwaiting = false;
@@ -132,8 +138,8 @@ export class StreamWriter {
       return;
     }
     // Not in this turn: a source that never waits would hold back everybody else.
-    setImmediate(this.writeNext);
-  };
+    setImmediate(() => this.writeNext());
+  }
 }
 
 /** Whether nobody is left to read. The compatible API of HTTP/2 knows no `destroyed`. */

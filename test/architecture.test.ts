@@ -181,6 +181,14 @@ describe('a line of code knows its room by what it may know', () => {
     );
   });
 
+  it('no function is written right behind the `=` of a property: what it knows would outlive its call', () => {
+    // Of the process, not of a call: there it is no loss.
+    const ofProcess = ['src/stores/sqlite/driver.ts', 'src/stores/sqlite/own-file.ts'];
+    const field = /^ +(?:(?:private|protected|readonly|override) +)+#?\w+(?:: .*)? = (?:async )?(?:\(.*=>|function\b)/m;
+    const assigned = /\w\.#?\w+ (?:\?\?)?= (?:async )?(?:\([^()]*\)(?:: [\w ]+)? =>|\w+ =>|function\b)/;
+    assertNone([...sourcesWith(field, []), ...sourcesWith(assigned, ofProcess)]);
+  });
+
   it('an adapter could be written by a stranger: public names, node-io, and frameworks as types', () => {
     const ours = [
       'src/index.ts',

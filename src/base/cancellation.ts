@@ -13,10 +13,7 @@ export interface Cancellation {
   removeEventListener(type: 'abort', listener: AbortListener): void;
 }
 
-/**
- * One that is told of an abort: a function or an object, as with every `EventTarget`. Objects of a call listen themselves: where each
- * made a closure that it holds, V8 carried whole calls over into its old generation, a tenth of a call's cost.
- */
+/** One that is told of an abort: a function or an object, as with every `EventTarget`. An object of a call listens itself and needs no function of its own. */
 export type AbortListener = (() => void) | { handleEvent(): void };
 
 /** A cancellation and the way to cause it. */

@@ -14,6 +14,7 @@ import type { JsonBounds, JsonRefusal } from '../base/json-scan.js';
 import { parseInTurns, writeInTurns } from '../base/json-turns.js';
 import { type StepSource, stepsOf } from '../base/steps.js';
 import { LARGE_BYTES } from '../base/turns.js';
+import { young } from '../base/young.js';
 import {
   duplicateMember,
   invalidJson,
@@ -189,7 +190,7 @@ class BodyCollector implements Timed {
     this.onFailure(requestTimeout());
   }
 
-  private readonly onStep = (piece: Uint8Array | undefined): void => {
+  private readonly onStep = young((piece: Uint8Array | undefined): void => {
     if (this.isOver) return;
     if (piece !== undefined) {
       this.add(piece);
@@ -214,7 +215,7 @@ class BodyCollector implements Timed {
     const bytes = this.gathered?.take() ?? this.first ?? NO_BYTES;
     this.first = undefined;
     this.collecting.reader.onBody(bytes);
-  };
+  });
 
   private add(piece: Uint8Array): void {
     this.size += piece.byteLength;
@@ -227,16 +228,16 @@ class BodyCollector implements Timed {
     }
   }
 
-  private readonly onFailure = (reason: unknown): void => {
+  private readonly onFailure = young((reason: unknown): void => {
     if (this.isOver) return;
     this.stop();
     this.first = undefined;
     this.gathered = undefined;
     this.source.leave();
     this.collecting.reader.onFailure(reason);
-  };
+  });
 
-  private readonly onGone = (): void => this.onFailure(this.request.signal.reason);
+  private readonly onGone = young((): void => this.onFailure(this.request.signal.reason));
 
   private stop(): void {
     this.isOver = true;

@@ -10,6 +10,7 @@ import {
 import type { JsonObject } from '../base/json.js';
 import { objectInTurns } from '../base/json-turns.js';
 import { type InPlaceSource, isInPlace, type StepSource } from '../base/steps.js';
+import { young } from '../base/young.js';
 import { usageBody } from '../wire/chat/answer.js';
 import type { ChunkForms } from '../wire/chat/chunk-template.js';
 import type { StreamChunk, WatchedStream } from '../wire/watched-stream.js';
@@ -245,13 +246,13 @@ class Beginning {
     if (this.outcome === 'waiting') this.startTimer();
     if (this.outcome !== 'waiting') return this.result();
     return new Promise((resolve, reject) => {
-      this.onOver = () => {
+      this.onOver = young(() => {
         try {
           resolve(this.result());
         } catch (error) {
           reject(error);
         }
-      };
+      });
     });
   }
 
@@ -294,7 +295,7 @@ class Beginning {
     }
   }
 
-  private readonly onStep = (step: Uint8Array | JsonObject | undefined): void => {
+  private readonly onStep = young((step: Uint8Array | JsonObject | undefined): void => {
     if (this.isAsking) {
       this.hasCome = true;
       this.come = step;
@@ -303,12 +304,12 @@ class Beginning {
     if (this.outcome !== 'waiting') return;
     this.take(step);
     this.readOn();
-  };
+  });
 
-  private readonly onBreak = (reason: unknown): void => {
+  private readonly onBreak = young((reason: unknown): void => {
     this.answer?.leave();
     this.over('failed', reason);
-  };
+  });
 
   private take(step: Uint8Array | JsonObject | undefined): void {
     try {

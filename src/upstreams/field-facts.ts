@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.js';
+import { young } from '../base/young.js';
 import type { TokenUsage } from '../wire/usage.js';
 import type { OutgoingCall } from './answer.js';
 import type { StreamAnswer } from './begin-stream.js';
@@ -142,7 +143,7 @@ export class FieldFacts {
       this.suspicions.get(call.upstream)?.delete(guessName(call, added.name));
     }
     if (answer.kind === 'whole') this.note(call, added, tokens, answer);
-    else answer.onOver = (stream) => this.note(call, added, tokens, stream);
+    else answer.onOver = young((stream) => this.note(call, added, tokens, stream));
   }
 
   private note(call: OutgoingCall, added: AddedCeiling | undefined, tokens: number, answer: Output): void {

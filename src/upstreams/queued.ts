@@ -4,6 +4,7 @@ import { isRecord, positiveInteger, refuseOthers, unexpected, withMethod } from 
 import { type Clock, systemClock } from '../base/clock.js';
 import { unavailable } from '../base/errors.js';
 import { isStepwise, iterableOf, type Pieces, type StepSource } from '../base/steps.js';
+import { young } from '../base/young.js';
 import type { CallContext, ForwardCall, Upstream, UpstreamReply } from './upstream.js';
 import { cancellationOf } from './upstream-call.js';
 
@@ -180,15 +181,15 @@ class ReleasingSteps<T> implements StepSource<T>, AsyncIterable<T> {
     return iterableOf(this)[Symbol.asyncIterator]();
   }
 
-  readonly #onSource = (step: T | undefined): void => {
+  readonly #onSource = young((step: T | undefined): void => {
     if (step === undefined) this.#release();
     this.#onStep?.(step);
-  };
+  });
 
-  readonly #onBroken = (reason: unknown): void => {
+  readonly #onBroken = young((reason: unknown): void => {
     this.#release();
     this.#onFailure?.(reason);
-  };
+  });
 }
 
 /** Iterates the pieces. No generator: one that was never started would not run its `finally` when it is left. */

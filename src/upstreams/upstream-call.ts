@@ -1,5 +1,6 @@
 import { abortSignalOf, type Cancellation } from '../base/cancellation.js';
 import { deeplyFrozen, type JsonObject, objectOf } from '../base/json.js';
+import { young } from '../base/young.js';
 import type { ModelOperation } from '../wire/operations.js';
 import type { Upstream, UpstreamCall } from './upstream.js';
 
@@ -89,10 +90,10 @@ export class LazyCall implements UpstreamCall {
     this.stream = fields.stream;
     this.maxResponseBytes = fields.maxResponseBytes;
     this.isBackground = fields.isBackground ?? false;
-    this.body = () => {
+    this.body = young(() => {
       this.#parsed ??= deeplyFrozen(this.#object ?? objectOf(this.bytes));
       return this.#parsed;
-    };
+    });
     this.#cancellation = fields.cancellation;
     this.#object = fields.object;
     // As dear as all else of the call together.

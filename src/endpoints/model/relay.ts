@@ -2,6 +2,7 @@ import { type Awaitable, isPending } from '../../base/awaitable.js';
 import { type GatewayError, toGatewayError } from '../../base/errors.js';
 import type { JsonObject } from '../../base/json.js';
 import { iterableOf } from '../../base/steps.js';
+import { young } from '../../base/young.js';
 import { type AnswerPiece, asWritten } from '../../call/answer-view.js';
 import type { Call, CallEnd } from '../../call/call.js';
 import { debugComment, debugFacts, debugReport } from '../../call/debug.js';
@@ -47,15 +48,17 @@ class Relay implements AnswerStream {
   private onStep: OnStep = ignore;
   private onFailure: OnFailure = ignore;
   // Made once: the source is handed the same two with each chunk.
-  private readonly onSource = (step: Uint8Array | JsonObject | undefined): void =>
-    this.call.exchange.context.runInAsyncScope(this.takeStep, this, step);
-  private readonly onBreak = (reason: unknown): void =>
-    this.call.exchange.context.runInAsyncScope(this.breakOff, this, reason);
-  private readonly onUnshown = (reason: unknown): void => {
+  private readonly onSource = young((step: Uint8Array | JsonObject | undefined): void =>
+    this.call.exchange.context.runInAsyncScope(this.takeStep, this, step),
+  );
+  private readonly onBreak = young((reason: unknown): void =>
+    this.call.exchange.context.runInAsyncScope(this.breakOff, this, reason),
+  );
+  private readonly onUnshown = young((reason: unknown): void => {
     // The client left while it was made: the rest is being read already.
     if (this.isDraining) this.onStep(undefined);
     else this.finish(undefined, brokenStream(reason));
-  };
+  });
 
   constructor(call: Call, answer: StreamAnswer, isForwarded: boolean) {
     this.call = call;
@@ -239,13 +242,13 @@ class Relay implements AnswerStream {
     }
   }
 
-  private readonly onEndless = (reason: unknown): void => {
+  private readonly onEndless = young((reason: unknown): void => {
     const { call } = this;
     const failure = toGatewayError(reason);
     call.abort(failure);
     reportCause(failure, call.exchange.state.config.hooks, call);
     this.onFailure(reason);
-  };
+  });
 
   /** Gives the last events. Usage is settled before the client has the end of its answer. */
   private giveEnd(last: StreamChunk | undefined, error: GatewayError | undefined): Awaitable<void> {

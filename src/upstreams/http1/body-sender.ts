@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { type Pieces, type StepSource, stepsOf } from '../../base/steps.js';
+import { young } from '../../base/young.js';
 import type { RequestHead } from './request-head.js';
 
 /** The one who waits for a body to be sent. */
@@ -71,17 +72,17 @@ export class BodySender {
     this.isReading = false;
   }
 
-  private readonly onPiece = (piece: Uint8Array | undefined): void => {
+  private readonly onPiece = young((piece: Uint8Array | undefined): void => {
     if (this.isOver) return;
     if (piece === undefined) this.finish();
     else if (this.send(piece)) this.readOn();
-  };
+  });
 
-  private readonly onFailure = (reason: unknown): void => {
+  private readonly onFailure = young((reason: unknown): void => {
     if (this.isOver) return;
     this.isOver = true;
     this.watch.onBroken(reason instanceof Error ? reason : new Error('The body broke off.', { cause: reason }));
-  };
+  });
 
   /** @returns Whether to read on. */
   private send(piece: Uint8Array): boolean {

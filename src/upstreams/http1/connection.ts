@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { bufferOf } from '../../base/bytes.js';
 import type { Deadlines, Timed } from '../../base/clock.js';
+import { young } from '../../base/young.js';
 import type { TransportFailure } from '../transport.js';
 import type { Http1Head } from './answer-head.js';
 import { AnswerParser, type AnswerParts } from './answer-parser.js';
@@ -140,9 +141,9 @@ export class Connection implements SocketReader, AnswerParts, SendingWatch, Exch
     return true;
   }
 
-  private readonly readOn = (): void => {
+  private readonly readOn = young((): void => {
     if (!this.isGone && !this.isPaused) this.socket.resume();
-  };
+  });
 
   onHead(head: Http1Head): void {
     this.head = head;

@@ -1,4 +1,5 @@
 import { type Clock, deadlines, holdingTimer } from '../../base/clock.js';
+import { young } from '../../base/young.js';
 import type { ServerAddress } from '../server-address.js';
 import type { AnswerHandler, Transport, TransportRequest } from '../transport.js';
 import { type Authorities, Connector } from './connect.js';
@@ -98,7 +99,7 @@ export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarri
   }
 
   /** Hands a connection that rests to the one that has waited longest. */
-  private readonly serveNext = (): void => {
+  private readonly serveNext = young((): void => {
     const connection = this.waiting.size > 0 ? this.takeResting() : undefined;
     if (connection === undefined) return;
     // A look at the others may have opened a connection for it.
@@ -109,7 +110,7 @@ export class Http1Transport implements Transport, ConnectionOwner, ExchangeCarri
     }
     this.waiting.delete(next);
     connection.carry(next);
-  };
+  });
 
   onGone(): void {
     this.opened -= 1;
