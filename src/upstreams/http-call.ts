@@ -4,6 +4,7 @@ import { systemClock } from '../base/clock.js';
 import { upstreamBadResponse, upstreamError, upstreamTimeout } from '../base/errors.js';
 import { GatheredBytes } from '../base/gathered-bytes.js';
 import { type InPlaceSource, iterableOf } from '../base/steps.js';
+import { young } from '../base/young.js';
 import { type ContentCoding, contentCoding, Inflater } from './inflate.js';
 import type {
   AnswerHandler,
@@ -401,14 +402,14 @@ class ResponseBody implements InPlaceSource<Uint8Array>, AsyncIterable<Uint8Arra
   }
 
   /** Hands a waiting reader the bytes or the end that have arrived. */
-  private readonly tell = (): void => {
+  private readonly tell = young((): void => {
     if (this.onStep === undefined || (this.first === undefined && this.state === 'open')) return;
     const onStep = this.onStep;
     this.onStep = undefined;
     if (this.first !== undefined) onStep(this.takeAll(this.first));
     else if (this.state === 'failed') this.onFailure?.(this.failure);
     else onStep(undefined);
-  };
+  });
 
   private takeAll(first: Buffer): Buffer {
     const taken = this.more === undefined ? first : Buffer.concat([first, ...this.more]);
