@@ -45,7 +45,7 @@ const MAX_LEARNT_CHARS = 65_536;
 const MIN_GROWTHS = 3;
 
 /** Events that match a template in a row before the stream narrows it to itself, which takes as long as it spares for a dozen. */
-const ALIKE_EVENTS = 16;
+const ALIKE_EVENTS = 24;
 
 /** Times that it does so: where more than the words changes with each chunk, it would be in vain. */
 const MAX_NARROWINGS = 2;
