@@ -6,7 +6,7 @@ import { programArgs } from '../helpers/compiled.js';
 
 const NODE_MAJOR = Number(process.versions.node.split('.')[0]);
 /** Most garbage of one warm whole call, from `handle` to its answer. From Node 24 on, V8's promises and its context of async calls take more. */
-const MAX_BYTES = NODE_MAJOR < 24 ? 11_264 : 13_312;
+const MAX_BYTES = NODE_MAJOR < 24 ? 10_496 : 13_312;
 /** Most promises of one, the upstream's own among them. */
 const MAX_PROMISES = 3;
 /** Most bytes that a call leaves behind when what is young is collected: the texts of its id are kept for a while. */
