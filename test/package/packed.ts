@@ -31,9 +31,13 @@ process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
 let tarball: Promise<string> | undefined;
 let unpacked: Promise<string> | undefined;
 
-/** The package as `npm pack` makes it, once for all tests of a process; the checkout's own `dist` is left alone. */
+/**
+ * The package as `npm pack` makes it, once for all tests of a process; the checkout's own `dist` is left alone. The environment
+ * variable `MEGALLM_PACKAGE` may name one that has been packed from these sources already.
+ */
 export function packed(): Promise<string> {
-  tarball ??= pack();
+  const { MEGALLM_PACKAGE: given } = process.env;
+  tarball ??= given === undefined ? pack() : Promise.resolve(given);
   return tarball;
 }
 
