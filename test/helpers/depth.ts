@@ -1,6 +1,6 @@
 /**
  * How far those tests go that could go on for as long as one likes: 1 in `npm test`, 10 in CI, 100 at night. At 10 there
- * are ten times as many runs of a property, kills and races as at 1, and stores lose the servers that they need.
+ * are up to ten times as many runs of a property, kills and races as at 1, and stores lose the servers that they need.
  */
 export const DEPTH = depthOf(process.env.MEGALLM_DEPTH ?? '1');
 

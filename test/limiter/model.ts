@@ -28,13 +28,14 @@ interface Seen {
  * Gives a limiter store and the exact model the same random commands and compares every answer.
  * @param make is asked for a store for every run of about 80 commands, and may give the same one again: names are new in
  * each run and time goes on. Instants run ahead of the real time and step back by seconds.
+ * @param commands at depth 1, and `further` ones for each further depth: as many, unless each of them waits for a disk.
  */
 export function limiterModelTest(
   name: string,
   make: () => LimiterStore | PromiseLike<LimiterStore>,
-  { commands: atDepthOne }: { readonly commands: number },
+  { commands: atDepthOne, further = atDepthOne }: { readonly commands: number; readonly further?: number },
 ): void {
-  const commands = atDepthOne * DEPTH;
+  const commands = atDepthOne + (DEPTH - 1) * further;
   describe(`${name} against the exact model`, () => {
     it(`gives the model's answers to ${commands} commands`, async (context) => {
       const seen = unseen();

@@ -32,7 +32,10 @@ async function shared(): Promise<{ readonly file: string; readonly limiter: Limi
 }
 
 const model = shared();
-limiterModelTest('sqliteStore, two of it on one file', async () => (await model).limiter, { commands: 5_000 });
+limiterModelTest('sqliteStore, two of it on one file', async () => (await model).limiter, {
+  commands: 5_000,
+  further: 1_000,
+});
 
 describe('sqliteStore’s limiter', () => {
   const budget = (spent?: number, endsAt = NOW + 1_000): Budget =>
