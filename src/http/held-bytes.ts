@@ -1,6 +1,7 @@
 import type { Awaitable } from '../base/awaitable.js';
 import { type Cancellation, reasonOf } from '../base/cancellation.js';
 import type { Clock } from '../base/clock.js';
+import { Counts } from '../base/counts.js';
 import { unavailable } from '../base/errors.js';
 import { iterableOf, type StepSource } from '../base/steps.js';
 import { tooManyBytes } from '../wire/request-errors.js';
@@ -17,8 +18,6 @@ const SMALL_BYTES = 262_144;
 const PIECE_BYTES = 65_536;
 /** Longest wait for room. Whoever holds bytes meanwhile may wait for nobody, but be slow. */
 const MAX_WAIT_MS = 10_000;
-/** Keys without any bytes up to which none is forgotten: making and dropping entries would be garbage of every call. */
-const MAX_EMPTY_KEYS = 1_024;
 
 /** A wish for room. */
 export interface WantedBytes {
@@ -42,7 +41,7 @@ interface Waiting {
 /** The bytes that one gateway holds, by key and in all. */
 export class HeldBytes {
   private readonly bounds: HeldBounds;
-  private readonly byKey = new Map<string, number>();
+  private readonly byKey = new Counts();
   private total = 0;
   /** In the order in which they came. */
   private readonly waiting = new Set<Waiting>();
@@ -63,7 +62,7 @@ export class HeldBytes {
   }
 
   private isKeyFull(keyId: string, bytes: number): boolean {
-    return (this.byKey.get(keyId) ?? 0) + bytes > this.bounds.maxHeldBytesPerKey;
+    return this.byKey.of(keyId) + bytes > this.bounds.maxHeldBytesPerKey;
   }
 
   private isFull(bytes: number): boolean {
@@ -72,7 +71,7 @@ export class HeldBytes {
 
   /** Counts bytes that are there, whether there is room or not. */
   add(keyId: string, bytes: number): void {
-    this.byKey.set(keyId, (this.byKey.get(keyId) ?? 0) + bytes);
+    this.byKey.add(keyId, bytes);
     this.total += bytes;
   }
 
@@ -103,7 +102,7 @@ export class HeldBytes {
   }
 
   private isAlone({ keyId, bytes, own }: WantedBytes): boolean {
-    return (this.byKey.get(keyId) ?? 0) <= own && (this.total <= own || !this.isFull(bytes));
+    return this.byKey.of(keyId) <= own && (this.total <= own || !this.isFull(bytes));
   }
 
   /** Whether there is anybody else to wait for. */
@@ -169,13 +168,11 @@ export class HeldBytes {
       if (least === undefined || wanted.own <= least.wanted.own) least = one;
     }
     // Else others hold some, or the room that is short is everybody's.
-    return isShort && own >= (this.byKey.get(keyId) ?? 0) ? least : undefined;
+    return isShort && own >= this.byKey.of(keyId) ? least : undefined;
   }
 
   remove(keyId: string, bytes: number): void {
-    const left = (this.byKey.get(keyId) ?? 0) - bytes;
-    if (left <= 0 && this.byKey.size > MAX_EMPTY_KEYS) this.byKey.delete(keyId);
-    else this.byKey.set(keyId, Math.max(0, left));
+    this.byKey.add(keyId, -bytes);
     this.total = Math.max(0, this.total - bytes);
     if (this.waiting.size === 0) return;
     this.serveWaiting();

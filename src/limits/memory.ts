@@ -1,7 +1,7 @@
 import { checkOptionNames, positiveInteger } from '../base/checks.js';
+import { Counts } from '../base/counts.js';
 import { BUDGET_KEPT_MS, drawFrom, fitsNow, remainingOf, trueAmount, usedOf, waitMsOf } from './bucket.js';
 import { BucketTable } from './bucket-table.js';
-import { Counts } from './counts.js';
 import { heldTable } from './held.js';
 import { withLane } from './lane.js';
 import { amountOf } from './levels.js';

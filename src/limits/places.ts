@@ -1,4 +1,4 @@
-import { Counts } from './counts.js';
+import { Counts } from '../base/counts.js';
 import type { Slot } from './limiter-store.js';
 
 /**

@@ -134,6 +134,24 @@ describe('bytes that are held', () => {
     held.check('a', 100);
   });
 
+  it('are known by key, after thousands of others have come and gone', async () => {
+    const { held, holder } = holders(BOUNDS);
+    const first = holder('first');
+    await first.take(60);
+    for (let index = 0; index < 5_000; index += 1) {
+      const other = holder(`other-${index}`);
+      await other.take(100);
+      assert.throws(() => held.check(`other-${index}`, 1), FULL);
+      other.letGo();
+      held.check(`other-${index}`, 100);
+    }
+    held.check('first', 40);
+    assert.throws(() => held.check('first', 41), FULL);
+    first.letGo();
+    held.check('first', 100);
+    held.check('anybody', 100);
+  });
+
   it('are bounded in all, whoever’s they are', async () => {
     const { holder } = holders({ maxHeldBytesPerKey: 100, maxHeldBytes: 150 });
     const [one, two] = [holder('a'), holder('b')];
