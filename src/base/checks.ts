@@ -1,3 +1,5 @@
+import { isPending } from './awaitable.js';
+
 /** @throws {TypeError} when `value` is anything but a positive safe integer. */
 export function positiveInteger(name: string, value: unknown): number {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value > 0) return value;
@@ -13,10 +15,14 @@ const NO_RECORDS: ReadonlySet<string> = new Set(
 
 /** Whether a value is an object with members of its own names: no list, no collection, no function, no promise of one. */
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  if (typeof value !== 'object' || value === null || Symbol.iterator in value) return false;
+  if (typeof value !== 'object' || value === null || isIterable(value) || isPending(value)) return false;
   // By its tag, as one of another realm is no instance of ours.
-  if (NO_RECORDS.has(Object.prototype.toString.call(value))) return false;
-  return !('then' in value && typeof value.then === 'function');
+  return !NO_RECORDS.has(Object.prototype.toString.call(value));
+}
+
+/** Not by `in`, as in `isPending`. */
+function isIterable({ [Symbol.iterator]: iterator }: { readonly [Symbol.iterator]?: unknown }): boolean {
+  return iterator !== undefined;
 }
 
 /** @throws {TypeError} for a member that is not known, be it the object's own or inherited. */
