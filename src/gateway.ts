@@ -11,7 +11,7 @@ import { type ExplainedRequest, type Explanation, explain } from './endpoints/ex
 import { batchMeter } from './endpoints/forward/batches.js';
 import { replayed } from './endpoints/replay.js';
 import { checkAdmin } from './endpoints/reports/admin.js';
-import { findRoute, methodsOf, ownPath } from './endpoints/routes.js';
+import { findRoute, methodsOf, ownPaths } from './endpoints/routes.js';
 import { type CorsOptions, crossOrigin, preflight } from './http/cors.js';
 import type { GatewayRequest, GatewayResponse } from './http/exchange.js';
 import { type ClosingLingering, countLingering, type Lingering } from './http/lingering.js';
@@ -45,12 +45,13 @@ const DEFAULT_GRACE_MS = 30_000;
 export function createGateway<Native = unknown>(options?: GatewayOptions<Native>): Gateway {
   const config = resolveOptions(options);
   const state = gatewayState(config, batchMeter(config));
+  const pathOfRequest = ownPaths(config);
   const stopFollowing = followInterrupted(state);
   const lingering = countLingering(config.lingering);
   const guesses = countGuesses(config.clock, config.hooks.onNotice, config.wrongKeysPerMinute);
 
   function handle(request: GatewayRequest): Promise<GatewayResponse | undefined> {
-    const path = ownPath(request, config);
+    const path = pathOfRequest(request);
     if (path === undefined) return Promise.resolve(undefined);
     return config.cors === undefined ? answerAny(request, path) : answerCrossOrigin(request, path, config.cors);
   }

@@ -160,13 +160,13 @@ export const ROUTES: readonly RouteRow[] = Object.entries({
   return { method: method as RouteRow['method'], segments: path.slice(1).split('/'), opens, counts, answer };
 });
 
-/** The routes without variables, found in one step. */
-const EXACT_ROWS: ReadonlyMap<string, RouteRow> = new Map(
-  ROUTES.filter(({ segments }) => !segments.some(isVariable)).map((row) => [
-    `${row.method} /${row.segments.join('/')}`,
-    row,
-  ]),
-);
+/** The routes without variables, by path and then by method: one text of both would be made for each request. */
+const EXACT_ROWS = new Map<string, Map<string, RouteRow>>();
+for (const row of ROUTES) {
+  if (row.segments.some(isVariable)) continue;
+  const path = `/${row.segments.join('/')}`;
+  EXACT_ROWS.set(path, (EXACT_ROWS.get(path) ?? new Map<string, RouteRow>()).set(row.method, row));
+}
 
 /** The first segments of our paths, so that no alias takes a path of the host's. */
 const RESOURCES = new Set(ROUTES.filter(({ opens }) => opens === 'key').map(({ segments: [first = ''] }) => first));
@@ -193,7 +193,7 @@ export interface PathOptions {
  * The path below `/v1` with its query, such as `/models?limit=2`; `undefined` when it is none of ours and the host may have it.
  * Doubled slashes are one (some SDKs write `//` for a base URL that ends in a slash), and one at the end is none.
  */
-export function ownPath(
+function ownPath(
   { url: target, mountPath = '' }: Pick<GatewayRequest, 'url' | 'mountPath'>,
   { basePath, unversionedPaths }: PathOptions,
 ): string | undefined {
@@ -209,6 +209,22 @@ export function ownPath(
   }
   const known = mountPath.endsWith('/v1') ? OPENAI_RESOURCES : unversionedPaths ? RESOURCES : undefined;
   return known?.has(resourceOf(below)) === true ? below + query : undefined;
+}
+
+/** Makes `ownPath` for one gateway. Most requests are to the path of the one before: that one is not worked out again. */
+export function ownPaths(
+  options: PathOptions,
+): (request: Pick<GatewayRequest, 'url' | 'mountPath'>) => string | undefined {
+  let last:
+    | { readonly url: string; readonly mountPath: string | undefined; readonly path: string | undefined }
+    | undefined;
+  return (request) => {
+    const { url, mountPath } = request;
+    if (last === undefined || last.url !== url || last.mountPath !== mountPath) {
+      last = { url, mountPath, path: ownPath({ url, mountPath }, options) };
+    }
+    return last.path;
+  };
 }
 
 /** The path below `basePath`, which the host may have cut off already. */
@@ -244,7 +260,7 @@ function resourceOf(below: string): string {
 export function findRoute(exchange: Exchange): Route {
   const { method } = exchange.request;
   const path = pathOf(exchange.path);
-  const exact = EXACT_ROWS.get(`${method} ${path}`);
+  const exact = EXACT_ROWS.get(path)?.get(method);
   if (exact !== undefined) return exact;
   const rows = rowsOf(path);
   for (const { row, variables } of rows) {

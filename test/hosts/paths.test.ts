@@ -135,6 +135,25 @@ describe('a host that has cut off a part of the path', () => {
     });
   }
 
+  it('may have one gateway in two places, and what is ours in one of them is the host’s in the other', async () => {
+    const handler = expressMegallm(options());
+    const api = request(
+      express()
+        .use('/one/v1', handler)
+        .use('/two', handler)
+        .use((_, res) => void res.send('host')),
+    );
+    for (let time = 0; time < 3; time += 1) {
+      for (const path of ['/one/v1/models', '/two/v1/models']) {
+        const { body } = await api.get(path).auth(SECRET, BEARER).expect(200);
+        assert.equal(body.object, 'list', path);
+      }
+      await api.get('/two/models').auth(SECRET, BEARER).expect(200, 'host');
+      await api.get('/one/v1/models?limit=2').auth(SECRET, BEARER).expect('x-request-id', /^req_/);
+      await api.get('/two/models?limit=2').auth(SECRET, BEARER).expect(200, 'host');
+    }
+  });
+
   const belowBase: Record<string, () => Parameters<typeof request>[0]> = {
     'Express at /ai': () => express().use('/ai', expressMegallm(options(based))),
     'Express at the root': () => express().use(expressMegallm(options(based))),
