@@ -59,7 +59,7 @@ export class IncomingRequest implements GatewayRequest {
   private queue: Queue | undefined = undefined;
   private readonly source: CancellationSource = createCancellation();
 
-  constructor(req: IncomingMessage, res: Answer, given: RequestContext) {
+  constructor(req: IncomingMessage, res: ServerResponse, given: RequestContext) {
     this.method = req.method ?? 'GET';
     this.url = given.url;
     this.mountPath = mountOf(given);
@@ -72,9 +72,8 @@ export class IncomingRequest implements GatewayRequest {
     this.native = given.native;
     this.req = req;
     this.given = given;
-    res[REQUEST] = this;
     // `close` of the response, not of the request: that one also fires after a body was read.
-    if (res.closed || res.destroyed) this.onClose();
+    if (res.destroyed || res.closed) this.onClose();
     else res.on('close', () => this.onClose());
     if (res.socket === null && !isHttp2(req)) this.wait(req);
   }
@@ -110,6 +109,11 @@ export class IncomingRequest implements GatewayRequest {
     if (this.queue !== known) Reflect.set(socket, QUEUE, this.queue);
     this.queue.requests.add(this);
   }
+}
+
+/** Lets `requestOf` find the request by its response, for callers that keep nothing but that. */
+export function markRequest(res: Answer, request: IncomingRequest): void {
+  res[REQUEST] = request;
 }
 
 /** The request that the response answers, if it was read here. */

@@ -1,6 +1,7 @@
 import type { Context, Next } from 'koa';
 import { type Gateway, type GatewayOptions, gatewayOf } from '../src/adapter.js';
-import { readRequest, releaseRequest, writeAnswer } from './node-io.js';
+import { IncomingRequest } from './incoming-request.js';
+import { writeAnswer } from './node-io.js';
 
 /** Koa middleware, at the root or below `koa-mount`. */
 export interface KoaMiddleware {
@@ -14,7 +15,7 @@ export function megallm(options?: GatewayOptions<Context> | Gateway): KoaMiddlew
   // By `then`: an async function would make two promises more for each request.
   const handle = (ctx: Context, next: Next): Promise<void> => {
     const parsedBody: unknown = Reflect.get(ctx.request, 'body');
-    const request = readRequest(ctx.req, ctx.res, {
+    const request = new IncomingRequest(ctx.req, ctx.res, {
       url: ctx.url,
       originalUrl: ctx.originalUrl,
       parsedBody,
@@ -29,13 +30,13 @@ export function megallm(options?: GatewayOptions<Context> | Gateway): KoaMiddlew
     return gateway.handle(request).then((response) => {
       if (response === undefined) {
         ctx.onerror = report;
-        releaseRequest(ctx.res);
+        request.handBack();
         return next();
       }
       // Written past Koa: a stream as `ctx.body` makes an application error of every client that leaves early.
       ctx.respond = false;
       ctx.status = response.status;
-      return writeAnswer(ctx.req, ctx.res, response, gateway.lingering);
+      return writeAnswer(ctx.req, ctx.res, response, gateway.lingering, request);
     });
   };
   return Object.assign(handle, { gateway });

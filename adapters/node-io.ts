@@ -7,7 +7,14 @@ import {
   type GatewayResponse,
   type Lingering,
 } from '../src/adapter.js';
-import { IncomingRequest, isComplete, isHttp2, type RequestContext, requestOf } from './incoming-request.js';
+import {
+  IncomingRequest,
+  isComplete,
+  isHttp2,
+  markRequest,
+  type RequestContext,
+  requestOf,
+} from './incoming-request.js';
 import { dropRest } from './lingering.js';
 import { isGone, STALLED_CLIENT_MS, StreamWriter } from './stream-writer.js';
 
@@ -21,7 +28,9 @@ const DESCRIBING = ['content-length', 'transfer-encoding', 'content-encoding'];
 
 /** Reads a Node request, of HTTP/1 or the compatible API of HTTP/2, into the form that the core sees. */
 export function readRequest(req: IncomingMessage, res: ServerResponse, context: RequestContext): GatewayRequest {
-  return new IncomingRequest(req, res, context);
+  const request = new IncomingRequest(req, res, context);
+  markRequest(res, request);
+  return request;
 }
 
 /** Gives a request that is not ours back to the host, which answers it: nothing here watches it any more. */
@@ -39,7 +48,7 @@ export async function writeResponse(
   response: GatewayResponse,
   lingering: Lingering = countLingering(),
 ): Promise<void> {
-  await writeAnswer(req, res, response, lingering);
+  await writeAnswer(req, res, response, lingering, requestOf(res));
 }
 
 /** The same without a promise, where the answer is written at once. */
@@ -48,10 +57,11 @@ export function writeAnswer(
   res: ServerResponse,
   response: GatewayResponse,
   lingering: Lingering,
+  request: IncomingRequest | undefined,
 ): Promise<void> | undefined {
-  if (isComplete(req) || isAnswered(res)) return writeComplete(req, res, response, lingering);
+  if (isComplete(req) || isAnswered(res, request)) return writeComplete(req, res, response, lingering, request);
   // The end of a small body may stand in the very packet that is being read: a turn later the request is complete.
-  return setImmediate().then(() => writeComplete(req, res, response, lingering));
+  return setImmediate().then(() => writeComplete(req, res, response, lingering, request));
 }
 
 function writeComplete(
@@ -59,45 +69,51 @@ function writeComplete(
   res: ServerResponse,
   { status, headers, body }: GatewayResponse,
   lingering: Lingering,
+  request: IncomingRequest | undefined,
 ): Promise<void> | undefined {
   const isWhole = typeof body === 'string' || body instanceof Uint8Array;
-  if (isAnswered(res)) {
+  if (isAnswered(res, request)) {
     if (!isWhole) body.leave();
     return undefined;
   }
   for (const name of DESCRIBING) if (res.hasHeader(name)) res.removeHeader(name);
   const isEarly = !isComplete(req);
-  writeHead(res, status, isHttp2(req) ? withoutConnection(headers) : isEarly ? closing(headers) : headers);
+  writeHead(res, status, headersFor(req, headers, isEarly));
   const end = (last: string | Uint8Array): void => {
-    requestOf(res)?.end();
+    request?.end();
     if (isEarly) endEarly(req, res, last, lingering);
     else if (isWhole) endWhole(res, last);
     else res.end();
     cutIfStalled(res);
   };
-  if (!isWhole) return writeStream(res, body, () => end(''));
+  if (!isWhole) return writeStream(res, request, body, () => end(''));
   end(body);
   return undefined;
 }
 
 /** Writes an answer in pieces. @param end writes its end, in the turn of the last piece. */
-function writeStream(res: ServerResponse, pieces: AnswerStream, end: () => void): Promise<void> {
+function writeStream(
+  res: ServerResponse,
+  request: IncomingRequest | undefined,
+  pieces: AnswerStream,
+  end: () => void,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const over = (): void => {
       try {
-        if (!isGone(res)) end();
+        if (!isGone(res, request)) end();
         resolve();
       } catch (error) {
         reject(error);
       }
     };
-    new StreamWriter(res, pieces, over).writeNext();
+    new StreamWriter(res, request, pieces, over).writeNext();
   });
 }
 
 /** Whether the host answered in our place, or nobody is left to answer. */
-function isAnswered(res: ServerResponse): boolean {
-  return isGone(res) || res.headersSent;
+function isAnswered(res: ServerResponse, request: IncomingRequest | undefined): boolean {
+  return isGone(res, request) || res.headersSent;
 }
 
 /** Node takes a flat list fastest; hosts may have put a method in its place that does not know it (on-headers before 1.1). */
@@ -108,15 +124,12 @@ function writeHead(res: ServerResponse, status: number, headers: readonly string
   else res.writeHead(status, byName(headers));
 }
 
-/** The same headers, after which the connection ends. */
-function closing(headers: readonly string[]): readonly string[] {
-  return headers.includes('connection') ? headers : [...headers, 'connection', 'close'];
-}
-
-/** HTTP/2 knows no headers of connections (RFC 9113, 8.2.2). */
-function withoutConnection(headers: readonly string[]): readonly string[] {
-  if (!headers.includes('connection')) return headers;
-  return headers.filter((_, at) => headers[at - (at % 2)] !== 'connection');
+/** The headers, with `connection: close` after an early answer. HTTP/2 knows no headers of connections (RFC 9113, 8.2.2). */
+function headersFor(req: IncomingMessage, headers: readonly string[], isEarly: boolean): readonly string[] {
+  const isNamed = headers.includes('connection');
+  if (!isNamed && !isEarly) return headers;
+  if (isHttp2(req)) return isNamed ? headers.filter((_, at) => headers[at - (at % 2)] !== 'connection') : headers;
+  return isNamed ? headers : [...headers, 'connection', 'close'];
 }
 
 function byName(headers: readonly string[]): Record<string, string | string[]> {
@@ -174,7 +187,7 @@ function endEarly(req: IncomingMessage, res: ServerResponse, body: string | Uint
 
 /** Cuts off a client that does not take the rest of an answer which is written. */
 function cutIfStalled(res: ServerResponse): void {
-  if (!res.writableEnded || res.writableFinished || (res.writableLength ?? 0) === 0) return;
+  if ((res.writableLength ?? 0) === 0 || !res.writableEnded || res.writableFinished) return;
   const timer = setTimeout(() => res.destroy(), STALLED_CLIENT_MS);
   res.on('close', () => clearTimeout(timer));
 }

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Gateway, type GatewayOptions, gatewayOf, respondNotFound } from '../src/adapter.js';
-import { readRequest, releaseRequest, writeAnswer } from './node-io.js';
+import { IncomingRequest } from './incoming-request.js';
+import { writeAnswer } from './node-io.js';
 
 export { type RequestContext, readRequest, releaseRequest, writeResponse } from './node-io.js';
 
@@ -15,13 +16,13 @@ export function megallm(options?: GatewayOptions<IncomingMessage> | Gateway): No
   const gateway = gatewayOf(options);
   // By `then`: an async function would make two promises more for each request.
   const handle = (req: IncomingMessage, res: ServerResponse, next?: () => void): Promise<void> => {
-    const request = readRequest(req, res, { url: req.url ?? '/', parsedBody: undefined, native: req });
+    const request = new IncomingRequest(req, res, { url: req.url ?? '/', parsedBody: undefined, native: req });
     return gateway.handle(request).then((response) => {
       if (response === undefined && next !== undefined) {
-        releaseRequest(res);
+        request.handBack();
         return next();
       }
-      return writeAnswer(req, res, response ?? respondNotFound(request), gateway.lingering);
+      return writeAnswer(req, res, response ?? respondNotFound(request), gateway.lingering, request);
     });
   };
   return Object.assign(handle, { gateway });

@@ -1,6 +1,6 @@
 import { OutgoingMessage, type ServerResponse } from 'node:http';
 import type { AnswerStream } from '../src/adapter.js';
-import { type IncomingRequest, requestOf } from './incoming-request.js';
+import type { IncomingRequest } from './incoming-request.js';
 
 /** Longest time in which a client may take nothing before it is cut off: it holds memory and a place in the limits. */
 export const STALLED_CLIENT_MS = 30_000;
@@ -29,9 +29,9 @@ export class StreamWriter {
   private readonly onDrained = this.drained.bind(this);
 
   /** @param onOver called once, when the last piece is written or nobody is left to read it */
-  constructor(res: ServerResponse, pieces: AnswerStream, onOver: () => void) {
+  constructor(res: ServerResponse, request: IncomingRequest | undefined, pieces: AnswerStream, onOver: () => void) {
     this.res = res;
-    this.request = requestOf(res);
+    this.request = request;
     this.pieces = pieces;
     this.onOver = onOver;
   }
@@ -103,7 +103,7 @@ export class StreamWriter {
 
   /** Waits for `drain` or for the end of the connection, whichever comes. */
   private awaitDrain(): void {
-    if (isGone(this.res)) {
+    if (isGone(this.res, this.request)) {
       setImmediate(() => this.writeNext());
       return;
     }
@@ -143,8 +143,8 @@ export class StreamWriter {
 }
 
 /** Whether nobody is left to read. The compatible API of HTTP/2 knows no `destroyed`. */
-export function isGone(res: ServerResponse): boolean {
-  return res.destroyed || requestOf(res)?.isClosed === true;
+export function isGone(res: ServerResponse, request: IncomingRequest | undefined): boolean {
+  return res.destroyed || request?.isClosed === true;
 }
 
 /** Whether the answer holds nothing back of what was written: else it waits for its turn, or for the host's `uncork`. */
