@@ -22,6 +22,7 @@ import { notPriced } from '../wire/request-errors.js';
 import type { TokenUsage } from '../wire/usage.js';
 import { recordStart, reserveCall, reserveShadow, usualOutputTokens } from './admit.js';
 import { type AnswerView, AS_IT_IS } from './answer-view.js';
+import type { Exchange } from './exchange.js';
 import type { Running } from './running.js';
 import { type AskedTier, reservedTier, settlementNotice } from './service-tier.js';
 import {
@@ -34,7 +35,6 @@ import {
   settleShadow,
   usedAmounts,
 } from './settle.js';
-import type { Exchange } from './state.js';
 import { type CalledModel, type ChosenTerms, NO_MODEL, NOTHING_READ, type ReadCall } from './terms.js';
 
 /** A call's place in its life. Settling may come at any time once the call is admitted; every other step comes in turn. */

@@ -2,7 +2,7 @@ import { remainingBefore } from '../limits/admit.js';
 import type { Admission } from '../limits/limiter-store.js';
 import type { UsageRecord } from '../usage/usage-store.js';
 import type { Call } from './call.js';
-import type { Phases } from './state.js';
+import type { Phases } from './exchange.js';
 
 /** Facts of a call for whoever debugs, as far as they are known. Nothing here is secret. */
 export interface DebugFacts {

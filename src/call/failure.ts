@@ -7,8 +7,8 @@ import { ownerOf } from '../keys/key-store.js';
 import { lookQuietly } from './admit.js';
 import type { Call } from './call.js';
 import { type DebugFacts, debugFacts, debugReport } from './debug.js';
+import type { Exchange } from './exchange.js';
 import { limitHeaders } from './headers.js';
-import type { Exchange } from './state.js';
 
 /** Turns anything thrown into the client's answer; the part that is not for the client goes to `hooks.onError`. */
 export function respondFailure(

@@ -1,7 +1,7 @@
 import { guarded } from '../base/awaitable.js';
 import { limiterFailure, ONE_REQUEST } from '../call/admit.js';
+import type { Exchange } from '../call/exchange.js';
 import { settleReservation } from '../call/settle.js';
-import type { Exchange } from '../call/state.js';
 import { reserve } from '../limits/admit.js';
 import { drawsOf } from '../limits/levels.js';
 import { refusalError } from '../limits/refusal.js';

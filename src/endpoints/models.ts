@@ -2,7 +2,7 @@ import { isPending } from '../base/awaitable.js';
 import { inTime } from '../base/clock.js';
 import { upstreamTimeout } from '../base/errors.js';
 import type { JsonObject } from '../base/json.js';
-import type { Exchange } from '../call/state.js';
+import type { Exchange } from '../call/exchange.js';
 import type { Config } from '../config/config.js';
 import { type Model, mayCall, modelNamed } from '../config/models.js';
 import type { ApiKey } from '../keys/key-store.js';

@@ -3,7 +3,7 @@ import { guarded } from '../base/awaitable.js';
 import { causeOf, idempotencyConflict, idempotencyKeyReused, unavailable } from '../base/errors.js';
 import { done, there, type Work } from '../base/work.js';
 import { checkRoom } from '../call/admit.js';
-import type { Exchange } from '../call/state.js';
+import type { Exchange } from '../call/exchange.js';
 import type { GatewayResponse } from '../http/exchange.js';
 import { isEmpty } from '../http/read-body.js';
 import type { IdempotentRequest } from '../stores/answer-store.js';

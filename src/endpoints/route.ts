@@ -1,5 +1,5 @@
 import type { Work } from '../base/work.js';
-import type { Exchange } from '../call/state.js';
+import type { Exchange } from '../call/exchange.js';
 import type { GatewayResponse } from '../http/exchange.js';
 import type { ForwardOperation, ObjectKind } from '../wire/operations.js';
 

@@ -3,7 +3,7 @@ import type { JsonObject } from '../base/json.js';
 import { listInTurns } from '../base/json-turns.js';
 import { there } from '../base/work.js';
 import { debugHeaders } from '../call/debug.js';
-import type { Exchange } from '../call/state.js';
+import type { Exchange } from '../call/exchange.js';
 import type { GatewayRequest } from '../http/exchange.js';
 import { respondJson } from '../http/respond.js';
 import { pathOf } from '../http/url.js';

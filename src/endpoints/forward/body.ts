@@ -1,7 +1,7 @@
 import { isPending } from '../../base/awaitable.js';
 import { bodyReadByHost, bodyTooLarge, unsupportedContentEncoding } from '../../base/errors.js';
 import { type JsonObject, objectOf } from '../../base/json.js';
-import type { Exchange } from '../../call/state.js';
+import type { Exchange } from '../../call/exchange.js';
 import type { Config } from '../../config/config.js';
 import { findUnrouted, type Model } from '../../config/models.js';
 import type { GatewayRequest } from '../../http/exchange.js';

@@ -1,5 +1,5 @@
 import type { JsonObject } from '../../base/json.js';
-import type { Exchange } from '../../call/state.js';
+import type { Exchange } from '../../call/exchange.js';
 import type { CalledModel, ChosenTerms } from '../../call/terms.js';
 import type { Config } from '../../config/config.js';
 import { findModel, mayCall } from '../../config/models.js';

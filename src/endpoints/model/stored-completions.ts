@@ -3,7 +3,7 @@ import { type GatewayError, toGatewayError } from '../../base/errors.js';
 import { isJsonObject, type JsonObject, objectOf } from '../../base/json.js';
 import { type AnswerPiece, type AnswerView, AS_IT_IS, asWritten, chunksIn, objectIn } from '../../call/answer-view.js';
 import type { Call } from '../../call/call.js';
-import type { Exchange } from '../../call/state.js';
+import type { Exchange } from '../../call/exchange.js';
 import { parseBody } from '../../http/read-body.js';
 import { queryOf } from '../../http/url.js';
 import { checkOwned, disown, findOwned, listedIds, type ObjectName, own } from '../../stores/ownership.js';

@@ -1,6 +1,6 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import { GatewayError, unknownUrl } from '../../base/errors.js';
-import type { Exchange } from '../../call/state.js';
+import type { Exchange } from '../../call/exchange.js';
 import { pathOf } from '../../http/url.js';
 
 /**

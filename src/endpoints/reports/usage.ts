@@ -2,7 +2,7 @@ import { guarded } from '../../base/awaitable.js';
 import { causeOf, GatewayError, unavailable, unknownUrl } from '../../base/errors.js';
 import type { JsonObject } from '../../base/json.js';
 import { turn } from '../../base/turns.js';
-import type { Exchange } from '../../call/state.js';
+import type { Exchange } from '../../call/exchange.js';
 import type { Config } from '../../config/config.js';
 import { queryOf } from '../../http/url.js';
 import type { UsageDimension, UsageGroup, UsageQuery, UsageSums } from '../../usage/usage-store.js';

@@ -2,7 +2,7 @@ import { isPending } from '../../base/awaitable.js';
 import type { JsonObject } from '../../base/json.js';
 import { iterableOf, stepsOf } from '../../base/steps.js';
 import { Call } from '../../call/call.js';
-import type { Exchange } from '../../call/state.js';
+import type { Exchange } from '../../call/exchange.js';
 import { passesResponses } from '../../config/models.js';
 import type { GatewayResponse } from '../../http/exchange.js';
 import { respondJson, respondStream } from '../../http/respond.js';
