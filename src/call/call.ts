@@ -55,7 +55,7 @@ const NEXT = {
  */
 export type CallEnd = 'ok' | 'failed' | 'refused' | 'given-up' | 'left';
 
-/** How far an answer has come. */
+/** Progress of an answer: the part of it that is known by now. */
 export interface Progress {
   readonly usage: TokenUsage | undefined;
   /** Output that the client got; `undefined`: unknown, as nobody counted it or nothing came. */

@@ -62,7 +62,7 @@ export class BucketTable {
     return this.addAt(place, part, bucket, at);
   }
 
-  /** By name only when nobody has found the row before, or it was forgotten since. */
+  /** Finds a row by name only when nobody has found it before, or it was forgotten since. */
   private rowAt(place: BucketPlace): BucketRow | undefined {
     if (place.found?.isKept !== true) place.found = this.byName.get(place.name);
     if (place.found !== undefined) this.order.use(place.found);

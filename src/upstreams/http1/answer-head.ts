@@ -109,7 +109,7 @@ function trimmedStart(bytes: Buffer, from: number, to: number): number {
   return at;
 }
 
-/** A tab here Node's own parser refuses behind a length; behind `chunked` it makes that another coding there. */
+/** The end without spaces. A tab stays: Node's own parser refuses one behind a length, and takes `chunked` with one for another coding. */
 function trimmedEnd(bytes: Buffer, from: number, to: number): number {
   let at = to;
   while (at > from && bytes[at - 1] === SPACE) at -= 1;

@@ -262,7 +262,7 @@ export class AnswerParser {
   }
 }
 
-/** The place after `name`, `name=value` or `name="value"`; -1 if there is none. Like the next two, for a line with its LF, which ends each. */
+/** The place after `name`, `name=value` or `name="value"`; -1 if there is none. This and the next two stop at the LF, in which the line must end. */
 function extensionEnd(bytes: Buffer, from: number): number {
   const end = nameEnd(bytes, from);
   if (end === from) return -1;
