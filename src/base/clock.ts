@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks';
+import { AgeOrder, type InAgeOrder } from './age-order.js';
 
 /** Read once: each access to `timeOrigin` computes it. */
 const STARTED_AT = performance.timeOrigin;
@@ -45,10 +46,8 @@ export const systemClock: Clock = {
 };
 
 /** Something whose time is up at some moment, and its place among others. Both are kept by `Deadlines`. */
-export interface Timed {
+export interface Timed extends InAgeOrder<Timed> {
   dueAt: number;
-  older: Timed | undefined;
-  newer: Timed | undefined;
   /** Called when its time is up. */
   ring(): void;
 }
@@ -69,11 +68,11 @@ export interface Deadlines {
  * of them. Starting and cancelling a real timer for each call costs several µs; these cost the links of a list.
  */
 export function deadlines(clock: Clock, afterMs: number): Deadlines {
-  let oldest: Timed | undefined;
-  let newest: Timed | undefined;
+  const running = new AgeOrder<Timed>();
   let isTicking = false;
 
   function tick(from: number): void {
+    const { oldest } = running;
     if (oldest === undefined || isTicking) return;
     isTicking = true;
     clock.setTimer(ring, Math.max(0, oldest.dueAt - from));
@@ -82,35 +81,20 @@ export function deadlines(clock: Clock, afterMs: number): Deadlines {
   function ring(): void {
     isTicking = false;
     const now = clock.steadyMs();
-    while (oldest !== undefined && oldest.dueAt <= now) {
-      const due = oldest;
-      cancel(due);
+    for (let due = running.oldest; due !== undefined && due.dueAt <= now; due = running.oldest) {
+      running.remove(due);
       due.ring();
     }
     tick(now);
   }
 
-  function cancel(one: Timed): void {
-    if (one.older === undefined && oldest !== one) return;
-    if (one.older === undefined) oldest = one.newer;
-    else one.older.newer = one.newer;
-    if (one.newer === undefined) newest = one.older;
-    else one.newer.older = one.older;
-    // The links of a timer that is over would keep its neighbours alive for the garbage collector.
-    one.older = undefined;
-    one.newer = undefined;
-  }
-
   return {
     start(one, now = clock.steadyMs()) {
       one.dueAt = now + afterMs;
-      one.older = newest;
-      if (newest === undefined) oldest = one;
-      else newest.newer = one;
-      newest = one;
+      running.add(one);
       if (!isTicking) tick(now);
     },
-    cancel,
+    cancel: (one) => running.remove(one),
   };
 }
 

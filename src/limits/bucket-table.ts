@@ -1,4 +1,4 @@
-import { UseOrder } from '../base/use-order.js';
+import { AgeOrder } from '../base/age-order.js';
 import type { BucketPlace, BucketRow, PlacedBucket } from './limiter-store.js';
 
 /** Most rows examined in search of one that may go. Examining all would stop the process for 40 ms. */
@@ -24,7 +24,7 @@ export class BucketTable {
   private readonly isSpare: (bucket: PlacedBucket, at: number) => boolean;
   private size = 0;
   private readonly byName = new Map<string, BucketRow>();
-  private readonly order = new UseOrder<BucketRow>();
+  private readonly order = new AgeOrder<BucketRow>();
 
   /** @param isSpare whether a bucket may go. */
   constructor(max: number, isSpare: (bucket: PlacedBucket, at: number) => boolean) {

@@ -1,16 +1,10 @@
+import { AgeOrder, type InAgeOrder } from '../base/age-order.js';
 import type { Reservation } from './limiter-store.js';
 
 /** A granted reservation, in line with others of the same `ttlMs`, which expire in the order in which they came. */
-interface Waiting {
+interface Waiting extends InAgeOrder<Waiting> {
   readonly reservation: Reservation;
   readonly expiresAt: number;
-  older: Waiting | undefined;
-  newer: Waiting | undefined;
-}
-
-interface Line {
-  oldest: Waiting | undefined;
-  newest: Waiting | undefined;
 }
 
 /** Lines up to which none is removed when it is empty. */
@@ -29,7 +23,7 @@ export interface HeldTable {
 /** Makes an empty table. It has a line for each different `ttlMs`. */
 export function heldTable(): HeldTable {
   const byId = new Map<string, Waiting>();
-  const lines = new Map<number, Line>();
+  const lines = new Map<number, AgeOrder<Waiting>>();
   /** No reservation expires before this. */
   let quietUntil = Number.POSITIVE_INFINITY;
 
@@ -37,22 +31,16 @@ export function heldTable(): HeldTable {
     const one = byId.get(id);
     if (one === undefined) return undefined;
     byId.delete(id);
-    const { reservation, older, newer } = one;
+    const { reservation } = one;
     const line = lines.get(reservation.ttlMs);
-    if (older !== undefined) older.newer = newer;
-    else if (line !== undefined) line.oldest = newer;
-    if (newer !== undefined) newer.older = older;
-    else if (line !== undefined) line.newest = older;
+    line?.remove(one);
     // Most gateways have one line: a map that is emptied and filled again makes a new table each time, 170 bytes.
     if (line?.oldest === undefined && lines.size > MAX_EMPTY_LINES) lines.delete(reservation.ttlMs);
-    // Once one of them is old, the garbage collector takes all that hang on it for alive until its next full run.
-    one.older = undefined;
-    one.newer = undefined;
     return reservation;
   }
 
-  function newLine(ttlMs: number): Line {
-    const line = { oldest: undefined, newest: undefined };
+  function newLine(ttlMs: number): AgeOrder<Waiting> {
+    const line = new AgeOrder<Waiting>();
     lines.set(ttlMs, line);
     return line;
   }
@@ -63,10 +51,8 @@ export function heldTable(): HeldTable {
     add(reservation, at) {
       const expiresAt = at + reservation.ttlMs;
       const line = lines.get(reservation.ttlMs) ?? newLine(reservation.ttlMs);
-      const one: Waiting = { reservation, expiresAt, older: line.newest, newer: undefined };
-      if (line.newest === undefined) line.oldest = one;
-      else line.newest.newer = one;
-      line.newest = one;
+      const one: Waiting = { reservation, expiresAt, older: undefined, newer: undefined };
+      line.add(one);
       byId.set(reservation.id, one);
       if (expiresAt < quietUntil) quietUntil = expiresAt;
     },

@@ -1,4 +1,4 @@
-import { type InUseOrder, UseOrder } from '../base/use-order.js';
+import { AgeOrder, type InAgeOrder } from '../base/age-order.js';
 import type { LearnedOutput } from './limiter-store.js';
 
 /** Latest answers to look back on. */
@@ -10,7 +10,7 @@ const PERCENTILE = 0.95;
 const OWNER_SHARE = 4;
 
 /** Latest answers of one model to one owner. */
-interface Series extends InUseOrder<Series> {
+interface Series extends InAgeOrder<Series> {
   readonly owner: string;
   readonly model: string;
   readonly tokens: number[];
@@ -32,7 +32,7 @@ class MemoryOutput implements LearnedOutput {
   /** By owner and model: one name made of both would be a new text for each call. */
   private readonly byOwner = new Map<string, Map<string, Series>>();
   private size = 0;
-  private readonly order = new UseOrder<Series>();
+  private readonly order = new AgeOrder<Series>();
   // One for all: a sorted copy for each tenth answer is 250 bytes an answer.
   private readonly sorted = new Float64Array(WINDOW);
 

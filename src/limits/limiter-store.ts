@@ -1,7 +1,7 @@
+import type { InAgeOrder } from '../base/age-order.js';
 import type { Awaitable } from '../base/awaitable.js';
 import type { Clock } from '../base/clock.js';
 import type { GatewayError } from '../base/errors.js';
-import type { InUseOrder } from '../base/use-order.js';
 import type { Limits } from '../keys/key-store.js';
 
 /** One call's wish to the limiter, granted in full or not at all. */
@@ -276,7 +276,7 @@ export interface PlacedBucket extends Bucket {
 }
 
 /** Buckets that are kept together. */
-export interface BucketRow extends InUseOrder<BucketRow> {
+export interface BucketRow extends InAgeOrder<BucketRow> {
   readonly name: string;
   first: PlacedBucket | undefined;
   /** Whether its table still has it: a bucket of one that was forgotten must not be drawn from. */

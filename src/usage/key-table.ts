@@ -1,4 +1,4 @@
-import { UseOrder } from '../base/use-order.js';
+import { AgeOrder } from '../base/age-order.js';
 import { type KeyUsage, newUsage } from './key-usage.js';
 import type { UsageRecord } from './usage-store.js';
 
@@ -9,7 +9,7 @@ export class KeyTable {
   private readonly first = new Map<string, KeyUsage>();
   /** Usage of keys for further owners, by both names in one, which is a new text for each call. */
   private readonly further = new Map<string, KeyUsage>();
-  private readonly order = new UseOrder<KeyUsage>();
+  private readonly order = new AgeOrder<KeyUsage>();
 
   constructor(max: number) {
     this.max = max;

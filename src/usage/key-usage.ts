@@ -1,4 +1,4 @@
-import type { InUseOrder } from '../base/use-order.js';
+import type { InAgeOrder } from '../base/age-order.js';
 import type { UsageRecord } from './usage-store.js';
 import { addCall, type GrowingSums, NO_USAGE } from './usage-sums.js';
 
@@ -24,7 +24,7 @@ export interface Hour {
 }
 
 /** Usage of one key for one owner. */
-export interface KeyUsage extends InUseOrder<KeyUsage> {
+export interface KeyUsage extends InAgeOrder<KeyUsage> {
   readonly keyId: string;
   readonly owner: string;
   /** The model that came first. */
