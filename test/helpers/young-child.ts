@@ -9,7 +9,7 @@ import { rawChat } from './raw-client.js';
 const SECRET = 'sk-young-0123456789abcdef0123456789abcdef';
 const WARM_UP = 400;
 const CALLS = 100;
-const SPANS = 3;
+const SPANS = 8;
 
 const whole = replyBytes(wholeChat('Hello. '.repeat(100)));
 const stream = streamReplyBytes([streamChat(['Hel', 'lo.'])]);
