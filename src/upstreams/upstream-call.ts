@@ -37,16 +37,18 @@ export function cancellationOf(call: Pick<UpstreamCall, 'signal' | 'cancellation
   return call.cancellation ?? call.signal;
 }
 
-const COPIES_NO_CALL = Symbol('copies no call');
+/** By identity and not by a property, which a wrapper may take over: a proxy has it, and tracers copy it. */
+const COPYING_NO_CALL = new WeakSet<Upstream['send']>();
 
 /** Marks a `send` that only reads the call that it gets. A wrapper's own `send` is another one, without the mark. */
 export function copyingNoCall<Send extends Upstream['send']>(send: Send): Send {
-  return Object.assign(send, { [COPIES_NO_CALL]: true });
+  COPYING_NO_CALL.add(send);
+  return send;
 }
 
 /** Whether the upstream may copy a call. */
 export function mayCopy({ send }: Upstream): boolean {
-  return !(COPIES_NO_CALL in send);
+  return !COPYING_NO_CALL.has(send);
 }
 
 /**

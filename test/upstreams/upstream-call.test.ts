@@ -115,6 +115,11 @@ describe('a `send` that copies no call', () => {
     assert.ok(mayCopy({ ...inner, send: (call) => inner.send(call) }));
     assert.ok(mayCopy({ ...inner, send: inner.send.bind(inner) }));
     assert.ok(mayCopy(queued(inner, { concurrency: 1 })));
+    const traced = new Proxy(inner.send, { apply: (send, self, [call]) => send.call(self, { ...call }) });
+    assert.ok(mayCopy({ ...inner, send: traced }));
+    const renamed: Upstream['send'] = (call) => inner.send({ ...call });
+    Object.defineProperties(renamed, Object.getOwnPropertyDescriptors(inner.send));
+    assert.ok(mayCopy({ ...inner, send: renamed }));
   });
 
   it('gets a call whose signal can be read all the same', () => {
