@@ -14,13 +14,15 @@ export interface StepSource<T> {
 
 /** A sequence that can hand its steps over without a copy of their bytes. */
 export interface InPlaceSource<T> extends StepSource<T> {
+  /** The sequence itself: a proxy of it, or an object that inherits from it, is another one. */
+  readonly self: StepSource<T>;
   /** As `read`, but the step that `onStep` gets is good only until that returns. */
   readInPlace(onStep: (step: T | undefined) => void, onFailure: (reason: unknown) => void): void;
 }
 
-/** Whether a sequence can hand its steps over so. */
+/** Whether a sequence can hand its steps over so. Not where a wrapper has its own `read`, which would be passed by. */
 export function isInPlace<T>(source: StepSource<T>): source is InPlaceSource<T> {
-  return 'readInPlace' in source && typeof source.readInPlace === 'function';
+  return 'readInPlace' in source && 'self' in source && source.self === source && !Object.hasOwn(source, 'read');
 }
 
 /** A sequence of steps that can be iterated as well. */

@@ -306,6 +306,7 @@ interface BodyConnection {
  * reader gets in one piece.
  */
 class ResponseBody implements InPlaceSource<Uint8Array>, AsyncIterable<Uint8Array> {
+  readonly self = this;
   private readonly connection: BodyConnection;
   /** The first piece that nobody has read yet, and those after it: as a rule there are none. */
   private first: Buffer | undefined = undefined;

@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { describe, it } from 'node:test';
 import { createGateway, http, queued, type Upstream, type UpstreamReply, withBody } from 'megallm-middleware';
 import { createCancellation } from '../../src/base/cancellation.js';
-import { isStepwise } from '../../src/base/steps.js';
+import { isInPlace, isStepwise } from '../../src/base/steps.js';
 import type { UpstreamCall } from '../../src/upstreams/upstream.js';
 import { cancellationOf, LazyCall, mayCopy } from '../../src/upstreams/upstream-call.js';
 import { streamEvents, wholeChat } from '../helpers/chat-answers.js';
@@ -212,6 +212,26 @@ describe('a wrapper keeps the speed of what it wraps', () => {
       }
     });
   }
+
+  it('a body is read in place only where nobody has put another `read` before it', async () => {
+    const server = await httpUpstream((_, res) => {
+      res.setHeader('content-type', 'text/event-stream');
+      res.end(streamEvents(['Hi']).join(''));
+    });
+    try {
+      const reply = await http({ baseUrl: server.baseUrl }).send(callWith({ ...BODY, stream: true }));
+      assert.ok(reply.kind === 'bytes' && isStepwise(reply.body));
+      const { body } = reply;
+      assert.equal(isInPlace(body), true);
+      assert.equal(isInPlace(new Proxy(body, {})), false);
+      assert.equal(isInPlace(Object.create(body)), false);
+      body.read = body.read.bind(body);
+      assert.equal(isInPlace(body), false);
+      body.leave();
+    } finally {
+      await server.close();
+    }
+  });
 
   it('whoever asks for the object gets it, as in the watch above', async () => {
     const { upstream, seen } = watched({
