@@ -77,23 +77,48 @@ export class BucketTable {
     return row;
   }
 
-  /** Removes one row of spare buckets, or the one unused for longest where none is found. */
+  /** Removes buckets of one row that are spare, or the row unused for longest where none is found. */
   private makeRoom(at: number): void {
-    let spare = this.order.oldest;
-    for (let examined = 1; spare !== undefined && !this.isAllSpare(spare, at); examined += 1) {
-      spare = examined < MAX_EXAMINED ? spare.newer : undefined;
+    const { oldest } = this.order;
+    let row = oldest;
+    for (let examined = 0; row !== undefined && examined < MAX_EXAMINED; examined += 1) {
+      if (this.isAllSpare(row, at)) {
+        this.forget(row);
+        return;
+      }
+      if (this.dropEnded(row, at)) return;
+      row = row.newer;
     }
-    const gone = spare ?? this.order.oldest;
-    if (gone === undefined) return;
-    this.byName.delete(gone.name);
-    this.order.remove(gone);
-    gone.isKept = false;
-    for (let bucket = gone.first; bucket !== undefined; bucket = bucket.next) this.size -= 1;
+    if (oldest !== undefined) this.forget(oldest);
+  }
+
+  private forget(row: BucketRow): void {
+    this.byName.delete(row.name);
+    this.order.remove(row);
+    row.isKept = false;
+    for (let bucket = row.first; bucket !== undefined; bucket = bucket.next) this.size -= 1;
   }
 
   private isAllSpare({ first }: BucketRow, at: number): boolean {
     for (let bucket = first; bucket !== undefined; bucket = bucket.next) if (!this.isSpare(bucket, at)) return false;
     return true;
+  }
+
+  /** Removes the spare budgets of a row: an owner who calls each day has a new one in it for each. @returns whether there were any. */
+  private dropEnded(row: BucketRow, at: number): boolean {
+    const before = this.size;
+    let kept: PlacedBucket | undefined;
+    let bucket = row.first;
+    while (bucket !== undefined) {
+      const { next } = bucket;
+      if (bucket.endsAt !== undefined && this.isSpare(bucket, at)) {
+        if (kept === undefined) row.first = next;
+        else kept.next = next;
+        this.size -= 1;
+      } else kept = bucket;
+      bucket = next;
+    }
+    return this.size < before;
   }
 }
 

@@ -272,7 +272,7 @@ export interface PlacedBucket extends Bucket {
   /** Unix time in milliseconds of the end of a budget's period; `undefined`: it is no budget. */
   readonly endsAt: number | undefined;
   /** The next bucket of its row. */
-  readonly next: PlacedBucket | undefined;
+  next: PlacedBucket | undefined;
 }
 
 /** Buckets that are kept together. */

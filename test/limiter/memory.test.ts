@@ -192,6 +192,21 @@ describe('memoryLimiter', () => {
     assert.deepEqual([await look('kept', 99), await look('old', 99), await look('new', 99)], ['unknown', 59, 56]);
   });
 
+  it('forgets the ended budgets of an owner whose new one is in use before a budget in use', async () => {
+    const store = memoryLimiter({ maxBudgets: 4 });
+    const dayMs = 86_400_000;
+    const look = async (owner: string, day: number, spent?: number) => {
+      const budget = { endsAt: (day + 1) * dayMs, ...(spent === undefined ? {} : { spent }) };
+      const one = { bucket: `owner:${owner}:usdPerDay:day-${day}`, capacity: 60, refillPerMs: 0, amount: 0, budget };
+      const { remaining, unknownBudgets } = await store.reserve({ ...call('look'), draws: [one] }, day * dayMs);
+      return unknownBudgets === true ? 'unknown' : remaining[0];
+    };
+    for (const day of [1, 2, 3]) await look('a', day, 1);
+    await look('b', 3, 2);
+    await look('c', 3, 3);
+    assert.deepEqual([await look('a', 3), await look('b', 3), await look('c', 3)], [59, 58, 57]);
+  });
+
   it('refuses to be unbounded', () => {
     for (const maxBuckets of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
       assert.throws(() => memoryLimiter({ maxBuckets }), TypeError);
