@@ -59,7 +59,8 @@ class KeyTerms {
     this.keyLimits = copyOf(key.limits);
     this.ownLimits = copyOf(key.ownLimits);
     this.keyServiceTiers = key.serviceTiers && [...key.serviceTiers];
-    this.limits = limitsOf(key, rules.tiers);
+    // Of the copy: a change of the first key must not reach the others.
+    this.limits = limitsOf({ id: key.id, tier: key.tier, limits: this.keyLimits }, rules.tiers);
     this.serviceTiers = this.keyServiceTiers ?? tier.serviceTiers;
     const levels = levelsOf(key, rules, this.limits);
     this.forms = levels.map(({ limits }) => formsOf(limits));

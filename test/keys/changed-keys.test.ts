@@ -128,4 +128,13 @@ describe('plans of keys', () => {
       assert.equal(ceiling?.capacity, limit);
     }
   });
+
+  it('are not changed by a change of another key that had the same limits', () => {
+    const planOf = plans();
+    const key = (id: string) => ({ id, limits: { shadow: { requestsPerMinute: 5 } } });
+    const one = key('one');
+    planOf(one);
+    one.limits.shadow.requestsPerMinute = 1;
+    assert.equal(planOf(key('two')).shadows[0]?.limits.requestsPerMinute, 5);
+  });
 });
