@@ -122,10 +122,12 @@ export class BucketTable {
   }
 }
 
+/** Ends of the names that a gateway's own buckets have: their parts are few. A host's `user:1`, `user:2` … are a row each. */
+const PARTED = /:(?:requests|tokens|inputTokens|outputTokens|usdPer(?:Day|Month):[^:]*)$/;
+
 /** The place and part of a bucket by its name. */
 export function placedBy(name: string): { readonly place: BucketPlace; readonly part: string } {
+  if (!PARTED.test(name)) return { place: { name, found: undefined }, part: WHOLE_NAME };
   const colon = name.lastIndexOf(':');
-  return colon < 0
-    ? { place: { name, found: undefined }, part: WHOLE_NAME }
-    : { place: { name: name.slice(0, colon), found: undefined }, part: name.slice(colon + 1) };
+  return { place: { name: name.slice(0, colon), found: undefined }, part: name.slice(colon + 1) };
 }

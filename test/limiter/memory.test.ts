@@ -207,6 +207,13 @@ describe('memoryLimiter', () => {
     assert.deepEqual([await look('a', 3), await look('b', 3), await look('c', 3)], [59, 58, 57]);
   });
 
+  it('forgets one bucket of a host, not all whose names begin alike', async () => {
+    const store = memoryLimiter({ maxBuckets: 3 });
+    for (const user of [1, 2, 3, 4]) await store.reserve({ ...call(`${user}`), draws: [draw(`user:${user}`, 60)] }, 1);
+    const looked = await store.reserve({ ...call('look'), draws: [draw('user:3', 60, 0)] }, 1);
+    assert.deepEqual(looked.remaining, [59]);
+  });
+
   it('refuses to be unbounded', () => {
     for (const maxBuckets of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
       assert.throws(() => memoryLimiter({ maxBuckets }), TypeError);
