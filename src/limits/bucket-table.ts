@@ -39,7 +39,7 @@ export class BucketTable {
     return bucket;
   }
 
-  /** The same of a bucket that is known by its name. */
+  /** The bucket of that name, whose row is now the latest used. */
   get(name: string): PlacedBucket | undefined {
     const { place, part } = placedBy(name);
     return this.getAt(place, part);

@@ -163,9 +163,8 @@ const MAX_PLANS = 20_000;
 const MAX_TERMS = 8;
 
 /**
- * Keeps the plans of the keys that were used latest, by their ids: at least those of the last `maxPlans` keys, and of twice as many at most. The
- * plan of any other key is made again, in a microsecond. Where millions of keys come in turn, each of them is seen once, and no plan lives
- * longer than its call: to keep them for nothing costs the garbage collector more than to make them.
+ * Keeps the plans of the `maxPlans` keys that were used latest, and of up to twice as many. Any other is made again, in a microsecond.
+ * A key that comes for the first time leaves a mark alone: of millions in turn, kept plans would cost more than they spare.
  * @param nowMs Unix time in milliseconds.
  */
 export function keyPlans(

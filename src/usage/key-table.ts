@@ -2,7 +2,7 @@ import { AgeOrder } from '../base/age-order.js';
 import { type KeyUsage, newUsage } from './key-usage.js';
 import type { UsageRecord } from './usage-store.js';
 
-/** Usage of keys, those that were used latest. What is seldom more than one has no table: of a million keys in turn, each makes its row anew. */
+/** Usage of the keys that were used latest. Where there is seldom more than one of a thing, there is no table: of a million keys in turn, each makes its row anew. */
 export class KeyTable {
   private readonly max: number;
   /** By the id of the key. */

@@ -78,7 +78,7 @@ export class Framing {
 
   private takeOptions(bytes: Buffer, from: number, end: number): void {
     const to = trimmedEnd(bytes, from, end);
-    // As almost all say.
+    // Almost all servers say just this.
     if (isWordAt(bytes, trimmedStart(bytes, from, to), to, 'keep-alive')) return;
     const options = bytes.toString('latin1', from, end).split(',');
     if (options.some((option) => option.trim().toLowerCase() === 'close')) this.closes = true;
