@@ -25,8 +25,8 @@ export function megallm(options?: GatewayOptions<Request> | Gateway): ExpressMid
 }
 
 /**
- * Facts of Express about a request, looked up when asked for. Express gives `req` and `res` other prototypes for each request, after
- * which V8 finds nothing of theirs in its caches: each name that is asked for the first time costs half a microsecond.
+ * Facts of Express about a request, looked up when asked for. Express changes the prototypes of `req` and `res`; each property added after
+ * that gives them a hidden class of their own, which V8's caches do not know: few names are asked for.
  */
 class ExpressContext implements RequestContext {
   readonly url: string;
