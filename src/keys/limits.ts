@@ -32,8 +32,15 @@ export const LIMIT_NAMES: ReadonlySet<string> = new Set([...RATES, ...BUDGETS]);
 
 /** Whether a limit of a key can be held to: 0 lets nothing through, `Infinity` is no ceiling. */
 export function isLimit(name: string, value: unknown): boolean {
-  if (typeof value !== 'number' || !(value >= 0)) return false;
-  return !BUDGETS.has(name) || value <= MAX_BUDGET_USD || value === Number.POSITIVE_INFINITY;
+  return BUDGETS.has(name) ? isBudget(value) : isRate(value);
+}
+
+function isRate(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0;
+}
+
+function isBudget(value: unknown): boolean {
+  return isRate(value) && (value <= MAX_BUDGET_USD || value === Number.POSITIVE_INFINITY);
 }
 
 /** Whether all that are there can be held to. Written out: a loop over the names costs each call five times as much. */
@@ -50,11 +57,11 @@ export function areLimits(limits: { readonly [Name in keyof Limits]: unknown }):
 }
 
 function isRateOrAbsent(value: unknown): boolean {
-  return typeof value === 'number' ? value >= 0 : value === undefined || value === null;
+  return value === undefined || value === null || isRate(value);
 }
 
 function isBudgetOrAbsent(value: unknown): boolean {
-  return value === undefined || value === null || isLimit('usdPerDay', value);
+  return value === undefined || value === null || isBudget(value);
 }
 
 /** @throws {TypeError} for a limit that is no positive integer, a budget that is no amount, or a name that is none. */
